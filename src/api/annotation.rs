@@ -1,0 +1,99 @@
+//! Annotations, on pod templates and namespaces.
+
+use super::DOMAIN;
+
+/// What was decided and written; enough to undo it. See [`crate::inject::status`].
+pub const STATUS: &str = "otelgate.dev/status";
+/// Written by the floor, the policy inside the API server.
+pub const FLOOR: &str = "otelgate.dev/floor";
+
+pub const CONTAINERS: &str = "otelgate.dev/containers";
+pub const ENDPOINT: &str = "otelgate.dev/endpoint";
+pub const PROTOCOL: &str = "otelgate.dev/protocol";
+pub const SAMPLER: &str = "otelgate.dev/sampler";
+pub const SAMPLER_ARG: &str = "otelgate.dev/sampler-arg";
+pub const PROPAGATORS: &str = "otelgate.dev/propagators";
+pub const LOG_SOURCE: &str = "otelgate.dev/log-source";
+pub const LOGS: &str = "otelgate.dev/logs";
+pub const SKIP: &str = "otelgate.dev/skip";
+/// Ends `otelgate.dev/<container>.log-source`.
+pub const LOG_SOURCE_SUFFIX: &str = ".log-source";
+
+/// Prefix of `resource.opentelemetry.io/<attribute>`, OpenTelemetry's convention.
+pub const RESOURCE: &str = "resource.opentelemetry.io/";
+pub const RESOURCE_SERVICE_NAME: &str = "resource.opentelemetry.io/service.name";
+pub const RESOURCE_SERVICE_VERSION: &str = "resource.opentelemetry.io/service.version";
+pub const RESOURCE_ENVIRONMENT: &str = "resource.opentelemetry.io/deployment.environment.name";
+pub const RESOURCE_LOG_SOURCE: &str = "resource.opentelemetry.io/datadog.log.source";
+
+/// Read by the Collector's `receiver_creator`.
+pub const DISCOVERY_LOGS: &str = "io.opentelemetry.discovery.logs/enabled";
+/// Prefix and suffix of `ad.datadoghq.com/<container>.logs`.
+pub const DATADOG_AUTODISCOVERY: &str = "ad.datadoghq.com/";
+pub const DATADOG_LOGS_SUFFIX: &str = ".logs";
+
+/// On pods that the kubelet made from a file: admission can't change them.
+pub const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// An option that application teams may write, for the reference and for "did you mean".
+#[derive(Clone, Copy, Debug)]
+pub struct OptionKey {
+    pub key: &'static str,
+    /// What it means and which values it takes, in one sentence.
+    pub summary: &'static str,
+    /// What holds without it.
+    pub default: &'static str,
+}
+
+/// Every option of otelgate's own, in the order of the reference page.
+pub const OPTIONS: [OptionKey; 9] = [
+    OptionKey {
+        key: CONTAINERS,
+        summary: "Comma-separated container names; may name init containers and native sidecars.",
+        default: "every regular container but known sidecars",
+    },
+    OptionKey { key: ENDPOINT, summary: "An http or https URL to send to.", default: "from the configuration" },
+    OptionKey {
+        key: PROTOCOL,
+        summary: "`grpc`, `http/protobuf` or `http/json`.",
+        default: "of the endpoint's port, else from the configuration",
+    },
+    OptionKey { key: SAMPLER, summary: "As `OTEL_TRACES_SAMPLER`.", default: "from the configuration, else not set" },
+    OptionKey {
+        key: SAMPLER_ARG,
+        summary: "As `OTEL_TRACES_SAMPLER_ARG`.",
+        default: "from the configuration, else not set",
+    },
+    OptionKey { key: PROPAGATORS, summary: "As `OTEL_PROPAGATORS`.", default: "from the configuration, else not set" },
+    OptionKey {
+        key: LOG_SOURCE,
+        summary: "Datadog log source; `otelgate.dev/<container>.log-source` for one container, where the Agent owns the logs.",
+        default: "from the image, else none",
+    },
+    OptionKey {
+        key: LOGS,
+        summary: "`enabled` or `disabled`: whether this pod's logs are collected from its files.",
+        default: "from the configuration",
+    },
+    OptionKey {
+        key: SKIP,
+        summary: "Comma-separated variable names or attribute keys that must not be set.",
+        default: "none",
+    },
+];
+
+/// The option that a misspelt `otelgate.dev/` key most likely meant.
+#[must_use]
+pub fn nearest_option(key: &str) -> &'static str {
+    OPTIONS
+        .iter()
+        .map(|option| option.key)
+        .max_by(|a, b| strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key)))
+        .expect("OPTIONS is not empty")
+}
+
+/// The name behind `otelgate.dev/`, if the key is of that domain.
+#[must_use]
+pub fn own_name(key: &str) -> Option<&str> {
+    key.strip_prefix(DOMAIN)?.strip_prefix('/')
+}

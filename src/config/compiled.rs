@@ -1,0 +1,376 @@
+//! A checked configuration, with everything worked out that is the same for every pod.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+
+use super::document::{
+    API_VERSION, Collection, Document, IpFamily, KIND, LogOwner, Operator, Protocol, Reach, Requirement, Temporality,
+};
+use crate::api::OptIn;
+use crate::api::otel::{self, var};
+use crate::inject::endpoint::{Destination, Url};
+use crate::inject::expand::double_dollars;
+use crate::inject::legal;
+
+/// A configuration that can be used: made from a [`Document`] by [`TryFrom`], and immutable since.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    document: Document,
+    hash: String,
+    endpoints: Endpoints,
+    propagators: Option<String>,
+    extra: Vec<ExtraVariable>,
+}
+
+/// Where pods send, worked out once.
+#[derive(Clone, Debug)]
+pub struct Endpoints {
+    /// For pods that resolve cluster names.
+    resolving: Destination,
+    /// For all others; `None` while the Service's address isn't known.
+    other: Option<Destination>,
+}
+
+/// A variable that the configuration adds.
+#[derive(Clone, Debug)]
+pub struct ExtraVariable {
+    pub name: String,
+    pub source: Source,
+}
+
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// With every `$` doubled already.
+    Literal(String),
+    FieldPath(String),
+}
+
+/// A document that can't be used, with every fault found.
+#[derive(Debug, Error)]
+#[error("{}", .faults.join("; "))]
+pub struct ConfigurationError {
+    /// Each names the field, what is wrong, and what would be right.
+    pub faults: Vec<String>,
+}
+
+// === impl Configuration ===
+
+impl TryFrom<Document> for Configuration {
+    type Error = ConfigurationError;
+
+    fn try_from(document: Document) -> Result<Self, ConfigurationError> {
+        let faults = faults(&document);
+        if !faults.is_empty() {
+            return Err(ConfigurationError { faults });
+        }
+        Ok(Self {
+            hash: hash(&document),
+            endpoints: Endpoints::new(&document),
+            propagators: (!document.propagators.is_empty()).then(|| document.propagators.join(",")),
+            extra: document.env.iter().map(ExtraVariable::new).collect(),
+            document,
+        })
+    }
+}
+
+impl Default for Configuration {
+    fn default() -> Self {
+        Self::try_from(Document::default()).expect("the documented defaults are a valid configuration")
+    }
+}
+
+impl Configuration {
+    #[must_use]
+    pub fn mode(&self) -> OptIn {
+        self.document.mode
+    }
+
+    /// The document it was made from.
+    #[must_use]
+    pub fn document(&self) -> &Document {
+        &self.document
+    }
+
+    /// Of what the configuration puts into pods: neither `mode`, `exclude` nor an address is part of it.
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    #[must_use]
+    pub fn cluster_name(&self) -> Option<&str> {
+        self.document.cluster_name.as_deref()
+    }
+
+    #[must_use]
+    pub fn environment(&self) -> Option<&str> {
+        self.document.environment.as_deref()
+    }
+
+    #[must_use]
+    pub fn from_well_known_labels(&self) -> bool {
+        self.document.identity.from_well_known_labels
+    }
+
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.document.otlp.protocol
+    }
+
+    /// As in `OTEL_PROPAGATORS`.
+    #[must_use]
+    pub fn propagators(&self) -> Option<&str> {
+        self.propagators.as_deref()
+    }
+
+    /// Name and argument.
+    #[must_use]
+    pub fn sampler(&self) -> Option<(&str, Option<&str>)> {
+        self.document.sampler.as_ref().map(|sampler| (sampler.name.as_str(), sampler.arg.as_deref()))
+    }
+
+    /// As in `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`.
+    #[must_use]
+    pub fn temporality(&self) -> Option<&'static str> {
+        match self.document.otlp.metrics_temporality {
+            Temporality::Delta => Some("delta"),
+            Temporality::Cumulative => Some("cumulative"),
+            Temporality::LowMemory => Some("lowmemory"),
+            Temporality::Unset => None,
+        }
+    }
+
+    #[must_use]
+    pub fn collects_logs(&self) -> bool {
+        self.document.logs.collection == Collection::Enabled
+    }
+
+    #[must_use]
+    pub fn log_owner(&self) -> LogOwner {
+        self.document.logs.owner
+    }
+
+    #[must_use]
+    pub fn extra(&self) -> &[ExtraVariable] {
+        &self.extra
+    }
+
+    /// Where a pod sends; `None` when it can't resolve cluster names and the address isn't known.
+    #[must_use]
+    pub fn destination(&self, resolves_cluster_names: bool) -> Option<&Destination> {
+        if resolves_cluster_names { Some(&self.endpoints.resolving) } else { self.endpoints.other.as_ref() }
+    }
+
+    /// Whether `exclude` names this pod. `label` looks a label of the pod's up.
+    pub fn excludes<'l>(&self, namespace: Option<&str>, label: impl Fn(&str) -> Option<&'l str>) -> bool {
+        self.document.exclude.iter().any(|exclusion| {
+            exclusion.namespace.as_deref().is_none_or(|wanted| namespace == Some(wanted))
+                && exclusion.selector.match_labels.iter().all(|(key, value)| label(key) == Some(value))
+                && exclusion
+                    .selector
+                    .match_expressions
+                    .iter()
+                    .all(|requirement| holds(requirement, label(&requirement.key)))
+        })
+    }
+}
+
+/// `NotIn` holds for a label that isn't there, as in every Kubernetes selector.
+fn holds(requirement: &Requirement, value: Option<&str>) -> bool {
+    let listed = || value.is_some_and(|value| requirement.values.iter().any(|one| one == value));
+    match requirement.operator {
+        Operator::In => listed(),
+        Operator::NotIn => !listed(),
+        Operator::Exists => value.is_some(),
+        Operator::DoesNotExist => value.is_none(),
+    }
+}
+
+// === impl Endpoints ===
+
+impl Endpoints {
+    fn new(document: &Document) -> Self {
+        let same = |destination: Destination| Self { resolving: destination.clone(), other: Some(destination) };
+        let otlp = &document.otlp;
+        if let Some(url) = otlp.endpoint.as_deref().and_then(Url::parse) {
+            return same(Destination::new(&url, None, otlp.protocol));
+        }
+        if otlp.reach == Reach::Node {
+            return same(Destination::on_node(otlp.ip_family == IpFamily::IPv6, otlp.protocol));
+        }
+        let collector = &document.collector;
+        let name = format!("{}.{}.svc.{}", collector.service, collector.namespace, document.cluster_domain);
+        let address = collector.address.as_deref().and_then(|address| address.parse::<IpAddr>().ok());
+        Self {
+            resolving: Destination::on_host(&name, otlp.protocol),
+            other: address.map(|address| match address {
+                IpAddr::V4(v4) => Destination::on_host(&v4.to_string(), otlp.protocol),
+                IpAddr::V6(v6) => Destination::on_host(&format!("[{v6}]"), otlp.protocol),
+            }),
+        }
+    }
+}
+
+// === impl ExtraVariable ===
+
+impl ExtraVariable {
+    fn new(variable: &super::document::Variable) -> Self {
+        let source = match (&variable.value, &variable.value_from) {
+            (_, Some(from)) => Source::FieldPath(from.field_ref.field_path.clone()),
+            (value, None) => Source::Literal(double_dollars(value.as_deref().unwrap_or_default()).into_owned()),
+        };
+        Self { name: variable.name.clone(), source }
+    }
+}
+
+fn hash(document: &Document) -> String {
+    let mut injected = document.clone();
+    injected.mode = OptIn::Enabled;
+    injected.exclude.clear();
+    injected.collector.address = None;
+    let json = serde_json::to_vec(&injected).expect("a document is plain data");
+    Sha256::digest(json).iter().take(8).fold(String::with_capacity(16), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("writing to a String can't fail");
+        hex
+    })
+}
+
+/// Every fault at once: who corrects a file wants to correct it once.
+fn faults(document: &Document) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut check = |right: bool, fault: &dyn Fn() -> String| {
+        if !right {
+            faults.push(fault());
+        }
+    };
+    check(document.api_version == API_VERSION, &|| {
+        format!("apiVersion: {:?} isn't known; this version reads {API_VERSION}", document.api_version)
+    });
+    check(document.kind == KIND, &|| format!("kind: {:?} isn't known; write {KIND}", document.kind));
+    check(legal::is_dns_subdomain(&document.cluster_domain), &|| {
+        format!("clusterDomain: {:?} is no DNS name", document.cluster_domain)
+    });
+    for (field, name) in
+        [("collector.namespace", &document.collector.namespace), ("collector.service", &document.collector.service)]
+    {
+        check(legal::is_dns_label(name), &|| format!("{field}: {name:?} is no name of a Kubernetes object"));
+    }
+    for (field, value) in [("clusterName", &document.cluster_name), ("environment", &document.environment)] {
+        if let Some(value) = value {
+            check(!value.is_empty() && legal::is_value(value).is_ok(), &|| {
+                format!("{field}: must not be empty, over 4 KiB or have control characters")
+            });
+        }
+    }
+    if let Some(address) = &document.collector.address {
+        check(address.parse::<IpAddr>().is_ok(), &|| format!("collector.address: {address:?} is no IP address"));
+    }
+    if let Some(endpoint) = &document.otlp.endpoint {
+        check(Url::parse(endpoint).is_some(), &|| "otlp.endpoint: must be an http or https URL".to_owned());
+    }
+    for name in &document.propagators {
+        check(otel::PROPAGATORS.contains(&name.as_str()), &|| {
+            format!("propagators: {name:?} isn't one of {}", otel::PROPAGATORS.join(", "))
+        });
+    }
+    if let Some(sampler) = &document.sampler {
+        check(otel::is_sampler(&sampler.name, sampler.arg.as_deref()), &|| {
+            format!(
+                "sampler: {:?} with its argument isn't legal; names are {}; a ratio is between 0 and 1",
+                sampler.name,
+                otel::SAMPLERS.join(", ")
+            )
+        });
+    }
+    variable_faults(document, &mut faults);
+    exclusion_faults(document, &mut faults);
+    faults
+}
+
+/// Fields that the downward API serves to variables.
+const FIELD_PATHS: [&str; 8] = [
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.podIP",
+    "status.podIPs",
+];
+
+fn variable_faults(document: &Document, faults: &mut Vec<String>) {
+    let mut seen = BTreeSet::new();
+    for variable in &document.env {
+        let name = &variable.name;
+        if !legal::is_variable_name(name) {
+            faults.push(format!("env: {name:?} is no name of a variable"));
+        }
+        if is_own_variable(name) {
+            faults.push(format!("env: {name} is computed by otelgate; use the option or annotation for it"));
+        }
+        if !seen.insert(name) {
+            faults.push(format!("env: {name} stands twice; keep one"));
+        }
+        match (&variable.value, &variable.value_from) {
+            (Some(value), None) => {
+                if legal::is_value(value).is_err() {
+                    faults.push(format!("env: the value of {name} is over 4 KiB or has control characters"));
+                }
+            }
+            (None, Some(from)) => {
+                let path = from.field_ref.field_path.as_str();
+                let subscripted = ["metadata.labels['", "metadata.annotations['"]
+                    .iter()
+                    .any(|prefix| path.strip_prefix(prefix).is_some_and(|rest| rest.len() > 2 && rest.ends_with("']")));
+                if !subscripted && !FIELD_PATHS.contains(&path) {
+                    faults.push(format!(
+                        "env: the fieldPath of {name} must be one of {}, metadata.labels['KEY'], metadata.annotations['KEY']",
+                        FIELD_PATHS.join(", ")
+                    ));
+                }
+            }
+            _ => faults.push(format!("env: {name} must have either value or valueFrom")),
+        }
+    }
+}
+
+fn is_own_variable(name: &str) -> bool {
+    const OWN: [&str; 9] = [
+        var::SERVICE_NAME,
+        var::RESOURCE_ATTRIBUTES,
+        var::ENDPOINT,
+        var::PROTOCOL,
+        var::TEMPORALITY,
+        var::PROPAGATORS,
+        var::SAMPLER,
+        var::SAMPLER_ARG,
+        var::LOGS_EXPORTER,
+    ];
+    OWN.contains(&name) || name.starts_with("OTELGATE_") || name.starts_with("OTEL_EXPORTER_OTLP_")
+}
+
+fn exclusion_faults(document: &Document, faults: &mut Vec<String>) {
+    for exclusion in &document.exclude {
+        let selector = &exclusion.selector;
+        let keys = selector.match_labels.keys().chain(selector.match_expressions.iter().map(|one| &one.key));
+        for key in keys.filter(|key| !legal::is_qualified_name(key)) {
+            faults.push(format!("exclude: {key:?} is no label key"));
+        }
+        for requirement in &selector.match_expressions {
+            let wants_values = matches!(requirement.operator, Operator::In | Operator::NotIn);
+            if wants_values == requirement.values.is_empty() {
+                faults.push(format!(
+                    "exclude: {} {:?} {} values",
+                    requirement.key,
+                    requirement.operator,
+                    if wants_values { "needs" } else { "takes no" }
+                ));
+            }
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! The configuration file as it is written: types whose doc comments and defaults are the reference page.
+//!
+//! Nothing here is checked beyond its type; [`super::Configuration`] is what a checked document becomes.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::api::OptIn;
+
+/// Version of the configuration file.
+pub const API_VERSION: &str = "otelgate.dev/v1alpha1";
+pub const KIND: &str = "InjectionConfiguration";
+
+/// What otelgate puts into pods, and into which.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Document {
+    /// Always `otelgate.dev/v1alpha1`.
+    pub api_version: String,
+    /// Always `InjectionConfiguration`.
+    pub kind: String,
+    /// Caps every opt-in: `enabled`, `observe` (decide and report, change nothing) or `disabled`.
+    #[serde(default = "default_mode")]
+    #[schemars(with = "String")]
+    pub mode: OptIn,
+    /// Value of `k8s.cluster.name`; not set when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_name: Option<String>,
+    /// The cluster's DNS domain.
+    #[serde(default = "default_cluster_domain")]
+    pub cluster_domain: String,
+    /// Value of `deployment.environment.name` where neither pod nor namespace says otherwise; not set when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// Where and how containers send.
+    #[serde(default)]
+    pub otlp: Otlp,
+    /// Where the Collector is.
+    #[serde(default)]
+    pub collector: Collector,
+    /// How a service's name and version are found.
+    #[serde(default)]
+    pub identity: Identity,
+    /// `OTEL_PROPAGATORS`; not set when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub propagators: Vec<String>,
+    /// `OTEL_TRACES_SAMPLER` and its argument; not set when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampler: Option<Sampler>,
+    /// Container logs that are read from files.
+    #[serde(default)]
+    pub logs: Logs,
+    /// Further variables, set by the same rules as otelgate's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<Variable>,
+    /// Pods that are never touched, whatever their labels: the telemetry pipeline's own.
+    #[serde(default = "default_exclude")]
+    pub exclude: Vec<Exclusion>,
+}
+
+/// Where and how containers send.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Otlp {
+    /// An http or https URL to send to; the Collector's Service, or the node, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// `grpc`, `http/protobuf` or `http/json`. An endpoint on port 4317 or 4318 has the protocol of its port.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// `service`: by the Collector's Service; `node`: by host port and the node's address.
+    #[serde(default)]
+    pub reach: Reach,
+    /// With `reach: node`, `IPv6` puts the address in brackets.
+    #[serde(default)]
+    pub ip_family: IpFamily,
+    /// `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`; Datadog wants `delta`. `unset` leaves it to the SDK.
+    #[serde(default)]
+    pub metrics_temporality: Temporality,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Protocol {
+    #[serde(rename = "grpc")]
+    Grpc,
+    #[default]
+    #[serde(rename = "http/protobuf")]
+    HttpProtobuf,
+    #[serde(rename = "http/json")]
+    HttpJson,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Reach {
+    #[default]
+    Service,
+    Node,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum IpFamily {
+    #[default]
+    IPv4,
+    IPv6,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Temporality {
+    #[default]
+    Delta,
+    Cumulative,
+    LowMemory,
+    Unset,
+}
+
+/// Where the Collector is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Collector {
+    /// The Service's namespace.
+    #[serde(default = "default_collector_namespace")]
+    pub namespace: String,
+    /// The Service's name.
+    #[serde(default = "default_collector_service")]
+    pub service: String,
+    /// The Service's IP address, for pods that can't resolve cluster names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+}
+
+/// How a service's name and version are found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Identity {
+    /// Whether `app.kubernetes.io/instance`, `name` and `version` count. Off, because Helm gives every Deployment of a release the same.
+    #[serde(default)]
+    pub from_well_known_labels: bool,
+}
+
+/// `OTEL_TRACES_SAMPLER` and its argument.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Sampler {
+    /// One of the specification's names, such as `parentbased_traceidratio`.
+    pub name: String,
+    /// `OTEL_TRACES_SAMPLER_ARG`, such as `"0.1"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arg: Option<String>,
+}
+
+/// Container logs that are read from files.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Logs {
+    /// `enabled` or `disabled`: whether an opted-in pod's logs are collected where nothing else is said.
+    #[serde(default)]
+    pub collection: Collection,
+    /// Who reads the files, `collector` or `agent`: exactly one, or every line arrives twice.
+    #[serde(default)]
+    pub owner: LogOwner,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Collection {
+    #[default]
+    Enabled,
+    Disabled,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogOwner {
+    #[default]
+    Collector,
+    Agent,
+}
+
+/// A further variable: a literal, or a field of the pod.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Variable {
+    /// The variable's name.
+    pub name: String,
+    /// A literal; taken as it is written, `$` included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// A field of the pod, instead of `value`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_from: Option<ValueFrom>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ValueFrom {
+    /// A field of the pod, as in a container's `env`.
+    pub field_ref: FieldRef,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FieldRef {
+    /// Such as `status.podIP`, or `metadata.labels['team']`.
+    pub field_path: String,
+}
+
+/// Pods that are never touched: those of the namespace (of any, when absent) that the selector matches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Exclusion {
+    /// The namespace; any, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// A label selector; every pod, when absent.
+    #[serde(default)]
+    pub selector: Selector,
+}
+
+/// A Kubernetes label selector.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Selector {
+    /// Labels that must all be there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub match_labels: BTreeMap<String, String>,
+    /// Requirements that must all hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub match_expressions: Vec<Requirement>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Requirement {
+    /// The label's key.
+    pub key: String,
+    /// `In`, `NotIn`, `Exists` or `DoesNotExist`.
+    pub operator: Operator,
+    /// For `In` and `NotIn`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Operator {
+    In,
+    NotIn,
+    Exists,
+    DoesNotExist,
+}
+
+// === impl Document ===
+
+impl Default for Document {
+    fn default() -> Self {
+        Self {
+            api_version: API_VERSION.to_owned(),
+            kind: KIND.to_owned(),
+            mode: default_mode(),
+            cluster_name: None,
+            cluster_domain: default_cluster_domain(),
+            environment: None,
+            otlp: Otlp::default(),
+            collector: Collector::default(),
+            identity: Identity::default(),
+            propagators: Vec::new(),
+            sampler: None,
+            logs: Logs::default(),
+            env: Vec::new(),
+            exclude: default_exclude(),
+        }
+    }
+}
+
+// === impl Otlp ===
+
+impl Default for Otlp {
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            protocol: Protocol::default(),
+            reach: Reach::default(),
+            ip_family: IpFamily::default(),
+            metrics_temporality: Temporality::default(),
+        }
+    }
+}
+
+// === impl Collector ===
+
+impl Default for Collector {
+    fn default() -> Self {
+        Self { namespace: default_collector_namespace(), service: default_collector_service(), address: None }
+    }
+}
+
+// === impl Protocol ===
+
+impl Protocol {
+    pub const ALL: [Self; 3] = [Self::Grpc, Self::HttpProtobuf, Self::HttpJson];
+
+    /// As in `OTEL_EXPORTER_OTLP_PROTOCOL`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::HttpProtobuf => "http/protobuf",
+            Self::HttpJson => "http/json",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(value: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|protocol| protocol.as_str() == value)
+    }
+
+    /// The port that OTLP has for it.
+    #[must_use]
+    pub const fn port(self) -> u16 {
+        match self {
+            Self::Grpc => 4317,
+            Self::HttpProtobuf | Self::HttpJson => 4318,
+        }
+    }
+}
+
+fn default_mode() -> OptIn {
+    OptIn::Enabled
+}
+
+fn default_cluster_domain() -> String {
+    "cluster.local".to_owned()
+}
+
+fn default_collector_namespace() -> String {
+    "datadog".to_owned()
+}
+
+fn default_collector_service() -> String {
+    "otel-collector".to_owned()
+}
+
+/// The pipeline's own pods: their resource attributes would be stamped on everybody's data.
+fn default_exclude() -> Vec<Exclusion> {
+    let labelled = |key: &str, value: &str| Selector {
+        match_labels: BTreeMap::from([(key.to_owned(), value.to_owned())]),
+        match_expressions: Vec::new(),
+    };
+    vec![
+        Exclusion { namespace: Some("otelgate".to_owned()), selector: labelled("app.kubernetes.io/name", "otelgate") },
+        Exclusion { namespace: Some("datadog".to_owned()), selector: labelled("app", "otel-collector") },
+        Exclusion {
+            namespace: None,
+            selector: Selector {
+                match_labels: BTreeMap::new(),
+                match_expressions: vec![Requirement {
+                    key: "agent.datadoghq.com/component".to_owned(),
+                    operator: Operator::Exists,
+                    values: Vec::new(),
+                }],
+            },
+        },
+    ]
+}

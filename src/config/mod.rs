@@ -1,0 +1,7 @@
+//! Configuration: the file as written ([`Document`]), and what a checked one becomes ([`Configuration`]).
+
+mod compiled;
+mod document;
+
+pub use compiled::{Configuration, ConfigurationError, Endpoints, ExtraVariable, Source as ExtraSource};
+pub use document::*;

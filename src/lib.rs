@@ -1,0 +1,13 @@
+//! otelgate makes pods observable by a label.
+//!
+//! A pod's way through this crate: [`admission`] reads the API server's review, [`inject`] decides and plans,
+//! [`admission`] answers with the patch. [`server`] and [`tls`] carry it, [`config`] says what is put into pods,
+//! [`cli`] does the same offline, on manifests.
+
+pub mod admission;
+pub mod api;
+pub mod cli;
+pub mod config;
+pub mod inject;
+pub mod server;
+pub mod tls;
