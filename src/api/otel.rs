@@ -90,3 +90,49 @@ pub fn is_sampler(name: &str, arg: Option<&str>) -> bool {
 pub fn are_propagators(list: &str) -> bool {
     list.split(',').all(|name| PROPAGATORS.contains(&name.trim()))
 }
+
+/// Whether otelgate may set this variable or attribute on its own account.
+#[must_use]
+pub fn is_settable(key: &str) -> bool {
+    const VARIABLES: [&str; 13] = [
+        var::SERVICE_NAME,
+        var::RESOURCE_ATTRIBUTES,
+        var::ENDPOINT,
+        var::PROTOCOL,
+        var::TEMPORALITY,
+        var::PROPAGATORS,
+        var::SAMPLER,
+        var::SAMPLER_ARG,
+        var::LOGS_EXPORTER,
+        var::POD_NAME,
+        var::POD_UID,
+        var::NODE_NAME,
+        var::NODE_IP,
+    ];
+    const ATTRIBUTES: [&str; 18] = [
+        attr::SERVICE_NAME,
+        attr::SERVICE_NAMESPACE,
+        attr::SERVICE_VERSION,
+        attr::SERVICE_INSTANCE_ID,
+        attr::ENVIRONMENT,
+        attr::CLUSTER_NAME,
+        attr::NAMESPACE_NAME,
+        attr::POD_NAME,
+        attr::POD_UID,
+        attr::NODE_NAME,
+        attr::CONTAINER_NAME,
+        attr::DEPLOYMENT_NAME,
+        attr::REPLICASET_NAME,
+        attr::STATEFULSET_NAME,
+        attr::DAEMONSET_NAME,
+        attr::JOB_NAME,
+        attr::CRONJOB_NAME,
+        attr::LOG_SOURCE,
+    ];
+    let of_signal = || {
+        key.strip_prefix("OTEL_EXPORTER_OTLP_").and_then(|rest| rest.split_once('_')).is_some_and(|(signal, what)| {
+            matches!(signal, "TRACES" | "METRICS" | "LOGS") && matches!(what, "ENDPOINT" | "PROTOCOL")
+        })
+    };
+    VARIABLES.contains(&key) || ATTRIBUTES.contains(&key) || of_signal()
+}

@@ -1,29 +1,236 @@
-//! Where a container sends.
+//! Where a container sends, and how: general and per-signal endpoints and protocols.
+//!
+//! Source: OpenTelemetry's "OTLP Exporter Configuration": the general endpoint gets `/v1/<signal>` appended over HTTP, a
+//! signal's own is used as it is.
 
+use std::borrow::Cow;
+
+use super::expand::double_dollars;
+use crate::api::otel::var;
 use crate::config::Protocol;
 
-/// Where a pod sends, by protocol.
-#[derive(Clone, Debug)]
-pub struct Destination;
+/// Where a pod sends, by protocol; the texts are ready to be a variable's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// What is used where the container doesn't say otherwise.
+    pub protocol: Protocol,
+    grpc: Option<String>,
+    http: Option<String>,
+    /// The texts refer to [`var::NODE_IP`].
+    pub on_node: bool,
+}
 
-/// An http or https URL.
-#[derive(Clone, Debug)]
-pub struct Url;
+/// An http or https URL, taken apart as far as a port matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Url<'a> {
+    /// Scheme, user and host.
+    before_port: &'a str,
+    port: Option<u16>,
+    /// Path and query.
+    after_port: &'a str,
+}
 
-impl Url {
-    pub fn parse(_text: &str) -> Option<Self> {
-        None
+/// A signal that has variables of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    Traces,
+    Metrics,
+    Logs,
+}
+
+// === impl Signal ===
+
+impl Signal {
+    pub const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
+
+    #[must_use]
+    pub const fn endpoint_variable(self) -> &'static str {
+        match self {
+            Self::Traces => "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            Self::Metrics => "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+            Self::Logs => "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+        }
+    }
+
+    #[must_use]
+    pub const fn protocol_variable(self) -> &'static str {
+        match self {
+            Self::Traces => "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+            Self::Metrics => "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
+            Self::Logs => "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",
+        }
+    }
+
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Traces => "/v1/traces",
+            Self::Metrics => "/v1/metrics",
+            Self::Logs => "/v1/logs",
+        }
     }
 }
 
+// === impl Url ===
+
+impl<'a> Url<'a> {
+    #[must_use]
+    pub fn parse(text: &'a str) -> Option<Self> {
+        if text.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '"' | '<' | '>' | '\\' | '#')) {
+            return None;
+        }
+        let scheme = ["http://", "https://"]
+            .iter()
+            .find(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))?;
+        let rest = &text[scheme.len()..];
+        let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
+        let host_start = authority.rfind('@').map_or(0, |at| at + 1);
+        let host_and_port = &authority[host_start..];
+        let host_length = match host_and_port.strip_prefix('[') {
+            Some(bracketed) => {
+                let address = &bracketed[..bracketed.find(']')?];
+                address.parse::<std::net::Ipv6Addr>().ok()?;
+                address.len() + 2
+            }
+            None => host_and_port.find(':').unwrap_or(host_and_port.len()),
+        };
+        if host_length == 0 {
+            return None;
+        }
+        let port = match &host_and_port[host_length..] {
+            "" => None,
+            port => Some(port.strip_prefix(':')?.parse().ok().filter(|port| *port != 0)?),
+        };
+        let split = scheme.len() + host_start + host_length;
+        Some(Self { before_port: &text[..split], port, after_port: &text[scheme.len() + authority.len()..] })
+    }
+
+    fn with_port(&self, port: Option<u16>) -> String {
+        match port {
+            Some(port) => format!("{}:{port}{}", self.before_port, self.after_port),
+            None => format!("{}{}", self.before_port, self.after_port),
+        }
+    }
+}
+
+// === impl Destination ===
+
 impl Destination {
-    pub fn new(_url: &Url, _protocol: Option<Protocol>, _configured: Protocol) -> Self {
-        Self
+    /// To a URL that somebody wrote; its protocol is the one given, else that of its port, else the configured one.
+    #[must_use]
+    pub fn new(url: &Url<'_>, protocol: Option<Protocol>, configured: Protocol) -> Self {
+        let of_port = match url.port {
+            Some(4317) => Some(Protocol::Grpc),
+            Some(4318) if configured == Protocol::HttpJson => Some(Protocol::HttpJson),
+            Some(4318) => Some(Protocol::HttpProtobuf),
+            _ => None,
+        };
+        let own = protocol.or(of_port).unwrap_or(configured);
+        // Only the two ports of OTLP say where the other protocol would be.
+        let other = (url.port == Some(own.port())).then(|| {
+            let port = if own == Protocol::Grpc { Protocol::HttpProtobuf } else { Protocol::Grpc }.port();
+            double_dollars(&url.with_port(Some(port))).into_owned()
+        });
+        let this = Some(double_dollars(&url.with_port(url.port)).into_owned());
+        let (grpc, http) = if own == Protocol::Grpc { (this, other) } else { (other, this) };
+        Self { protocol: own, grpc, http, on_node: false }
     }
-    pub fn on_node(_ipv6: bool, _configured: Protocol) -> Self {
-        Self
+
+    /// To the node that the pod runs on, by its address.
+    #[must_use]
+    pub fn on_node(ipv6: bool, protocol: Protocol) -> Self {
+        let host = if ipv6 { format!("[$({})]", var::NODE_IP) } else { format!("$({})", var::NODE_IP) };
+        Self { on_node: true, ..Self::on_host(&host, protocol) }
     }
-    pub fn on_host(_host: &str, _configured: Protocol) -> Self {
-        Self
+
+    /// To a host that listens on the two ports of OTLP.
+    #[must_use]
+    pub fn on_host(host: &str, protocol: Protocol) -> Self {
+        Self {
+            protocol,
+            grpc: Some(format!("http://{host}:{}", Protocol::Grpc.port())),
+            http: Some(format!("http://{host}:{}", Protocol::HttpProtobuf.port())),
+            on_node: false,
+        }
+    }
+
+    /// The general endpoint that speaks a protocol, if one is known.
+    #[must_use]
+    pub fn url(&self, protocol: Protocol) -> Option<&str> {
+        match protocol {
+            Protocol::Grpc => self.grpc.as_deref(),
+            Protocol::HttpProtobuf | Protocol::HttpJson => self.http.as_deref(),
+        }
+    }
+
+    /// A signal's own endpoint that speaks a protocol.
+    #[must_use]
+    pub fn signal_url(&self, signal: Signal, protocol: Protocol) -> Option<Cow<'_, str>> {
+        let url = self.url(protocol)?;
+        if protocol == Protocol::Grpc {
+            return Some(Cow::Borrowed(url));
+        }
+        let (base, query) = url.split_once('?').map_or((url, None), |(base, query)| (base, Some(query)));
+        let mut own = format!("{}{}", base.trim_end_matches('/'), signal.path());
+        if let Some(query) = query {
+            own.push('?');
+            own.push_str(query);
+        }
+        Some(Cow::Owned(own))
+    }
+
+    /// The same hosts, another protocol preferred.
+    #[must_use]
+    pub fn prefer(&self, protocol: Protocol) -> Self {
+        Self { protocol, ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_http_urls_are_endpoints() {
+        for legal in ["http://a", "https://a:4318/x?y=z", "HTTP://[::1]:4317", "http://u:p@h/"] {
+            assert!(Url::parse(legal).is_some(), "{legal}");
+        }
+        for illegal in [
+            "",
+            "a:4317",
+            "ftp://a",
+            "http://",
+            "http://:80",
+            "http://a:",
+            "http://a:0",
+            "http://a:99999",
+            "http://a b",
+            "http://[::1",
+            "http://[x]:1",
+            "http:///path",
+            "http://a\n",
+        ] {
+            assert!(Url::parse(illegal).is_none(), "{illegal}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_has_the_protocol_of_its_port() {
+        let of = |text: &str| Destination::new(&Url::parse(text).unwrap(), None, Protocol::HttpJson);
+        assert_eq!(of("http://a:4317").protocol, Protocol::Grpc);
+        assert_eq!(of("http://a:4317").url(Protocol::HttpProtobuf), Some("http://a:4318"));
+        assert_eq!(of("http://a:4318/p").protocol, Protocol::HttpJson);
+        assert_eq!(of("http://a:4318/p").url(Protocol::Grpc), Some("http://a:4317/p"));
+        assert_eq!(of("http://a").protocol, Protocol::HttpJson);
+        assert_eq!(of("http://a").url(Protocol::Grpc), None);
+    }
+
+    #[test]
+    fn a_signal_over_http_has_its_path() {
+        let destination = Destination::on_host("h", Protocol::HttpProtobuf);
+        assert_eq!(
+            destination.signal_url(Signal::Metrics, Protocol::HttpProtobuf).as_deref(),
+            Some("http://h:4318/v1/metrics")
+        );
+        assert_eq!(destination.signal_url(Signal::Metrics, Protocol::Grpc).as_deref(), Some("http://h:4317"));
     }
 }

@@ -2,23 +2,66 @@
 //!
 //! Nothing here does I/O, reads a clock, or knows of a client or a runtime. The webhook, the offline commands and the
 //! controller all call [`decide`].
+//!
+//! [`rules`] say whether a pod is a matter for otelgate at all, [`options`] what its annotations ask for, [`owner`] and
+//! [`identity`] what it is. [`variables`] and [`resource`] plan a container, [`pod_wide`] the pod's own keys, [`status`]
+//! records it for [`undo`], and [`patch`] writes it down.
 
+pub mod attributes;
+pub mod containers;
 pub mod endpoint;
+pub mod existing;
 pub mod expand;
+pub mod identity;
 pub mod legal;
+pub mod logs;
+pub mod options;
 pub mod owner;
+pub mod patch;
 pub mod plan;
+mod pod_wide;
+pub mod prior;
 pub mod reason;
+mod resource;
+pub mod rules;
+pub mod status;
+mod undo;
+mod variables;
 pub mod view;
 
+pub use containers::Slot;
 pub use owner::Workload;
-pub use plan::{Action, ContainerPlan, Decision, Entry, Namespace, Note, Operation, Plan, Subject};
+pub use patch::Operation;
+pub use plan::{Action, ContainerPlan, Decision, Entry, Namespace, Note, Plan, Subject, Value};
 pub use reason::{Reason, Scope};
+pub use undo::{UndoError, Undone, undo};
 pub use view::Pod;
 
 use jiff::Timestamp;
 
+use crate::api::{OptIn, annotation, label, otel};
 use crate::config::Configuration;
+use existing::Existing;
+use identity::{Identity, Sources};
+use options::Options;
+use plan::{ListState, MetadataState};
+use prior::Prior;
+use rules::Case;
+use status::{NewStatus, NewWritten, Pairs};
+use view::Presence;
+
+/// Written into the status: which otelgate it was.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What every part of a plan is made from.
+struct Context<'a, 'c> {
+    pod: &'a Pod<'a>,
+    namespace: &'a Namespace<'a>,
+    configuration: &'a Configuration,
+    options: &'c Options<'a>,
+    workload: &'c Workload<'a>,
+    prior: &'c Prior,
+}
 
 /// What happens to a pod, and why.
 #[must_use]
@@ -28,6 +71,297 @@ pub fn decide<'a>(
     configuration: &'a Configuration,
     now: Timestamp,
 ) -> Decision<'a> {
-    let _ = (pod, namespace, configuration, now);
-    Decision::Skip { reason: Reason::NotOptedIn, notes: Vec::new() }
+    let case = Case { pod, namespace, configuration };
+    let mut notes = Vec::new();
+    rules::note_invalid(case, &mut notes);
+    if let Some(reason) = rules::objection(case) {
+        note_annotated_opt_in(case, &mut notes);
+        return Decision::Skip { reason, notes };
+    }
+    let prior = Prior::read(pod);
+    let options = Options::read(pod, namespace, configuration, &prior, &mut notes);
+    let workload = Workload::of(pod, now);
+    let context = Context { pod, namespace, configuration, options: &options, workload: &workload, prior: &prior };
+    let plan = match context.plan(notes) {
+        Ok(plan) => plan,
+        Err((reason, notes)) => return Decision::Skip { reason, notes },
+    };
+    let observed = configuration.mode() == OptIn::Observe || rules::opt_in(pod, namespace) == Some(OptIn::Observe);
+    if observed { Decision::Observe(plan) } else { Decision::Inject(plan) }
 }
+
+/// Who wrote the label as an annotation is not opted in, and would wonder why.
+fn note_annotated_opt_in<'a>(case: Case<'a>, notes: &mut Vec<Note<'a>>) {
+    if case.pod.annotation(label::INJECT).is_some() {
+        let subject = Subject::Annotation(label::INJECT.into());
+        notes.push(Note { reason: Reason::OptInIsALabel, subject, detail: None });
+    }
+}
+
+// === impl Context ===
+
+impl<'a> Context<'a, '_> {
+    fn plan(&self, mut notes: Vec<Note<'a>>) -> Result<Plan<'a>, (Reason, Vec<Note<'a>>)> {
+        self.note_surroundings(&mut notes);
+        let mut selected = Vec::new();
+        let mut plans = Vec::with_capacity(self.pod.spec.containers.items.len());
+        for (slot, container) in containers::all(self.pod) {
+            let existing = Existing::new(container, self.prior);
+            if !containers::is_selected(slot, container, self.options) {
+                if self.prior.container(container.name.as_str()).is_some() {
+                    plans.push(self.cleared(slot, &existing));
+                }
+                continue;
+            }
+            let (plan, identity) = self.container(slot, &existing, &mut notes);
+            plans.push(plan);
+            selected.push((container, identity));
+        }
+        if selected.is_empty() {
+            return Err((Reason::NoContainers, notes));
+        }
+        let plan = self.finish(plans, &selected, notes)?;
+        if self.grown(&plan) > legal::MAX_OBJECT {
+            return Err((Reason::ObjectTooLarge, plan.notes));
+        }
+        Ok(plan)
+    }
+
+    /// What somebody should know of the pod as a whole.
+    fn note_surroundings(&self, notes: &mut Vec<Note<'a>>) {
+        let mut note = |reason, subject| notes.push(Note { reason, subject, detail: None });
+        if self.namespace.annotations.is_none() {
+            note(Reason::NamespaceUnknown, Subject::Namespace);
+        }
+        if self.prior.unreadable {
+            note(Reason::InvalidStatus, Subject::Annotation(annotation::STATUS.into()));
+        }
+        if self.prior.status.as_ref().is_some_and(|status| status.config != self.configuration.hash()) {
+            note(Reason::ConfigurationChanged, Subject::Pod);
+        }
+        self.note_edited_keys(notes);
+        self.note_unknown_skips(notes);
+        containers::note_unknown(self.pod, self.options, notes);
+    }
+
+    fn note_edited_keys(&self, notes: &mut Vec<Note<'a>>) {
+        let Some(status) = &self.prior.status else { return };
+        let metadata = &self.pod.metadata.value;
+        for (key, value) in metadata.annotations.iter() {
+            if status.annotations.set.contains_key(key) && !self.prior.is_own_annotation(key, value) {
+                let subject = Subject::Annotation(key.into());
+                notes.push(Note { reason: Reason::EditedByUser, subject, detail: None });
+            }
+        }
+        for (key, value) in metadata.labels.iter() {
+            if status.labels.set.contains_key(key) && !self.prior.is_own_label(key, value) {
+                notes.push(Note { reason: Reason::EditedByUser, subject: Subject::Label(key.into()), detail: None });
+            }
+        }
+    }
+
+    fn note_unknown_skips(&self, notes: &mut Vec<Note<'a>>) {
+        for key in self.options.skipped() {
+            let known = otel::is_settable(key)
+                || self.options.attribute(key).is_some()
+                || self.configuration.extra().iter().any(|variable| variable.name == key);
+            if !known {
+                let subject = Subject::Annotation(annotation::SKIP.into());
+                notes.push(Note { reason: Reason::UnsupportedSkip, subject, detail: Some(key.into()) });
+            }
+        }
+    }
+
+    fn container(
+        &self,
+        slot: containers::Slot,
+        existing: &Existing<'a>,
+        notes: &mut Vec<Note<'a>>,
+    ) -> (ContainerPlan<'a>, Identity<'a>) {
+        let name = existing.container.name.as_str();
+        let own = existing.attributes();
+        let sources = Sources {
+            pod: self.pod,
+            options: self.options,
+            configuration: self.configuration,
+            workload: self.workload,
+            prior: self.prior,
+        };
+        let identity = Identity::of(existing, &own, sources);
+        let variable =
+            |name: &'a str, variable: &'static str| Subject::Variable { container: name.into(), name: variable.into() };
+        if own.parsed.malformed {
+            let subject = variable(name, otel::var::RESOURCE_ATTRIBUTES);
+            notes.push(Note { reason: Reason::MalformedAttributes, subject, detail: None });
+        }
+        self.note_edited_variables(existing, notes);
+        if is_disabled(existing) {
+            let subject = Subject::Container(name.into());
+            notes.push(Note { reason: Reason::SdkDisabled, subject, detail: None });
+            return (self.cleared(slot, existing), identity);
+        }
+        let (env, attributes) = variables::Variables::new(self, existing, &own, &identity).build();
+        let state = variables::list_state(existing, &env, self.prior);
+        (ContainerPlan { name, env, attributes, slot, state }, identity)
+    }
+
+    /// A container that gets nothing: what an earlier decision wrote into it goes.
+    fn cleared(&self, slot: containers::Slot, existing: &Existing<'a>) -> ContainerPlan<'a> {
+        let state = variables::list_state(existing, &[], self.prior);
+        ContainerPlan { name: existing.container.name.as_str(), env: Vec::new(), attributes: Vec::new(), slot, state }
+    }
+
+    fn note_edited_variables(&self, existing: &Existing<'a>, notes: &mut Vec<Note<'a>>) {
+        let container = existing.container;
+        let Some(written) = self.prior.container(container.name.as_str()) else { return };
+        for (index, variable) in container.env.items.iter().enumerate() {
+            let name = variable.name.as_str();
+            let is_users = existing.ownership.get(index) == Some(&prior::Ownership::User);
+            if is_users && written.set.contains_key(name) && existing.own(name).is_none() {
+                let subject = Subject::Variable { container: container.name.as_str().into(), name: name.into() };
+                notes.push(Note { reason: Reason::EditedByUser, subject, detail: None });
+            }
+        }
+    }
+
+    fn finish(
+        &self,
+        containers: Vec<ContainerPlan<'a>>,
+        selected: &[pod_wide::Selected<'a>],
+        notes: Vec<Note<'a>>,
+    ) -> Result<Plan<'a>, (Reason, Vec<Note<'a>>)> {
+        let metadata = &self.pod.metadata;
+        let prior = self.prior;
+        let status = prior.status.as_ref();
+        let mut labels = pod_wide::labels(self, selected);
+        labels.push(Entry::set(label::CONFIG, Value::text(self.configuration.hash()), "configuration"));
+        let label_state =
+            pod_wide::settle(&metadata.value.labels, &mut labels, status.map(|status| &status.labels), |key, value| {
+                prior.is_own_label(key, value)
+            });
+        let mut annotations = pod_wide::annotations(self, selected);
+        let annotation_state = pod_wide::settle(
+            &metadata.value.annotations,
+            &mut annotations,
+            status.map(|status| &status.annotations),
+            |key, value| key != annotation::STATUS && prior.is_own_annotation(key, value),
+        );
+        let mut plan = Plan {
+            workload: self.workload.clone(),
+            service_name: pod_wide::shared(selected, |one| &one.service).ok().flatten().map(|(value, _)| value),
+            containers,
+            annotations,
+            labels,
+            notes,
+            metadata: MetadataState {
+                now: metadata.presence,
+                was: status.map_or(metadata.presence, |status| status.metadata),
+                labels: label_state,
+                annotations: annotation_state,
+            },
+        };
+        match self.add_status(&mut plan) {
+            Ok(()) => Ok(plan),
+            Err(reason) => Err((reason, plan.notes)),
+        }
+    }
+
+    /// The status goes last, because it lists all else. Where annotations grow too large, the others go first; a pod
+    /// without room for the status is left alone, since nothing could be undone.
+    fn add_status(&self, plan: &mut Plan<'a>) -> Result<(), Reason> {
+        let annotations = &self.pod.metadata.value.annotations;
+        let theirs: usize = annotations
+            .iter()
+            .filter(|(key, value)| !self.prior.is_own_annotation(key, value))
+            .map(|(key, value)| key.len() + value.len())
+            .sum();
+        let total = |plan: &Plan<'_>, status: &str| -> usize {
+            let ours = plan.annotations.iter().filter(|entry| entry.is_written()).map(length).sum::<usize>();
+            theirs + ours + annotation::STATUS.len() + status.len()
+        };
+        let mut status = plan.status(self.configuration.hash());
+        if total(plan, &status) > legal::MAX_ANNOTATIONS {
+            self.drop_annotations(plan);
+            status = plan.status(self.configuration.hash());
+            if total(plan, &status) > legal::MAX_ANNOTATIONS {
+                return Err(Reason::AnnotationsTooLarge);
+            }
+        }
+        let mut entry = Entry::set(annotation::STATUS, Value::Text(status.into()), "otelgate");
+        entry.edit = match (annotations.get(annotation::STATUS), &entry.value) {
+            (Some(now), Some(Value::Text(text))) if now == text => plan::Edit::None,
+            (Some(_), _) => plan::Edit::Replace(0),
+            (None, _) => plan::Edit::Add,
+        };
+        plan.annotations.push(entry);
+        Ok(())
+    }
+
+    fn drop_annotations(&self, plan: &mut Plan<'a>) {
+        for entry in plan.annotations.iter_mut().filter(|entry| entry.is_written()) {
+            let standing = self.pod.metadata.value.annotations.iter().map(|(key, _)| key).find(|key| *key == entry.key);
+            plan.metadata.annotations.removed.extend(standing);
+            *entry = Entry::left(entry.key.clone(), Reason::AnnotationsTooLarge);
+        }
+    }
+
+    /// About how large the object will be, in bytes; not worked out where it can't matter.
+    fn grown(&self, plan: &Plan<'a>) -> usize {
+        if self.pod.size < legal::MAX_OBJECT / 4 {
+            return self.pod.size;
+        }
+        self.pod.size + serde_json::to_vec(&plan.operations()).map_or(0, |patch| patch.len())
+    }
+}
+
+fn length(entry: &Entry<'_>) -> usize {
+    let value = match &entry.value {
+        Some(Value::Text(text)) => text.len(),
+        _ => 0,
+    };
+    entry.key.len() + value
+}
+
+fn is_disabled(existing: &Existing<'_>) -> bool {
+    matches!(existing.value(otel::var::SDK_DISABLED), existing::Known::Literal(value) if value.eq_ignore_ascii_case("true"))
+}
+
+// === impl Plan ===
+
+impl<'a> Plan<'a> {
+    fn status(&self, config: &str) -> String {
+        fn written<'e>(entries: &'e [Entry<'_>], was: Presence) -> NewWritten<'e> {
+            let marks = entries.iter().filter_map(|entry| Some((&*entry.key, entry.mark()?)));
+            NewWritten { was, set: Pairs(marks.collect()) }
+        }
+
+        let containers = self.containers.iter().map(|container| {
+            let ListState { was, .. } = container.state;
+            (container.name, written(&container.env, was))
+        });
+        let status = NewStatus {
+            version: VERSION,
+            decision: "inject",
+            config,
+            metadata: self.metadata.was,
+            reasons: self.lasting_reasons(),
+            containers: Pairs(containers.collect()),
+            annotations: written(&self.annotations, self.metadata.annotations.was),
+            labels: written(&self.labels, self.metadata.labels.was),
+        };
+        serde_json::to_string(&status).expect("a status is plain data")
+    }
+
+    /// Reasons that a second look would give again: the patch of a pod that is as it should be is empty.
+    fn lasting_reasons(&self) -> Vec<Reason> {
+        let passing = [Reason::ConfigurationChanged, Reason::EditedByUser, Reason::InvalidStatus];
+        let noted = self.notes.iter().map(|note| note.reason).filter(|reason| !passing.contains(reason));
+        let mut reasons: Vec<Reason> = noted.chain(self.entries().filter_map(|entry| entry.reason)).collect();
+        reasons.sort_unstable();
+        reasons.dedup();
+        reasons
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,15 @@
-//! What a decision holds: per key, what happens to it and why, and the patch that makes it so.
+//! What a decision holds: per key, what happens to it and why.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::Serialize;
 
+use super::containers::Slot;
 use super::owner::Workload;
 use super::reason::Reason;
-use crate::api::OptIn;
+use super::status::{Digest, Mark, Was};
+use super::view::Presence;
 
 /// What is known of a pod's namespace.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,17 +37,16 @@ pub enum Decision<'a> {
 #[derive(Clone, Debug)]
 pub struct Plan<'a> {
     pub workload: Workload<'a>,
-    /// The service name of all selected containers, if it is one.
+    /// The service name of all selected containers, if they have the same.
     pub service_name: Option<Cow<'a, str>>,
     pub containers: Vec<ContainerPlan<'a>>,
     pub annotations: Vec<Entry<'a>>,
     pub labels: Vec<Entry<'a>>,
     pub notes: Vec<Note<'a>>,
-    /// RFC 6902, in the order in which they apply; empty when the pod is already as it should be.
-    pub operations: Vec<Operation<'a>>,
+    pub(super) metadata: MetadataState<'a>,
 }
 
-/// What happens to one selected container.
+/// What happens to one container.
 #[derive(Clone, Debug)]
 pub struct ContainerPlan<'a> {
     pub name: &'a str,
@@ -52,6 +54,39 @@ pub struct ContainerPlan<'a> {
     pub env: Vec<Entry<'a>>,
     /// What `OTEL_RESOURCE_ATTRIBUTES` carries, in its order.
     pub attributes: Vec<Entry<'a>>,
+    pub(super) slot: Slot,
+    pub(super) state: ListState,
+}
+
+/// How a container's `env` stands, and what of otelgate's earlier entries goes.
+#[derive(Clone, Debug)]
+pub(super) struct ListState {
+    /// Now.
+    pub now: Presence,
+    /// Before otelgate first wrote into it.
+    pub was: Presence,
+    /// Where new entries go.
+    pub insert_at: usize,
+    /// Earlier entries that are no longer wanted, in ascending order.
+    pub removed: Vec<usize>,
+    /// A user's value that loses otelgate's earlier suffix.
+    pub stripped: Option<(usize, String)>,
+}
+
+/// How the metadata stands, and what of otelgate's earlier keys goes.
+#[derive(Clone, Debug)]
+pub(super) struct MetadataState<'a> {
+    pub now: Presence,
+    pub was: Presence,
+    pub labels: MapState<'a>,
+    pub annotations: MapState<'a>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct MapState<'a> {
+    pub now: Presence,
+    pub was: Presence,
+    pub removed: Vec<&'a str>,
 }
 
 /// What happens to one key.
@@ -61,10 +96,19 @@ pub struct Entry<'a> {
     pub action: Action,
     /// Why, where the action alone doesn't say it.
     pub reason: Option<Reason>,
-    /// Where the value comes from, for people: `Deployment`, `annotation on the namespace`.
-    pub source: Cow<'a, str>,
-    /// What it is set to; never logged.
-    pub value: Option<Cow<'a, str>>,
+    /// Where the value comes from, for people; empty where there is nothing to say.
+    pub source: &'static str,
+    /// What is written, for a merged variable the suffix; never logged.
+    pub value: Option<Value<'a>>,
+    pub(super) edit: Edit,
+}
+
+/// What is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    Text(Cow<'a, str>),
+    /// A reference to a field of the pod.
+    Field(Cow<'a, str>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -78,6 +122,23 @@ pub enum Action {
     Kept,
     /// Not written, for the reason given.
     Left,
+}
+
+/// What has to change in the pod for an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Edit {
+    /// Nothing: it isn't written, or stands there already.
+    None,
+    Add,
+    /// An earlier value of otelgate's, at this place of a list.
+    Replace(usize),
+    /// A user's literal at this place becomes `text`.
+    Append {
+        index: usize,
+        was: Was,
+        text: String,
+        changed: bool,
+    },
 }
 
 /// Something to tell, and about what.
@@ -94,23 +155,17 @@ pub enum Subject<'a> {
     Pod,
     Namespace,
     Annotation(Cow<'a, str>),
+    Label(Cow<'a, str>),
     Container(Cow<'a, str>),
     Variable { container: Cow<'a, str>, name: Cow<'a, str> },
 }
 
-/// One operation of RFC 6902.
-#[derive(Clone, Debug, Serialize)]
-#[serde(tag = "op", rename_all = "lowercase")]
-pub enum Operation<'a> {
-    Add { path: String, value: &'a str },
-    Replace { path: String, value: &'a str },
-    Remove { path: String },
-}
+// === impl Decision ===
 
-impl Decision<'_> {
+impl<'a> Decision<'a> {
     /// The plan, if there is one.
     #[must_use]
-    pub fn plan(&self) -> Option<&Plan<'_>> {
+    pub fn plan(&self) -> Option<&Plan<'a>> {
         match self {
             Self::Inject(plan) | Self::Observe(plan) => Some(plan),
             Self::Skip { .. } => None,
@@ -126,6 +181,104 @@ impl Decision<'_> {
             Self::Skip { .. } => "skip",
         }
     }
+
+    #[must_use]
+    pub fn notes(&self) -> &[Note<'a>] {
+        match self {
+            Self::Inject(plan) | Self::Observe(plan) => &plan.notes,
+            Self::Skip { notes, .. } => notes,
+        }
+    }
 }
 
-const _: Option<OptIn> = None;
+// === impl Plan ===
+
+impl<'a> Plan<'a> {
+    /// Every entry, pod-wide ones last.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry<'a>> {
+        let containers = self.containers.iter().flat_map(|container| container.env.iter().chain(&container.attributes));
+        containers.chain(&self.annotations).chain(&self.labels)
+    }
+}
+
+// === impl Entry ===
+
+impl<'a> Entry<'a> {
+    pub(super) fn set(key: impl Into<Cow<'a, str>>, value: Value<'a>, source: &'static str) -> Self {
+        Self { key: key.into(), action: Action::Set, reason: None, source, value: Some(value), edit: Edit::Add }
+    }
+
+    pub(super) fn kept(key: impl Into<Cow<'a, str>>, source: &'static str) -> Self {
+        Self { key: key.into(), action: Action::Kept, reason: None, source, value: None, edit: Edit::None }
+    }
+
+    pub(super) fn left(key: impl Into<Cow<'a, str>>, reason: Reason) -> Self {
+        Self { key: key.into(), action: Action::Left, reason: Some(reason), source: "", value: None, edit: Edit::None }
+    }
+
+    /// Whether otelgate writes it.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        matches!(self.action, Action::Set | Action::Merged)
+    }
+
+    /// How the status lists it; `None` when it isn't written.
+    pub(super) fn mark(&self) -> Option<Mark> {
+        let value = self.value.as_ref().filter(|_| self.is_written())?;
+        Some(match (&self.edit, value) {
+            (Edit::Append { was, .. }, Value::Text(suffix)) => {
+                Mark::Suffix { digest: Digest::of(suffix), was: *was, length: suffix.len() }
+            }
+            (_, Value::Text(text)) => Mark::Whole(Digest::of(text)),
+            (_, Value::Field(path)) => Mark::Whole(Digest::of_field(path)),
+        })
+    }
+}
+
+// === impl Value ===
+
+impl Value<'_> {
+    pub(super) fn text(text: &str) -> Value<'_> {
+        Value::Text(Cow::Borrowed(text))
+    }
+}
+
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Field(path) => write!(f, "field {path}"),
+        }
+    }
+}
+
+// === impl Action ===
+
+impl Action {
+    pub const ALL: [Self; 4] = [Self::Set, Self::Merged, Self::Kept, Self::Left];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Set => "set",
+            Self::Merged => "merged",
+            Self::Kept => "kept",
+            Self::Left => "left",
+        }
+    }
+}
+
+// === impl Subject ===
+
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pod => f.write_str("pod"),
+            Self::Namespace => f.write_str("namespace"),
+            Self::Annotation(key) => write!(f, "annotation {key}"),
+            Self::Label(key) => write!(f, "label {key}"),
+            Self::Container(name) => write!(f, "container {name}"),
+            Self::Variable { container, name } => write!(f, "variable {name} of container {container}"),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Which containers are selected.
+
+use super::options::Options;
+use super::plan::{Note, Subject};
+use super::view::Container;
+use super::{Pod, Reason};
+use crate::api::annotation;
+
+/// Containers that other systems add, by name: never selected unless named.
+pub const SIDECARS: [&str; 30] = [
+    "akeyless-sidecar",
+    "alloy",
+    "aws-otel-collector",
+    "cilium-envoy",
+    "cloud-sql-proxy",
+    "cloudsql-proxy",
+    "config-reloader",
+    "consul-dataplane",
+    "consul-sidecar",
+    "dapr-sidecar",
+    "daprd",
+    "datadog-agent",
+    "datadog-agent-injected",
+    "envoy-sidecar",
+    "filebeat",
+    "fluent-bit",
+    "fluentbit",
+    "fluentd",
+    "gke-gcsfuse-sidecar",
+    "istio-proxy",
+    "jaeger-agent",
+    "kuma-sidecar",
+    "linkerd-proxy",
+    "oauth2-proxy",
+    "opa-istio",
+    "otc-container",
+    "secrets-store-sync",
+    "vault-agent",
+    "xray-daemon",
+    "queue-proxy",
+];
+
+/// A place in the pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    pub init: bool,
+    pub index: usize,
+}
+
+impl Slot {
+    /// The list's name in `spec`.
+    #[must_use]
+    pub const fn list(self) -> &'static str {
+        if self.init { "initContainers" } else { "containers" }
+    }
+}
+
+/// Every container with its place: regular ones, then init containers.
+pub fn all<'a>(pod: &'a Pod<'a>) -> impl Iterator<Item = (Slot, &'a Container<'a>)> {
+    let slots = |init| move |(index, container)| (Slot { init, index }, container);
+    let regular = pod.spec.containers.items.iter().enumerate().map(slots(false));
+    regular.chain(pod.spec.init_containers.items.iter().enumerate().map(slots(true)))
+}
+
+/// Whether a container is selected.
+#[must_use]
+pub fn is_selected(slot: Slot, container: &Container<'_>, options: &Options<'_>) -> bool {
+    let name = container.name.as_str();
+    match options.containers {
+        Some(list) => list.split(',').any(|one| one.trim() == name),
+        None => !slot.init && !SIDECARS.contains(&name),
+    }
+}
+
+/// Notes the names in `otelgate.dev/containers` that the pod doesn't have.
+pub(super) fn note_unknown<'a>(pod: &'a Pod<'a>, options: &Options<'a>, notes: &mut Vec<Note<'a>>) {
+    let named = options.containers.into_iter().flat_map(|list| list.split(','));
+    for name in named.map(str::trim).filter(|name| !name.is_empty()) {
+        if !pod.containers().any(|container| container.name.as_str() == name) {
+            notes.push(Note {
+                reason: Reason::UnknownContainer,
+                subject: Subject::Annotation(annotation::CONTAINERS.into()),
+                detail: Some(name.into()),
+            });
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What a container already has in its `env`, as far as it can be known here.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+
+use super::Reason;
+use super::attributes::Attributes;
+use super::expand::expand;
+use super::prior::{Ownership, Prior, without};
+use super::view::{Container, Presence, Variable};
+use crate::api::otel::var;
+
+/// References followed for one value: chains of them can be made to grow without end.
+const MAX_REFERENCES: u32 = 256;
+/// Length up to which a value is expanded, in bytes.
+const MAX_EXPANDED: usize = 64 * 1024;
+
+/// A container's variables, otelgate's own taken out.
+#[derive(Debug)]
+pub struct Existing<'a> {
+    pub container: &'a Container<'a>,
+    /// Per entry; empty when all are the user's.
+    pub ownership: Vec<Ownership>,
+}
+
+/// The value that a container gives a variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known<'a> {
+    Absent,
+    Literal(Cow<'a, str>),
+    /// Set, but not knowable: [`Reason::ValueFrom`], or [`Reason::MayOverride`] for an unresolved reference.
+    Hidden(Reason),
+}
+
+/// A container's own `OTEL_RESOURCE_ATTRIBUTES`.
+#[derive(Debug, Default)]
+pub struct OwnAttributes<'a> {
+    /// Its place in `env`.
+    pub index: Option<usize>,
+    /// As written, without otelgate's suffix.
+    pub text: Cow<'a, str>,
+    pub parsed: Attributes,
+    pub value_from: bool,
+    pub unresolved: bool,
+    pub unclosed: bool,
+}
+
+// === impl Existing ===
+
+impl<'a> Existing<'a> {
+    #[must_use]
+    pub fn new(container: &'a Container<'a>, prior: &Prior) -> Self {
+        Self { container, ownership: prior.ownership(container) }
+    }
+
+    /// The user's entries, with their places.
+    pub fn entries(&self) -> impl DoubleEndedIterator<Item = (usize, &'a Variable<'a>)> {
+        self.container.env.items.iter().enumerate().filter(|(index, _)| !self.is_own(*index))
+    }
+
+    /// The user's entry that counts: the last of its name.
+    #[must_use]
+    pub fn last(&self, name: &str) -> Option<(usize, &'a Variable<'a>)> {
+        self.entries().rev().find(|(_, variable)| variable.name.as_str() == name)
+    }
+
+    /// The place of otelgate's own entry of that name.
+    #[must_use]
+    pub fn own(&self, name: &str) -> Option<usize> {
+        self.own_entries().find(|index| self.container.env.items[*index].name.as_str() == name)
+    }
+
+    /// The places of the entries that otelgate wrote as a whole.
+    pub fn own_entries(&self) -> impl Iterator<Item = usize> {
+        self.ownership.iter().enumerate().filter(|(_, own)| **own == Ownership::Whole).map(|(index, _)| index)
+    }
+
+    #[must_use]
+    pub fn has_env_from(&self) -> bool {
+        !self.container.env_from.items.is_empty()
+    }
+
+    #[must_use]
+    pub fn value(&self, name: &str) -> Known<'a> {
+        let Some((index, variable)) = self.last(name) else { return Known::Absent };
+        if is_from(variable) {
+            return Known::Hidden(Reason::ValueFrom);
+        }
+        let budget = Cell::new(MAX_REFERENCES);
+        match self.resolve(index, &budget) {
+            Some(text) => Known::Literal(text),
+            None => Known::Hidden(Reason::MayOverride),
+        }
+    }
+
+    #[must_use]
+    pub fn attributes(&self) -> OwnAttributes<'a> {
+        let Some((index, variable)) = self.last(var::RESOURCE_ATTRIBUTES) else { return OwnAttributes::default() };
+        if is_from(variable) {
+            return OwnAttributes { index: Some(index), value_from: true, ..OwnAttributes::default() };
+        }
+        let text = self.text(index);
+        let budget = Cell::new(MAX_REFERENCES);
+        let (expanded, unresolved, unclosed) = {
+            let expanded = expand(&text, |name| self.lookup(name, index, &budget));
+            (expanded.text.into_owned(), expanded.unresolved, expanded.unclosed)
+        };
+        let parsed = Attributes::parse(&expanded);
+        OwnAttributes { index: Some(index), text, parsed, value_from: false, unresolved, unclosed }
+    }
+
+    fn is_own(&self, index: usize) -> bool {
+        self.ownership.get(index) == Some(&Ownership::Whole)
+    }
+
+    /// A literal as the user wrote it.
+    fn text(&self, index: usize) -> Cow<'a, str> {
+        let text = self.container.env.items[index].value.value.as_str();
+        match self.ownership.get(index) {
+            Some(Ownership::Suffix(range)) => without(text, range),
+            _ => Cow::Borrowed(text),
+        }
+    }
+
+    /// A literal with its references resolved, or `None` when one of them can't be.
+    fn resolve(&self, index: usize, budget: &Cell<u32>) -> Option<Cow<'a, str>> {
+        let text = self.container.env.items[index].value.value.as_str();
+        if !matches!(self.ownership.get(index), Some(Ownership::Suffix(_))) {
+            let expanded = expand(text, |name| self.lookup(name, index, budget));
+            return (!expanded.unresolved).then_some(expanded.text);
+        }
+        let text = self.text(index);
+        let expanded = expand(&text, |name| self.lookup(name, index, budget));
+        (!expanded.unresolved).then(|| Cow::Owned(expanded.text.into_owned()))
+    }
+
+    /// Only entries before the one that refers count, as in the kubelet.
+    fn lookup(&self, name: &str, before: usize, budget: &Cell<u32>) -> Option<Cow<'a, str>> {
+        budget.set(budget.get().checked_sub(1)?);
+        let (index, variable) =
+            self.entries().rev().find(|(index, variable)| *index < before && variable.name.as_str() == name)?;
+        if is_from(variable) {
+            return None;
+        }
+        self.resolve(index, budget).filter(|text| text.len() <= MAX_EXPANDED)
+    }
+}
+
+fn is_from(variable: &Variable<'_>) -> bool {
+    variable.value_from.presence == Presence::Filled
+}

@@ -1,0 +1,209 @@
+//! Which service a container is, in which version and environment.
+
+use std::borrow::Cow;
+
+use super::existing::{Existing, Known, OwnAttributes};
+use super::options::Options;
+use super::owner::Workload;
+use super::prior::Prior;
+use super::{Pod, Reason};
+use crate::api::label;
+use crate::api::otel::{attr, var};
+use crate::config::Configuration;
+
+/// A value as it will be in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effective<'a> {
+    Known {
+        value: Cow<'a, str>,
+        source: &'static str,
+    },
+    /// There is none.
+    Absent,
+    /// The container has one that can't be known here.
+    Unknown(Reason),
+}
+
+/// What a container is, to those who look at its telemetry.
+#[derive(Clone, Debug)]
+pub struct Identity<'a> {
+    pub service: Effective<'a>,
+    pub version: Effective<'a>,
+    pub environment: Effective<'a>,
+}
+
+/// What the pod says for all its containers.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a, 'c> {
+    pub pod: &'a Pod<'a>,
+    pub options: &'c Options<'a>,
+    pub configuration: &'a Configuration,
+    pub workload: &'c Workload<'a>,
+    pub prior: &'c Prior,
+}
+
+// === impl Effective ===
+
+impl<'a> Effective<'a> {
+    fn known(value: &'a str, source: &'static str) -> Option<Self> {
+        (!value.is_empty()).then_some(Self::Known { value: Cow::Borrowed(value), source })
+    }
+
+    fn owned(value: &str, source: &'static str) -> Option<Self> {
+        (!value.is_empty()).then(|| Self::Known { value: Cow::Owned(value.to_owned()), source })
+    }
+
+    #[must_use]
+    pub fn value(&self) -> Option<&str> {
+        match self {
+            Self::Known { value, .. } => Some(value),
+            Self::Absent | Self::Unknown(_) => None,
+        }
+    }
+}
+
+// === impl Identity ===
+
+impl<'a> Identity<'a> {
+    /// What the container has comes first, OpenTelemetry's before Datadog's; then what the pod says.
+    #[must_use]
+    pub fn of(existing: &Existing<'a>, own: &OwnAttributes<'a>, sources: Sources<'a, '_>) -> Self {
+        let container = existing.container.name.as_str();
+        let attribute = |key| {
+            own.parsed.get(key).and_then(|value| Effective::owned(value, "the container's OTEL_RESOURCE_ATTRIBUTES"))
+        };
+        Self {
+            service: variable(existing, var::SERVICE_NAME, "the container's OTEL_SERVICE_NAME")
+                .or_else(|| attribute(attr::SERVICE_NAME))
+                .or_else(|| variable(existing, var::DD_SERVICE, "the container's DD_SERVICE"))
+                .or_else(|| sources.service(container))
+                .unwrap_or(Effective::Absent),
+            version: attribute(attr::SERVICE_VERSION)
+                .or_else(|| variable(existing, var::DD_VERSION, "the container's DD_VERSION"))
+                .or_else(|| sources.version(existing))
+                .unwrap_or(Effective::Absent),
+            environment: attribute(attr::ENVIRONMENT)
+                .or_else(|| attribute(attr::ENVIRONMENT_OLD))
+                .or_else(|| variable(existing, var::DD_ENV, "the container's DD_ENV"))
+                .or_else(|| sources.environment(container))
+                .unwrap_or(Effective::Absent),
+        }
+    }
+}
+
+/// An empty variable counts as unset, as the specification asks.
+fn variable<'a>(existing: &Existing<'a>, name: &str, source: &'static str) -> Option<Effective<'a>> {
+    match existing.value(name) {
+        Known::Absent => None,
+        Known::Literal(value) if value.is_empty() => None,
+        Known::Literal(value) => Some(Effective::Known { value, source }),
+        Known::Hidden(reason) => Some(Effective::Unknown(reason)),
+    }
+}
+
+// === impl Sources ===
+
+impl<'a> Sources<'a, '_> {
+    fn service(&self, container: &'a str) -> Option<Effective<'a>> {
+        self.annotated(attr::SERVICE_NAME)
+            .or_else(|| self.container_label(container, "service", "label tags.datadoghq.com/<container>.service"))
+            .or_else(|| self.label(label::DATADOG_SERVICE, "label tags.datadoghq.com/service"))
+            .or_else(|| self.well_known(label::APP_INSTANCE, "label app.kubernetes.io/instance"))
+            .or_else(|| self.well_known(label::APP_NAME, "label app.kubernetes.io/name"))
+            .or_else(|| self.workload())
+            .or_else(|| Effective::known(container, "container name"))
+    }
+
+    fn version(&self, existing: &Existing<'a>) -> Option<Effective<'a>> {
+        let container = existing.container;
+        self.annotated(attr::SERVICE_VERSION)
+            .or_else(|| {
+                self.container_label(container.name.as_str(), "version", "label tags.datadoghq.com/<container>.version")
+            })
+            .or_else(|| self.label(label::DATADOG_VERSION, "label tags.datadoghq.com/version"))
+            .or_else(|| self.well_known(label::APP_VERSION, "label app.kubernetes.io/version"))
+            .or_else(|| self.inherited(attr::SERVICE_VERSION))
+            .or_else(|| Effective::known(image_version(container.image.as_str())?, "image"))
+    }
+
+    fn environment(&self, container: &str) -> Option<Effective<'a>> {
+        self.annotated(attr::ENVIRONMENT)
+            .or_else(|| self.container_label(container, "env", "label tags.datadoghq.com/<container>.env"))
+            .or_else(|| self.label(label::DATADOG_ENV, "label tags.datadoghq.com/env"))
+            .or_else(|| self.inherited(attr::ENVIRONMENT))
+            .or_else(|| Effective::known(self.configuration.environment()?, "configuration"))
+    }
+
+    fn annotated(&self, key: &str) -> Option<Effective<'a>> {
+        let found = self.options.pod_attribute(key)?;
+        Effective::known(found.value, found.source)
+    }
+
+    /// From the namespace's annotation.
+    fn inherited(&self, key: &str) -> Option<Effective<'a>> {
+        let found = self.options.attribute(key)?;
+        Effective::known(found.value, found.source)
+    }
+
+    fn label(&self, key: &str, source: &'static str) -> Option<Effective<'a>> {
+        let value = self.pod.label(key).filter(|value| !self.prior.is_own_label(key, value))?;
+        Effective::known(value, source)
+    }
+
+    /// `tags.datadoghq.com/<container>.<tag>`; looked up without building the key.
+    fn container_label(&self, container: &str, tag: &str, source: &'static str) -> Option<Effective<'a>> {
+        let (_, value) = self.pod.metadata.value.labels.iter().find(|(key, _)| {
+            key.strip_prefix(label::DATADOG_TAGS)
+                .and_then(|rest| rest.strip_prefix(container))
+                .and_then(|rest| rest.strip_prefix('.'))
+                == Some(tag)
+        })?;
+        Effective::known(value, source)
+    }
+
+    fn well_known(&self, key: &str, source: &'static str) -> Option<Effective<'a>> {
+        self.configuration.from_well_known_labels().then(|| self.label(key, source))?
+    }
+
+    fn workload(&self) -> Option<Effective<'a>> {
+        let (name, source) = match self.workload {
+            Workload::Deployment { name, .. } => (name, "Deployment"),
+            Workload::Rollout { name, .. } => (name, "Rollout"),
+            Workload::StatefulSet(name) => (name, "StatefulSet"),
+            Workload::DaemonSet(name) => (name, "DaemonSet"),
+            Workload::CronJob { name, .. } => (name, "CronJob"),
+            Workload::Job(name) => (name, "Job"),
+            Workload::ReplicaSet(name) => (name, "ReplicaSet"),
+            Workload::Other { name, .. } => (name, "owner"),
+            Workload::Pod(name) => (name.as_ref()?, "pod name"),
+        };
+        (!name.is_empty()).then(|| Effective::Known { value: name.clone(), source })
+    }
+}
+
+/// An image's tag, else its digest: `registry:5000/a/b:1.2@sha256:…` is `1.2`.
+fn image_version(image: &str) -> Option<&str> {
+    let (name, digest) = image.split_once('@').map_or((image, None), |(name, digest)| (name, Some(digest)));
+    let last = name.rfind('/').map_or(name, |slash| &name[slash + 1..]);
+    last.split_once(':').map(|(_, tag)| tag).filter(|tag| !tag.is_empty()).or(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::image_version;
+
+    #[test]
+    fn an_image_has_the_version_of_its_tag_else_of_its_digest() {
+        for (image, version) in [
+            ("nginx", None),
+            ("nginx:1.27", Some("1.27")),
+            ("registry:5000/nginx", None),
+            ("registry:5000/a/nginx:1", Some("1")),
+            ("a/nginx:1@sha256:ab", Some("1")),
+            ("a/nginx@sha256:ab", Some("sha256:ab")),
+            ("", None),
+        ] {
+            assert_eq!(image_version(image), version, "{image}");
+        }
+    }
+}

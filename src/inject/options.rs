@@ -1,0 +1,315 @@
+//! What annotations ask for: read once per pod, pod before namespace, and every fault noted.
+
+use std::borrow::Cow;
+
+use super::endpoint::{Destination, Url};
+use super::plan::{Namespace, Note, Subject};
+use super::prior::Prior;
+use super::{Pod, Reason};
+use crate::api::{annotation, otel};
+use crate::config::{Configuration, Protocol};
+
+/// A value and where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sourced<'a> {
+    pub value: &'a str,
+    pub source: &'static str,
+}
+
+/// Where an annotation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    Pod,
+    Namespace,
+}
+
+/// The options in force for a pod, legal ones only.
+#[derive(Clone, Debug, Default)]
+pub struct Options<'a> {
+    pub containers: Option<&'a str>,
+    /// `None` where no address is known that this pod could use.
+    pub destination: Option<Cow<'a, Destination>>,
+    pub endpoint_source: &'static str,
+    pub propagators: Option<Sourced<'a>>,
+    pub sampler: Option<Sourced<'a>>,
+    pub sampler_arg: Option<Sourced<'a>>,
+    pub logs: bool,
+    pub log_source: Option<Sourced<'a>>,
+    skip: Option<&'a str>,
+    /// `<container>`, source: for one container.
+    pub container_log_sources: Vec<(&'a str, &'a str)>,
+    /// `resource.opentelemetry.io/<attribute>`: of the pod, then of the namespace.
+    pub attributes: Vec<(&'a str, Sourced<'a>)>,
+}
+
+const POD: &str = "annotation of the pod";
+const NAMESPACE: &str = "annotation of the namespace";
+const CONFIGURATION: &str = "configuration";
+
+/// One option as found, before it is known to be legal.
+#[derive(Clone, Copy, Default)]
+struct Raw<'a> {
+    pod: Option<&'a str>,
+    namespace: Option<&'a str>,
+}
+
+struct Reader<'a, 'n> {
+    pod: &'a Pod<'a>,
+    namespace: &'a Namespace<'a>,
+    prior: &'n Prior,
+    notes: &'n mut Vec<Note<'a>>,
+}
+
+// === impl Options ===
+
+impl<'a> Options<'a> {
+    pub(super) fn read(
+        pod: &'a Pod<'a>,
+        namespace: &'a Namespace<'a>,
+        configuration: &'a Configuration,
+        prior: &Prior,
+        notes: &mut Vec<Note<'a>>,
+    ) -> Self {
+        let mut reader = Reader { pod, namespace, prior, notes };
+        reader.unknown();
+        let nonempty = |value: &str| !value.trim().is_empty();
+        let containers = reader.option(annotation::CONTAINERS, nonempty).map(|(value, _)| value);
+        let logs = reader.option(annotation::LOGS, |value| matches!(value, "enabled" | "disabled"));
+        let propagators = reader.option(annotation::PROPAGATORS, otel::are_propagators).map(sourced);
+        let log_source = reader.option(annotation::LOG_SOURCE, |value| !value.is_empty()).map(sourced);
+        let skip = reader.option(annotation::SKIP, nonempty).map(|(value, _)| value);
+        let (sampler, sampler_arg) = reader.sampler(configuration);
+        let (destination, endpoint_source) = reader.destination(configuration);
+        let container_log_sources = reader.container_log_sources(configuration);
+        let attributes = reader.attributes();
+        Self {
+            containers,
+            destination,
+            endpoint_source,
+            propagators: propagators
+                .or(configuration.propagators().map(|value| Sourced { value, source: CONFIGURATION })),
+            sampler,
+            sampler_arg,
+            logs: logs.map_or(configuration.collects_logs(), |(value, _)| value == "enabled"),
+            log_source,
+            skip,
+            container_log_sources,
+            attributes,
+        }
+    }
+
+    /// Whether `otelgate.dev/skip` names this variable or attribute.
+    #[must_use]
+    pub fn skips(&self, key: &str) -> bool {
+        self.skipped().any(|skipped| skipped == key)
+    }
+
+    pub fn skipped(&self) -> impl Iterator<Item = &'a str> {
+        self.skip.into_iter().flat_map(|list| list.split(',')).map(str::trim).filter(|key| !key.is_empty())
+    }
+
+    /// What annotations say of a resource attribute.
+    #[must_use]
+    pub fn attribute(&self, key: &str) -> Option<Sourced<'a>> {
+        self.attributes.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
+    }
+
+    /// Of the pod alone, or of the namespace alone: labels stand between the two.
+    #[must_use]
+    pub fn pod_attribute(&self, key: &str) -> Option<Sourced<'a>> {
+        self.attribute(key).filter(|sourced| sourced.source == POD)
+    }
+}
+
+fn sourced<'a>((value, level): (&'a str, Level)) -> Sourced<'a> {
+    Sourced { value, source: level.source() }
+}
+
+// === impl Level ===
+
+impl Level {
+    const fn source(self) -> &'static str {
+        match self {
+            Self::Pod => POD,
+            Self::Namespace => NAMESPACE,
+        }
+    }
+}
+
+// === impl Raw ===
+
+impl<'a> Raw<'a> {
+    fn first(self) -> Option<(&'a str, Level)> {
+        self.pod.map(|value| (value, Level::Pod)).or(self.namespace.map(|value| (value, Level::Namespace)))
+    }
+}
+
+// === impl Reader ===
+
+impl<'a, 'n> Reader<'a, 'n> {
+    /// The pod's annotations but for what otelgate wrote itself.
+    fn on_pod(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a, 'n> {
+        let prior = self.prior;
+        let annotations = &self.pod.metadata.value.annotations;
+        annotations.iter().filter(|(key, value)| !prior.is_own_annotation(key, value))
+    }
+
+    fn on_namespace(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a, 'n> {
+        self.namespace.annotations.into_iter().flatten().map(|(key, value)| (&**key, &**value))
+    }
+
+    fn note(&mut self, reason: Reason, key: &'a str, detail: Option<Cow<'a, str>>) {
+        self.notes.push(Note { reason, subject: Subject::Annotation(Cow::Borrowed(key)), detail });
+    }
+
+    /// An option at both levels, an illegal value counting as absent.
+    fn raw(&mut self, key: &'static str, legal: impl Fn(&str) -> bool) -> Raw<'a> {
+        let mut raw = Raw {
+            pod: self.pod.annotation(key),
+            namespace: self.on_namespace().find(|(name, _)| *name == key).map(|(_, value)| value),
+        };
+        for (value, level) in [(&mut raw.pod, Level::Pod), (&mut raw.namespace, Level::Namespace)] {
+            if value.is_some_and(|value| !legal(value)) {
+                *value = None;
+                let detail = (level == Level::Namespace).then_some(Cow::Borrowed("on the namespace"));
+                self.note(Reason::InvalidOption, key, detail);
+            }
+        }
+        raw
+    }
+
+    fn option(&mut self, key: &'static str, legal: impl Fn(&str) -> bool) -> Option<(&'a str, Level)> {
+        self.raw(key, legal).first()
+    }
+
+    /// A sampler's argument is worth something only with that sampler: of its own level, or of a higher one.
+    fn sampler(&mut self, configuration: &'a Configuration) -> (Option<Sourced<'a>>, Option<Sourced<'a>>) {
+        let sampler = self.option(annotation::SAMPLER, |value| otel::is_sampler(value, None));
+        let arg = self.raw(annotation::SAMPLER_ARG, |value| !value.is_empty());
+        let configured = configuration.sampler();
+        let (name, own_arg) = match sampler {
+            Some((name, level)) => {
+                let arg = match level {
+                    Level::Pod => arg.pod.map(|value| (value, Level::Pod)),
+                    Level::Namespace => arg.first(),
+                };
+                (sourced((name, level)), arg)
+            }
+            None => match configured {
+                Some((value, _)) => (Sourced { value, source: CONFIGURATION }, arg.first()),
+                None => {
+                    if arg.first().is_some() {
+                        self.note(Reason::InvalidOption, annotation::SAMPLER_ARG, Some("without a sampler".into()));
+                    }
+                    return (None, None);
+                }
+            },
+        };
+        let mut own_arg = own_arg.map(sourced);
+        if own_arg.is_some_and(|arg| !otel::is_sampler(name.value, Some(arg.value))) {
+            self.note(Reason::InvalidOption, annotation::SAMPLER_ARG, None);
+            own_arg = None;
+        }
+        let inherited = configured
+            .filter(|_| name.source == CONFIGURATION)
+            .and_then(|(_, arg)| arg)
+            .map(|value| Sourced { value, source: CONFIGURATION });
+        (Some(name), own_arg.or(inherited))
+    }
+
+    fn destination(&mut self, configuration: &'a Configuration) -> (Option<Cow<'a, Destination>>, &'static str) {
+        let endpoint = self
+            .option(annotation::ENDPOINT, |value| Url::parse(value).is_some() && super::legal::is_value(value).is_ok());
+        let protocol = self.raw(annotation::PROTOCOL, |value| Protocol::parse(value).is_some());
+        let parsed = |value: Option<&str>| value.and_then(Protocol::parse);
+        let configured = parsed(protocol.namespace).unwrap_or(configuration.protocol());
+        if let Some((text, level)) = endpoint {
+            let own = match level {
+                Level::Pod => parsed(protocol.pod),
+                Level::Namespace => parsed(protocol.first().map(|(value, _)| value)),
+            };
+            let destination = Url::parse(text).map(|url| Destination::new(&url, own, configured));
+            return (destination.map(Cow::Owned), level.source());
+        }
+        let destination = configuration.destination(resolves_cluster_names(self.pod));
+        match protocol.first() {
+            Some((value, level)) => {
+                let preferred = destination.zip(Protocol::parse(value)).map(|(to, protocol)| to.prefer(protocol));
+                (preferred.map(Cow::Owned), level.source())
+            }
+            None => (destination.map(Cow::Borrowed), CONFIGURATION),
+        }
+    }
+
+    /// `otelgate.dev/<container>.log-source`, which only the Agent can honour.
+    fn container_log_sources(&mut self, configuration: &Configuration) -> Vec<(&'a str, &'a str)> {
+        let mut sources = Vec::new();
+        for (key, value) in self.on_pod() {
+            let Some(container) = annotation::own_name(key).and_then(container_of_log_source) else { continue };
+            if !self.pod.containers().any(|one| one.name.as_str() == container) {
+                self.note(Reason::UnknownContainer, key, None);
+            } else if configuration.log_owner() != crate::config::LogOwner::Agent {
+                self.note(Reason::PerContainerLogSource, key, None);
+            } else if value.is_empty() {
+                self.note(Reason::InvalidOption, key, None);
+            } else {
+                sources.push((container, value));
+            }
+        }
+        sources
+    }
+
+    fn attributes(&mut self) -> Vec<(&'a str, Sourced<'a>)> {
+        let mut attributes: Vec<(&'a str, Sourced<'a>)> = Vec::new();
+        let prefixed = |(key, value): (&'a str, &'a str)| {
+            let name = key.strip_prefix(annotation::RESOURCE)?;
+            (!name.is_empty() && !value.is_empty() && name != otel::attr::LOG_SOURCE).then_some((key, name, value))
+        };
+        for (_, name, value) in self.on_pod().filter_map(prefixed) {
+            attributes.push((name, Sourced { value, source: POD }));
+        }
+        for (key, name, value) in self.on_namespace().filter_map(prefixed) {
+            if matches!(name, otel::attr::SERVICE_NAME | otel::attr::SERVICE_INSTANCE_ID) {
+                self.note(Reason::NotOnNamespace, key, None);
+            } else if !attributes.iter().any(|(known, _)| *known == name) {
+                attributes.push((name, Sourced { value, source: NAMESPACE }));
+            }
+        }
+        attributes
+    }
+
+    /// Annotations of otelgate's domain that don't exist, or have no effect where they stand.
+    fn unknown(&mut self) {
+        for (key, level) in self
+            .on_pod()
+            .map(|(key, _)| (key, Level::Pod))
+            .chain(self.on_namespace().map(|(key, _)| (key, Level::Namespace)))
+        {
+            let Some(name) = annotation::own_name(key) else { continue };
+            let known = annotation::OPTIONS.iter().any(|option| option.key == key)
+                || matches!(key, annotation::STATUS | annotation::FLOOR)
+                || (level == Level::Pod && container_of_log_source(name).is_some());
+            if key == crate::api::label::INJECT {
+                self.note(Reason::OptInIsALabel, key, None);
+            } else if !known {
+                let nearest = annotation::nearest_option(key);
+                self.note(Reason::UnknownAnnotation, key, Some(format!("did you mean {nearest}?").into()));
+            }
+        }
+    }
+}
+
+fn container_of_log_source(name: &str) -> Option<&str> {
+    name.strip_suffix(annotation::LOG_SOURCE_SUFFIX).filter(|container| !container.is_empty())
+}
+
+/// Whether the names of Services resolve in this pod.
+///
+/// On the host's network the default policy means the node's resolver, and `None` means the pod's own.
+fn resolves_cluster_names(pod: &Pod<'_>) -> bool {
+    match pod.spec.dns_policy.as_str() {
+        "ClusterFirstWithHostNet" => true,
+        "ClusterFirst" | "" => !pod.spec.host_network,
+        _ => false,
+    }
+}

@@ -1,0 +1,117 @@
+//! Whether a pod is a matter for otelgate at all: a short list of rules, each with its input and verdict.
+
+use std::borrow::Cow;
+
+use super::plan::{Namespace, Note, Subject};
+use super::{Pod, Reason};
+use crate::api::{OptIn, annotation, label};
+use crate::config::Configuration;
+
+/// Namespaces of Kubernetes itself.
+pub const SYSTEM_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
+
+const WINDOWS: &str = "windows";
+const OS_LABELS: [&str; 2] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
+
+/// What the rules look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'a> {
+    pub pod: &'a Pod<'a>,
+    pub namespace: &'a Namespace<'a>,
+    pub configuration: &'a Configuration,
+}
+
+/// One rule's answer, for `explain`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict<'a> {
+    pub rule: &'static str,
+    /// What the rule looked at.
+    pub input: Cow<'a, str>,
+    /// `None` when the rule lets the pod pass.
+    pub reason: Option<Reason>,
+}
+
+type Rule = (&'static str, for<'a> fn(Case<'a>) -> Option<Reason>, for<'a> fn(Case<'a>) -> Cow<'a, str>);
+
+/// In the order in which they are asked; the first that objects decides.
+const RULES: [Rule; 6] = [
+    ("opted in", not_opted_in, opt_in_input),
+    ("mode", mode, |case| case.configuration.mode().as_str().into()),
+    ("not a namespace of Kubernetes", system_namespace, namespace_input),
+    ("not excluded", excluded, namespace_input),
+    ("not a mirror pod", mirror, |case| if is_mirror(case.pod) { annotation::MIRROR.into() } else { "none".into() }),
+    ("not a Windows pod", windows, |case| if is_windows(case.pod) { WINDOWS.into() } else { "linux".into() }),
+];
+
+/// Every rule's verdict, also behind one that objects.
+#[must_use]
+pub fn verdicts<'a>(case: Case<'a>) -> Vec<Verdict<'a>> {
+    RULES.iter().map(|(rule, check, input)| Verdict { rule, input: input(case), reason: check(case) }).collect()
+}
+
+/// The first objection.
+#[must_use]
+pub fn objection(case: Case<'_>) -> Option<Reason> {
+    RULES.iter().find_map(|(_, check, _)| check(case))
+}
+
+/// What the labels ask for, the pod's before the namespace's; an invalid one counts as absent.
+#[must_use]
+pub fn opt_in(pod: &Pod<'_>, namespace: &Namespace<'_>) -> Option<OptIn> {
+    pod.label(label::INJECT).and_then(OptIn::parse).or_else(|| namespace.opt_in.and_then(OptIn::parse))
+}
+
+/// Notes labels that can't be read.
+pub(super) fn note_invalid<'a>(case: Case<'a>, notes: &mut Vec<Note<'a>>) {
+    let labels = [(case.pod.label(label::INJECT), Subject::Pod), (case.namespace.opt_in, Subject::Namespace)];
+    for (value, subject) in labels {
+        if value.is_some_and(|value| OptIn::parse(value).is_none()) {
+            notes.push(Note { reason: Reason::InvalidOptIn, subject, detail: None });
+        }
+    }
+}
+
+fn not_opted_in(case: Case<'_>) -> Option<Reason> {
+    match opt_in(case.pod, case.namespace) {
+        None => Some(Reason::NotOptedIn),
+        Some(OptIn::Disabled) => Some(Reason::OptedOut),
+        Some(OptIn::Enabled | OptIn::Observe) => None,
+    }
+}
+
+fn opt_in_input(case: Case<'_>) -> Cow<'_, str> {
+    let text = |value: Option<&str>| value.map_or_else(|| "absent".to_owned(), ToOwned::to_owned);
+    format!("pod {}, namespace {}", text(case.pod.label(label::INJECT)), text(case.namespace.opt_in)).into()
+}
+
+fn namespace_input(case: Case<'_>) -> Cow<'_, str> {
+    case.namespace.name.map_or("no namespace".into(), |name| format!("namespace {name}").into())
+}
+
+fn mode(case: Case<'_>) -> Option<Reason> {
+    (case.configuration.mode() == OptIn::Disabled).then_some(Reason::ModeDisabled)
+}
+
+fn system_namespace(case: Case<'_>) -> Option<Reason> {
+    case.namespace.name.is_some_and(|name| SYSTEM_NAMESPACES.contains(&name)).then_some(Reason::SystemNamespace)
+}
+
+fn excluded(case: Case<'_>) -> Option<Reason> {
+    case.configuration.excludes(case.namespace.name, |key| case.pod.label(key)).then_some(Reason::Excluded)
+}
+
+fn mirror(case: Case<'_>) -> Option<Reason> {
+    is_mirror(case.pod).then_some(Reason::MirrorPod)
+}
+
+fn is_mirror(pod: &Pod<'_>) -> bool {
+    pod.annotation(annotation::MIRROR).is_some()
+}
+
+fn windows(case: Case<'_>) -> Option<Reason> {
+    is_windows(case.pod).then_some(Reason::WindowsPod)
+}
+
+fn is_windows(pod: &Pod<'_>) -> bool {
+    pod.spec.os.name.as_str() == WINDOWS || OS_LABELS.iter().any(|key| pod.spec.node_selector.get(key) == Some(WINDOWS))
+}

@@ -1,0 +1,261 @@
+//! The annotation `otelgate.dev/status`: what was decided and written, in enough detail to undo it.
+//!
+//! It never holds a value. Each key that was written has a mark: the digest of what was written, and for a merged
+//! variable where in the value it stands. A key counts as otelgate's only while its mark still fits; otherwise somebody
+//! edited it, and it is the user's.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::Error as _;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
+
+use super::view::{Presence, ValueFrom, Variable};
+
+/// The first four bytes of a SHA-256, written as 8 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Digest([u8; 4]);
+
+/// What otelgate wrote under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// The whole value: `1a2b3c4d`.
+    Whole(Digest),
+    /// A suffix of the user's value: `1a2b3c4d@12+230`.
+    Suffix { digest: Digest, was: Was, length: usize },
+}
+
+/// The value that a suffix was appended to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Was {
+    Absent,
+    Null,
+    /// Its length in bytes.
+    Text(usize),
+}
+
+/// As read back from a pod.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// Of otelgate, which wrote it.
+    pub version: String,
+    /// The configuration's hash.
+    pub config: String,
+    #[serde(default = "filled")]
+    pub metadata: Presence,
+    #[serde(default)]
+    pub labels: Written,
+    #[serde(default)]
+    pub annotations: Written,
+    #[serde(default)]
+    pub containers: BTreeMap<String, Written>,
+}
+
+/// What was written into a list or a map, and how that stood before.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Written {
+    #[serde(default = "filled")]
+    pub was: Presence,
+    #[serde(default)]
+    pub set: BTreeMap<String, Mark>,
+}
+
+/// As written into a pod; the same format as [`Status`], borrowed.
+#[derive(Serialize)]
+pub(super) struct NewStatus<'a> {
+    pub version: &'static str,
+    pub decision: &'static str,
+    pub config: &'a str,
+    #[serde(skip_serializing_if = "is_filled")]
+    pub metadata: Presence,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<super::Reason>,
+    pub containers: Pairs<'a, NewWritten<'a>>,
+    pub annotations: NewWritten<'a>,
+    pub labels: NewWritten<'a>,
+}
+
+#[derive(Serialize)]
+pub(super) struct NewWritten<'a> {
+    #[serde(skip_serializing_if = "is_filled")]
+    pub was: Presence,
+    #[serde(skip_serializing_if = "Pairs::is_empty")]
+    pub set: Pairs<'a, Mark>,
+}
+
+/// A JSON object in the order of its pairs.
+pub(super) struct Pairs<'a, T>(pub Vec<(&'a str, T)>);
+
+fn filled() -> Presence {
+    Presence::Filled
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_filled(presence: &Presence) -> bool {
+    *presence == Presence::Filled
+}
+
+// === impl Digest ===
+
+impl Digest {
+    /// Of a literal.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let hash = Sha256::digest(text.as_bytes());
+        Self([hash[0], hash[1], hash[2], hash[3]])
+    }
+
+    /// Of a reference to a field of the pod, which no literal's digest is meant to equal.
+    #[must_use]
+    pub fn of_field(path: &str) -> Self {
+        let hash = Sha256::new().chain_update(b"fieldRef\0").chain_update(path.as_bytes()).finalize();
+        Self([hash[0], hash[1], hash[2], hash[3]])
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", u32::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        if text.len() != 8 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(());
+        }
+        u32::from_str_radix(text, 16).map(|number| Self(number.to_be_bytes())).map_err(drop)
+    }
+}
+
+// === impl Mark ===
+
+impl Mark {
+    /// Where in a literal the marked suffix stands, if it still does. Text behind it is the user's.
+    #[must_use]
+    pub fn suffix_in(self, value: &str) -> Option<std::ops::Range<usize>> {
+        let Self::Suffix { digest, was, length } = self else { return None };
+        let start = match was {
+            Was::Absent | Was::Null => 0,
+            Was::Text(old) => old,
+        };
+        let range = start..start.checked_add(length)?;
+        (value.get(range.clone()).map(Digest::of) == Some(digest)).then_some(range)
+    }
+
+    /// Whether a literal is what was written.
+    #[must_use]
+    pub fn is_whole(self, value: &str) -> bool {
+        self == Self::Whole(Digest::of(value))
+    }
+
+    /// Whether a variable is what was written, as a whole.
+    pub(super) fn is_variable(self, variable: &Variable<'_>) -> bool {
+        match (variable.value.presence, variable.value_from.presence) {
+            (Presence::Filled, Presence::Absent) => self.is_whole(variable.value.value.as_str()),
+            (Presence::Absent, Presence::Filled) => {
+                let ValueFrom { field_ref } = &variable.value_from.value;
+                self == Self::Whole(Digest::of_field(field_ref.field_path.as_str()))
+            }
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(digest) => write!(f, "{digest}"),
+            Self::Suffix { digest, was, length } => match was {
+                Was::Absent => write!(f, "{digest}@absent+{length}"),
+                Was::Null => write!(f, "{digest}@null+{length}"),
+                Was::Text(old) => write!(f, "{digest}@{old}+{length}"),
+            },
+        }
+    }
+}
+
+impl FromStr for Mark {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let Some((digest, place)) = text.split_once('@') else { return text.parse().map(Self::Whole) };
+        let (was, length) = place.split_once('+').ok_or(())?;
+        let was = match was {
+            "absent" => Was::Absent,
+            "null" => Was::Null,
+            old => Was::Text(old.parse().map_err(drop)?),
+        };
+        Ok(Self::Suffix { digest: digest.parse()?, was, length: length.parse().map_err(drop)? })
+    }
+}
+
+impl Serialize for Mark {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mark {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(|()| D::Error::custom("not a mark"))
+    }
+}
+
+// === impl Pairs ===
+
+impl<T> Pairs<'_, T> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<T: Serialize> Serialize for Pairs<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (key, value) in &self.0 {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_read_back() {
+        for text in ["0123abcd", "0123abcd@0+12", "0123abcd@absent+1", "0123abcd@null+1", "ffffffff@99+230"] {
+            assert_eq!(text.parse::<Mark>().unwrap().to_string(), text);
+        }
+        for text in ["", "123", "0123abcg", "+123abcd", "0123abcd@", "0123abcd@x+1", "0123abcd@1", "0123abcd@1+-1"] {
+            assert!(text.parse::<Mark>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_suffix_is_found_only_where_it_was_written() {
+        let mark = Mark::Suffix { digest: Digest::of(",b=2"), was: Was::Text(3), length: 4 };
+        assert_eq!(mark.suffix_in("a=1,b=2"), Some(3..7));
+        assert_eq!(mark.suffix_in("a=1,b=2,c=3"), Some(3..7));
+        assert_eq!(mark.suffix_in("a=11,b=2"), None);
+        assert_eq!(mark.suffix_in("a=1"), None);
+        let cut = Mark::Suffix { digest: Digest::of("x"), was: Was::Text(1), length: 1 };
+        assert_eq!(cut.suffix_in("ü"), None, "a range inside a character");
+    }
+}

@@ -1,0 +1,160 @@
+//! The engine's rules, one by one: what goes in as JSON, what comes out as the patched JSON.
+
+mod environment;
+mod opting_in;
+mod pod_keys;
+mod service_name;
+mod twice;
+mod undoing;
+
+use serde_json::{Value, json};
+
+use super::{Action, Decision, Namespace, Pod, Reason, decide};
+use crate::config::{Configuration, Document};
+
+/// A case in the making.
+struct Case {
+    pod: Value,
+    opt_in: Option<&'static str>,
+    namespace: Option<&'static str>,
+    annotations: Option<Vec<(Box<str>, Box<str>)>>,
+    document: Document,
+}
+
+/// What came of it.
+struct Outcome {
+    name: &'static str,
+    skipped: Option<Reason>,
+    /// As it comes back.
+    pod: Value,
+    notes: Vec<(Reason, String)>,
+    /// Key, action, reason.
+    entries: Vec<(String, Action, Option<Reason>)>,
+    operations: Vec<Value>,
+}
+
+/// A pod with one container.
+fn pod(container: Value) -> Value {
+    json!({"metadata": {"name": "web", "labels": {}}, "spec": {"containers": [container]}})
+}
+
+fn app() -> Value {
+    json!({"name": "app", "image": "shop/web:1.2"})
+}
+
+fn with_env(env: Value) -> Value {
+    json!({"name": "app", "image": "shop/web:1.2", "env": env})
+}
+
+fn case(pod: Value) -> Case {
+    Case {
+        pod,
+        opt_in: Some("enabled"),
+        namespace: Some("shop"),
+        annotations: Some(Vec::new()),
+        document: Document::default(),
+    }
+}
+
+impl Case {
+    fn opt_in(self, opt_in: Option<&'static str>) -> Self {
+        Self { opt_in, ..self }
+    }
+
+    fn namespace(self, namespace: Option<&'static str>) -> Self {
+        Self { namespace, ..self }
+    }
+
+    fn on_namespace(mut self, key: &str, value: &str) -> Self {
+        self.annotations.get_or_insert_default().push((key.into(), value.into()));
+        self
+    }
+
+    fn annotate(mut self, key: &str, value: &str) -> Self {
+        self.pod["metadata"]["annotations"][key] = value.into();
+        self
+    }
+
+    fn label(mut self, key: &str, value: &str) -> Self {
+        self.pod["metadata"]["labels"][key] = value.into();
+        self
+    }
+
+    fn configure(mut self, change: impl FnOnce(&mut Document)) -> Self {
+        change(&mut self.document);
+        self
+    }
+
+    fn decide(&self) -> Outcome {
+        let json = self.pod.to_string();
+        let pod = Pod::from_json(&json).unwrap();
+        let namespace =
+            Namespace { name: self.namespace, opt_in: self.opt_in, annotations: self.annotations.as_deref() };
+        let configuration = Configuration::try_from(self.document.clone()).unwrap();
+        let now = "2026-11-23T12:00:00Z".parse().unwrap();
+        let decision = decide(&pod, &namespace, &configuration, now);
+        let operations = match &decision {
+            Decision::Inject(plan) => serde_json::to_value(plan.operations()).unwrap(),
+            Decision::Observe(_) | Decision::Skip { .. } => json!([]),
+        };
+        let mut patched = self.pod.clone();
+        let patch: json_patch::Patch = serde_json::from_value(operations.clone()).unwrap();
+        json_patch::patch(&mut patched, &patch).unwrap();
+        Outcome {
+            name: decision.name(),
+            skipped: match &decision {
+                Decision::Skip { reason, .. } => Some(*reason),
+                _ => None,
+            },
+            pod: patched,
+            notes: decision.notes().iter().map(|note| (note.reason, note.subject.to_string())).collect(),
+            entries: decision
+                .plan()
+                .into_iter()
+                .flat_map(|plan| plan.entries())
+                .map(|entry| (entry.key.to_string(), entry.action, entry.reason))
+                .collect(),
+            operations: operations.as_array().unwrap().clone(),
+        }
+    }
+}
+
+impl Outcome {
+    /// A variable of the first container: its value, or its field.
+    fn variable(&self, name: &str) -> Option<&str> {
+        let env = self.pod["spec"]["containers"][0]["env"].as_array()?;
+        let variable = env.iter().rev().find(|variable| variable["name"] == name)?;
+        variable["value"].as_str().or(variable["valueFrom"]["fieldRef"]["fieldPath"].as_str())
+    }
+
+    fn names(&self) -> Vec<&str> {
+        let env = self.pod["spec"]["containers"][0]["env"].as_array();
+        env.into_iter().flatten().filter_map(|variable| variable["name"].as_str()).collect()
+    }
+
+    /// An attribute as written in the first container's `OTEL_RESOURCE_ATTRIBUTES`.
+    fn attribute(&self, key: &str) -> Option<&str> {
+        let text = self.variable("OTEL_RESOURCE_ATTRIBUTES")?;
+        text.split(',')
+            .filter_map(|pair| pair.trim().split_once('='))
+            .find(|(name, _)| *name == key)
+            .map(|(_, value)| value)
+    }
+
+    fn annotation(&self, key: &str) -> Option<&str> {
+        self.pod["metadata"]["annotations"][key].as_str()
+    }
+
+    fn label(&self, key: &str) -> Option<&str> {
+        self.pod["metadata"]["labels"][key].as_str()
+    }
+
+    fn has_note(&self, reason: Reason) -> bool {
+        self.notes.iter().any(|(noted, _)| *noted == reason)
+    }
+
+    /// Whether a key ended so.
+    fn is(&self, key: &str, action: Action, reason: Option<Reason>) -> bool {
+        self.entries.iter().any(|entry| *entry == (key.to_owned(), action, reason))
+    }
+}

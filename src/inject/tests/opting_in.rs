@@ -1,0 +1,144 @@
+//! Which pods are a matter for otelgate, and which of their containers.
+
+use serde_json::json;
+
+use super::{app, case, pod};
+use crate::api::OptIn;
+use crate::inject::Reason;
+
+#[test]
+fn the_pod_beats_its_namespace_both_ways() {
+    for (on_pod, on_namespace, name, skipped) in [
+        (None, None, "skip", Some(Reason::NotOptedIn)),
+        (None, Some("enabled"), "inject", None),
+        (None, Some("observe"), "observe", None),
+        (None, Some("disabled"), "skip", Some(Reason::OptedOut)),
+        (Some("enabled"), None, "inject", None),
+        (Some("enabled"), Some("disabled"), "inject", None),
+        (Some("disabled"), Some("enabled"), "skip", Some(Reason::OptedOut)),
+        (Some("observe"), Some("enabled"), "observe", None),
+        (Some("true"), Some("enabled"), "inject", None),
+        (Some("true"), None, "skip", Some(Reason::NotOptedIn)),
+        (None, Some("yes"), "skip", Some(Reason::NotOptedIn)),
+    ] {
+        let mut case = case(pod(app())).opt_in(on_namespace);
+        if let Some(value) = on_pod {
+            case = case.label("otelgate.dev/inject", value);
+        }
+        let outcome = case.decide();
+        assert_eq!((outcome.name, outcome.skipped), (name, skipped), "pod {on_pod:?}, namespace {on_namespace:?}");
+        let invalid = on_pod == Some("true") || on_namespace == Some("yes");
+        assert_eq!(outcome.has_note(Reason::InvalidOptIn), invalid);
+    }
+}
+
+#[test]
+fn the_mode_caps_every_opt_in() {
+    for (mode, name) in [(OptIn::Enabled, "inject"), (OptIn::Observe, "observe"), (OptIn::Disabled, "skip")] {
+        let outcome = case(pod(app())).configure(|document| document.mode = mode).decide();
+        assert_eq!(outcome.name, name);
+    }
+    let observed = case(pod(app())).opt_in(Some("observe")).configure(|document| document.mode = OptIn::Enabled);
+    assert_eq!(observed.decide().name, "observe");
+}
+
+#[test]
+fn the_label_as_an_annotation_is_told() {
+    let outcome = case(pod(app())).opt_in(None).annotate("otelgate.dev/inject", "enabled").decide();
+    assert_eq!(outcome.skipped, Some(Reason::NotOptedIn));
+    assert!(outcome.has_note(Reason::OptInIsALabel));
+    let injected = case(pod(app())).annotate("otelgate.dev/inject", "disabled").decide();
+    assert_eq!(injected.notes.iter().filter(|(reason, _)| *reason == Reason::OptInIsALabel).count(), 1);
+}
+
+#[test]
+fn some_pods_are_never_touched() {
+    let skipped = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut pod = pod(app());
+        change(&mut pod);
+        case(pod).decide().skipped
+    };
+    let mirror =
+        |pod: &mut serde_json::Value| pod["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
+    assert_eq!(skipped(&mirror), Some(Reason::MirrorPod));
+    assert_eq!(skipped(&|pod| pod["spec"]["os"] = json!({"name": "windows"})), Some(Reason::WindowsPod));
+    let selected = |pod: &mut serde_json::Value| pod["spec"]["nodeSelector"] = json!({"kubernetes.io/os": "windows"});
+    assert_eq!(skipped(&selected), Some(Reason::WindowsPod));
+    assert_eq!(skipped(&|pod| pod["spec"]["os"] = json!({"name": "linux"})), None);
+    for namespace in ["kube-system", "kube-public", "kube-node-lease"] {
+        let outcome = case(pod(app())).namespace(Some(namespace)).label("otelgate.dev/inject", "enabled").decide();
+        assert_eq!(outcome.skipped, Some(Reason::SystemNamespace));
+    }
+}
+
+#[test]
+fn the_pipelines_own_pods_are_excluded_where_they_are() {
+    for (namespace, key, value, excluded) in [
+        ("otelgate", "app.kubernetes.io/name", "otelgate", true),
+        ("shop", "app.kubernetes.io/name", "otelgate", false),
+        ("datadog", "app", "otel-collector", true),
+        ("shop", "app", "otel-collector", false),
+        ("shop", "agent.datadoghq.com/component", "agent", true),
+        ("otelgate", "app", "test", false),
+    ] {
+        let outcome = case(pod(app())).namespace(Some(namespace)).label(key, value).decide();
+        assert_eq!(outcome.skipped == Some(Reason::Excluded), excluded, "{namespace} {key}={value}");
+    }
+}
+
+fn injected(outcome: &super::Outcome) -> Vec<String> {
+    ["containers", "initContainers"]
+        .iter()
+        .flat_map(|list| outcome.pod["spec"][list].as_array().cloned().unwrap_or_default())
+        .filter(|container| container["env"].is_array())
+        .map(|container| container["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn sidecars_and_init_containers_only_when_named() {
+    let mut many = pod(app());
+    many["spec"]["containers"] =
+        json!([{"name": "istio-proxy"}, {"name": "app"}, {"name": "worker"}, {"name": "otc-container"}]);
+    many["spec"]["initContainers"] = json!([{"name": "migrate"}, {"name": "cache", "restartPolicy": "Always"}]);
+    many["spec"]["ephemeralContainers"] = json!([{"name": "debug"}]);
+    assert_eq!(injected(&case(many.clone()).decide()), ["app", "worker"]);
+    let named = case(many.clone()).annotate("otelgate.dev/containers", "worker, cache,istio-proxy,absent").decide();
+    assert_eq!(injected(&named), ["istio-proxy", "worker", "cache"]);
+    assert!(named.has_note(Reason::UnknownContainer));
+    assert_eq!(named.pod["spec"]["ephemeralContainers"], many["spec"]["ephemeralContainers"]);
+    let none = case(many).annotate("otelgate.dev/containers", "absent").decide();
+    assert_eq!(none.skipped, Some(Reason::NoContainers));
+    assert!(none.has_note(Reason::UnknownContainer));
+}
+
+#[test]
+fn misspelt_annotations_are_told_the_right_name() {
+    let outcome = case(pod(app())).annotate("otelgate.dev/endpiont", "http://a").decide();
+    assert!(outcome.has_note(Reason::UnknownAnnotation));
+    let on_namespace = case(pod(app())).on_namespace("otelgate.dev/skp", "a").decide();
+    assert!(on_namespace.has_note(Reason::UnknownAnnotation));
+}
+
+#[test]
+fn an_unknown_namespace_costs_its_defaults_only() {
+    let mut unknown = case(pod(app()));
+    unknown.annotations = None;
+    let outcome = unknown.decide();
+    assert_eq!(outcome.name, "inject");
+    assert!(outcome.has_note(Reason::NamespaceUnknown));
+    let known = case(pod(app())).on_namespace("resource.opentelemetry.io/deployment.environment.name", "qa").decide();
+    assert_eq!(known.attribute("deployment.environment.name"), Some("qa"));
+}
+
+#[test]
+fn nulls_count_as_absent_everywhere() {
+    let nulls = json!({"metadata": null, "spec": {"containers": [{"name": "app", "image": null, "env": null, "envFrom": null}],
+        "initContainers": null, "dnsPolicy": null, "hostNetwork": null, "os": null, "nodeSelector": null}});
+    assert_eq!(case(nulls).decide().name, "inject");
+    let inner = json!({"metadata": {"name": null, "labels": null, "annotations": null, "ownerReferences": null},
+        "spec": {"containers": [{"name": "app", "env": [{"name": "A", "value": null, "valueFrom": null}]}]}});
+    assert_eq!(case(inner).decide().name, "inject");
+    let empty = json!({"spec": {"containers": null}});
+    assert_eq!(case(empty).decide().skipped, Some(Reason::NoContainers));
+}

@@ -1,0 +1,133 @@
+//! Annotations and labels on the pod itself.
+
+use serde_json::json;
+
+use super::{app, case, pod};
+use crate::config::LogOwner;
+use crate::inject::{Action, Reason};
+
+#[test]
+fn a_pod_gets_its_identity_and_its_mark() {
+    let outcome = case(pod(app())).configure(|document| document.environment = Some("prod".into())).decide();
+    for (key, value) in [("service.name", "web"), ("service.version", "1.2"), ("deployment.environment.name", "prod")] {
+        assert_eq!(outcome.annotation(&format!("resource.opentelemetry.io/{key}")), Some(value));
+    }
+    assert_eq!(outcome.label("tags.datadoghq.com/env"), Some("prod"));
+    assert_eq!(outcome.label("tags.datadoghq.com/service"), Some("web"));
+    assert_eq!(outcome.label("otelgate.dev/config").map(str::len), Some(16));
+    assert_eq!(outcome.annotation("io.opentelemetry.discovery.logs/enabled"), Some("true"));
+}
+
+#[test]
+fn maps_that_are_absent_or_null_are_made() {
+    for metadata in [json!({"name": "web"}), json!({"name": "web", "labels": null, "annotations": null}), json!(null)] {
+        let mut pod = pod(app());
+        pod["metadata"] = metadata;
+        let outcome = case(pod.clone()).decide();
+        assert!(outcome.label("otelgate.dev/config").is_some(), "{pod}");
+        assert!(outcome.annotation("otelgate.dev/status").is_some(), "{pod}");
+    }
+    let mut without = pod(app());
+    without.as_object_mut().unwrap().shift_remove("metadata");
+    assert!(case(without).decide().annotation("otelgate.dev/status").is_some());
+}
+
+#[test]
+fn what_stands_there_stays() {
+    let outcome = case(pod(app()))
+        .annotate("resource.opentelemetry.io/service.version", "9")
+        .annotate("io.opentelemetry.discovery.logs/enabled", "false")
+        .label("tags.datadoghq.com/env", "mine")
+        .decide();
+    assert_eq!(outcome.annotation("io.opentelemetry.discovery.logs/enabled"), Some("false"));
+    assert_eq!(outcome.label("tags.datadoghq.com/env"), Some("mine"));
+    assert_eq!(outcome.label("tags.datadoghq.com/version"), Some("9"));
+    assert!(outcome.is("tags.datadoghq.com/env", Action::Kept, None));
+}
+
+#[test]
+fn what_kubernetes_would_refuse_is_left_out() {
+    for (value, legal) in
+        [("1.2+build", false), (&"v".repeat(63), true), (&"v".repeat(64), false), ("-v", false), ("v_1.x", true)]
+    {
+        let outcome = case(pod(app())).annotate("resource.opentelemetry.io/service.version", value).decide();
+        let key = "tags.datadoghq.com/version";
+        assert_eq!(outcome.label(key).is_some(), legal, "{value}");
+        assert_eq!(outcome.is(key, Action::Left, Some(Reason::NotLegal)), !legal, "{value}");
+        assert!(outcome.attribute("service.version").is_some());
+    }
+}
+
+#[test]
+fn the_agents_key_has_room_for_58_characters_of_the_container() {
+    for (length, legal) in [(58, true), (59, false), (63, false)] {
+        let name = "c".repeat(length);
+        let container = json!({"name": name, "image": "nginx:1"});
+        let outcome = case(pod(container)).configure(|document| document.logs.owner = LogOwner::Agent).decide();
+        let key = format!("ad.datadoghq.com/{name}.logs");
+        assert_eq!(outcome.annotation(&key), legal.then_some(r#"[{"source":"nginx","service":"web"}]"#));
+        assert_eq!(outcome.is(&key, Action::Left, Some(Reason::NotLegal)), !legal);
+    }
+}
+
+#[test]
+fn logs_have_one_owner() {
+    let agent = case(pod(app())).configure(|document| document.logs.owner = LogOwner::Agent);
+    let outcome = agent.annotate("otelgate.dev/app.log-source", "java").decide();
+    assert_eq!(outcome.annotation("ad.datadoghq.com/app.logs"), Some(r#"[{"source":"java","service":"web"}]"#));
+    assert_eq!(outcome.annotation("io.opentelemetry.discovery.logs/enabled"), None);
+    let collector = case(pod(app()))
+        .annotate("otelgate.dev/app.log-source", "java")
+        .annotate("otelgate.dev/log-source", "go")
+        .decide();
+    assert_eq!(collector.annotation("resource.opentelemetry.io/datadog.log.source"), Some("go"));
+    assert_eq!(collector.annotation("ad.datadoghq.com/app.logs"), None);
+    assert!(collector.has_note(Reason::PerContainerLogSource));
+    let off = case(pod(app())).annotate("otelgate.dev/logs", "disabled").decide();
+    assert_eq!(off.annotation("io.opentelemetry.discovery.logs/enabled"), None);
+}
+
+#[test]
+fn a_log_source_of_the_image_has_to_be_every_containers() {
+    let mut two = pod(json!({"name": "app", "image": "nginx:1"}));
+    assert_eq!(case(two.clone()).decide().annotation("resource.opentelemetry.io/datadog.log.source"), Some("nginx"));
+    two["spec"]["containers"] = json!([{"name": "app", "image": "nginx:1"}, {"name": "b", "image": "shop/b:1"}]);
+    let outcome = case(two).decide();
+    assert!(outcome.is("resource.opentelemetry.io/datadog.log.source", Action::Left, Some(Reason::ContainersDiffer)));
+}
+
+#[test]
+fn annotations_stay_below_the_api_servers_limit() {
+    let room = |bytes: usize| case(pod(app())).annotate("big", &"x".repeat(bytes)).decide();
+    let total = |outcome: &super::Outcome| -> usize {
+        outcome.pod["metadata"]["annotations"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(key, value)| key.len() + value.as_str().unwrap().len())
+            .sum()
+    };
+    for bytes in (256 * 1024 - 2000..256 * 1024).step_by(40) {
+        assert!(total(&room(bytes)) <= 256 * 1024, "{bytes}");
+    }
+    let outcome = room(256 * 1024 - 900);
+    assert!(outcome.is("resource.opentelemetry.io/service.name", Action::Left, Some(Reason::AnnotationsTooLarge)));
+    let full = room(256 * 1024 - 3);
+    assert_eq!(full.skipped, Some(Reason::AnnotationsTooLarge));
+}
+
+#[test]
+fn an_object_that_would_grow_too_large_is_left_alone() {
+    let large = json!({"name": "app", "image": "a:1", "args": ["x".repeat(1024 * 1024 - 1000)]});
+    assert_eq!(case(pod(large)).decide().skipped, Some(Reason::ObjectTooLarge));
+    let fits = json!({"name": "app", "image": "a:1", "args": ["x".repeat(1024 * 1024 - 8000)]});
+    assert_eq!(case(pod(fits)).decide().name, "inject");
+}
+
+#[test]
+fn the_status_never_holds_a_value() {
+    let env =
+        json!([{"name": "TOKEN", "value": "s3cr3t"}, {"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "key=s3cr3t"}]);
+    let outcome = case(pod(super::with_env(env))).annotate("resource.opentelemetry.io/x", "s3cr3t").decide();
+    assert!(!outcome.annotation("otelgate.dev/status").unwrap().contains("s3cr3t"));
+}

@@ -1,0 +1,128 @@
+//! The service's name, version and environment: each step of their order.
+
+use serde_json::{Value, json};
+
+use super::{Case, app, case, pod};
+use crate::inject::{Action, Reason};
+
+fn owned(api_version: &str, kind: &str, name: &str) -> Case {
+    let mut pod = pod(app());
+    pod["metadata"]["name"] = Value::Null;
+    pod["metadata"]["generateName"] = "x-".into();
+    pod["metadata"]["ownerReferences"] = json!([{"apiVersion": "v1", "kind": "Node", "name": "n"}, {"apiVersion": api_version, "kind": kind, "name": name, "controller": true}]);
+    case(pod)
+}
+
+fn name(case: Case) -> String {
+    case.decide().variable("OTEL_SERVICE_NAME").unwrap().to_owned()
+}
+
+#[test]
+fn each_step_of_the_order_beats_the_next() {
+    let steps: [(&str, &dyn Fn(Case) -> Case); 4] = [
+        ("by-annotation", &|case| case.annotate("resource.opentelemetry.io/service.name", "by-annotation")),
+        ("by-container-label", &|case| case.label("tags.datadoghq.com/app.service", "by-container-label")),
+        ("by-label", &|case| case.label("tags.datadoghq.com/service", "by-label")),
+        ("web", &|case| case),
+    ];
+    for from in 0..steps.len() {
+        let case = steps[from..].iter().fold(owned("apps/v1", "StatefulSet", "web"), |case, (_, step)| step(case));
+        assert_eq!(name(case), steps[from].0);
+    }
+}
+
+#[test]
+fn well_known_labels_count_only_when_switched_on() {
+    let labelled = || {
+        owned("apps/v1", "StatefulSet", "web")
+            .label("app.kubernetes.io/instance", "release")
+            .label("app.kubernetes.io/name", "chart")
+            .label("app.kubernetes.io/version", "9")
+    };
+    assert_eq!(name(labelled()), "web");
+    let switched = labelled().configure(|document| document.identity.from_well_known_labels = true);
+    assert_eq!(switched.decide().attribute("service.version"), Some("9"));
+    assert_eq!(name(switched), "release");
+}
+
+#[test]
+fn an_owner_gives_its_name_and_attributes() {
+    let hashed = |key: &str| owned("apps/v1", "ReplicaSet", "web-5d9").label(key, "5d9");
+    let deployment = hashed("pod-template-hash").decide();
+    assert_eq!(deployment.variable("OTEL_SERVICE_NAME"), Some("web"));
+    assert_eq!(deployment.attribute("k8s.deployment.name"), Some("web"));
+    assert_eq!(deployment.attribute("k8s.replicaset.name"), Some("web-5d9"));
+    let rollout = hashed("rollouts-pod-template-hash").decide();
+    assert_eq!(rollout.variable("OTEL_SERVICE_NAME"), Some("web"));
+    assert_eq!(rollout.attribute("k8s.deployment.name"), None);
+    for (api_version, kind, owner, expected, attribute) in [
+        ("apps/v1", "StatefulSet", "db", "db", Some("k8s.statefulset.name")),
+        ("apps/v1", "DaemonSet", "log", "log", Some("k8s.daemonset.name")),
+        ("batch/v1", "Job", "import-20261123", "import-20261123", Some("k8s.job.name")),
+        ("batch/v1", "Job", "nightly-29923920", "nightly", Some("k8s.cronjob.name")),
+        ("batch.volcano.sh/v1alpha1", "Job", "nightly-29923920", "nightly-29923920", None),
+        ("sparkoperator.k8s.io/v1beta2", "SparkApplication", "pi", "pi", None),
+        ("v1", "ReplicationController", "old", "old", None),
+    ] {
+        let outcome = owned(api_version, kind, owner).decide();
+        assert_eq!(outcome.variable("OTEL_SERVICE_NAME"), Some(expected), "{kind}");
+        if let Some(attribute) = attribute {
+            assert_eq!(outcome.attribute(attribute), Some(expected), "{kind}");
+        }
+    }
+}
+
+#[test]
+fn a_bare_pod_has_its_name_or_its_containers() {
+    assert_eq!(name(case(pod(app()))), "web");
+    let mut generated = pod(app());
+    generated["metadata"] = json!({"generateName": "web-"});
+    assert_eq!(name(case(generated)), "app");
+}
+
+#[test]
+fn a_namespace_cannot_name_a_service() {
+    let outcome = case(pod(app()))
+        .on_namespace("resource.opentelemetry.io/service.name", "all")
+        .on_namespace("resource.opentelemetry.io/service.instance.id", "one")
+        .on_namespace("resource.opentelemetry.io/service.version", "8")
+        .on_namespace("resource.opentelemetry.io/team", "a,b=c d")
+        .decide();
+    assert_eq!(outcome.variable("OTEL_SERVICE_NAME"), Some("web"));
+    assert_eq!(outcome.attribute("service.version"), Some("8"));
+    assert_eq!(outcome.attribute("team"), Some("a%2Cb%3Dc%20d"));
+    assert_eq!(outcome.notes.iter().filter(|(reason, _)| *reason == Reason::NotOnNamespace).count(), 2);
+}
+
+#[test]
+fn two_containers_of_two_names_leave_the_pod_wide_keys_out() {
+    let mut two = pod(app());
+    two["spec"]["containers"] = json!([{"name": "app", "image": "a:1"}, {"name": "worker", "image": "b:2"}]);
+    let outcome = case(two).label("tags.datadoghq.com/worker.service", "worker").decide();
+    for key in ["tags.datadoghq.com/service", "tags.datadoghq.com/version", "resource.opentelemetry.io/service.name"] {
+        assert!(outcome.is(key, Action::Left, Some(Reason::ContainersDiffer)), "{key}");
+    }
+}
+
+#[test]
+fn the_environment_has_an_order_too() {
+    let base = || case(pod(app())).configure(|document| document.environment = Some("by-configuration".into()));
+    let env = |case: Case| case.decide().attribute("deployment.environment.name").map(ToOwned::to_owned);
+    assert_eq!(env(base()).as_deref(), Some("by-configuration"));
+    let key = "resource.opentelemetry.io/deployment.environment.name";
+    let namespaced = || base().on_namespace(key, "by-namespace");
+    assert_eq!(env(namespaced()).as_deref(), Some("by-namespace"));
+    let labelled = || namespaced().label("tags.datadoghq.com/env", "by-label");
+    assert_eq!(env(labelled()).as_deref(), Some("by-label"));
+    assert_eq!(env(labelled().annotate(key, "by-annotation")).as_deref(), Some("by-annotation"));
+    assert_eq!(env(case(pod(app()))), None);
+}
+
+#[test]
+fn without_a_namespace_what_needs_it_is_left_out() {
+    let outcome = case(pod(app())).namespace(None).decide();
+    for key in ["service.namespace", "service.instance.id", "k8s.namespace.name"] {
+        assert!(outcome.is(key, Action::Left, Some(Reason::NoNamespace)), "{key}");
+    }
+    assert_eq!(outcome.variable("OTEL_SERVICE_NAME"), Some("web"));
+}

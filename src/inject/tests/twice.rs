@@ -1,0 +1,124 @@
+//! A pod that meets the engine again.
+
+use serde_json::{Value, json};
+
+use super::{Case, app, case, pod, with_env};
+use crate::inject::{Action, Reason};
+
+fn again(first: Case, change: impl FnOnce(&mut Value)) -> Case {
+    let mut pod = first.decide().pod;
+    change(&mut pod);
+    Case { pod, ..first }
+}
+
+fn env(pod: &mut Value) -> &mut Vec<Value> {
+    pod["spec"]["containers"][0]["env"].as_array_mut().unwrap()
+}
+
+#[test]
+fn the_second_patch_is_empty() {
+    for container in [
+        app(),
+        with_env(json!([])),
+        with_env(json!([{"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "a=1"}])),
+        with_env(json!([{"name": "OTEL_RESOURCE_ATTRIBUTES", "value": ""}])),
+        with_env(json!([{"name": "OTEL_RESOURCE_ATTRIBUTES"}])),
+        with_env(json!([{"name": "DD_SERVICE", "value": "x"}, {"name": "A", "value": "$(OTELGATE_POD_NAME)"}])),
+    ] {
+        let second = again(case(pod(container)), |_| ()).decide();
+        assert_eq!(second.operations, [] as [Value; 0]);
+    }
+}
+
+#[test]
+fn only_what_another_webhook_added_is_new() {
+    let added = again(case(pod(app())), |pod| {
+        let containers = pod["spec"]["containers"].as_array_mut().unwrap();
+        containers.insert(0, json!({"name": "late", "image": "b:1"}));
+    });
+    let outcome = added.decide();
+    assert!(outcome.operations.iter().all(|one| {
+        let path = one["path"].as_str().unwrap();
+        path.starts_with("/spec/containers/0") || path.starts_with("/metadata")
+    }));
+    assert_eq!(outcome.names().len(), 9);
+    let variable = again(case(pod(app())), |pod| env(pod).insert(0, json!({"name": "X", "value": "1"})));
+    assert_eq!(variable.decide().operations, [] as [Value; 0]);
+}
+
+#[test]
+fn another_configuration_replaces_what_is_ours() {
+    let mut second = again(case(pod(with_env(json!([{"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "a=1"}])))), |_| ());
+    second = second.configure(|document| {
+        document.otlp.protocol = crate::config::Protocol::Grpc;
+        document.environment = Some("prod".into());
+        document.otlp.metrics_temporality = crate::config::Temporality::Unset;
+    });
+    let outcome = second.decide();
+    assert!(outcome.has_note(Reason::ConfigurationChanged));
+    assert_eq!(outcome.variable("OTEL_EXPORTER_OTLP_PROTOCOL"), Some("grpc"));
+    assert_eq!(outcome.variable("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"), None);
+    assert!(outcome.variable("OTEL_RESOURCE_ATTRIBUTES").unwrap().starts_with("a=1,service.name="));
+    assert_eq!(outcome.attribute("deployment.environment.name"), Some("prod"));
+    let third = Case { pod: outcome.pod, ..second };
+    assert_eq!(third.decide().operations, [] as [Value; 0]);
+}
+
+#[test]
+fn an_edited_value_is_the_users() {
+    let edited = again(case(pod(app())), |pod| {
+        let variable = env(pod).iter_mut().find(|one| one["name"] == "OTEL_SERVICE_NAME").unwrap();
+        variable["value"] = "mine".into();
+        pod["metadata"]["labels"]["tags.datadoghq.com/env"] = "qa".into();
+    });
+    let outcome = edited.decide();
+    assert!(outcome.has_note(Reason::EditedByUser));
+    assert_eq!(outcome.variable("OTEL_SERVICE_NAME"), Some("mine"));
+    assert!(outcome.is("OTEL_SERVICE_NAME", Action::Kept, None));
+    assert_eq!(outcome.attribute("service.name"), Some("mine"));
+    let third = Case { pod: outcome.pod, ..edited };
+    assert_eq!(third.decide().operations, [] as [Value; 0]);
+}
+
+#[test]
+fn a_value_that_was_removed_is_set_again() {
+    let removed = again(case(pod(app())), |pod| env(pod).retain(|one| one["name"] != "OTEL_SERVICE_NAME"));
+    assert_eq!(removed.decide().variable("OTEL_SERVICE_NAME"), Some("web"));
+}
+
+#[test]
+fn text_behind_our_suffix_stays() {
+    let behind = again(case(pod(with_env(json!([{"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "a=1"}])))), |pod| {
+        let variable = env(pod).iter_mut().find(|one| one["name"] == "OTEL_RESOURCE_ATTRIBUTES").unwrap();
+        variable["value"] = format!("{},z=9", variable["value"].as_str().unwrap()).into();
+    });
+    let outcome = behind.decide();
+    assert_eq!(outcome.operations, [] as [Value; 0]);
+    assert!(outcome.variable("OTEL_RESOURCE_ATTRIBUTES").unwrap().ends_with(",z=9"));
+}
+
+#[test]
+fn a_container_that_is_no_longer_selected_is_cleared() {
+    let mut two = pod(app());
+    two["spec"]["containers"] = json!([{"name": "app", "image": "a:1"}, {"name": "worker", "image": "b:2"}]);
+    let narrowed = again(case(two), |pod| {
+        pod["metadata"]["annotations"]["otelgate.dev/containers"] = "worker".into();
+    });
+    let outcome = narrowed.decide();
+    assert_eq!(outcome.names(), [] as [&str; 0]);
+    let third = Case { pod: outcome.pod, ..narrowed };
+    assert_eq!(third.decide().operations, [] as [Value; 0]);
+}
+
+#[test]
+fn a_status_that_cannot_be_read_is_told_and_replaced() {
+    for status in ["", "{", "[]", r#"{"version":1}"#] {
+        let broken =
+            again(case(pod(app())), |pod| pod["metadata"]["annotations"]["otelgate.dev/status"] = status.into());
+        let outcome = broken.decide();
+        assert!(outcome.has_note(Reason::InvalidStatus), "{status}");
+        assert!(outcome.is("OTEL_SERVICE_NAME", Action::Kept, None));
+        let third = Case { pod: outcome.pod, ..broken };
+        assert_eq!(third.decide().operations, [] as [Value; 0]);
+    }
+}

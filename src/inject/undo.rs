@@ -1,0 +1,157 @@
+//! Taking out what the status lists, and nothing else.
+
+use serde_json::Value;
+use thiserror::Error;
+
+use super::containers;
+use super::existing::Existing;
+use super::expand::{Piece, Pieces};
+use super::prior::{Ownership, Prior, without};
+use super::status::{Mark, Was, Written};
+use super::variables::REFERENCES;
+use super::view::{Pod, Presence};
+use crate::api::{annotation, label, otel::var};
+
+/// What was taken out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Undone {
+    /// Whether there was a status at all.
+    pub found: bool,
+    /// Keys that otelgate wrote and somebody edited since: they stay.
+    pub kept: Vec<String>,
+}
+
+/// Why nothing was taken out.
+#[derive(Debug, Error)]
+pub enum UndoError {
+    #[error("the annotation otelgate.dev/status can't be read; restore it, or remove otelgate's keys by hand")]
+    Status,
+    #[error("not a pod or a pod template: {0}")]
+    NotAPod(String),
+}
+
+/// Restores a pod or a pod template to what it was before otelgate wrote into it.
+///
+/// # Errors
+/// When it is none, or its status can't be read; then it is as it was.
+pub fn undo(pod: &mut Value) -> Result<Undone, UndoError> {
+    let text = pod.to_string();
+    let view = Pod::from_json(&text).map_err(|error| UndoError::NotAPod(error.to_string()))?;
+    let prior = Prior::read(&view);
+    if prior.unreadable {
+        return Err(UndoError::Status);
+    }
+    let Some(status) = &prior.status else { return Ok(Undone::default()) };
+    let mut undone = Undone { found: true, kept: Vec::new() };
+    for (slot, container) in containers::all(&view) {
+        if let Some(written) = prior.container(container.name.as_str()) {
+            let existing = Existing::new(container, &prior);
+            let list = pod.pointer_mut(&format!("/spec/{}/{}", slot.list(), slot.index)).and_then(Value::as_object_mut);
+            if let Some(container) = list {
+                undo_container(container, &existing, written, &mut undone);
+            }
+        }
+    }
+    let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) else { return Ok(undone) };
+    undo_map(metadata, "labels", &status.labels, label::CONFIG, &mut undone);
+    undo_map(metadata, "annotations", &status.annotations, annotation::STATUS, &mut undone);
+    let is_empty = metadata.is_empty();
+    if let Some(object) = pod.as_object_mut().filter(|_| is_empty) {
+        restore(object, "metadata", status.metadata);
+    }
+    Ok(undone)
+}
+
+type Object = serde_json::Map<String, Value>;
+
+fn undo_container(container: &mut Object, existing: &Existing<'_>, written: &Written, undone: &mut Undone) {
+    let Some(list) = container.get_mut("env").and_then(Value::as_array_mut) else { return };
+    for (index, own) in existing.ownership.iter().enumerate() {
+        if let Ownership::Suffix(range) = own
+            && let Some(variable) = list.get_mut(index).and_then(Value::as_object_mut)
+        {
+            strip(variable, range, written);
+        }
+    }
+    let gone: Vec<usize> = existing.own_entries().filter(|index| !is_needed(existing, *index)).collect();
+    for index in gone.iter().rev() {
+        list.remove(*index);
+    }
+    let left = list.iter().filter_map(|variable| variable.get("name").and_then(Value::as_str));
+    let edited = left.filter(|name| matches!(written.set.get(*name), Some(Mark::Whole(_))));
+    undone.kept.extend(edited.map(|name| format!("{name} of container {}", existing.container.name.as_str())));
+    if list.is_empty() {
+        restore(container, "env", written.was);
+    }
+}
+
+/// The user's own value, as it was before anything was appended to it.
+fn strip(variable: &mut Object, suffix: &std::ops::Range<usize>, written: &Written) {
+    let Some(value) = variable.get("value").and_then(Value::as_str) else { return };
+    let text = without(value, suffix).into_owned();
+    let was = match written.set.get(var::RESOURCE_ATTRIBUTES) {
+        Some(Mark::Suffix { was, .. }) => *was,
+        _ => Was::Text(0),
+    };
+    match was {
+        Was::Absent if text.is_empty() => {
+            variable.shift_remove("value");
+        }
+        Was::Null if text.is_empty() => {
+            variable.insert("value".to_owned(), Value::Null);
+        }
+        _ => {
+            variable.insert("value".to_owned(), Value::String(text));
+        }
+    }
+}
+
+/// Whether something that stays refers to this entry of ours.
+pub(super) fn is_needed(existing: &Existing<'_>, own: usize) -> bool {
+    let name = existing.container.env.items[own].name.as_str();
+    REFERENCES.iter().any(|(reference, _)| *reference == name) && existing.refers_to(name)
+}
+
+impl Existing<'_> {
+    /// Whether one of the user's own values refers to a variable.
+    pub(super) fn refers_to(&self, name: &str) -> bool {
+        self.entries().any(|(index, variable)| {
+            let value = variable.value.value.as_str();
+            let refers = |text: &str| Pieces::of(text).any(|piece| piece == Piece::Reference(name));
+            match self.ownership.get(index) {
+                Some(Ownership::Suffix(range)) => refers(&without(value, range)),
+                _ => value.contains('$') && refers(value),
+            }
+        })
+    }
+}
+
+fn undo_map(metadata: &mut Object, name: &str, written: &Written, always: &str, undone: &mut Undone) {
+    let Some(map) = metadata.get_mut(name).and_then(Value::as_object_mut) else { return };
+    map.shift_remove(always);
+    for (key, mark) in &written.set {
+        match map.get(key).and_then(Value::as_str) {
+            Some(value) if mark.is_whole(value) => {
+                map.shift_remove(key);
+            }
+            Some(_) if key != always => undone.kept.push(key.clone()),
+            Some(_) | None => {}
+        }
+    }
+    if map.is_empty() {
+        restore(metadata, name, written.was);
+    }
+}
+
+/// Puts an empty list or map back to what it was.
+fn restore(object: &mut Object, key: &str, was: Presence) {
+    match was {
+        Presence::Absent => {
+            object.shift_remove(key);
+        }
+        Presence::Null => {
+            object.insert(key.to_owned(), Value::Null);
+        }
+        Presence::Empty | Presence::Filled => {}
+    }
+}

@@ -1,0 +1,465 @@
+//! The variables of one container.
+//!
+//! Ours go to the front of the list, those that others refer to first: so each `$(X)` refers backwards, also one that
+//! the user wrote to a variable of ours.
+
+use std::borrow::Cow;
+
+use super::endpoint::{Destination, Signal};
+use super::existing::{Existing, Known, OwnAttributes};
+use super::expand::double_dollars;
+use super::identity::{Effective, Identity};
+use super::legal;
+use super::options::Sourced;
+use super::plan::{Edit, Entry, ListState, Value};
+use super::prior::{Ownership, Prior};
+use super::resource::Resource;
+use super::status::Was;
+use super::view::Presence;
+use super::{Context, Reason};
+use crate::api::otel::var;
+use crate::config::{ExtraSource, Protocol};
+
+/// Downward-API variables of otelgate's own, in their order.
+pub(super) const REFERENCES: [(&str, &str); 4] = [
+    (var::POD_NAME, "metadata.name"),
+    (var::POD_UID, "metadata.uid"),
+    (var::NODE_NAME, "spec.nodeName"),
+    (var::NODE_IP, "status.hostIP"),
+];
+
+const DOWNWARD: &str = "downward API";
+
+/// Builds the entries of one container.
+pub(super) struct Variables<'a, 'c> {
+    pub context: &'c Context<'a, 'c>,
+    pub existing: &'c Existing<'a>,
+    pub own: &'c OwnAttributes<'a>,
+    pub identity: &'c Identity<'a>,
+    entries: Vec<Entry<'a>>,
+    /// Of [`REFERENCES`], those that something written refers to.
+    referred: [bool; REFERENCES.len()],
+}
+
+/// How a container says where one kind of telemetry goes.
+struct Exporter<'a> {
+    endpoint: Known<'a>,
+    protocol: Known<'a>,
+}
+
+// === impl Exporter ===
+
+impl<'a> Exporter<'a> {
+    fn is_set(&self) -> bool {
+        self.endpoint != Known::Absent || self.protocol != Known::Absent
+    }
+
+    /// The protocol that the container chose; `Ok(None)` when it chose none.
+    fn protocol(&self) -> Result<Option<Protocol>, Reason> {
+        match &self.protocol {
+            Known::Absent => Ok(None),
+            // An empty variable counts as unset, which means the specification's default.
+            Known::Literal(text) if text.is_empty() => Ok(Some(Protocol::HttpProtobuf)),
+            Known::Literal(text) => Protocol::parse(text).map(Some).ok_or(Reason::NoEndpointForProtocol),
+            Known::Hidden(reason) => Err(*reason),
+        }
+    }
+}
+
+// === impl Variables ===
+
+impl<'a, 'c> Variables<'a, 'c> {
+    pub fn new(
+        context: &'c Context<'a, 'c>,
+        existing: &'c Existing<'a>,
+        own: &'c OwnAttributes<'a>,
+        identity: &'c Identity<'a>,
+    ) -> Self {
+        let entries = Vec::with_capacity(16);
+        Self { context, existing, own, identity, entries, referred: [false; REFERENCES.len()] }
+    }
+
+    /// All entries in their order, and those of `OTEL_RESOURCE_ATTRIBUTES`.
+    pub fn build(mut self) -> (Vec<Entry<'a>>, Vec<Entry<'a>>) {
+        self.service_name();
+        self.exporters();
+        self.settings();
+        for variable in self.context.configuration.extra() {
+            let value = match &variable.source {
+                ExtraSource::Literal(text) => Value::text(text),
+                ExtraSource::FieldPath(path) => Value::Field(path.into()),
+            };
+            self.offer(&variable.name, value, "configuration");
+        }
+        let attributes = self.resource_attributes();
+        self.references();
+        self.settle();
+        (self.entries, attributes)
+    }
+
+    /// Sets a variable, unless the container has it or must not have it.
+    fn offer(&mut self, name: &'a str, value: Value<'a>, source: &'static str) {
+        let entry = if self.existing.last(name).is_some() {
+            Entry::kept(name, "the container")
+        } else if self.context.options.skips(name) {
+            Entry::left(name, Reason::SkippedByAnnotation)
+        } else if let Some(reason) = illegal(&value) {
+            Entry::left(name, reason)
+        } else {
+            Entry { reason: self.may_override(), ..Entry::set(name, value, source) }
+        };
+        self.entries.push(entry);
+    }
+
+    fn may_override(&self) -> Option<Reason> {
+        self.existing.has_env_from().then_some(Reason::MayOverride)
+    }
+
+    fn service_name(&mut self) {
+        let name = var::SERVICE_NAME;
+        if self.existing.last(name).is_some() || self.own.parsed.get("service.name").is_some() {
+            self.entries.push(Entry::kept(name, "the container"));
+            return;
+        }
+        match &self.identity.service {
+            _ if self.context.options.skips("service.name") => {
+                self.entries.push(Entry::left(name, Reason::SkippedByAnnotation));
+            }
+            Effective::Known { value, source } => {
+                if let Err(reason) = legal::is_value(value) {
+                    self.entries.push(Entry::left(name, reason));
+                    return;
+                }
+                let value = match value {
+                    Cow::Borrowed(text) => double_dollars(text),
+                    Cow::Owned(text) => Cow::Owned(double_dollars(text).into_owned()),
+                };
+                self.offer(name, Value::Text(value), source);
+                // The attribute may hide where the reference or the valueFrom can't be read.
+                if let Some(entry) = self.entries.last_mut()
+                    && entry.is_written()
+                    && (self.own.value_from || self.own.unresolved)
+                {
+                    entry.reason = Some(Reason::MayOverride);
+                }
+            }
+            Effective::Absent => {}
+            Effective::Unknown(reason) => self.entries.push(Entry::left(name, *reason)),
+        }
+    }
+
+    /// Endpoints and protocols, which only make sense as pairs.
+    fn exporters(&mut self) {
+        let general = self.exporter(var::ENDPOINT, var::PROTOCOL);
+        let signals =
+            Signal::ALL.map(|signal| (signal, self.exporter(signal.endpoint_variable(), signal.protocol_variable())));
+        if general.endpoint != Known::Absent {
+            self.entries.push(Entry::kept(var::ENDPOINT, "the container"));
+            self.entries.push(Entry::kept(var::PROTOCOL, "the container"));
+            return;
+        }
+        if signals.iter().all(|(_, signal)| !signal.is_set()) {
+            self.pair(var::ENDPOINT, var::PROTOCOL, None, general.protocol(), None);
+            return;
+        }
+        for (signal, own) in signals {
+            let (endpoint, protocol) = (signal.endpoint_variable(), signal.protocol_variable());
+            if own.endpoint != Known::Absent {
+                self.entries.push(Entry::kept(endpoint, "the container"));
+            } else {
+                // The general protocol is in force for a signal that has none of its own.
+                let inherited = if own.protocol == Known::Absent { general.protocol() } else { Ok(None) };
+                self.pair(endpoint, protocol, Some(signal), own.protocol(), Some(inherited));
+            }
+        }
+    }
+
+    fn exporter(&self, endpoint: &str, protocol: &str) -> Exporter<'a> {
+        Exporter { endpoint: self.existing.value(endpoint), protocol: self.existing.value(protocol) }
+    }
+
+    /// An endpoint that the container doesn't have, with the protocol that goes with it.
+    fn pair(
+        &mut self,
+        endpoint: &'static str,
+        protocol: &'static str,
+        signal: Option<Signal>,
+        own: Result<Option<Protocol>, Reason>,
+        inherited: Option<Result<Option<Protocol>, Reason>>,
+    ) {
+        let has_protocol = !matches!(own, Ok(None));
+        let chosen = match own {
+            Ok(None) => inherited.unwrap_or(Ok(None)),
+            own => own,
+        };
+        let skipped = self.context.options.skips(endpoint) || self.context.options.skips(protocol);
+        let found = match chosen {
+            _ if skipped => Err(Reason::SkippedByAnnotation),
+            Ok(chosen) => self.endpoint(signal, chosen),
+            Err(reason) => Err(reason),
+        };
+        let inherits = !has_protocol && matches!(chosen, Ok(Some(_)) | Err(_));
+        match found {
+            Ok((url, speaks)) => {
+                let source = self.context.options.endpoint_source;
+                self.offer(endpoint, Value::Text(url), source);
+                if has_protocol {
+                    self.entries.push(Entry::kept(protocol, "the container"));
+                } else if !inherits {
+                    self.offer(protocol, Value::text(speaks.as_str()), source);
+                }
+            }
+            Err(reason) => {
+                self.entries.push(Entry::left(endpoint, reason));
+                self.entries.push(if has_protocol {
+                    Entry::kept(protocol, "the container")
+                } else {
+                    Entry::left(protocol, reason)
+                });
+            }
+        }
+    }
+
+    fn endpoint(
+        &mut self,
+        signal: Option<Signal>,
+        chosen: Option<Protocol>,
+    ) -> Result<(Cow<'a, str>, Protocol), Reason> {
+        let destination = self.context.options.destination.as_ref().ok_or(Reason::NoEndpoint)?;
+        let protocol = chosen.unwrap_or(destination.protocol);
+        let url = match destination {
+            Cow::Borrowed(destination) => url(destination, signal, protocol),
+            Cow::Owned(destination) => url(destination, signal, protocol).map(|url| Cow::Owned(url.into_owned())),
+        };
+        let url = url.ok_or(Reason::NoEndpointForProtocol)?;
+        if destination.on_node {
+            self.refer(var::NODE_IP, None)?;
+        }
+        Ok((url, protocol))
+    }
+
+    fn settings(&mut self) {
+        let context = self.context;
+        let options = context.options;
+        if let Some(Sourced { value, source }) = options.propagators {
+            self.offer(var::PROPAGATORS, Value::text(value), source);
+        }
+        self.sampler();
+        if let Some(temporality) = context.configuration.temporality() {
+            self.offer(var::TEMPORALITY, Value::text(temporality), "configuration");
+        }
+        if options.logs {
+            let own_logs = self.existing.entries().any(|(_, variable)| {
+                var::LOGS_PREFIXES.iter().any(|prefix| variable.name.as_str().starts_with(prefix))
+            });
+            if own_logs {
+                self.entries.push(Entry::kept(var::LOGS_EXPORTER, "the container"));
+            } else {
+                self.offer(var::LOGS_EXPORTER, Value::text("none"), "logs are read from files");
+            }
+        }
+    }
+
+    /// A sampler without its argument, or with another's, samples something else than anybody asked for.
+    fn sampler(&mut self) {
+        let options = self.context.options;
+        let Some(sampler) = options.sampler else { return };
+        let names = [var::SAMPLER, var::SAMPLER_ARG];
+        if names.iter().any(|name| self.existing.last(name).is_some()) {
+            self.entries.extend(names.map(|name| Entry::kept(name, "the container")));
+        } else if names.iter().any(|name| options.skips(name)) {
+            self.entries.extend(names.map(|name| Entry::left(name, Reason::SkippedByAnnotation)));
+        } else {
+            self.offer(var::SAMPLER, Value::Text(double_dollars(sampler.value)), sampler.source);
+            if let Some(arg) = options.sampler_arg {
+                self.offer(var::SAMPLER_ARG, Value::Text(double_dollars(arg.value)), arg.source);
+            }
+        }
+    }
+
+    /// `OTEL_RESOURCE_ATTRIBUTES`, or the suffix to the container's own.
+    fn resource_attributes(&mut self) -> Vec<Entry<'a>> {
+        let name = var::RESOURCE_ATTRIBUTES;
+        let refused = if self.own.value_from {
+            Some(Reason::ValueFrom)
+        } else if self.context.options.skips(name) {
+            Some(Reason::SkippedByAnnotation)
+        } else if self.own.unclosed {
+            Some(Reason::UnclosedReference)
+        } else {
+            None
+        };
+        if let Some(reason) = refused {
+            self.entries.push(Entry::left(name, reason));
+            return Vec::new();
+        }
+        let before = self.referred;
+        let (attributes, text) = Resource::new(self).build();
+        let text_before = &self.own.text;
+        let comma = !text_before.trim_end().is_empty() && !text_before.trim_end().ends_with(',') && !text.is_empty();
+        if text_before.len() + text.len() + usize::from(comma) > legal::MAX_VARIABLE {
+            self.referred = before;
+            self.entries.push(Entry::left(name, Reason::VariableTooLarge));
+            return Vec::new();
+        }
+        let reason = if self.own.unresolved { Some(Reason::MayOverride) } else { self.may_override() };
+        let entry = match self.own.index {
+            _ if text.is_empty() => self.own.index.map(|_| Entry::kept(name, "the container")),
+            None => Some(Entry { reason, ..Entry::set(name, Value::Text(text.into()), "see attributes") }),
+            Some(index) => Some(self.merge(index, comma, &text, reason)),
+        };
+        self.entries.extend(entry);
+        attributes
+    }
+
+    fn merge(&self, index: usize, comma: bool, text: &str, reason: Option<Reason>) -> Entry<'a> {
+        let variable = &self.existing.container.env.items[index];
+        let prior = match self.existing.ownership.get(index) {
+            Some(Ownership::Suffix(range)) => Some(range),
+            _ => None,
+        };
+        let suffix = format!("{}{text}", if comma { "," } else { "" });
+        let now = variable.value.value.as_str();
+        let was = self.was(index, variable.value.presence, prior.is_some());
+        // What somebody wrote behind our suffix stays where it is, as long as the suffix does.
+        let unchanged = prior.is_some_and(|range| {
+            let written = &now[range.clone()];
+            written == suffix || written.strip_prefix(',') == Some(text)
+        });
+        if let Some(range) = prior.filter(|_| unchanged) {
+            let suffix = now[range.clone()].to_owned();
+            let was = if range.start == 0 { was } else { Was::Text(range.start) };
+            let edit = Edit::Append { index, was, text: String::new(), changed: false };
+            return self.merged(suffix, edit, reason);
+        }
+        let whole = format!("{}{suffix}", self.own.text);
+        let was = if self.own.text.is_empty() { was } else { Was::Text(self.own.text.len()) };
+        self.merged(suffix, Edit::Append { index, was, text: whole, changed: true }, reason)
+    }
+
+    /// What an empty value was before anything was appended to it.
+    fn was(&self, index: usize, presence: Presence, merged_before: bool) -> Was {
+        if merged_before {
+            let name = self.existing.container.env.items[index].name.as_str();
+            let mark = self
+                .context
+                .prior
+                .container(self.existing.container.name.as_str())
+                .and_then(|written| written.set.get(name));
+            if let Some(super::status::Mark::Suffix { was, .. }) = mark {
+                return *was;
+            }
+        }
+        match presence {
+            Presence::Absent => Was::Absent,
+            Presence::Null => Was::Null,
+            Presence::Empty | Presence::Filled => Was::Text(0),
+        }
+    }
+
+    fn merged(&self, suffix: String, edit: Edit, reason: Option<Reason>) -> Entry<'a> {
+        Entry {
+            key: var::RESOURCE_ATTRIBUTES.into(),
+            action: super::Action::Merged,
+            reason,
+            source: "see attributes",
+            value: Some(Value::Text(suffix.into())),
+            edit,
+        }
+    }
+
+    /// Makes sure that `$(name)` means what it should where it will stand: `at` a place in the user's list, or in front.
+    ///
+    /// # Errors
+    /// Why it can't.
+    pub(super) fn refer(&mut self, name: &'static str, at: Option<usize>) -> Result<(), Reason> {
+        let position =
+            REFERENCES.iter().position(|(known, _)| *known == name).expect("only references are referred to");
+        let path = REFERENCES[position].1;
+        let mut users = self.existing.entries().filter(|(_, variable)| variable.name.as_str() == name).peekable();
+        if users.peek().is_some() {
+            let same = users.all(|(index, variable)| {
+                at.is_some_and(|at| index < at)
+                    && variable.value_from.value.field_ref.field_path.as_str() == path
+                    && variable.value.presence == Presence::Absent
+            });
+            return if same { Ok(()) } else { Err(Reason::ReferenceTaken) };
+        }
+        if self.context.options.skips(name) {
+            return Err(Reason::SkippedByAnnotation);
+        }
+        self.referred[position] = true;
+        Ok(())
+    }
+
+    /// What others refer to, in front of them.
+    fn references(&mut self) {
+        // A value that somebody edited, and is the user's now, may still refer to what we wrote before it.
+        for (referred, (name, _)) in self.referred.iter_mut().zip(REFERENCES) {
+            *referred |= self.existing.own(name).is_some() && self.existing.refers_to(name);
+        }
+        let referred = self.referred;
+        let wanted = REFERENCES.iter().zip(referred).filter(|(_, referred)| *referred);
+        let entries = wanted.map(|((name, path), _)| Entry::set(*name, Value::Field((*path).into()), DOWNWARD));
+        self.entries.splice(0..0, entries);
+    }
+
+    /// Compares with what an earlier decision wrote.
+    fn settle(&mut self) {
+        if self.existing.ownership.is_empty() {
+            return;
+        }
+        let variables = &self.existing.container.env.items;
+        for entry in self.entries.iter_mut().filter(|entry| entry.edit == Edit::Add) {
+            let (Some(index), Some(mark)) = (self.existing.own(&entry.key), entry.mark()) else { continue };
+            entry.edit = if mark.is_variable(&variables[index]) { Edit::None } else { Edit::Replace(index) };
+        }
+    }
+}
+
+fn url<'a>(destination: &'a Destination, signal: Option<Signal>, protocol: Protocol) -> Option<Cow<'a, str>> {
+    match signal {
+        None => destination.url(protocol).map(Cow::Borrowed),
+        Some(signal) => destination.signal_url(signal, protocol),
+    }
+}
+
+fn illegal(value: &Value<'_>) -> Option<Reason> {
+    match value {
+        Value::Text(text) => legal::is_value(text).err(),
+        Value::Field(_) => None,
+    }
+}
+
+/// How the list stands, given what is written into it.
+pub(super) fn list_state(existing: &Existing<'_>, entries: &[Entry<'_>], prior: &Prior) -> ListState {
+    let container = existing.container;
+    let written = prior.container(container.name.as_str());
+    let wanted = |index: &usize| {
+        let name = container.env.items[*index].name.as_str();
+        entries
+            .iter()
+            .any(|entry| entry.key == name && matches!(entry.edit, Edit::None | Edit::Replace(_)) && entry.is_written())
+    };
+    let removed: Vec<usize> = existing.own_entries().filter(|index| !wanted(index)).collect();
+    let is_reference = |index: &usize| {
+        let name = container.env.items[*index].name.as_str();
+        REFERENCES.iter().any(|(reference, _)| *reference == name)
+    };
+    let insert_at = existing.own_entries().filter(is_reference).max().map_or(0, |index| index + 1);
+    let merged = entries.iter().any(|entry| matches!(entry.edit, Edit::Append { .. }));
+    let stripped = existing.ownership.iter().enumerate().find_map(|(index, own)| match own {
+        Ownership::Suffix(range) if !merged => {
+            let value = container.env.items[index].value.value.as_str();
+            Some((index, super::prior::without(value, range).into_owned()))
+        }
+        _ => None,
+    });
+    ListState {
+        now: container.env.presence,
+        was: Prior::before(written, container.env.presence),
+        insert_at,
+        removed,
+        stripped,
+    }
+}
