@@ -2,6 +2,8 @@
 
 mod compiled;
 mod document;
+mod parse;
 
 pub use compiled::{Configuration, ConfigurationError, Endpoints, ExtraVariable, Source as ExtraSource};
 pub use document::*;
+pub use parse::{CONFIG_MAP_KEY, ParseError, Position, parse};

@@ -145,6 +145,8 @@ reasons! {
         "add replicas or CPU to the webhook";
     DeadlineExceeded: Failure, "most of the API server's timeout was spent before the review was decided",
         "look for CPU throttling of the webhook, and for a slow network";
+    NoConfiguration: Failure, "no usable configuration has been read yet",
+        "see /readyz of the webhook for what is wrong with it";
     InternalError: Failure, "a defect in otelgate; the pod was created unchanged",
         "please report it with the log line";
 }

@@ -1,1 +1,10 @@
-//! To come.
+//! The two ports: accepting, limits and timeouts, readiness, and an orderly end.
+
+mod accept;
+mod activity;
+mod admin;
+mod lifecycle;
+
+pub use accept::{Limits, Transport, serve};
+pub use admin::{Readiness, router as admin_router};
+pub use lifecycle::{Lifecycle, Phase, Phases};

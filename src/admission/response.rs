@@ -1,0 +1,105 @@
+//! `AdmissionReview` as it is answered: written into one buffer, always `allowed`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::inject::{Operation, Reason};
+
+/// Longest warning that the API server passes on.
+pub const MAX_WARNING: usize = 120;
+
+const HEAD: &[u8] =
+    br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"allowed":true,"uid":"#;
+
+/// Lets the pod through with a patch, if there are operations.
+///
+/// # Errors
+/// When an operation can't be written as JSON.
+pub fn patch(uid: &str, operations: &[Operation<'_>]) -> Result<Vec<u8>, serde_json::Error> {
+    if operations.is_empty() {
+        return allow(uid);
+    }
+    let mut patch = Vec::with_capacity(4096);
+    serde_json::to_writer(&mut patch, operations)?;
+    let encoded = base64::encoded_len(patch.len(), true).unwrap_or_default();
+    let mut body = Vec::with_capacity(HEAD.len() + uid.len() + encoded + 64);
+    body.extend_from_slice(HEAD);
+    serde_json::to_writer(&mut body, uid)?;
+    body.extend_from_slice(br#","patchType":"JSONPatch","patch":""#);
+    let start = body.len();
+    body.resize(start + encoded, 0);
+    STANDARD.encode_slice(&patch, &mut body[start..]).expect("as long as encoded_len says");
+    body.extend_from_slice(br#""}}"#);
+    Ok(body)
+}
+
+/// Lets the pod through as it is.
+///
+/// # Errors
+/// Never, as the answer goes to memory.
+pub fn allow(uid: &str) -> Result<Vec<u8>, serde_json::Error> {
+    let mut body = Vec::with_capacity(HEAD.len() + uid.len() + 8);
+    body.extend_from_slice(HEAD);
+    serde_json::to_writer(&mut body, uid)?;
+    body.extend_from_slice(b"}}");
+    Ok(body)
+}
+
+/// Lets the pod through as it is, and tells its creator why.
+///
+/// # Errors
+/// Never, as the answer goes to memory.
+pub fn warn(uid: &str, reason: Reason) -> Result<Vec<u8>, serde_json::Error> {
+    let mut body = Vec::with_capacity(HEAD.len() + uid.len() + MAX_WARNING + 32);
+    body.extend_from_slice(HEAD);
+    serde_json::to_writer(&mut body, uid)?;
+    body.extend_from_slice(br#","warnings":["#);
+    serde_json::to_writer(&mut body, &warning(reason))?;
+    body.extend_from_slice(b"]}}");
+    Ok(body)
+}
+
+/// One line, for the creator of the pod.
+#[must_use]
+pub fn warning(reason: Reason) -> String {
+    let mut text = format!("otelgate: {}: {}", reason.code(), reason.summary());
+    if let Some((end, _)) = text.char_indices().nth(MAX_WARNING) {
+        text.truncate(end);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inject::Scope;
+
+    #[test]
+    fn a_patch_is_a_base64_string_and_the_uid_is_escaped() {
+        let operations = [Operation::Add { path: "/metadata/labels".to_owned(), value: "{\"a\":1}" }];
+        let body = patch("u\"1", &operations).expect("an answer");
+        let answer: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        let response = &answer["response"];
+        assert_eq!((&response["uid"], &response["allowed"]), (&"u\"1".into(), &true.into()));
+        assert_eq!(response["patchType"], "JSONPatch");
+        let patch = STANDARD.decode(response["patch"].as_str().expect("a string")).expect("base64");
+        assert_eq!(patch, serde_json::to_vec(&operations).expect("JSON"));
+    }
+
+    #[test]
+    fn no_operations_mean_neither_patch_nor_type() {
+        let answer: serde_json::Value = serde_json::from_slice(&patch("u", &[]).expect("an answer")).expect("JSON");
+        assert_eq!(answer["response"], serde_json::json!({"allowed": true, "uid": "u"}));
+    }
+
+    #[test]
+    fn the_warning_of_every_failure_is_whole() {
+        for reason in Reason::ALL.iter().filter(|reason| reason.scope() == Scope::Failure) {
+            let text = warning(*reason);
+            assert!(text.ends_with(reason.summary()), "{text} is cut");
+            let answer: serde_json::Value =
+                serde_json::from_slice(&warn("u", *reason).expect("an answer")).expect("JSON");
+            assert_eq!(answer["response"]["warnings"], serde_json::json!([text]));
+        }
+    }
+}

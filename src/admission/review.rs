@@ -1,0 +1,271 @@
+//! `AdmissionReview` as it is read: in one pass, borrowed from the body, the object as the engine's view of a pod.
+//!
+//! Where that fails, [`Outline`] finds as much as an answer needs, in whatever part of the body is there.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::inject::Pod;
+use crate::inject::view::Text;
+
+/// The API server refuses objects of 3 MiB; a review can't be much more than twice that.
+pub const MAX_BODY: usize = 7 << 20;
+
+/// Below it, no pod can come near the engine's limits, and the body's length stands for the object's.
+const EXACT_SIZE_FROM: usize = 256 << 10;
+
+#[derive(Debug, Deserialize)]
+pub struct Review<'a> {
+    #[serde(borrow, default)]
+    pub request: Option<Request<'a>>,
+}
+
+/// What the API server asks, as far as it is read.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Request<'a> {
+    #[serde(borrow)]
+    pub uid: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub kind: Option<Kind<'a>>,
+    #[serde(borrow)]
+    pub sub_resource: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub namespace: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub name: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub operation: Option<Text<'a>>,
+    pub dry_run: Option<bool>,
+    #[serde(borrow)]
+    pub object: Option<Pod<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Kind<'a> {
+    #[serde(borrow)]
+    pub group: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub kind: Option<Text<'a>>,
+}
+
+/// What can be told of a request whose review doesn't parse, or isn't all there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outline<'a> {
+    pub uid: Option<Cow<'a, str>>,
+    pub kind: Option<Cow<'a, str>>,
+    pub namespace: Option<Cow<'a, str>>,
+    pub name: Option<Cow<'a, str>>,
+    pub operation: Option<Cow<'a, str>>,
+    pub sub_resource: Option<Cow<'a, str>>,
+}
+
+// === impl Review ===
+
+impl<'a> Review<'a> {
+    /// # Errors
+    /// When the text is no JSON, or a field that is read has the wrong type.
+    pub fn from_json(json: &'a str) -> Result<Self, serde_json::Error> {
+        let mut review: Self = serde_json::from_str(json)?;
+        if let Some(object) = review.request.as_mut().and_then(|request| request.object.as_mut()) {
+            object.size = if json.len() < EXACT_SIZE_FROM { json.len() } else { object_size(json)? };
+        }
+        Ok(review)
+    }
+}
+
+/// A second pass, for the few reviews that are large.
+fn object_size(json: &str) -> Result<usize, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Review<'a> {
+        #[serde(borrow)]
+        request: Request<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Request<'a> {
+        #[serde(borrow)]
+        object: &'a RawValue,
+    }
+    serde_json::from_str::<Review<'_>>(json).map(|review| review.request.object.get().len())
+}
+
+// === impl Request ===
+
+impl Request<'_> {
+    #[must_use]
+    pub fn uid(&self) -> Option<&str> {
+        text(self.uid.as_ref())
+    }
+
+    /// The namespace that the pod is created in; the object's own may be empty.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        text(self.namespace.as_ref())
+    }
+
+    /// The object's name, which a pod with `generateName` doesn't have yet.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        let object = self.object.as_ref().map(|pod| pod.metadata.value.name.as_str()).filter(|name| !name.is_empty());
+        object.or(text(self.name.as_ref()))
+    }
+
+    #[must_use]
+    pub fn is_pod_creation(&self) -> bool {
+        let kind = self.kind.as_ref();
+        text(self.operation.as_ref()) == Some("CREATE")
+            && text(self.sub_resource.as_ref()).is_none()
+            && text(kind.and_then(|kind| kind.group.as_ref())).is_none()
+            && text(kind.and_then(|kind| kind.kind.as_ref())) == Some("Pod")
+    }
+}
+
+fn text<'t>(text: Option<&'t Text<'_>>) -> Option<&'t str> {
+    text.map(Text::as_str).filter(|text| !text.is_empty())
+}
+
+// === impl Outline ===
+
+impl<'a> Outline<'a> {
+    /// Reads until the text ends or makes no sense any more. The API server writes `uid` first and the object late.
+    #[must_use]
+    pub fn of(body: &'a [u8]) -> Self {
+        let readable = match str::from_utf8(body) {
+            Ok(text) => text,
+            Err(error) => str::from_utf8(&body[..error.valid_up_to()]).unwrap_or_default(),
+        };
+        let mut outline = Self::default();
+        let mut deserializer = serde_json::Deserializer::from_str(readable);
+        // What was found before the error counts.
+        let _ = Fields { outline: &mut outline, level: Level::Review }.deserialize(&mut deserializer);
+        outline
+    }
+
+    /// Whether it is clear that this is no creation of a pod.
+    #[must_use]
+    pub fn is_something_else(&self) -> bool {
+        self.kind.as_ref().is_some_and(|kind| kind != "Pod")
+            || self.operation.as_ref().is_some_and(|operation| operation != "CREATE")
+            || self.sub_resource.as_ref().is_some_and(|name| !name.is_empty())
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Level {
+    Review,
+    Request,
+    Kind,
+}
+
+/// Fills the outline in place, so that an error loses nothing.
+struct Fields<'o, 'a> {
+    outline: &'o mut Outline<'a>,
+    level: Level,
+}
+
+impl<'a> DeserializeSeed<'a> for Fields<'_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'a> Visitor<'a> for Fields<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut access: A) -> Result<(), A::Error> {
+        while let Some(key) = access.next_key::<Text<'a>>()? {
+            let outline = &mut *self.outline;
+            let field = match (self.level, key.as_str()) {
+                (Level::Review, "request") => {
+                    access.next_value_seed(Fields { outline, level: Level::Request })?;
+                    continue;
+                }
+                (Level::Request, "kind") => {
+                    access.next_value_seed(Fields { outline, level: Level::Kind })?;
+                    continue;
+                }
+                (Level::Kind, "kind") => &mut outline.kind,
+                (Level::Request, "uid") => &mut outline.uid,
+                (Level::Request, "namespace") => &mut outline.namespace,
+                (Level::Request, "name") => &mut outline.name,
+                (Level::Request, "operation") => &mut outline.operation,
+                (Level::Request, "subResource") => &mut outline.sub_resource,
+                _ => {
+                    access.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            *field = access.next_value::<Option<Text<'a>>>()?.map(|text| text.0).filter(|text| !text.is_empty());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REVIEW: &str = r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"u-1",
+        "kind":{"group":"","version":"v1","kind":"Pod"},"resource":{"group":"","version":"v1","resource":"pods"},
+        "namespace":"shop","operation":"CREATE","userInfo":{"username":"x","groups":["a"]},
+        "object":{"metadata":{"name":"web-0"},"spec":{"containers":[{"name":"web"}]}},"oldObject":null,"dryRun":true}}"#;
+
+    #[test]
+    fn reads_the_request_and_the_pod() {
+        let request = Review::from_json(REVIEW).expect("a review").request.expect("a request");
+        assert!(request.is_pod_creation());
+        assert_eq!(
+            (request.uid(), request.namespace(), request.name(), request.dry_run),
+            (Some("u-1"), Some("shop"), Some("web-0"), Some(true))
+        );
+        assert_eq!(request.object.expect("a pod").spec.containers.items[0].name.as_str(), "web");
+    }
+
+    #[test]
+    fn the_size_of_a_large_object_is_exact() {
+        let filler = "x".repeat(EXACT_SIZE_FROM);
+        let json = REVIEW.replace("\"web-0\"", &format!("\"{filler}\""));
+        let object = Review::from_json(&json).expect("a review").request.expect("a request").object.expect("a pod");
+        assert_eq!(
+            object.size,
+            json.rfind(",\"oldObject\"").expect("there") - json.find("{\"metadata\"").expect("there")
+        );
+    }
+
+    #[test]
+    fn an_outline_is_found_in_any_part() {
+        let whole = Outline::of(REVIEW.as_bytes());
+        assert_eq!((whole.uid.as_deref(), whole.kind.as_deref()), (Some("u-1"), Some("Pod")));
+        let operation = REVIEW.find("\"userInfo\"").expect("there");
+        for length in operation..REVIEW.len() {
+            assert_eq!(Outline::of(&REVIEW.as_bytes()[..length]), whole, "the first {length} bytes");
+        }
+        let uid = REVIEW.find("\"uid\"").expect("there");
+        assert_eq!(Outline::of(&REVIEW.as_bytes()[..uid]), Outline::default());
+        let mut broken = REVIEW.as_bytes().to_vec();
+        broken[operation + 20] = 0xff;
+        assert_eq!(Outline::of(&broken), whole);
+    }
+
+    #[test]
+    fn an_outline_survives_anything() {
+        for body in [&b""[..], b"null", b"[]", b"{\"request\":null}", b"{\"request\":{\"uid\":7}}", b"\xff\xfe", b"{{{"]
+        {
+            assert_eq!(Outline::of(body), Outline::default());
+        }
+        let deep = format!("{{\"request\":{{\"a\":{}", "[".repeat(100_000));
+        assert_eq!(Outline::of(deep.as_bytes()), Outline::default());
+    }
+}

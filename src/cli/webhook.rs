@@ -1,0 +1,294 @@
+//! `otelgate webhook`: the server that the API server calls.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use clap::builder::RangedU64ValueParser;
+use jiff::SignedDuration;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+
+use super::USAGE;
+use crate::admission::{self, Admission, Settings};
+use crate::config::Configuration;
+use crate::k8s::{self, Client};
+use crate::metrics::{Exposition, InForce, Metrics};
+use crate::namespaces::{self, Namespaces};
+use crate::server::{self, Lifecycle, Limits, Phases, Readiness, Transport};
+use crate::source::{Files, Source};
+use crate::tasks::Tasks;
+use crate::telemetry::{self, LogFormat, LogLevel};
+use crate::tls::Identity;
+
+/// Serve the admission webhook.
+///
+/// Starts without a usable certificate or configuration, says on /readyz why it isn't ready, and keeps looking. Both
+/// are read again while it serves.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Address of the webhook port, which speaks TLS.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
+    listen: SocketAddr,
+    /// Address of the plain port with /livez, /readyz and /metrics.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    admin_listen: SocketAddr,
+    /// The certificate chain in PEM, leaf first.
+    #[arg(long, value_name = "FILE")]
+    tls_cert: PathBuf,
+    /// Its private key in PEM.
+    #[arg(long, value_name = "FILE")]
+    tls_key: PathBuf,
+    /// Ask clients for a certificate that one of these authorities signed.
+    #[arg(long, value_name = "FILE")]
+    client_ca: Option<PathBuf>,
+    /// The configuration, or a ConfigMap that holds it; the documented defaults without it.
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How to reach the API server, for the namespaces' annotations; in a pod, its service account.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_namespaces")]
+    kubeconfig: Option<PathBuf>,
+    /// Do without the cluster: annotations on namespaces have no effect.
+    #[arg(long)]
+    no_namespaces: bool,
+    /// The webhook's own namespace, in which the probe's pods are created.
+    #[arg(long, value_name = "NAME", default_value = "otelgate")]
+    namespace: String,
+    /// How long to serve on after SIGTERM, as endpoints take their time to follow.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    shutdown_delay: Duration,
+    /// Connections at a time; further ones are closed at once.
+    #[arg(long, value_name = "N", default_value = "512", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    max_connections: usize,
+    /// Threads that serve.
+    #[arg(long, value_name = "N", default_value = "2", value_parser = RangedU64ValueParser::<usize>::new().range(1..=256))]
+    worker_threads: usize,
+    #[arg(long, value_enum, default_value = "json")]
+    log_format: LogFormat,
+    #[arg(long, value_enum, default_value = "info")]
+    log_level: LogLevel,
+}
+
+/// How often files are looked at.
+const POLL: Duration = Duration::from_secs(1);
+/// A defect of this program's own, in `sysexits.h`.
+const SOFTWARE: u8 = 70;
+
+/// What comes from files.
+struct Sources {
+    settings: Arc<Source<Settings>>,
+    identity: Arc<Source<Identity>>,
+}
+
+/// The ports, bound before anything else is started.
+struct Ports {
+    webhook: TcpListener,
+    admin: TcpListener,
+}
+
+/// What the signals said, or a task.
+enum End {
+    Signal,
+    Task,
+}
+
+pub fn run(args: Args) -> ExitCode {
+    let Args {
+        listen,
+        admin_listen,
+        tls_cert,
+        tls_key,
+        client_ca,
+        config,
+        kubeconfig,
+        no_namespaces,
+        namespace,
+        shutdown_delay,
+        max_connections,
+        worker_threads,
+        log_format,
+        log_level,
+    } = args;
+    telemetry::init(log_format, log_level);
+    // For kube's client; the webhook's own port is given its provider explicitly. Only a second call can fail.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = match runtime(worker_threads) {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error, ExitCode::FAILURE),
+    };
+    let code = runtime.block_on(async {
+        let client = if no_namespaces {
+            None
+        } else {
+            let connection = k8s::connection(kubeconfig.as_deref()).await.map_err(anyhow::Error::from);
+            match connection.and_then(|connection| Ok(Client::try_from(connection)?)) {
+                Ok(client) => Some(client),
+                Err(error) => return failed(&error, ExitCode::from(USAGE)),
+            }
+        };
+        let ports = match Ports::bind(listen, admin_listen).await {
+            Ok(ports) => ports,
+            Err(error) => return failed(&error, ExitCode::FAILURE),
+        };
+        let metrics = Arc::new(Metrics::default());
+        let mut tasks = Tasks::default();
+        let certificate = [tls_cert, tls_key].into_iter().chain(client_ca).collect();
+        let sources = Sources::start(config, certificate, &metrics, &mut tasks);
+        let namespaces = Arc::new(Namespaces::default());
+        if let Some(client) = client {
+            tasks.spawn("namespaces", namespaces::watch(client, Arc::clone(&namespaces), Arc::clone(&metrics)));
+        }
+        let admission = Admission::new(Arc::clone(&sources.settings), namespaces, Arc::clone(&metrics), namespace);
+        let limits = Limits { connections: max_connections, ..Limits::default() };
+        let router = admission::router(Arc::new(admission));
+        match serve(ports, router, limits, &sources, &metrics, tasks, shutdown_delay).await {
+            Ok(End::Signal) => ExitCode::SUCCESS,
+            Ok(End::Task) => ExitCode::from(SOFTWARE),
+            Err(error) => failed(&error, ExitCode::FAILURE),
+        }
+    });
+    // A read of a file that hangs must not keep the process.
+    runtime.shutdown_background();
+    code
+}
+
+fn runtime(worker_threads: usize) -> anyhow::Result<Runtime> {
+    let mut builder = if worker_threads == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    if worker_threads > 1 {
+        builder.worker_threads(worker_threads);
+    }
+    builder.enable_all().build().context("can't start the threads that serve; check the limits of the container")
+}
+
+async fn serve(
+    ports: Ports,
+    router: Router,
+    limits: Limits,
+    sources: &Sources,
+    metrics: &Arc<Metrics>,
+    mut tasks: Tasks,
+    shutdown_delay: Duration,
+) -> anyhow::Result<End> {
+    let mut signals = Signals::new().context("can't listen for signals")?;
+    let (lifecycle, phases) = Lifecycle::new();
+    // The plain port stays to the end, so that liveness doesn't fail while the other drains.
+    let (_endless, always) = Lifecycle::new();
+    let admin = sources.admin_router(phases.clone(), metrics);
+    tasks.spawn("admin port", server::serve(ports.admin, Transport::Plain, admin, Limits::default(), None, always));
+    let transport = Transport::Tls(Arc::clone(&sources.identity));
+    let mut webhook =
+        tokio::spawn(server::serve(ports.webhook, transport, router, limits, Some(Arc::clone(metrics)), phases));
+
+    let (end, delay) = tokio::select! {
+        () = signals.next() => (End::Signal, shutdown_delay),
+        _ = tasks.first_exit() => (End::Task, Duration::ZERO),
+        _ = &mut webhook => {
+            warn!(otelgate.task = "webhook port", "a background task ended; shutting down");
+            return Ok(End::Task);
+        }
+    };
+    info!(otelgate.delay_s = delay.as_secs_f64(), "shutting down: not ready any more, serving on");
+    let orderly = async {
+        lifecycle.end(delay).await;
+        let _ = webhook.await;
+    };
+    tokio::select! {
+        () = orderly => info!("stopped"),
+        () = signals.next() => warn!("a second signal: stopped at once"),
+    }
+    Ok(end)
+}
+
+// === impl Sources ===
+
+impl Sources {
+    fn start(config: Option<PathBuf>, certificate: Vec<PathBuf>, metrics: &Metrics, tasks: &mut Tasks) -> Self {
+        let reloads = Arc::clone(&metrics.configuration_reloads);
+        let settings = match config {
+            None => Arc::new(Source::fixed(Settings::from(Configuration::default()), reloads)),
+            Some(path) => {
+                let source = Arc::new(Source::new(reloads));
+                let files = Files::new(vec![path]);
+                files.offer_to(&source);
+                tasks.spawn("configuration file", files.follow(Arc::clone(&source), POLL));
+                source
+            }
+        };
+        let identity = Arc::new(Source::new(Arc::clone(&metrics.certificate_reloads)));
+        let files = Files::new(certificate);
+        files.offer_to(&identity);
+        tasks.spawn("certificate files", files.follow(Arc::clone(&identity), POLL));
+        Self { settings, identity }
+    }
+
+    fn admin_router(&self, phases: Phases, metrics: &Arc<Metrics>) -> Router {
+        let (settings, identity) = (Arc::clone(&self.settings), Arc::clone(&self.identity));
+        let readiness = Readiness::new(phases).requires(Arc::clone(&identity)).requires(Arc::clone(&settings));
+        let exposition = Exposition::new(Arc::clone(metrics), InForce { settings, identity });
+        server::admin_router(readiness, exposition)
+    }
+}
+
+// === impl Ports ===
+
+impl Ports {
+    async fn bind(webhook: SocketAddr, admin: SocketAddr) -> anyhow::Result<Self> {
+        let ports = Self { webhook: bind(webhook).await?, admin: bind(admin).await? };
+        info!(
+            server.address = %ports.webhook.local_addr()?,
+            otelgate.admin.address = %ports.admin.local_addr()?,
+            "listening"
+        );
+        Ok(ports)
+    }
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| anyhow::anyhow!("can't listen on {address}: {}; choose another address or port", error.kind()))
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn failed(error: &anyhow::Error, code: ExitCode) -> ExitCode {
+    // Many libraries repeat their source's text in their own.
+    let message = error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        _ if told.contains(&cause) => told,
+        _ => format!("{told}: {cause}"),
+    });
+    eprintln!("otelgate webhook: {message}");
+    code
+}
+
+/// `5s`, `1m 30s`.
+fn duration(text: &str) -> Result<Duration, String> {
+    text.parse::<SignedDuration>()
+        .ok()
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .ok_or_else(|| "must be a duration such as 5s or 1m30s".to_owned())
+}

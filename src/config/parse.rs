@@ -1,0 +1,359 @@
+//! Reads a configuration: a YAML document, or the ConfigMap that holds one.
+//!
+//! Whoever edits the file meets these errors, so each names line, column and key, and says what would be right. None
+//! holds a value of `env`: the webhook logs them.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use granit_parser::{Event, Parser};
+use serde::Deserialize;
+use serde_saphyr::{Error as YamlError, Spanned};
+use thiserror::Error;
+
+use super::compiled::{Configuration, ConfigurationError};
+use super::document::{API_VERSION, Document, KIND};
+
+/// Key of the document in a ConfigMap.
+pub const CONFIG_MAP_KEY: &str = "config.yaml";
+
+/// A configuration that can't be used.
+#[derive(Debug, Error)]
+pub enum ParseError {
+    #[error("the configuration is empty; a minimal one has the lines `apiVersion: {API_VERSION}` and `kind: {KIND}`")]
+    Empty,
+    #[error("line {}, column {}: {message}", .at.line, .at.column)]
+    Malformed { at: Position, message: String },
+    #[error("the ConfigMap has no key data.{CONFIG_MAP_KEY}; put the configuration there")]
+    NotInConfigMap,
+    #[error(transparent)]
+    Illegal(#[from] ConfigurationError),
+}
+
+/// Where in the text, both counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    pub line: usize,
+    pub column: usize,
+}
+
+/// What tells a ConfigMap from a configuration.
+#[derive(Deserialize)]
+struct Envelope {
+    #[serde(default)]
+    kind: Option<String>,
+    #[serde(default)]
+    data: Option<BTreeMap<String, Spanned<String>>>,
+}
+
+/// Reads a configuration and checks it.
+///
+/// # Errors
+/// When the text is no configuration; every illegal value is named at once.
+pub fn parse(text: &str) -> Result<Configuration, ParseError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if is_empty(text) {
+        return Err(ParseError::Empty);
+    }
+    let document = match read::<Envelope>(text) {
+        Ok(envelope) if envelope.kind.as_deref() == Some("ConfigMap") => from_config_map(envelope, text)?,
+        // A document with a fault of its own is reported by the stricter reading.
+        _ => read::<Document>(text)?,
+    };
+    Ok(Configuration::try_from(document)?)
+}
+
+fn from_config_map(envelope: Envelope, text: &str) -> Result<Document, ParseError> {
+    let inner = envelope.data.and_then(|mut data| data.remove(CONFIG_MAP_KEY)).ok_or(ParseError::NotInConfigMap)?;
+    if is_empty(&inner.value) {
+        return Err(ParseError::Empty);
+    }
+    let start = usize::try_from(inner.referenced.line()).unwrap_or(1);
+    read::<Document>(&inner.value).map_err(|error| match (error, block_indent(text, start)) {
+        (ParseError::Malformed { at, message }, Some(indent)) => {
+            ParseError::Malformed { at: Position { line: at.line + start - 1, column: at.column + indent }, message }
+        }
+        (ParseError::Malformed { at, message }, None) => ParseError::Malformed {
+            at: Position { line: start, column: 1 },
+            message: format!("in {CONFIG_MAP_KEY}, line {}: {message}", at.line),
+        },
+        (other, _) => other,
+    })
+}
+
+/// Columns by which the block scalar is indented whose text begins on that line; `None` for other scalars.
+fn block_indent(text: &str, line: usize) -> Option<usize> {
+    let mut lines = text.lines().skip(line.checked_sub(2)?);
+    lines.next()?.split('#').next()?.trim_end().ends_with(['|', '-', '+']).then_some(())?;
+    let first = lines.find(|line| !line.trim().is_empty())?;
+    Some(first.len() - first.trim_start_matches(' ').len())
+}
+
+fn is_empty(text: &str) -> bool {
+    text.lines()
+        .map(|line| line.split('#').next().unwrap_or_default().trim())
+        .all(|line| matches!(line, "" | "---" | "..."))
+}
+
+fn read<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, ParseError> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_nodes: 20_000, max_depth: 32 },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 10_000 },
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| explain(error.without_snippet(), text))
+}
+
+fn explain(error: &YamlError, text: &str) -> ParseError {
+    let at = error.location().map_or(Position { line: 1, column: 1 }, |location| Position {
+        line: usize::try_from(location.line()).unwrap_or(1),
+        column: usize::try_from(location.column()).unwrap_or(1),
+    });
+    let named = |says: String| match path_at(text, at, Node::Value) {
+        Some(path) if !path.is_empty() => format!("{path}: {says}"),
+        _ => says,
+    };
+    let message = match error {
+        YamlError::SerdeUnknownField { field, expected, .. } => {
+            let path = path_at(text, at, Node::Key).unwrap_or_else(|| field.clone());
+            format!("{path}: unknown key; {}", suggestion(field, expected))
+        }
+        YamlError::SerdeUnknownVariant { variant, expected, .. } => {
+            named(format!("{variant:?} isn't one of {}", expected.join(", ")))
+        }
+        YamlError::SerdeMissingField { field, .. } => named(format!("{field} is missing; write it")),
+        YamlError::SerdeInvalidType { expected, .. } | YamlError::SerdeInvalidValue { expected, .. } => {
+            named(format!("must be {expected}"))
+        }
+        YamlError::InvalidScalar { ty, .. } => named(format!("must be a {ty}")),
+        YamlError::DuplicateMappingKey { .. } => {
+            let path = path_at(text, at, Node::Key).unwrap_or_default();
+            format!("{path}: stands twice; keep one")
+        }
+        YamlError::MultipleDocuments { .. } => {
+            "a second document starts here; a configuration is one document".to_owned()
+        }
+        YamlError::Budget { .. }
+        | YamlError::AliasReplayLimitExceeded { .. }
+        | YamlError::AliasExpansionLimitExceeded { .. }
+        | YamlError::AliasReplayStackDepthExceeded { .. } => {
+            "the document, with its aliases expanded, is too large for a configuration; write the values out".to_owned()
+        }
+        other => named(first_line(&other.to_string())),
+    };
+    ParseError::Malformed { at, message }
+}
+
+/// The parser's own words, without the place, which is told in front.
+fn first_line(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default();
+    let words = line.split(" at line ").next().unwrap_or(line);
+    words.trim_end_matches([',', ':']).to_owned()
+}
+
+fn suggestion(field: &str, expected: &[&'static str]) -> String {
+    match nearest(field, expected) {
+        Some(name) => format!("did you mean {name}?"),
+        None => format!("known are {}", expected.join(", ")),
+    }
+}
+
+fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    known
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(&name.to_lowercase(), &candidate.to_lowercase()), *candidate))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Node {
+    Key,
+    Value,
+}
+
+enum Frame<'a> {
+    /// With the key whose value comes next.
+    Mapping(Option<Cow<'a, str>>),
+    Sequence(usize),
+}
+
+/// The path, such as `env[2].valueFrom`, of the key or value that starts there.
+fn path_at(text: &str, at: Position, node: Node) -> Option<String> {
+    let mut frames: Vec<Frame<'_>> = Vec::new();
+    for item in Parser::new_from_str(text) {
+        let (event, span) = item.ok()?;
+        let is_key = matches!(frames.last(), Some(Frame::Mapping(None)));
+        if event.is_node() && span.start.line() == at.line && span.start.col() + 1 == at.column {
+            match (&event, node, is_key) {
+                (Event::Scalar(key, ..), Node::Key, true) => {
+                    let mut path = path(&frames);
+                    if !path.is_empty() {
+                        path.push('.');
+                    }
+                    return Some(path + key);
+                }
+                (_, Node::Value, _) => return Some(path(&frames)),
+                _ => {}
+            }
+        }
+        match event {
+            Event::MappingStart(..) => frames.push(Frame::Mapping(None)),
+            Event::SequenceStart(..) => frames.push(Frame::Sequence(0)),
+            Event::MappingEnd | Event::SequenceEnd => {
+                frames.pop();
+                value_ended(&mut frames);
+            }
+            Event::Scalar(key, ..) if is_key => {
+                if let Some(Frame::Mapping(current)) = frames.last_mut() {
+                    *current = Some(key);
+                }
+            }
+            Event::Scalar(..) | Event::Alias(_) => value_ended(&mut frames),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn value_ended(frames: &mut [Frame<'_>]) {
+    match frames.last_mut() {
+        Some(Frame::Mapping(key)) => *key = None,
+        Some(Frame::Sequence(index)) => *index += 1,
+        None => {}
+    }
+}
+
+fn path(frames: &[Frame<'_>]) -> String {
+    frames.iter().fold(String::new(), |mut path, frame| {
+        match frame {
+            Frame::Mapping(Some(key)) => {
+                if !path.is_empty() {
+                    path.push('.');
+                }
+                path.push_str(key);
+            }
+            Frame::Mapping(None) => {}
+            Frame::Sequence(index) => path.push_str(&format!("[{index}]")),
+        }
+        path
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "apiVersion: otelgate.dev/v1alpha1\nkind: InjectionConfiguration\n";
+
+    fn fault(text: &str) -> String {
+        parse(text).expect_err("the text has a fault").to_string()
+    }
+
+    fn fault_in(body: &str) -> String {
+        fault(&format!("{HEAD}{body}"))
+    }
+
+    #[test]
+    fn minimal_document_is_the_documented_defaults() {
+        assert_eq!(*parse(HEAD).expect("valid").document(), Document::default());
+    }
+
+    #[test]
+    fn byte_order_mark_and_windows_newlines_are_read() {
+        let text = format!("\u{feff}{HEAD}clusterName: east\n").replace('\n', "\r\n");
+        assert_eq!(parse(&text).expect("valid").cluster_name(), Some("east"));
+    }
+
+    #[test]
+    fn scalars_that_look_like_something_else_are_the_text_they_are() {
+        let text = format!("{HEAD}environment: no\nsampler: {{name: traceidratio, arg: 0.10}}\n");
+        let configuration = parse(&text).expect("valid");
+        assert_eq!(configuration.environment(), Some("no"));
+        assert_eq!(configuration.sampler(), Some(("traceidratio", Some("0.10"))));
+    }
+
+    #[test]
+    fn empty_texts_say_what_a_minimal_file_is() {
+        for text in ["", "\n", "# only a comment\n", "---\n", "\u{feff}--- # nothing\n...\n"] {
+            assert!(fault(text).contains("apiVersion: otelgate.dev/v1alpha1"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_keys_name_line_path_and_the_nearest_right_one() {
+        assert_eq!(
+            fault_in("otlp:\n  protcol: grpc\n"),
+            "line 4, column 3: otlp.protcol: unknown key; did you mean protocol?"
+        );
+        assert_eq!(fault_in("Mode: observe\n"), "line 3, column 1: Mode: unknown key; did you mean mode?");
+        assert_eq!(
+            fault_in("exclude:\n- selector:\n    matchExpressions:\n    - {key: a, operatr: Exists}\n"),
+            "line 6, column 16: exclude[0].selector.matchExpressions[0].operatr: unknown key; did you mean operator?"
+        );
+        assert_eq!(
+            fault_in("identity:\n  zzz: 1\n"),
+            "line 4, column 3: identity.zzz: unknown key; known are fromWellKnownLabels"
+        );
+    }
+
+    #[test]
+    fn duplicate_keys_are_refused() {
+        assert_eq!(fault_in("mode: observe\nmode: enabled\n"), "line 4, column 1: mode: stands twice; keep one");
+    }
+
+    #[test]
+    fn wrong_types_and_values_name_what_would_be_right() {
+        assert_eq!(fault_in("mode: off\n"), "line 3, column 7: mode: \"off\" isn't one of enabled, observe, disabled");
+        assert_eq!(
+            fault_in("otlp:\n  protocol: http\n"),
+            "line 4, column 13: otlp.protocol: \"http\" isn't one of grpc, http/protobuf, http/json"
+        );
+        let fault = fault_in("env:\n- name: A\n  value: {secret: hunter2}\n");
+        assert!(fault.starts_with("line 5, column 10: env[0].value: "), "{fault}");
+        assert!(!fault.contains("hunter2"), "{fault}");
+        let fault = fault_in("identity:\n  fromWellKnownLabels: maybe\n");
+        assert!(fault.starts_with("line 4, column 24: identity.fromWellKnownLabels: "), "{fault}");
+        let fault = fault_in("propagators: tracecontext\n");
+        assert!(fault.starts_with("line 3, column 14: propagators: "), "{fault}");
+    }
+
+    #[test]
+    fn a_missing_field_is_named() {
+        assert_eq!(fault("kind: InjectionConfiguration\n"), "line 1, column 1: apiVersion is missing; write it");
+    }
+
+    #[test]
+    fn illegal_values_are_all_told_at_once() {
+        let fault = fault_in("propagators: [b4]\nclusterDomain: a..b\n");
+        assert!(fault.contains("propagators:") && fault.contains("clusterDomain:"), "{fault}");
+    }
+
+    #[test]
+    fn a_config_map_is_opened() {
+        let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: otelgate-injection}\ndata:\n  config.yaml: |\n    apiVersion: otelgate.dev/v1alpha1\n    kind: InjectionConfiguration\n    clusterName: east\n";
+        assert_eq!(parse(text).expect("valid").cluster_name(), Some("east"));
+        let wrong = text.replace("clusterName", "clusterNam");
+        assert_eq!(fault(&wrong), "line 8, column 5: clusterNam: unknown key; did you mean clusterName?");
+        let quoted = "kind: ConfigMap\ndata:\n  config.yaml: \"kind: InjectionConfiguration\\nmod: observe\\n\"\n";
+        assert!(
+            fault(quoted).starts_with("line 3, column 1: in config.yaml, line 2: mod: unknown key"),
+            "{}",
+            fault(quoted)
+        );
+        assert!(fault("kind: ConfigMap\ndata: {}\n").contains("data.config.yaml"));
+        assert!(fault("kind: ConfigMap\ndata: {config.yaml: \"\"}\n").contains("empty"));
+    }
+
+    #[test]
+    fn syntax_errors_and_bombs_are_refused() {
+        assert!(fault_in("otlp: [\n").starts_with("line "), "{}", fault_in("otlp: [\n"));
+        assert!(fault_in("---\nmode: observe\n").contains("one document"));
+        let bomb = (0..12).fold("a0: &a0 [x]\n".to_owned(), |text, i| {
+            let aliases = vec![format!("*a{i}"); 9].join(", ");
+            format!("{text}a{}: &a{} [{aliases}]\n", i + 1, i + 1)
+        });
+        let fault = fault(&format!("{HEAD}propagators: *a12\n{bomb}"));
+        assert!(fault.starts_with("line "), "{fault}");
+    }
+}

@@ -1,0 +1,490 @@
+//! Metrics: plain atomics that the request path adds to, and one table that says what each is.
+//!
+//! Every label has a closed set of values (enums of this program), so that no user can make a series. The table is what
+//! `/metrics` and the reference page in `docs/` are written from.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use crate::admission::{Entry, Settings};
+use crate::inject::{Decision, Reason};
+use crate::source::Source;
+use crate::tls::Identity;
+
+/// What is known of a metric before it has a value.
+#[derive(Clone, Copy, Debug)]
+pub struct Definition {
+    /// As it is queried.
+    pub name: &'static str,
+    pub kind: &'static str,
+    pub labels: &'static [&'static str],
+    pub help: &'static str,
+}
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+/// A counter for each value of an enum, by its position there.
+#[derive(Debug)]
+struct Counters<const N: usize>([Counter; N]);
+
+/// A number that is what it is now.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+/// How long something took.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    buckets: [AtomicU64; BOUNDS.len()],
+    nanoseconds: AtomicU64,
+}
+
+/// How often a [`crate::source::Source`] was read again, and with what result.
+#[derive(Debug, Default)]
+pub struct Reloads {
+    successes: Counter,
+    failures: Counter,
+    /// 1 while the newest contents are in force.
+    last: Gauge,
+}
+
+/// Why a connection was closed at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// As many connections as are allowed.
+    Limit,
+    /// There is no usable certificate yet.
+    NoCertificate,
+}
+
+/// Why a TLS handshake came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeFailure {
+    Timeout,
+    /// The client went away.
+    Closed,
+    /// The two sides couldn't agree, or one didn't trust the other.
+    Tls,
+}
+
+/// Everything that is counted. One per process, shared.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// By path, then `inject`, `observe`, and a skip's reason.
+    decisions: [Counters<{ 2 + REASONS }>; Entry::ALL.len()],
+    failures: [Counters<REASONS>; Entry::ALL.len()],
+    notes: Counters<REASONS>,
+    durations: [Histogram; Entry::ALL.len()],
+    pub connections: Gauge,
+    pub connections_accepted: Counter,
+    connections_refused: Counters<{ Refused::ALL.len() }>,
+    handshake_failures: Counters<{ HandshakeFailure::ALL.len() }>,
+    pub certificate_reloads: Arc<Reloads>,
+    pub configuration_reloads: Arc<Reloads>,
+    pub namespaces: Gauge,
+    pub namespaces_synced: Gauge,
+    pub namespace_watch_errors: Counter,
+}
+
+/// Upper bounds of the buckets, in seconds: from what a decision costs to the API server's longest timeout.
+const BOUNDS: [f64; 12] =
+    [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0, f64::INFINITY];
+const REASONS: usize = Reason::ALL.len();
+
+mod definition {
+    use super::Definition;
+
+    macro_rules! definitions {
+        ($($id:ident = $name:literal, $kind:literal, [$($label:literal),*], $help:literal;)+) => {
+            $(pub const $id: Definition = Definition { name: $name, kind: $kind, labels: &[$($label),*], help: $help };)+
+            pub const ALL: &[Definition] = &[$($id),+];
+        };
+    }
+
+    definitions! {
+        DECISIONS = "otelgate_decisions_total", "counter", ["decision", "reason", "path"],
+            "Reviews that were decided: inject, observe, or skip with its reason";
+        FAILURES = "otelgate_failures_total", "counter", ["reason", "path"],
+            "Reviews that could not be decided; the pods were created unchanged";
+        NOTES = "otelgate_notes_total", "counter", ["reason"],
+            "Remarks on decided reviews, such as an option with an illegal value";
+        DURATION = "otelgate_request_duration_seconds", "histogram", ["path"],
+            "Time from a request's headers to its answer";
+        CONNECTIONS = "otelgate_connections", "gauge", [],
+            "Open connections of the webhook port";
+        ACCEPTED = "otelgate_connections_accepted_total", "counter", [],
+            "Connections that were accepted on the webhook port";
+        REFUSED = "otelgate_connections_refused_total", "counter", ["cause"],
+            "Connections that were closed at once: limit, or no_certificate";
+        HANDSHAKES = "otelgate_handshake_failures_total", "counter", ["cause"],
+            "TLS handshakes that failed: timeout, closed by the client, or tls";
+        NOT_AFTER = "otelgate_certificate_expiry_timestamp_seconds", "gauge", [],
+            "When the certificate in force expires, in seconds since 1970";
+        CERTIFICATE_RELOADS = "otelgate_certificate_reloads_total", "counter", ["outcome"],
+            "New certificates that were taken in force (success) or refused (failure)";
+        CERTIFICATE_LAST = "otelgate_certificate_last_reload_successful", "gauge", [],
+            "1 while the newest certificate is the one in force, 0 while it was refused";
+        CONFIGURATION = "otelgate_configuration_info", "info", ["hash", "mode"],
+            "The configuration in force";
+        CONFIGURATION_RELOADS = "otelgate_configuration_reloads_total", "counter", ["outcome"],
+            "New configurations that were taken in force (success) or refused (failure)";
+        CONFIGURATION_LAST = "otelgate_configuration_last_reload_successful", "gauge", [],
+            "1 while the newest configuration is the one in force, 0 while it was refused";
+        NAMESPACES = "otelgate_namespaces", "gauge", [],
+            "Namespaces that are known";
+        NAMESPACES_SYNCED = "otelgate_namespaces_synced", "gauge", [],
+            "1 once every namespace was listed";
+        NAMESPACE_ERRORS = "otelgate_namespace_watch_errors_total", "counter", [],
+            "Failures of the watch of namespaces";
+        BUILD = "otelgate_build_info", "info", ["version"],
+            "The version that runs";
+    }
+}
+
+/// Every metric, in the order of the reference page.
+#[must_use]
+pub fn reference() -> &'static [Definition] {
+    definition::ALL
+}
+
+/// What `/metrics` answers, and its content type.
+#[derive(Debug)]
+pub struct Exposition {
+    registry: Registry,
+}
+
+/// What is looked up at each scrape.
+pub struct InForce {
+    pub settings: Arc<Source<Settings>>,
+    pub identity: Arc<Source<Identity>>,
+}
+
+struct Scrape {
+    metrics: Arc<Metrics>,
+    in_force: InForce,
+}
+
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+// === impl Counter, Gauge, Histogram, Reloads ===
+
+impl Counter {
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Relaxed);
+    }
+
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+impl<const N: usize> Default for Counters<N> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Counter::default()))
+    }
+}
+
+impl Gauge {
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    pub fn increment(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+
+    pub fn decrement(&self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+impl Histogram {
+    pub fn observe(&self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        let bucket = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len() - 1);
+        self.buckets[bucket].fetch_add(1, Relaxed);
+        self.nanoseconds.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    }
+}
+
+impl Reloads {
+    pub fn succeeded(&self) {
+        self.successes.add(1);
+        self.in_order();
+    }
+
+    pub fn failed(&self) {
+        self.failures.add(1);
+        self.last.set(0);
+    }
+
+    /// The newest contents are the ones in force.
+    pub fn in_order(&self) {
+        self.last.set(1);
+    }
+
+    #[must_use]
+    pub fn successes(&self) -> u64 {
+        self.successes.get()
+    }
+
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures.get()
+    }
+
+    #[must_use]
+    pub fn is_in_order(&self) -> bool {
+        self.last.get() == 1
+    }
+}
+
+impl Refused {
+    pub const ALL: [Self; 2] = [Self::Limit, Self::NoCertificate];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Limit => "limit",
+            Self::NoCertificate => "no_certificate",
+        }
+    }
+}
+
+impl HandshakeFailure {
+    pub const ALL: [Self; 3] = [Self::Timeout, Self::Closed, Self::Tls];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Closed => "closed",
+            Self::Tls => "tls",
+        }
+    }
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// Counts a decision and its notes.
+    pub fn decided(&self, path: Entry, decision: &Decision<'_>) {
+        let (outcome, notes) = match decision {
+            Decision::Inject(plan) => (0, &plan.notes),
+            Decision::Observe(plan) => (1, &plan.notes),
+            Decision::Skip { reason, notes } => (2 + *reason as usize, notes),
+        };
+        self.decisions[path as usize].0[outcome].add(1);
+        for note in notes {
+            self.notes.0[note.reason as usize].add(1);
+        }
+    }
+
+    pub fn failed(&self, path: Entry, reason: Reason) {
+        self.failures[path as usize].0[reason as usize].add(1);
+    }
+
+    #[must_use]
+    pub fn failures(&self, path: Entry, reason: Reason) -> u64 {
+        self.failures[path as usize].0[reason as usize].get()
+    }
+
+    pub fn answered(&self, path: Entry, took: Duration) {
+        self.durations[path as usize].observe(took);
+    }
+
+    pub fn refused(&self, cause: Refused) {
+        self.connections_refused.0[cause as usize].add(1);
+    }
+
+    pub fn handshake_failed(&self, cause: HandshakeFailure) {
+        self.handshake_failures.0[cause as usize].add(1);
+    }
+}
+
+// === impl Exposition ===
+
+impl Exposition {
+    #[must_use]
+    pub fn new(metrics: Arc<Metrics>, in_force: InForce) -> Self {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Scrape { metrics, in_force }));
+        Self { registry }
+    }
+
+    /// In the text format of OpenMetrics.
+    ///
+    /// # Errors
+    /// Never, as the text goes to memory.
+    pub fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+impl fmt::Debug for Scrape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scrape").finish_non_exhaustive()
+    }
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.encode_reviews(&mut encoder)?;
+        self.encode_durations(&mut encoder)?;
+        self.encode_server(&mut encoder)?;
+        self.encode_sources(&mut encoder)?;
+        self.encode_namespaces(&mut encoder)?;
+        let mut build = describe(&mut encoder, &definition::BUILD)?;
+        build.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
+    }
+}
+
+impl Scrape {
+    fn encode_reviews(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = describe(encoder, &definition::DECISIONS)?;
+        for (entry, counters) in Entry::ALL.into_iter().zip(&self.metrics.decisions) {
+            for (index, counter) in counters.0.iter().enumerate() {
+                let (decision, reason) = match index {
+                    0 => ("inject", ""),
+                    1 => ("observe", ""),
+                    _ => ("skip", Reason::ALL[index - 2].code()),
+                };
+                let labels = [("decision", decision), ("reason", reason), ("path", entry.as_str())];
+                encode_used(&mut family, &labels, counter)?;
+            }
+        }
+        let mut family = describe(encoder, &definition::FAILURES)?;
+        for (entry, counters) in Entry::ALL.into_iter().zip(&self.metrics.failures) {
+            for (reason, counter) in Reason::ALL.iter().zip(&counters.0) {
+                encode_used(&mut family, &[("reason", reason.code()), ("path", entry.as_str())], counter)?;
+            }
+        }
+        let mut family = describe(encoder, &definition::NOTES)?;
+        for (reason, counter) in Reason::ALL.iter().zip(&self.metrics.notes.0) {
+            encode_used(&mut family, &[("reason", reason.code())], counter)?;
+        }
+        Ok(())
+    }
+
+    fn encode_durations(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = describe(encoder, &definition::DURATION)?;
+        for (entry, Histogram { buckets, nanoseconds }) in Entry::ALL.into_iter().zip(&self.metrics.durations) {
+            let counts = buckets.iter().map(|bucket| bucket.load(Relaxed));
+            let buckets: Vec<(f64, u64)> = BOUNDS.into_iter().zip(counts).collect();
+            let count = buckets.iter().map(|(_, count)| count).sum();
+            let sum = Duration::from_nanos(nanoseconds.load(Relaxed)).as_secs_f64();
+            let labels = [("path", entry.as_str())];
+            family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+        }
+        Ok(())
+    }
+
+    fn encode_server(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        encode_gauge(encoder, &definition::CONNECTIONS, &self.metrics.connections)?;
+        encode_counter(encoder, &definition::ACCEPTED, &self.metrics.connections_accepted)?;
+        let mut family = describe(encoder, &definition::REFUSED)?;
+        for (cause, counter) in Refused::ALL.into_iter().zip(&self.metrics.connections_refused.0) {
+            encode_labelled(&mut family, &[("cause", cause.as_str())], counter)?;
+        }
+        let mut family = describe(encoder, &definition::HANDSHAKES)?;
+        for (cause, counter) in HandshakeFailure::ALL.into_iter().zip(&self.metrics.handshake_failures.0) {
+            encode_labelled(&mut family, &[("cause", cause.as_str())], counter)?;
+        }
+        Ok(())
+    }
+
+    fn encode_sources(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = describe(encoder, &definition::NOT_AFTER)?;
+        if let Some(identity) = &*self.in_force.identity.current() {
+            family.encode_gauge(&identity.not_after().as_secs())?;
+        }
+        let certificate = &self.metrics.certificate_reloads;
+        encode_reloads(encoder, &definition::CERTIFICATE_RELOADS, &definition::CERTIFICATE_LAST, certificate)?;
+        let mut family = describe(encoder, &definition::CONFIGURATION)?;
+        if let Some(settings) = &*self.in_force.settings.current() {
+            let configuration = settings.configuration();
+            family.encode_info(&[("hash", configuration.hash()), ("mode", configuration.mode().as_str())])?;
+        }
+        let configuration = &self.metrics.configuration_reloads;
+        encode_reloads(encoder, &definition::CONFIGURATION_RELOADS, &definition::CONFIGURATION_LAST, configuration)
+    }
+
+    fn encode_namespaces(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        encode_gauge(encoder, &definition::NAMESPACES, &self.metrics.namespaces)?;
+        encode_gauge(encoder, &definition::NAMESPACES_SYNCED, &self.metrics.namespaces_synced)?;
+        encode_counter(encoder, &definition::NAMESPACE_ERRORS, &self.metrics.namespace_watch_errors)
+    }
+}
+
+/// OpenMetrics names a family without the suffix that its samples carry.
+fn describe<'s>(
+    encoder: &'s mut DescriptorEncoder<'_>,
+    definition: &'static Definition,
+) -> Result<MetricEncoder<'s>, fmt::Error> {
+    let (suffix, kind) = match definition.kind {
+        "counter" => ("_total", MetricType::Counter),
+        "gauge" => ("", MetricType::Gauge),
+        "histogram" => ("", MetricType::Histogram),
+        _ => ("_info", MetricType::Info),
+    };
+    let family = definition.name.strip_suffix(suffix).unwrap_or(definition.name);
+    encoder.encode_descriptor(family, definition.help, None, kind)
+}
+
+type Labels<'l, const N: usize> = [(&'l str, &'l str); N];
+
+fn encode_labelled<const N: usize>(
+    family: &mut MetricEncoder<'_>,
+    labels: &Labels<'_, N>,
+    counter: &Counter,
+) -> fmt::Result {
+    family.encode_family(labels)?.encode_counter::<NoLabelSet, u64, f64>(&counter.get(), None)
+}
+
+/// Leaves out what never happened: most combinations of many labels never do.
+fn encode_used<const N: usize>(
+    family: &mut MetricEncoder<'_>,
+    labels: &Labels<'_, N>,
+    counter: &Counter,
+) -> fmt::Result {
+    if counter.get() == 0 { Ok(()) } else { encode_labelled(family, labels, counter) }
+}
+
+fn encode_counter(
+    encoder: &mut DescriptorEncoder<'_>,
+    definition: &'static Definition,
+    counter: &Counter,
+) -> fmt::Result {
+    describe(encoder, definition)?.encode_counter::<NoLabelSet, u64, f64>(&counter.get(), None)
+}
+
+fn encode_gauge(encoder: &mut DescriptorEncoder<'_>, definition: &'static Definition, gauge: &Gauge) -> fmt::Result {
+    describe(encoder, definition)?.encode_gauge(&gauge.get())
+}
+
+fn encode_reloads(
+    encoder: &mut DescriptorEncoder<'_>,
+    count: &'static Definition,
+    last: &'static Definition,
+    reloads: &Reloads,
+) -> fmt::Result {
+    let mut family = describe(encoder, count)?;
+    encode_labelled(&mut family, &[("outcome", "success")], &reloads.successes)?;
+    encode_labelled(&mut family, &[("outcome", "failure")], &reloads.failures)?;
+    encode_gauge(encoder, last, &reloads.last)
+}

@@ -1,0 +1,236 @@
+//! The accept loop of a port, and the life of one connection.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Request};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, interval_at, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tower::Service as _;
+use tracing::{debug, warn};
+
+use super::activity::{Activity, Watched};
+use super::lifecycle::{Phase, Phases};
+use crate::metrics::{HandshakeFailure, Metrics, Refused};
+use crate::source::Source;
+use crate::tls::Identity;
+
+/// What a port's clients may use up.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at a time; a further one is closed at once, not queued.
+    pub connections: usize,
+    /// For a TLS handshake.
+    pub handshake: Duration,
+    /// For the head of a request, from its first byte.
+    pub header: Duration,
+    /// For silence between requests: longer than the 90 s that the API server's pool keeps a connection.
+    pub idle: Duration,
+    /// For the requests that are being answered when the server drains.
+    pub drain: Duration,
+}
+
+/// What lies between TCP and HTTP.
+#[derive(Clone)]
+pub enum Transport {
+    Plain,
+    Tls(Arc<Source<Identity>>),
+}
+
+/// Of hyper's buffers, for each connection.
+const MAX_BUFFER: usize = 64 << 10;
+/// After an error of the listener's own, such as no more file descriptors.
+const PAUSE: Duration = Duration::from_millis(50);
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            handshake: Duration::from_secs(5),
+            header: Duration::from_secs(10),
+            idle: Duration::from_secs(120),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Serves until the phases end. Only the webhook's port has its connections counted in the metrics.
+pub async fn serve(
+    listener: TcpListener,
+    transport: Transport,
+    router: Router,
+    limits: Limits,
+    metrics: Option<Arc<Metrics>>,
+    mut phases: Phases,
+) {
+    let open = Arc::new(Semaphore::new(limits.connections));
+    let connection = Connection { router, limits, metrics, phases: phases.clone() };
+    let mut draining = pin!(async move { phases.reached(Phase::Draining).await });
+    loop {
+        let stream = tokio::select! {
+            biased;
+            () = &mut draining => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    if !is_of_the_client(&error) {
+                        warn!(error.message = %error, "can't accept connections; trying again");
+                        sleep(PAUSE).await;
+                    }
+                    continue;
+                }
+            },
+        };
+        let Ok(permit) = Arc::clone(&open).try_acquire_owned() else {
+            connection.refused(Refused::Limit);
+            continue;
+        };
+        let config = match &transport {
+            Transport::Plain => None,
+            Transport::Tls(source) => match &*source.current() {
+                Some(identity) => Some(identity.config()),
+                None => {
+                    connection.refused(Refused::NoCertificate);
+                    continue;
+                }
+            },
+        };
+        let connection = connection.clone();
+        tokio::spawn(async move {
+            connection.serve(stream, config).await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
+    if timeout(limits.drain, open.acquire_many(all)).await.is_err() {
+        warn!("connections were still open at the end of the drain");
+    }
+}
+
+/// Errors of one connection, which the listener survives without a pause.
+fn is_of_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}
+
+#[derive(Clone)]
+struct Connection {
+    router: Router,
+    limits: Limits,
+    metrics: Option<Arc<Metrics>>,
+    phases: Phases,
+}
+
+// === impl Connection ===
+
+impl Connection {
+    fn refused(&self, cause: Refused) {
+        if let Some(metrics) = &self.metrics {
+            metrics.refused(cause);
+        }
+    }
+
+    async fn serve(self, stream: TcpStream, config: Option<Arc<ServerConfig>>) {
+        let _counted = self.metrics.clone().map(Counted::new);
+        // Answers are written whole: nothing is gained by waiting for more.
+        if stream.set_nodelay(true).is_err() {
+            return;
+        }
+        let Some(config) = config else { return self.speak_http(stream).await };
+        let handshake = timeout(self.limits.handshake, TlsAcceptor::from(config).accept(stream)).await;
+        match handshake {
+            Ok(Ok(stream)) => self.speak_http(stream).await,
+            Ok(Err(error)) => {
+                let tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+                self.handshake_failed(if tls { HandshakeFailure::Tls } else { HandshakeFailure::Closed });
+            }
+            Err(_) => self.handshake_failed(HandshakeFailure::Timeout),
+        }
+    }
+
+    fn handshake_failed(&self, cause: HandshakeFailure) {
+        if let Some(metrics) = &self.metrics {
+            metrics.handshake_failed(cause);
+        }
+        debug!(error.type = cause.as_str(), "TLS handshake failed");
+    }
+
+    async fn speak_http<S: AsyncRead + AsyncWrite + Unpin>(self, stream: S) {
+        let activity = Activity::new();
+        let io = TokioIo::new(Watched::new(stream, activity.clone()));
+        let service = service_fn(|request| self.answer(&activity, request));
+        let mut http = http1::Builder::new();
+        http.max_buf_size(MAX_BUFFER).header_read_timeout(None);
+        let mut exchange = pin!(http.serve_connection(io, service));
+
+        let patrol = (self.limits.header / 4).max(Duration::from_millis(1));
+        let mut patrol = interval_at(Instant::now() + patrol, patrol);
+        let mut phases = self.phases.clone();
+        let mut draining = pin!(phases.reached(Phase::Draining));
+        let mut drains = false;
+        loop {
+            tokio::select! {
+                biased;
+                // An error here is the client's going away.
+                _ = &mut exchange => return,
+                () = &mut draining, if !drains => {
+                    drains = true;
+                    exchange.as_mut().graceful_shutdown();
+                }
+                _ = patrol.tick() => if activity.is_stale(self.limits.header, self.limits.idle) { return },
+            }
+        }
+    }
+
+    fn answer(
+        &self,
+        activity: &Activity,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<axum::response::Response, std::convert::Infallible>> {
+        activity.request_began();
+        let answered = self.router.clone().call(request.map(Body::new));
+        let (phases, activity) = (self.phases.clone(), activity.clone());
+        async move {
+            let mut response = answered.await?;
+            if phases.now() >= Phase::LettingGo {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            activity.request_ended();
+            Ok(response)
+        }
+    }
+}
+
+/// An open connection, in the metrics.
+struct Counted(Arc<Metrics>);
+
+impl Counted {
+    fn new(metrics: Arc<Metrics>) -> Self {
+        metrics.connections_accepted.add(1);
+        metrics.connections.increment();
+        Self(metrics)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.decrement();
+    }
+}
