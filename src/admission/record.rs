@@ -17,16 +17,16 @@ struct Codes<'n>(&'n [Note<'n>]);
 
 pub fn decided(metrics: &Metrics, entry: Entry, took: Duration, report: &Report<'_>) {
     metrics.decided(entry, report.decision);
-    let injected = matches!(report.decision, Decision::Inject(plan) if !plan.operations.is_empty());
+    let injected = matches!(report.decision, Decision::Inject(_)) && report.operations > 0;
     if !(injected && enabled!(Level::INFO) || enabled!(Level::DEBUG)) {
         return;
     }
-    let (reason, notes) = match report.decision {
-        Decision::Inject(plan) | Decision::Observe(plan) => (None, &plan.notes),
-        Decision::Skip { reason, notes } => (Some(reason.code()), notes),
+    let notes = report.decision.notes();
+    let reason = match report.decision {
+        Decision::Skip { reason, .. } => Some(reason.code()),
+        Decision::Inject(_) | Decision::Observe(_) => None,
     };
-    let plan = report.decision.plan();
-    let owner = Owner::of(plan.map(|plan| &plan.workload));
+    let owner = Owner::of(report.decision.plan().map(|plan| &plan.workload));
     macro_rules! line {
         ($level:ident) => {
             $level!(
@@ -40,7 +40,7 @@ pub fn decided(metrics: &Metrics, entry: Entry, took: Duration, report: &Report<
                 otelgate.decision = report.decision.name(),
                 otelgate.reason = reason,
                 otelgate.notes = (!notes.is_empty()).then(|| tracing::field::display(Codes(notes))),
-                otelgate.operations = plan.map(|plan| plan.operations.len()),
+                otelgate.operations = report.operations,
                 otelgate.path = entry.as_str(),
                 otelgate.dry_run = report.request.dry_run.unwrap_or_default(),
                 otelgate.request.uid = report.request.uid(),
