@@ -85,11 +85,8 @@ pub const OPTIONS: [OptionKey; 9] = [
 /// The option that a misspelt `otelgate.dev/` key most likely meant.
 #[must_use]
 pub fn nearest_option(key: &str) -> &'static str {
-    OPTIONS
-        .iter()
-        .map(|option| option.key)
-        .max_by(|a, b| strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key)))
-        .expect("OPTIONS is not empty")
+    let likeness = |option: &OptionKey| strsim::jaro_winkler(option.key, key);
+    OPTIONS.iter().fold(OPTIONS[0], |best, option| if likeness(option) > likeness(&best) { *option } else { best }).key
 }
 
 /// The name behind `otelgate.dev/`, if the key is of that domain.

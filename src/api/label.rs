@@ -18,7 +18,7 @@ pub const APP_INSTANCE: &str = "app.kubernetes.io/instance";
 pub const APP_NAME: &str = "app.kubernetes.io/name";
 pub const APP_VERSION: &str = "app.kubernetes.io/version";
 
-/// Set by the Deployment controller on its ReplicaSets and their pods.
+/// Set by the Deployment controller on its `ReplicaSets` and their pods.
 pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 /// Argo Rollouts' counterpart of [`POD_TEMPLATE_HASH`].
 pub const ROLLOUTS_POD_TEMPLATE_HASH: &str = "rollouts-pod-template-hash";

@@ -61,7 +61,7 @@ pub struct Document {
 }
 
 /// Where and how containers send.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Otlp {
     /// An http or https URL to send to; the Collector's Service, or the node, when absent.
@@ -271,20 +271,6 @@ impl Default for Document {
             logs: Logs::default(),
             env: Vec::new(),
             exclude: default_exclude(),
-        }
-    }
-}
-
-// === impl Otlp ===
-
-impl Default for Otlp {
-    fn default() -> Self {
-        Self {
-            endpoint: None,
-            protocol: Protocol::default(),
-            reach: Reach::default(),
-            ip_family: IpFamily::default(),
-            metrics_temporality: Temporality::default(),
         }
     }
 }

@@ -54,6 +54,7 @@ impl<'a> Existing<'a> {
     }
 
     /// The user's entries, with their places.
+    #[must_use]
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = (usize, &'a Variable<'a>)> {
         self.container.env.items.iter().enumerate().filter(|(index, _)| !self.is_own(*index))
     }

@@ -174,7 +174,7 @@ impl<'a> Context<'a, '_> {
 
     fn container(
         &self,
-        slot: containers::Slot,
+        slot: Slot,
         existing: &Existing<'a>,
         notes: &mut Vec<Note<'a>>,
     ) -> (ContainerPlan<'a>, Identity<'a>) {
@@ -206,7 +206,7 @@ impl<'a> Context<'a, '_> {
     }
 
     /// A container that gets nothing: what an earlier decision wrote into it goes.
-    fn cleared(&self, slot: containers::Slot, existing: &Existing<'a>) -> ContainerPlan<'a> {
+    fn cleared(&self, slot: Slot, existing: &Existing<'a>) -> ContainerPlan<'a> {
         let state = variables::list_state(existing, &[], self.prior);
         ContainerPlan { name: existing.container.name.as_str(), env: Vec::new(), attributes: Vec::new(), slot, state }
     }
@@ -328,7 +328,7 @@ fn is_disabled(existing: &Existing<'_>) -> bool {
 
 // === impl Plan ===
 
-impl<'a> Plan<'a> {
+impl Plan<'_> {
     fn status(&self, config: &str) -> String {
         fn written<'e>(entries: &'e [Entry<'_>], was: Presence) -> NewWritten<'e> {
             let marks = entries.iter().filter_map(|entry| Some((&*entry.key, entry.mark()?)));

@@ -121,7 +121,7 @@ impl<'a> Options<'a> {
     }
 }
 
-fn sourced<'a>((value, level): (&'a str, Level)) -> Sourced<'a> {
+fn sourced((value, level): (&str, Level)) -> Sourced<'_> {
     Sourced { value, source: level.source() }
 }
 
@@ -187,23 +187,20 @@ impl<'a, 'n> Reader<'a, 'n> {
         let sampler = self.option(annotation::SAMPLER, |value| otel::is_sampler(value, None));
         let arg = self.raw(annotation::SAMPLER_ARG, |value| !value.is_empty());
         let configured = configuration.sampler();
-        let (name, own_arg) = match sampler {
-            Some((name, level)) => {
-                let arg = match level {
-                    Level::Pod => arg.pod.map(|value| (value, Level::Pod)),
-                    Level::Namespace => arg.first(),
-                };
-                (sourced((name, level)), arg)
-            }
-            None => match configured {
-                Some((value, _)) => (Sourced { value, source: CONFIGURATION }, arg.first()),
-                None => {
-                    if arg.first().is_some() {
-                        self.note(Reason::InvalidOption, annotation::SAMPLER_ARG, Some("without a sampler".into()));
-                    }
-                    return (None, None);
+        let (name, own_arg) = if let Some((name, level)) = sampler {
+            let arg = match level {
+                Level::Pod => arg.pod.map(|value| (value, Level::Pod)),
+                Level::Namespace => arg.first(),
+            };
+            (sourced((name, level)), arg)
+        } else {
+            let Some((value, _)) = configured else {
+                if arg.first().is_some() {
+                    self.note(Reason::InvalidOption, annotation::SAMPLER_ARG, Some("without a sampler".into()));
                 }
-            },
+                return (None, None);
+            };
+            (Sourced { value, source: CONFIGURATION }, arg.first())
         };
         let mut own_arg = own_arg.map(sourced);
         if own_arg.is_some_and(|arg| !otel::is_sampler(name.value, Some(arg.value))) {

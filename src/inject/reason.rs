@@ -24,6 +24,7 @@ macro_rules! reasons {
         ///
         /// Codes are part of the contract with users: they are never renamed, and never reused.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[expect(clippy::doc_markdown, reason = "summaries are also printed where backticks would be noise")]
         pub enum Reason {
             $(#[doc = $summary] $name,)+
         }

@@ -45,7 +45,7 @@ const RULES: [Rule; 6] = [
 
 /// Every rule's verdict, also behind one that objects.
 #[must_use]
-pub fn verdicts<'a>(case: Case<'a>) -> Vec<Verdict<'a>> {
+pub fn verdicts(case: Case<'_>) -> Vec<Verdict<'_>> {
     RULES.iter().map(|(rule, check, input)| Verdict { rule, input: input(case), reason: check(case) }).collect()
 }
 

@@ -49,7 +49,7 @@ struct Exporter<'a> {
 
 // === impl Exporter ===
 
-impl<'a> Exporter<'a> {
+impl Exporter<'_> {
     fn is_set(&self) -> bool {
         self.endpoint != Known::Absent || self.protocol != Known::Absent
     }
@@ -164,12 +164,12 @@ impl<'a, 'c> Variables<'a, 'c> {
         }
         for (signal, own) in signals {
             let (endpoint, protocol) = (signal.endpoint_variable(), signal.protocol_variable());
-            if own.endpoint != Known::Absent {
-                self.entries.push(Entry::kept(endpoint, "the container"));
-            } else {
+            if own.endpoint == Known::Absent {
                 // The general protocol is in force for a signal that has none of its own.
                 let inherited = if own.protocol == Known::Absent { general.protocol() } else { Ok(None) };
                 self.pair(endpoint, protocol, Some(signal), own.protocol(), Some(inherited));
+            } else {
+                self.entries.push(Entry::kept(endpoint, "the container"));
             }
         }
     }
@@ -330,11 +330,11 @@ impl<'a, 'c> Variables<'a, 'c> {
             let suffix = now[range.clone()].to_owned();
             let was = if range.start == 0 { was } else { Was::Text(range.start) };
             let edit = Edit::Append { index, was, text: String::new(), changed: false };
-            return self.merged(suffix, edit, reason);
+            return merged(suffix, edit, reason);
         }
         let whole = format!("{}{suffix}", self.own.text);
         let was = if self.own.text.is_empty() { was } else { Was::Text(self.own.text.len()) };
-        self.merged(suffix, Edit::Append { index, was, text: whole, changed: true }, reason)
+        merged(suffix, Edit::Append { index, was, text: whole, changed: true }, reason)
     }
 
     /// What an empty value was before anything was appended to it.
@@ -354,17 +354,6 @@ impl<'a, 'c> Variables<'a, 'c> {
             Presence::Absent => Was::Absent,
             Presence::Null => Was::Null,
             Presence::Empty | Presence::Filled => Was::Text(0),
-        }
-    }
-
-    fn merged(&self, suffix: String, edit: Edit, reason: Option<Reason>) -> Entry<'a> {
-        Entry {
-            key: var::RESOURCE_ATTRIBUTES.into(),
-            action: super::Action::Merged,
-            reason,
-            source: "see attributes",
-            value: Some(Value::Text(suffix.into())),
-            edit,
         }
     }
 
@@ -417,7 +406,18 @@ impl<'a, 'c> Variables<'a, 'c> {
     }
 }
 
-fn url<'a>(destination: &'a Destination, signal: Option<Signal>, protocol: Protocol) -> Option<Cow<'a, str>> {
+fn merged<'a>(suffix: String, edit: Edit, reason: Option<Reason>) -> Entry<'a> {
+    Entry {
+        key: var::RESOURCE_ATTRIBUTES.into(),
+        action: super::Action::Merged,
+        reason,
+        source: "see attributes",
+        value: Some(Value::Text(suffix.into())),
+        edit,
+    }
+}
+
+fn url(destination: &Destination, signal: Option<Signal>, protocol: Protocol) -> Option<Cow<'_, str>> {
     match signal {
         None => destination.url(protocol).map(Cow::Borrowed),
         Some(signal) => destination.signal_url(signal, protocol),
