@@ -12,6 +12,7 @@ pub mod inject;
 pub mod k8s;
 pub mod metrics;
 pub mod namespaces;
+pub mod reference;
 pub mod server;
 pub mod source;
 pub mod tasks;

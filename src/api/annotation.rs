@@ -1,6 +1,7 @@
 //! Annotations, on pod templates and namespaces.
 
 use super::DOMAIN;
+use super::label::WrittenKey;
 
 /// What was decided and written; enough to undo it. See [`crate::inject::status`].
 pub const STATUS: &str = "otelgate.dev/status";
@@ -80,6 +81,20 @@ pub const OPTIONS: [OptionKey; 9] = [
         summary: "Comma-separated variable names or attribute keys that must not be set.",
         default: "none",
     },
+];
+
+/// Every annotation that otelgate writes.
+pub const WRITTEN: [WrittenKey; 7] = [
+    WrittenKey { key: RESOURCE_SERVICE_NAME, summary: "The service's name, so that logs carry the same as traces." },
+    WrittenKey { key: RESOURCE_SERVICE_VERSION, summary: "The service's version, likewise." },
+    WrittenKey { key: RESOURCE_ENVIRONMENT, summary: "The environment, likewise." },
+    WrittenKey { key: RESOURCE_LOG_SOURCE, summary: "The Datadog log source, where the Collector owns the logs." },
+    WrittenKey { key: DISCOVERY_LOGS, summary: "`true`, where the Collector owns the logs." },
+    WrittenKey {
+        key: "ad.datadoghq.com/<container>.logs",
+        summary: "Source and service, where the Datadog Agent owns the logs.",
+    },
+    WrittenKey { key: STATUS, summary: "What was decided and written, by digest: never a value." },
 ];
 
 /// The option that a misspelt `otelgate.dev/` key most likely meant.

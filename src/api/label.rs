@@ -22,3 +22,18 @@ pub const APP_VERSION: &str = "app.kubernetes.io/version";
 pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 /// Argo Rollouts' counterpart of [`POD_TEMPLATE_HASH`].
 pub const ROLLOUTS_POD_TEMPLATE_HASH: &str = "rollouts-pod-template-hash";
+
+/// A key on injected pods that otelgate writes, for the reference.
+#[derive(Clone, Copy, Debug)]
+pub struct WrittenKey {
+    pub key: &'static str,
+    pub summary: &'static str,
+}
+
+/// Every label that otelgate writes.
+pub const WRITTEN: [WrittenKey; 4] = [
+    WrittenKey { key: DATADOG_ENV, summary: "The environment, for unified service tagging." },
+    WrittenKey { key: DATADOG_SERVICE, summary: "The service's name, likewise." },
+    WrittenKey { key: DATADOG_VERSION, summary: "The service's version, likewise." },
+    WrittenKey { key: CONFIG, summary: "The hash of what the configuration put into the pod." },
+];

@@ -91,48 +91,68 @@ pub fn are_propagators(list: &str) -> bool {
     list.split(',').all(|name| PROPAGATORS.contains(&name.trim()))
 }
 
+/// A variable or attribute that otelgate sets, for the reference and for `otelgate.dev/skip`.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    pub name: &'static str,
+    /// What it carries, and when.
+    pub summary: &'static str,
+}
+
+const fn known(name: &'static str, summary: &'static str) -> Known {
+    Known { name, summary }
+}
+
+/// Every variable that otelgate sets on its own account, in the order in which they stand.
+pub const VARIABLES: [Known; 19] = [
+    known(var::POD_NAME, "The pod's name, by the downward API; set where something refers to it."),
+    known(var::POD_UID, "The pod's UID, likewise."),
+    known(var::NODE_NAME, "The node's name, likewise."),
+    known(var::NODE_IP, "The node's address, where the endpoint is the node's."),
+    known(var::SERVICE_NAME, "The service's name; not where the container has `service.name` already."),
+    known(var::ENDPOINT, "Where to send, together with the protocol; not where the container says so for any signal."),
+    known(var::PROTOCOL, "How to send, together with the endpoint."),
+    known("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "Where the container says for another signal only where to send."),
+    known("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "Likewise."),
+    known("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "Likewise."),
+    known("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "Likewise."),
+    known("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "Likewise."),
+    known("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "Likewise."),
+    known(var::PROPAGATORS, "Where an option or the configuration says so."),
+    known(var::SAMPLER, "Where an option or the configuration says so; with its argument, or not at all."),
+    known(var::SAMPLER_ARG, "The sampler's argument."),
+    known(var::TEMPORALITY, "`delta`, which Datadog wants, or what the configuration says."),
+    known(
+        var::LOGS_EXPORTER,
+        "`none`, where this pod's logs are read from files and the container has no settings of its own for logs.",
+    ),
+    known(var::RESOURCE_ATTRIBUTES, "The resource attributes; appended to a literal that the container has."),
+];
+
+/// Every resource attribute that otelgate sets on its own account, in the order in which they stand.
+pub const ATTRIBUTES: [Known; 18] = [
+    known(attr::SERVICE_NAME, "The service's name."),
+    known(attr::SERVICE_NAMESPACE, "The namespace."),
+    known(attr::SERVICE_VERSION, "The service's version."),
+    known(attr::SERVICE_INSTANCE_ID, "`<namespace>.<pod>.<container>`."),
+    known(attr::ENVIRONMENT, "The environment, where one is known."),
+    known(attr::CLUSTER_NAME, "The cluster, where the configuration names it."),
+    known(attr::NAMESPACE_NAME, "The namespace."),
+    known(attr::POD_NAME, "The pod."),
+    known(attr::POD_UID, "The pod's UID."),
+    known(attr::NODE_NAME, "The node."),
+    known(attr::CONTAINER_NAME, "The container."),
+    known(attr::DEPLOYMENT_NAME, "The Deployment, where one owns the pod."),
+    known(attr::CRONJOB_NAME, "The CronJob, likewise."),
+    known(attr::STATEFULSET_NAME, "The StatefulSet, likewise."),
+    known(attr::DAEMONSET_NAME, "The DaemonSet, likewise."),
+    known(attr::REPLICASET_NAME, "The ReplicaSet, likewise; the webhook knows it, a template doesn't."),
+    known(attr::JOB_NAME, "The Job, likewise."),
+    known(attr::LOG_SOURCE, "On the pod's annotation only: the Datadog log source, where the Collector owns the logs."),
+];
+
 /// Whether otelgate may set this variable or attribute on its own account.
 #[must_use]
 pub fn is_settable(key: &str) -> bool {
-    const VARIABLES: [&str; 13] = [
-        var::SERVICE_NAME,
-        var::RESOURCE_ATTRIBUTES,
-        var::ENDPOINT,
-        var::PROTOCOL,
-        var::TEMPORALITY,
-        var::PROPAGATORS,
-        var::SAMPLER,
-        var::SAMPLER_ARG,
-        var::LOGS_EXPORTER,
-        var::POD_NAME,
-        var::POD_UID,
-        var::NODE_NAME,
-        var::NODE_IP,
-    ];
-    const ATTRIBUTES: [&str; 18] = [
-        attr::SERVICE_NAME,
-        attr::SERVICE_NAMESPACE,
-        attr::SERVICE_VERSION,
-        attr::SERVICE_INSTANCE_ID,
-        attr::ENVIRONMENT,
-        attr::CLUSTER_NAME,
-        attr::NAMESPACE_NAME,
-        attr::POD_NAME,
-        attr::POD_UID,
-        attr::NODE_NAME,
-        attr::CONTAINER_NAME,
-        attr::DEPLOYMENT_NAME,
-        attr::REPLICASET_NAME,
-        attr::STATEFULSET_NAME,
-        attr::DAEMONSET_NAME,
-        attr::JOB_NAME,
-        attr::CRONJOB_NAME,
-        attr::LOG_SOURCE,
-    ];
-    let of_signal = || {
-        key.strip_prefix("OTEL_EXPORTER_OTLP_").and_then(|rest| rest.split_once('_')).is_some_and(|(signal, what)| {
-            matches!(signal, "TRACES" | "METRICS" | "LOGS") && matches!(what, "ENDPOINT" | "PROTOCOL")
-        })
-    };
-    VARIABLES.contains(&key) || ATTRIBUTES.contains(&key) || of_signal()
+    VARIABLES.iter().chain(&ATTRIBUTES).any(|known| known.name == key)
 }

@@ -1,0 +1,112 @@
+//! The reference pages in `docs/reference`, generated from what the code itself uses.
+
+use std::fmt::Write as _;
+
+use crate::api::{OptIn, annotation, label, otel};
+use crate::inject::{Reason, Scope, containers, logs, rules};
+
+/// Every page: its file's name, and its text.
+#[must_use]
+pub fn pages() -> Vec<(&'static str, String)> {
+    vec![
+        ("labels-and-annotations.md", labels_and_annotations()),
+        ("variables.md", variables()),
+        ("reasons.md", reasons()),
+    ]
+}
+
+/// A Markdown table.
+fn table<const N: usize>(page: &mut String, head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
+    let mut line = |cells: &[String]| {
+        let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        writeln!(page, "| {} |", cells.join(" | ")).expect("writing to a String can't fail");
+    };
+    line(&head.map(ToOwned::to_owned));
+    line(&head.map(|_| "---".to_owned()));
+    for row in rows {
+        line(&row);
+    }
+    page.push('\n');
+}
+
+fn labels_and_annotations() -> String {
+    let mut page = String::from("# Labels and annotations\n\n## Opting in\n\n");
+    let values = OptIn::ALL.map(|opt_in| format!("`{opt_in}`")).join(", ");
+    writeln!(
+        page,
+        "The label `{}` on a Namespace or in a pod template: {values}. The pod beats its namespace, both ways.\n\
+         `observe` decides and reports, and changes nothing. Never touched are pods in {}.\n",
+        label::INJECT,
+        rules::SYSTEM_NAMESPACES.map(|name| format!("`{name}`")).join(", ")
+    )
+    .expect("writing to a String can't fail");
+    page.push_str(
+        "## Options\n\nAnnotations on the pod template; on a Namespace they are the default for its pods.\n\n",
+    );
+    let options = annotation::OPTIONS.iter().map(|option| [code(option.key), option.summary.into(), option.default.into()]);
+    let resource = [
+        code(&format!("{}<attribute>", annotation::RESOURCE)),
+        "Any resource attribute; `service.name` and `service.instance.id` on the pod template only.".into(),
+        "computed".into(),
+    ];
+    table(&mut page, ["annotation", "meaning", "default"], options.chain([resource]));
+    page.push_str("## Values\n\n");
+    table(
+        &mut page,
+        ["option", "values"],
+        [
+            ["sampler".to_owned(), otel::SAMPLERS.map(code).join(", ")],
+            ["propagators".to_owned(), otel::PROPAGATORS.map(code).join(", ")],
+        ],
+    );
+    page.push_str("## Written by otelgate\n\nEach only where it is absent, and legal.\n\n");
+    let written = annotation::WRITTEN.iter().map(|one| ["annotation".to_owned(), code(one.key), one.summary.to_owned()]);
+    let labels = label::WRITTEN.iter().map(|one| ["label".to_owned(), code(one.key), one.summary.to_owned()]);
+    table(&mut page, ["", "key", "what it says"], written.chain(labels));
+    page.push_str("## Known sidecars\n\nContainers of these names are selected only where `otelgate.dev/containers` names them:\n");
+    page.push_str(&containers::SIDECARS.map(code).join(", "));
+    page.push_str(".\n\n## Log sources by image\n\n");
+    table(&mut page, ["image", "source"], logs::SOURCES.iter().map(|(image, source)| [code(image), code(source)]));
+    page.truncate(page.trim_end().len());
+    page.push('\n');
+    page
+}
+
+fn variables() -> String {
+    let mut page = String::from(
+        "# Variables and resource attributes\n\nPer selected container, in front of its own variables, which never change.\n\n## Variables\n\n",
+    );
+    table(&mut page, ["variable", "what it carries"], otel::VARIABLES.iter().map(|one| [code(one.name), one.summary.into()]));
+    page.push_str("## Resource attributes\n\nIn `OTEL_RESOURCE_ATTRIBUTES`, besides those that annotations name.\n\n");
+    table(&mut page, ["attribute", "what it carries"], otel::ATTRIBUTES.iter().map(|one| [code(one.name), one.summary.into()]));
+    page.truncate(page.trim_end().len());
+    page.push('\n');
+    page
+}
+
+fn reasons() -> String {
+    let mut page = String::from(
+        "# Reasons\n\nThe same codes stand in logs, metrics, the status annotation and the output of `otelgate explain`.\n\n",
+    );
+    for (scope, title) in [
+        (Scope::Skip, "The pod is left as it is"),
+        (Scope::Key, "One key is not as one might expect"),
+        (Scope::Notice, "Worth knowing"),
+        (Scope::Failure, "The webhook could not decide, and let the pod pass"),
+    ] {
+        writeln!(page, "## {title}\n").expect("writing to a String can't fail");
+        let rows = Reason::ALL.iter().filter(|reason| reason.scope() == scope);
+        table(
+            &mut page,
+            ["code", "means", "next step"],
+            rows.map(|reason| [code(reason.code()), reason.summary().into(), reason.next_step().into()]),
+        );
+    }
+    page.truncate(page.trim_end().len());
+    page.push('\n');
+    page
+}
+
+fn code(text: &str) -> String {
+    format!("`{text}`")
+}
