@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use super::Reason;
 use super::attributes::Attributes;
-use super::expand::expand;
+use super::expand::{Piece, Pieces, expand};
 use super::prior::{Ownership, Prior, without};
 use super::view::{Container, Presence, Variable};
 use crate::api::otel::var;
@@ -108,6 +108,13 @@ impl<'a> Existing<'a> {
         };
         let parsed = Attributes::parse(&expanded);
         OwnAttributes { index: Some(index), text, parsed, value_from: false, unresolved, unclosed }
+    }
+
+    /// Whether one of the user's own values refers to a variable.
+    #[must_use]
+    pub fn refers_to(&self, name: &str) -> bool {
+        let refers = |text: &str| Pieces::of(text).any(|piece| piece == Piece::Reference(name));
+        self.entries().any(|(index, _)| refers(&self.text(index)))
     }
 
     fn is_own(&self, index: usize) -> bool {

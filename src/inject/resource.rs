@@ -98,6 +98,9 @@ impl<'a, 'c, 'v> Resource<'a, 'c, 'v> {
             Some(sourced) if !is_identity => Source::Text(sourced.value.into(), sourced.source),
             _ => computed,
         };
+        if matches!(&source, Source::Text(value, _) if value.is_empty()) {
+            return;
+        }
         let entry = if self.variables.own.parsed.get(key).is_some() {
             Entry::kept(key, "the container's OTEL_RESOURCE_ATTRIBUTES")
         } else if options.skips(key) {

@@ -8,7 +8,7 @@ use super::existing::Existing;
 use super::expand::{Piece, Pieces};
 use super::prior::{Ownership, Prior, without};
 use super::status::{Mark, Was, Written};
-use super::variables::REFERENCES;
+use super::variables::is_reference;
 use super::view::{Pod, Presence};
 use crate::api::{annotation, label, otel::var};
 
@@ -73,7 +73,7 @@ fn undo_container(container: &mut Object, existing: &Existing<'_>, written: &Wri
             strip(variable, range, written);
         }
     }
-    let gone: Vec<usize> = existing.own_entries().filter(|index| !is_needed(existing, *index)).collect();
+    let gone: Vec<usize> = existing.own_entries().filter(|index| !is_needed(existing, written, *index)).collect();
     for index in gone.iter().rev() {
         list.remove(*index);
     }
@@ -106,24 +106,18 @@ fn strip(variable: &mut Object, suffix: &std::ops::Range<usize>, written: &Writt
     }
 }
 
-/// Whether something that stays refers to this entry of ours.
-pub(super) fn is_needed(existing: &Existing<'_>, own: usize) -> bool {
+/// Whether somebody edited a value of ours that refers to this entry: what was the user's before never needed it.
+fn is_needed(existing: &Existing<'_>, written: &Written, own: usize) -> bool {
     let name = existing.container.env.items[own].name.as_str();
-    REFERENCES.iter().any(|(reference, _)| *reference == name) && existing.refers_to(name)
-}
-
-impl Existing<'_> {
-    /// Whether one of the user's own values refers to a variable.
-    pub(super) fn refers_to(&self, name: &str) -> bool {
-        self.entries().any(|(index, variable)| {
+    let refers = |text: &str| Pieces::of(text).any(|piece| piece == Piece::Reference(name));
+    is_reference(name)
+        && existing.entries().any(|(index, variable)| {
             let value = variable.value.value.as_str();
-            let refers = |text: &str| Pieces::of(text).any(|piece| piece == Piece::Reference(name));
-            match self.ownership.get(index) {
-                Some(Ownership::Suffix(range)) => refers(&without(value, range)),
-                _ => value.contains('$') && refers(value),
+            match existing.ownership.get(index) {
+                Some(Ownership::Suffix(range)) => refers(&value[range.end..]),
+                _ => written.set.contains_key(variable.name.as_str()) && refers(value),
             }
         })
-    }
 }
 
 fn undo_map(metadata: &mut Object, name: &str, written: &Written, always: &str, undone: &mut Undone) {

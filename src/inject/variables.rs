@@ -399,8 +399,18 @@ impl<'a, 'c> Variables<'a, 'c> {
             return;
         }
         let variables = &self.existing.container.env.items;
+        // A reference that somebody moved behind what refers to it goes to the front again.
+        let merged = self.entries.iter().filter_map(|entry| match entry.edit {
+            Edit::Append { index, .. } => Some(index),
+            Edit::None | Edit::Add | Edit::Replace(_) => None,
+        });
+        let others = self.existing.own_entries().filter(|index| !is_reference(variables[*index].name.as_str()));
+        let limit = merged.chain(others).min().unwrap_or(usize::MAX);
         for entry in self.entries.iter_mut().filter(|entry| entry.edit == Edit::Add) {
             let (Some(index), Some(mark)) = (self.existing.own(&entry.key), entry.mark()) else { continue };
+            if is_reference(&entry.key) && index > limit {
+                continue;
+            }
             entry.edit = if mark.is_variable(&variables[index]) { Edit::None } else { Edit::Replace(index) };
         }
     }
@@ -424,6 +434,10 @@ fn url(destination: &Destination, signal: Option<Signal>, protocol: Protocol) ->
     }
 }
 
+pub(super) fn is_reference(name: &str) -> bool {
+    REFERENCES.iter().any(|(reference, _)| *reference == name)
+}
+
 fn illegal(value: &Value<'_>) -> Option<Reason> {
     match value {
         Value::Text(text) => legal::is_value(text).err(),
@@ -442,11 +456,8 @@ pub(super) fn list_state(existing: &Existing<'_>, entries: &[Entry<'_>], prior: 
             .any(|entry| entry.key == name && matches!(entry.edit, Edit::None | Edit::Replace(_)) && entry.is_written())
     };
     let removed: Vec<usize> = existing.own_entries().filter(|index| !wanted(index)).collect();
-    let is_reference = |index: &usize| {
-        let name = container.env.items[*index].name.as_str();
-        REFERENCES.iter().any(|(reference, _)| *reference == name)
-    };
-    let insert_at = existing.own_entries().filter(is_reference).max().map_or(0, |index| index + 1);
+    let kept_reference = |index: &usize| is_reference(container.env.items[*index].name.as_str()) && wanted(index);
+    let insert_at = existing.own_entries().filter(kept_reference).max().map_or(0, |index| index + 1);
     let merged = entries.iter().any(|entry| matches!(entry.edit, Edit::Append { .. }));
     let stripped = existing.ownership.iter().enumerate().find_map(|(index, own)| match own {
         Ownership::Suffix(range) if !merged => {

@@ -358,3 +358,9 @@ fn references_that_grow_without_end_are_not_followed() {
     let outcome = case(pod(with_env(env.into()))).decide();
     assert!(outcome.is(ATTRIBUTES, Action::Merged, Some(Reason::MayOverride)));
 }
+
+#[test]
+fn an_attribute_is_never_empty() {
+    let nameless = case(pod(json!({"image": "a:1"}))).decide();
+    assert_eq!(nameless.attribute("k8s.container.name"), None);
+}

@@ -122,3 +122,22 @@ fn a_status_that_cannot_be_read_is_told_and_replaced() {
         assert_eq!(third.decide().operations, [] as [Value; 0]);
     }
 }
+
+#[test]
+fn a_reference_that_would_point_forwards_comes_to_the_front() {
+    let own = again(case(pod(app())), |pod| {
+        env(pod).insert(1, json!({"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "a=1"}));
+    });
+    let outcome = own.decide();
+    let names = outcome.names();
+    let place = |name| names.iter().position(|one| *one == name).unwrap();
+    for name in ["OTELGATE_POD_NAME", "OTELGATE_POD_UID", "OTELGATE_NODE_NAME"] {
+        assert!(place(name) < place("OTEL_RESOURCE_ATTRIBUTES"), "{names:?}");
+        assert_eq!(names.iter().filter(|one| **one == name).count(), 1);
+    }
+    let third = Case { pod: outcome.pod, ..own };
+    assert_eq!(third.decide().operations, [] as [Value; 0]);
+    let moved = again(case(pod(app())), |pod| env(pod).rotate_left(1)).decide();
+    let place = |name| moved.names().iter().position(|one| *one == name).unwrap();
+    assert!(place("OTELGATE_POD_NAME") < place("OTEL_RESOURCE_ATTRIBUTES"));
+}

@@ -11,6 +11,7 @@ fn originals() -> Vec<Value> {
         with_env(json!(null)),
         with_env(json!([])),
         with_env(json!([{"name": "A", "value": "1"}])),
+        with_env(json!([{"name": "A", "value": "$(OTELGATE_POD_NAME)"}])),
         with_env(json!([{"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "a=1,"}])),
         with_env(json!([{"name": "OTEL_RESOURCE_ATTRIBUTES", "value": ""}])),
         with_env(json!([{"name": "OTEL_RESOURCE_ATTRIBUTES", "value": null}])),
