@@ -9,6 +9,7 @@ use tracing::{Level, debug, enabled, error, info};
 
 use super::Entry;
 use super::evaluate::{Refusal, Report};
+use super::review::Outline;
 use crate::inject::{Decision, Note, Reason, Workload};
 use crate::metrics::Metrics;
 
@@ -52,9 +53,8 @@ pub fn decided(metrics: &Metrics, entry: Entry, took: Duration, report: &Report<
     if injected { line!(info) } else { line!(debug) }
 }
 
-pub fn refused(metrics: &Metrics, entry: Entry, refusal: &Refusal<'_>) {
+pub fn refused(metrics: &Metrics, entry: Entry, refusal: Refusal, outline: &Outline<'_>) {
     metrics.failed(entry, refusal.reason);
-    let outline = &refusal.outline;
     macro_rules! line {
         ($level:ident) => {
             $level!(
