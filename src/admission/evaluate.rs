@@ -31,6 +31,8 @@ pub struct Question<'q> {
 pub struct Report<'r> {
     pub request: &'r Request<'r>,
     pub decision: &'r Decision<'r>,
+    /// Of the patch that is answered.
+    pub operations: usize,
 }
 
 /// Why a review can't be answered with a decision.
@@ -77,15 +79,16 @@ pub fn evaluate(
     let configuration =
         if is_probe(&request, pod, question.own_namespace) { settings.for_probe() } else { settings.configuration() };
     let decision = (question.decide)(pod, &namespace, configuration, question.now);
-    let answer = match &decision {
-        Decision::Inject(plan) => response::patch(uid, &plan.operations),
-        Decision::Observe(_) | Decision::Skip { .. } => response::allow(uid),
+    let operations = match &decision {
+        Decision::Inject(plan) => plan.operations(),
+        Decision::Observe(_) | Decision::Skip { .. } => Vec::new(),
     };
+    let answer = response::patch(uid, &operations);
     let answer = answer.map_err(|_| Refusal::from(Reason::InternalError))?;
     if overdue() {
         return Err(Refusal::from(Reason::DeadlineExceeded));
     }
-    report(&Report { request: &request, decision: &decision });
+    report(&Report { request: &request, decision: &decision, operations: operations.len() });
     Ok(answer)
 }
 

@@ -18,7 +18,7 @@ struct Codes<'n>(&'n [Note<'n>]);
 
 pub fn decided(metrics: &Metrics, entry: Entry, took: Duration, report: &Report<'_>) {
     metrics.decided(entry, report.decision);
-    let injected = matches!(report.decision, Decision::Inject(plan) if !plan.operations.is_empty());
+    let injected = report.operations > 0;
     if !(injected && enabled!(Level::INFO) || enabled!(Level::DEBUG)) {
         return;
     }
@@ -41,7 +41,7 @@ pub fn decided(metrics: &Metrics, entry: Entry, took: Duration, report: &Report<
                 otelgate.decision = report.decision.name(),
                 otelgate.reason = reason,
                 otelgate.notes = (!notes.is_empty()).then(|| tracing::field::display(Codes(notes))),
-                otelgate.operations = plan.map(|plan| plan.operations.len()),
+                otelgate.operations = report.operations,
                 otelgate.path = entry.as_str(),
                 otelgate.dry_run = report.request.dry_run.unwrap_or_default(),
                 otelgate.request.uid = report.request.uid(),

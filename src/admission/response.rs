@@ -73,10 +73,11 @@ pub fn warning(reason: Reason) -> String {
 mod tests {
     use super::*;
     use crate::inject::Scope;
+    use crate::inject::patch::{Node, Path};
 
     #[test]
     fn a_patch_is_a_base64_string_and_the_uid_is_escaped() {
-        let operations = [Operation::Add { path: "/metadata/labels".to_owned(), value: "{\"a\":1}" }];
+        let operations = [Operation::Add(Path::Key("labels", "a/b"), Node::Text("\"1\""))];
         let body = patch("u\"1", &operations).expect("an answer");
         let answer: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
         let response = &answer["response"];
