@@ -9,7 +9,7 @@ pub struct Deadline(Instant);
 /// The webhook configuration's `timeoutSeconds`, in case the query says nothing of use.
 const DEFAULT: Duration = Duration::from_secs(3);
 /// The API server allows 30 s at most; beyond, and at zero, somebody else is calling.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 // === impl Deadline ===
 

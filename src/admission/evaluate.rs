@@ -31,16 +31,14 @@ pub struct Question<'q> {
 pub struct Report<'r> {
     pub request: &'r Request<'r>,
     pub decision: &'r Decision<'r>,
-    /// How many operations the patch has.
+    /// Of the patch that is answered.
     pub operations: usize,
 }
 
-/// A review that can't be answered with a decision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal<'a> {
+/// Why a review can't be answered with a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
     pub reason: Reason,
-    /// For whom it is meant, as far as that can be told.
-    pub outline: Outline<'a>,
     /// Line and column where the JSON couldn't be read further.
     pub place: Option<(usize, usize)>,
 }
@@ -50,27 +48,27 @@ pub struct Refusal<'a> {
 /// `overdue` is asked once the decision is made; `report` is told of a decision that is answered.
 ///
 /// # Errors
-/// When there is no decision; [`Refusal::answer`] is then what to answer.
-pub fn evaluate<'b>(
-    body: &'b [u8],
+/// When there is no decision; the pod is then let through with a warning.
+pub fn evaluate(
+    body: &[u8],
     question: &Question<'_>,
     overdue: impl FnOnce() -> bool,
     report: impl FnOnce(&Report<'_>),
-) -> Result<Vec<u8>, Refusal<'b>> {
+) -> Result<Vec<u8>, Refusal> {
     if body.len() > MAX_BODY {
-        return Err(Refusal::new(Reason::BodyTooLarge, body));
+        return Err(Refusal::from(Reason::BodyTooLarge));
     }
-    let json = str::from_utf8(body).map_err(|_| Refusal::new(Reason::Undecodable, body))?;
+    let json = str::from_utf8(body).map_err(|_| Refusal::from(Reason::Undecodable))?;
     let request = match Review::from_json(json) {
-        Ok(review) => review.request.ok_or_else(|| Refusal::new(Reason::Undecodable, body))?,
+        Ok(review) => review.request.ok_or(Refusal::from(Reason::Undecodable))?,
         Err(error) => return Err(Refusal::undecodable(body, &error)),
     };
-    let Some(uid) = request.uid() else { return Err(Refusal::new(Reason::Undecodable, body)) };
+    let Some(uid) = request.uid() else { return Err(Refusal::from(Reason::Undecodable)) };
     if !request.is_pod_creation() {
-        return Err(Refusal::new(Reason::NotAPod, body));
+        return Err(Refusal::from(Reason::NotAPod));
     }
-    let Some(pod) = &request.object else { return Err(Refusal::new(Reason::Undecodable, body)) };
-    let Some(settings) = question.settings else { return Err(Refusal::new(Reason::NoConfiguration, body)) };
+    let Some(pod) = &request.object else { return Err(Refusal::from(Reason::Undecodable)) };
+    let Some(settings) = question.settings else { return Err(Refusal::from(Reason::NoConfiguration)) };
 
     let known = request.namespace().and_then(|name| question.namespaces.get(name));
     let namespace = Namespace {
@@ -86,9 +84,9 @@ pub fn evaluate<'b>(
         Decision::Observe(_) | Decision::Skip { .. } => Vec::new(),
     };
     let answer = response::patch(uid, &operations);
-    let answer = answer.map_err(|_| Refusal::new(Reason::InternalError, body))?;
+    let answer = answer.map_err(|_| Refusal::from(Reason::InternalError))?;
     if overdue() {
-        return Err(Refusal::new(Reason::DeadlineExceeded, body));
+        return Err(Refusal::from(Reason::DeadlineExceeded));
     }
     report(&Report { request: &request, decision: &decision, operations: operations.len() });
     Ok(answer)
@@ -101,22 +99,17 @@ fn is_probe(request: &Request<'_>, pod: &Pod<'_>, own_namespace: &str) -> bool {
 
 // === impl Refusal ===
 
-impl<'a> Refusal<'a> {
-    #[must_use]
-    pub fn new(reason: Reason, body: &'a [u8]) -> Self {
-        Self { reason, outline: Outline::of(body), place: None }
-    }
-
+impl Refusal {
     /// Something that isn't a pod doesn't read as one, which is no fault of its own.
-    fn undecodable(body: &'a [u8], error: &serde_json::Error) -> Self {
-        let outline = Outline::of(body);
-        let reason = if outline.is_something_else() { Reason::NotAPod } else { Reason::Undecodable };
-        Self { reason, outline, place: Some((error.line(), error.column())) }
+    fn undecodable(body: &[u8], error: &serde_json::Error) -> Self {
+        let something_else = Outline::of(body).is_something_else();
+        let reason = if something_else { Reason::NotAPod } else { Reason::Undecodable };
+        Self { reason, place: Some((error.line(), error.column())) }
     }
+}
 
-    /// The answer, if it is known to whom.
-    #[must_use]
-    pub fn answer(&self) -> Option<Vec<u8>> {
-        response::warn(self.outline.uid.as_deref()?, self.reason).ok()
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self { reason, place: None }
     }
 }

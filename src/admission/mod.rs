@@ -11,6 +11,7 @@ mod review;
 mod router;
 mod settings;
 
+pub use body::Capacity;
 pub use evaluate::{Decide, Question, Refusal, Report, evaluate};
 pub use review::{MAX_BODY, Outline, Request};
 pub use router::{Admission, router};

@@ -9,6 +9,7 @@ use tracing::{Level, debug, enabled, error, info};
 
 use super::Entry;
 use super::evaluate::{Refusal, Report};
+use super::review::Outline;
 use crate::inject::{Decision, Note, Reason, Workload};
 use crate::metrics::Metrics;
 
@@ -17,16 +18,16 @@ struct Codes<'n>(&'n [Note<'n>]);
 
 pub fn decided(metrics: &Metrics, entry: Entry, took: Duration, report: &Report<'_>) {
     metrics.decided(entry, report.decision);
-    let injected = matches!(report.decision, Decision::Inject(_)) && report.operations > 0;
+    let injected = report.operations > 0;
     if !(injected && enabled!(Level::INFO) || enabled!(Level::DEBUG)) {
         return;
     }
-    let notes = report.decision.notes();
-    let reason = match report.decision {
-        Decision::Skip { reason, .. } => Some(reason.code()),
-        Decision::Inject(_) | Decision::Observe(_) => None,
+    let (reason, notes) = match report.decision {
+        Decision::Inject(plan) | Decision::Observe(plan) => (None, &plan.notes),
+        Decision::Skip { reason, notes } => (Some(reason.code()), notes),
     };
-    let owner = Owner::of(report.decision.plan().map(|plan| &plan.workload));
+    let plan = report.decision.plan();
+    let owner = Owner::of(plan.map(|plan| &plan.workload));
     macro_rules! line {
         ($level:ident) => {
             $level!(
@@ -52,9 +53,8 @@ pub fn decided(metrics: &Metrics, entry: Entry, took: Duration, report: &Report<
     if injected { line!(info) } else { line!(debug) }
 }
 
-pub fn refused(metrics: &Metrics, entry: Entry, refusal: &Refusal<'_>) {
+pub fn refused(metrics: &Metrics, entry: Entry, refusal: Refusal, outline: &Outline<'_>) {
     metrics.failed(entry, refusal.reason);
-    let outline = &refusal.outline;
     macro_rules! line {
         ($level:ident) => {
             $level!(

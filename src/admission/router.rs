@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use super::body::{Capacity, End, Intake};
 use super::deadline::Deadline;
 use super::evaluate::{Decide, Question, Refusal, evaluate};
+use super::review::Outline;
 use super::{Entry, Settings, record, response};
 use crate::inject::{self, Reason};
 use crate::metrics::Metrics;
@@ -54,22 +55,19 @@ impl Admission {
         let (head, body) = request.into_parts();
         let deadline = Deadline::new(started, head.uri.query());
         let length = content_length(&head.headers);
-        let response = match self.capacity.try_reserve(length) {
-            Some(_share) => {
-                let intake = Intake::whole(body, length, deadline).await;
-                self.answer(entry, &intake, started, deadline)
-            }
-            None => {
-                let intake = Intake::beginning(body, deadline).await;
-                self.refuse(entry, &Refusal::new(Reason::Overloaded, &intake.bytes))
-            }
+        let response = if let Some(_share) = self.capacity.try_reserve(length) {
+            let intake = Intake::whole(body, length, deadline).await;
+            self.answer(entry, &intake, started, deadline)
+        } else {
+            let intake = Intake::beginning(body, deadline).await;
+            self.refuse(entry, Reason::Overloaded.into(), &intake.bytes)
         };
         self.metrics.answered(entry, started.elapsed());
         response
     }
 
     fn answer(&self, entry: Entry, intake: &Intake, started: Instant, deadline: Deadline) -> Response {
-        let refused = |reason| self.refuse(entry, &Refusal::new(reason, &intake.bytes));
+        let refused = |reason: Reason| self.refuse(entry, reason.into(), &intake.bytes);
         match intake.end {
             End::TooLarge => return refused(Reason::BodyTooLarge),
             End::Late => return refused(Reason::DeadlineExceeded),
@@ -96,22 +94,24 @@ impl Admission {
         }));
         match evaluated {
             Ok(Ok(answer)) => json(answer),
-            Ok(Err(refusal)) => self.refuse(entry, &refusal),
+            Ok(Err(refusal)) => self.refuse(entry, refusal, &intake.bytes),
             Err(_) => refused(Reason::InternalError),
         }
     }
 
     /// Lets the pod through. Where even the uid is unknown no answer is valid, and the failure policy does it.
-    fn refuse(&self, entry: Entry, refusal: &Refusal<'_>) -> Response {
-        record::refused(&self.metrics, entry, refusal);
-        refusal.answer().map_or_else(|| plain(refusal.reason), json)
+    fn refuse(&self, entry: Entry, refusal: Refusal, body: &[u8]) -> Response {
+        let outline = Outline::of(body);
+        record::refused(&self.metrics, entry, refusal, &outline);
+        let answer = outline.uid.and_then(|uid| response::warn(&uid, refusal.reason).ok());
+        answer.map_or_else(|| plain(refusal.reason), json)
     }
 }
 
 /// The webhook's paths.
-pub fn router(admission: Arc<Admission>) -> Router {
+pub fn router(admission: &Arc<Admission>) -> Router {
     Entry::ALL.into_iter().fold(Router::new(), |router, entry| {
-        let admission = Arc::clone(&admission);
+        let admission = Arc::clone(admission);
         router.route(entry.path(), post(move |request: Request| async move { admission.handle(entry, request).await }))
     })
 }

@@ -98,6 +98,8 @@ enum End {
     Task,
 }
 
+/// Serves until a signal ends it, or a task that must not end does.
+#[must_use]
 pub fn run(args: Args) -> ExitCode {
     let Args {
         listen,
@@ -146,7 +148,7 @@ pub fn run(args: Args) -> ExitCode {
         }
         let admission = Admission::new(Arc::clone(&sources.settings), namespaces, Arc::clone(&metrics), namespace);
         let limits = Limits { connections: max_connections, ..Limits::default() };
-        let router = admission::router(Arc::new(admission));
+        let router = admission::router(&Arc::new(admission));
         match serve(ports, router, limits, &sources, &metrics, tasks, shutdown_delay).await {
             Ok(End::Signal) => ExitCode::SUCCESS,
             Ok(End::Task) => ExitCode::from(SOFTWARE),

@@ -1,5 +1,6 @@
 //! The accept loop of a port, and the life of one connection.
 
+use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -64,7 +65,7 @@ impl Default for Limits {
             connections: 512,
             handshake: Duration::from_secs(5),
             header: Duration::from_secs(10),
-            idle: Duration::from_secs(120),
+            idle: Duration::from_mins(2),
             drain: Duration::from_secs(10),
         }
     }
@@ -103,13 +104,14 @@ pub async fn serve(
         };
         let config = match &transport {
             Transport::Plain => None,
-            Transport::Tls(source) => match &*source.current() {
-                Some(identity) => Some(identity.config()),
-                None => {
+            Transport::Tls(source) => {
+                let config = source.current().as_ref().map(|identity| identity.config());
+                if config.is_none() {
                     connection.refused(Refused::NoCertificate);
                     continue;
                 }
-            },
+                config
+            }
         };
         let connection = connection.clone();
         tokio::spawn(async move {
@@ -158,7 +160,7 @@ impl Connection {
         match handshake {
             Ok(Ok(stream)) => self.speak_http(stream).await,
             Ok(Err(error)) => {
-                let tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+                let tls = error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>);
                 self.handshake_failed(if tls { HandshakeFailure::Tls } else { HandshakeFailure::Closed });
             }
             Err(_) => self.handshake_failed(HandshakeFailure::Timeout),

@@ -45,7 +45,7 @@ impl Identity {
         let leaf =
             chain.first().ok_or("the certificate file holds no certificate; write the chain in PEM, leaf first")?;
         let not_after = check_chain(&chain, now)?;
-        let fingerprint = Sha256::digest(leaf).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let fingerprint = hex(&Sha256::digest(leaf)[..8]);
         let key = PrivateKeyDer::from_pem_slice(key)
             .map_err(|_| "the key file holds no private key in PEM; write PKCS#8, PKCS#1 or SEC1, unencrypted")?;
         Ok(Self { config: Arc::new(server_config(chain, key, client_ca)?), not_after, fingerprint })
@@ -69,6 +69,14 @@ impl Reload for Identity {
     fn identity(&self) -> String {
         self.fingerprint.clone()
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
 
 fn certificates(what: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -1,3 +1,4 @@
-//! One binary for all integration tests; a module per topic.
+//! Everything that is tested through the crate's public face: one binary, a module per topic.
 
 mod reference;
+mod webhook;

@@ -1,0 +1,222 @@
+//! Bodies that nobody should send: none is denied, none ends the process, each is counted.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
+use futures::{StreamExt as _, stream};
+use otelgate::admission::{Entry, MAX_BODY};
+use otelgate::config::Document;
+use otelgate::inject::{Decision, Reason};
+use serde_json::{Value, json};
+
+use super::stack::{Stack, admission, recorded, recorded_with};
+
+const UID: &str = "0a5bb5f6-2f5f-4c93-9a3c-2cf05e1ee001";
+
+fn assert_warns(response: &Value, reason: Reason) {
+    assert_eq!(response["uid"], UID);
+    assert_eq!(response.get("patch"), None);
+    let warning = response["warnings"][0].as_str().expect("a warning");
+    assert!(warning.starts_with(&format!("otelgate: {reason}: ")), "{warning}");
+}
+
+#[tokio::test]
+async fn a_review_cut_anywhere_is_answered() {
+    let stack = Stack::new();
+    let review = recorded("deployment-pod");
+    let uid_end = String::from_utf8_lossy(&review).find(UID).expect("there") + UID.len() + 2;
+    let mut refused = 0;
+    for length in (0..review.len() - 2).step_by(37) {
+        let (status, body) = stack.post(Entry::Enabled, review[..length].to_vec()).await;
+        if length < uid_end {
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{length} bytes");
+            assert!(body.starts_with(b"otelgate: Undecodable"), "{}", String::from_utf8_lossy(&body));
+        } else {
+            assert_eq!(status, StatusCode::OK, "{length} bytes");
+            assert_warns(&super::client::response(&body), Reason::Undecodable);
+        }
+        refused += 1;
+    }
+    assert_eq!(stack.metrics.failures(Entry::Enabled, Reason::Undecodable), refused);
+}
+
+#[tokio::test]
+async fn null_for_any_field_is_answered() {
+    let stack = Stack::new();
+    let whole: Value = serde_json::from_slice(&recorded("deployment-pod")).expect("JSON");
+    let mut paths = Vec::new();
+    pointers(&whole, String::new(), &mut paths);
+    assert!(paths.len() > 100, "{} places", paths.len());
+    for replacement in [json!(null), json!(7), json!("text"), json!([]), json!({}), json!([[]]), json!(true)] {
+        for path in &paths {
+            let body = recorded_with("deployment-pod", |review| {
+                *review.pointer_mut(path).expect("there") = replacement.clone();
+            });
+            let (status, body) = stack.post(Entry::Pod, body).await;
+            if status == StatusCode::OK {
+                super::client::response(&body);
+            } else {
+                assert_eq!(status, StatusCode::BAD_REQUEST, "{replacement} at {path}");
+                assert!(["", "/request", "/request/uid"].contains(&path.as_str()), "{replacement} at {path}");
+            }
+        }
+    }
+    assert_eq!(stack.metrics.failures(Entry::Pod, Reason::InternalError), 0);
+}
+
+fn pointers(value: &Value, path: String, into: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                pointers(value, format!("{path}/{}", key.replace('~', "~0").replace('/', "~1")), into);
+            }
+        }
+        Value::Array(items) => {
+            for (index, value) in items.iter().enumerate() {
+                pointers(value, format!("{path}/{index}"), into);
+            }
+        }
+        _ => {}
+    }
+    into.push(path);
+}
+
+#[tokio::test]
+async fn deep_nesting_overflows_no_stack() {
+    let stack = Stack::new();
+    let depth = 1_000_000;
+    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+        let nest = |closed: bool| {
+            let tail = if closed { format!("1{}", close.repeat(depth)) } else { String::new() };
+            format!("{}{tail}", open.repeat(depth))
+        };
+        for field in ["unknown", "spec", "metadata"] {
+            for closed in [true, false] {
+                let body = format!(
+                    r#"{{"request":{{"uid":"{UID}","operation":"CREATE","kind":{{"kind":"Pod"}},"object":{{"{field}":{}}}}}}}"#,
+                    nest(closed)
+                );
+                let response = stack.review(Entry::Enabled, body).await;
+                assert_eq!(response["uid"], UID, "{field}");
+            }
+        }
+        let (status, _) = stack.post(Entry::Enabled, nest(true)).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+    }
+}
+
+#[tokio::test]
+async fn huge_numbers_and_invalid_utf8_are_answered() {
+    let stack = Stack::new();
+    let digits = "9".repeat(100_000);
+    for number in [digits.as_str(), "-1e999999999", "1e-999999999", "0.1e+9", "184467440737095516160"] {
+        for field in ["terminationGracePeriodSeconds", "hostNetwork", "dnsPolicy"] {
+            let review = String::from_utf8(recorded("deployment-pod")).expect("text");
+            let body = review.replacen("\"volumes\":", &format!("\"{field}\": {number}, \"volumes\":"), 1);
+            assert_eq!(stack.review(Entry::Pod, body).await["uid"], UID, "{field}: {number}");
+        }
+    }
+    let review = recorded("deployment-pod");
+    let place = String::from_utf8_lossy(&review).find("planted-secret").expect("there");
+    for bytes in [&b"\xff"[..], b"\xc3", b"\xed\xa0\x80", b"\xf8\x88\x80\x80\x80"] {
+        let body = [&review[..place], bytes, &review[place..]].concat();
+        assert_warns(&stack.review(Entry::Pod, body).await, Reason::Undecodable);
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_the_cap_is_answered_from_its_beginning() {
+    let stack = Stack::new();
+    let mut body = recorded("deployment-pod");
+    let end = body.len();
+    body.resize(MAX_BODY, b' ');
+    assert!(stack.review(Entry::Pod, body.clone()).await.get("patch").is_some(), "the cap itself is allowed");
+    body.push(b' ');
+    assert_warns(&stack.review(Entry::Pod, body.clone()).await, Reason::BodyTooLarge);
+    body[..end].fill(b' ');
+    let (status, text) = stack.post(Entry::Pod, body).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(text.starts_with(b"otelgate: BodyTooLarge"));
+    assert_eq!(stack.metrics.failures(Entry::Pod, Reason::BodyTooLarge), 2);
+}
+
+fn panics<'a>(
+    pod: &'a otelgate::inject::Pod<'a>,
+    _: &'a otelgate::inject::Namespace<'a>,
+    _: &'a otelgate::config::Configuration,
+    _: jiff::Timestamp,
+) -> Decision<'a> {
+    panic!("while reading {}", pod.spec.containers.items.len())
+}
+
+#[tokio::test]
+async fn a_panic_is_answered_and_the_next_review_too() {
+    let mut broken = admission(Document::default());
+    broken.decide = panics;
+    let stack = Stack::of(broken);
+    for _ in 0..3 {
+        assert_warns(&stack.review(Entry::Pod, recorded("deployment-pod")).await, Reason::InternalError);
+    }
+    assert_eq!(stack.metrics.failures(Entry::Pod, Reason::InternalError), 3);
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_shed_with_an_answer() {
+    let stack = Stack::of({
+        let mut small = admission(Document::default());
+        small.capacity = otelgate::admission::Capacity::new(16 << 10);
+        small
+    });
+    // A body that never ends holds the whole capacity; its beginning is there.
+    let held = stream::once(async { Ok::<_, std::io::Error>(Bytes::from(recorded("deployment-pod"))) });
+    let held = Body::from_stream(held.chain(stream::pending()));
+    let request = axum::http::Request::post(Entry::Pod.path()).header("content-length", "9000").body(held);
+    let mut holding = std::pin::pin!(tower::ServiceExt::oneshot(stack.router.clone(), request.expect("a request")));
+    assert!(futures::poll!(&mut holding).is_pending());
+    assert_warns(&stack.review(Entry::Enabled, recorded("deployment-pod")).await, Reason::Overloaded);
+    assert_eq!(stack.metrics.failures(Entry::Enabled, Reason::Overloaded), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_in_time_is_answered_from_its_beginning() {
+    let stack = Stack::new();
+    let review = recorded("deployment-pod");
+    let half = review.len() / 2;
+    let slow = |first: Bytes| {
+        let first = stream::once(async move { Ok::<_, std::io::Error>(first) });
+        Body::from_stream(first.chain(stream::pending()))
+    };
+    let started = tokio::time::Instant::now();
+    let response = stack.review(Entry::Pod, slow(Bytes::copy_from_slice(&review[..half]))).await;
+    assert_warns(&response, Reason::DeadlineExceeded);
+    let took = started.elapsed();
+    assert!(took > Duration::from_secs(2) && took < Duration::from_secs(3), "80% of 3 s, not {took:?}");
+    let (status, _) = stack.post(Entry::Pod, slow(Bytes::from_static(b"{"))).await;
+    assert_eq!(status, StatusCode::REQUEST_TIMEOUT);
+    assert_eq!(stack.metrics.failures(Entry::Pod, Reason::DeadlineExceeded), 2);
+}
+
+#[tokio::test]
+async fn without_a_configuration_pods_pass_with_a_warning() {
+    use otelgate::source::Source;
+    let mut admission = admission(Document::default());
+    admission.settings = std::sync::Arc::new(Source::new(std::sync::Arc::clone(&admission.metrics.configuration_reloads)));
+    let response = Stack::of(admission).review(Entry::Pod, recorded("deployment-pod")).await;
+    assert_warns(&response, Reason::NoConfiguration);
+}
+
+#[tokio::test]
+async fn other_paths_and_methods_are_not_served() {
+    use tower::ServiceExt as _;
+    let stack = Stack::new();
+    for (method, path, status) in [
+        ("GET", "/mutate/pod", StatusCode::METHOD_NOT_ALLOWED),
+        ("POST", "/mutate", StatusCode::NOT_FOUND),
+        ("POST", "/mutate/pod/", StatusCode::NOT_FOUND),
+        ("GET", "/metrics", StatusCode::NOT_FOUND),
+    ] {
+        let request = axum::http::Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
+        assert_eq!(stack.router.clone().oneshot(request).await.expect("infallible").status(), status, "{method} {path}");
+    }
+}

@@ -1,0 +1,69 @@
+//! The parts of the webhook as `otelgate webhook` puts them together, without a process, a port or a cluster.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use otelgate::admission::{Admission, Entry, Settings, router};
+use otelgate::config::{Configuration, Document};
+use otelgate::metrics::Metrics;
+use otelgate::namespaces::Namespaces;
+use otelgate::source::Source;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use super::client::response;
+
+pub fn admission(document: Document) -> Admission {
+    let metrics = Arc::new(Metrics::default());
+    let configuration = Configuration::try_from(document).expect("a valid configuration");
+    let settings = Source::fixed(Settings::from(configuration), Arc::clone(&metrics.configuration_reloads));
+    Admission::new(Arc::new(settings), Arc::new(Namespaces::default()), metrics, "otelgate".to_owned())
+}
+
+/// The router alone, and what it counts.
+pub struct Stack {
+    pub router: Router,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Stack {
+    pub fn new() -> Self {
+        Self::of(admission(Document::default()))
+    }
+
+    pub fn of(admission: Admission) -> Self {
+        let metrics = Arc::clone(&admission.metrics);
+        Self { router: router(&Arc::new(admission)), metrics }
+    }
+
+    pub async fn post(&self, entry: Entry, body: impl Into<Body>) -> (StatusCode, Vec<u8>) {
+        let request = Request::post(format!("{}?timeout=3s", entry.path())).body(body.into()).expect("a request");
+        let answer = self.router.clone().oneshot(request).await.expect("infallible");
+        let status = answer.status();
+        (status, to_bytes(answer.into_body(), usize::MAX).await.expect("a body").to_vec())
+    }
+
+    /// The response to a review that must be answered.
+    pub async fn review(&self, entry: Entry, body: impl Into<Body>) -> Value {
+        let (status, body) = self.post(entry, body).await;
+        assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&body));
+        response(&body)
+    }
+}
+
+/// A recorded review.
+pub fn recorded(name: &str) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/reviews").join(format!("{name}.json"));
+    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The same, changed.
+pub fn recorded_with(name: &str, change: impl FnOnce(&mut Value)) -> Vec<u8> {
+    let mut review = serde_json::from_slice(&recorded(name)).expect("JSON");
+    change(&mut review);
+    serde_json::to_vec(&review).expect("JSON")
+}
