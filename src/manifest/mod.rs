@@ -19,6 +19,7 @@ use serde_json::Value;
 
 pub use fault::{Fault, MAX_ALIASED, MAX_DEPTH, MAX_INPUT, ReadError};
 use value::Builder;
+pub use write::document;
 
 /// One document of an input.
 #[derive(Clone, Debug)]
