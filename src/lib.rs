@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod inject;
 pub mod k8s;
+pub mod manifest;
 pub mod metrics;
 pub mod namespaces;
 pub mod reference;

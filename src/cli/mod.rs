@@ -4,6 +4,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod explain;
+mod inject;
+mod input;
+mod offline;
+mod output;
+mod report;
 pub mod webhook;
 
 /// Makes pods observable by a label.
@@ -16,16 +22,24 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Inject(inject::Args),
+    Explain(explain::Args),
     Webhook(webhook::Args),
 }
 
 /// As in `sysexits.h`: the command line or a file that it names is wrong, and nothing was done.
 pub const USAGE: u8 = 64;
+/// `inject --check` found something that would change.
+const CHANGES: u8 = 1;
+/// An input can't be read, or isn't what it should be.
+const UNREADABLE: u8 = 2;
 
 impl Cli {
     #[must_use]
     pub fn run(self) -> ExitCode {
         match self.command {
+            Command::Inject(args) => inject::run(&args),
+            Command::Explain(args) => explain::run(&args),
             Command::Webhook(args) => webhook::run(args),
         }
     }

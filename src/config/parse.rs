@@ -234,7 +234,11 @@ fn path(frames: &[Frame<'_>]) -> String {
                 path.push_str(key);
             }
             Frame::Mapping(None) => {}
-            Frame::Sequence(index) => path.push_str(&format!("[{index}]")),
+            Frame::Sequence(index) => {
+                path.push('[');
+                path.push_str(&index.to_string());
+                path.push(']');
+            }
         }
         path
     })

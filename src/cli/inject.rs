@@ -1,0 +1,248 @@
+//! `otelgate inject`: manifests as they would run, without a cluster.
+
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use similar::TextDiff;
+
+use super::input::{self, FileArgs, Parsed};
+use super::offline::{self, Namespaces, Place, Setting};
+use super::output::{self, BAD, Complaint, DIM, GOOD};
+use super::report::{self, Outcome};
+use super::{CHANGES, UNREADABLE};
+use crate::inject::{Decision, Plan, UndoError, decide, undo};
+use crate::manifest::kind::{self, Templated};
+use crate::manifest::{self, Document, Format};
+
+/// Print manifests as they would run, without a cluster.
+///
+/// Reads manifests as kubectl does, decides for every pod and pod template as the webhook would, and writes all of them
+/// to standard output; what happened and why goes to standard error. What isn't changed keeps its bytes. Namespace
+/// documents in the input count as they would in a cluster. Nothing is written unless all input could be read.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct Args {
+    #[command(flatten)]
+    files: FileArgs,
+    /// Take out what otelgate wrote, as the annotation otelgate.dev/status lists it.
+    #[arg(long, conflicts_with = "opt_in")]
+    undo: bool,
+    /// Print the difference instead of the manifests.
+    #[arg(long)]
+    diff: bool,
+    /// Print no manifests; exit with 1 if anything would change.
+    #[arg(long)]
+    check: bool,
+    /// Print no report.
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   done
+  1   with --check: something would change
+  2   an input can't be read, isn't a manifest, or isn't a valid one; nothing was written
+  64  wrong usage";
+
+/// An input, and what becomes of it.
+struct Rewritten<'a> {
+    name: &'a str,
+    old: &'a str,
+    new: String,
+    format: Format,
+}
+
+/// What all documents are decided by.
+struct Rules<'a> {
+    setting: Setting<'a>,
+    namespaces: Namespaces,
+    undo: bool,
+}
+
+pub fn run(args: &Args) -> ExitCode {
+    try_run(args).unwrap_or_else(|complaints| {
+        output::complain(&complaints);
+        ExitCode::from(UNREADABLE)
+    })
+}
+
+fn try_run(args: &Args) -> Result<ExitCode, Vec<Complaint>> {
+    let Args { files, undo, diff, check, quiet } = args;
+    let configuration = input::configuration(files.config.as_deref()).map_err(|complaint| vec![complaint])?;
+    let inputs = input::load(files)?;
+    let parsed = input::parse_all(&inputs)?;
+    let setting = Setting {
+        configuration: &configuration,
+        namespace: files.namespace.as_deref(),
+        opt_in: files.opt_in,
+        now: Timestamp::now(),
+    };
+    let rules = Rules { setting, namespaces: Namespaces::of(&parsed), undo: *undo };
+    let (rewritten, outcomes) = rules.apply(&parsed)?;
+    let printed = match (diff, check) {
+        (true, _) => output::print(&differences(&rewritten), true),
+        (false, true) => Ok(()),
+        (false, false) => output::print(&joined(&rewritten), false),
+    };
+    if let Err(error) = printed {
+        return Ok(output::failed(&error));
+    }
+    if !quiet {
+        report::print(&outcomes);
+    }
+    let changes = rewritten.iter().any(|one| one.old != one.new);
+    Ok(if *check && changes { ExitCode::from(CHANGES) } else { ExitCode::SUCCESS })
+}
+
+// === impl Rules ===
+
+impl Rules<'_> {
+    fn apply<'a>(&self, inputs: &'a [Parsed<'_>]) -> Result<(Vec<Rewritten<'a>>, Vec<Outcome>), Vec<Complaint>> {
+        let (mut all, mut outcomes, mut complaints) = (Vec::new(), Vec::new(), Vec::new());
+        for Parsed { input, documents } in inputs {
+            let mut new = String::with_capacity(input.text.len() * 2);
+            for document in documents {
+                match self.document(&input.name, document, &mut outcomes) {
+                    Ok(Some(value)) => new.push_str(&manifest::rewrite(document, &value)),
+                    Ok(None) => new.push_str(document.text),
+                    Err(complaint) => complaints.push(complaint),
+                }
+            }
+            let format = documents.first().map_or(Format::Yaml, |document| document.format);
+            all.push(Rewritten { name: &input.name, old: &input.text, new, format });
+        }
+        if complaints.is_empty() { Ok((all, outcomes)) } else { Err(complaints) }
+    }
+
+    /// The document's new value, if it gets one.
+    fn document(
+        &self,
+        file: &str,
+        document: &Document<'_>,
+        outcomes: &mut Vec<Outcome>,
+    ) -> Result<Option<Value>, Complaint> {
+        let mut new = None;
+        for templated in kind::templated(&document.value) {
+            let place = Place::of(file, document.line, templated.object, &self.setting);
+            let Some(template) = document.value.pointer(&templated.template) else { continue };
+            let (changed, outcome) =
+                if self.undo { undone(template, &place)? } else { self.decided(template, &templated, &place)? };
+            outcomes.push(outcome);
+            if let Some(changed) = changed
+                && let Some(slot) = new.get_or_insert_with(|| document.value.clone()).pointer_mut(&templated.template)
+            {
+                *slot = changed;
+            }
+        }
+        Ok(new)
+    }
+
+    fn decided(
+        &self,
+        template: &Value,
+        templated: &Templated<'_>,
+        place: &Place<'_>,
+    ) -> Result<(Option<Value>, Outcome), Complaint> {
+        let Setting { configuration, opt_in, now, .. } = self.setting;
+        let json = template.to_string();
+        let pod = offline::pod(&json, templated, place)?;
+        let namespace = self.namespaces.view(place.namespace, opt_in);
+        let decision = decide(&pod, &namespace, configuration, now);
+        let changed = match &decision {
+            Decision::Inject(plan) => patched(template, plan).map_err(|()| defect(place))?,
+            Decision::Observe(_) | Decision::Skip { .. } => None,
+        };
+        let outcome = Outcome::decided(place, &decision, changed.is_some(), self.namespaces.has(place.namespace));
+        Ok((changed, outcome))
+    }
+}
+
+/// The template with the plan's patch; `None` where the patch is empty.
+fn patched(template: &Value, plan: &Plan<'_>) -> Result<Option<Value>, ()> {
+    let operations = plan.operations();
+    if operations.is_empty() {
+        return Ok(None);
+    }
+    let bytes = serde_json::to_vec(&operations).map_err(drop)?;
+    let patch: json_patch::Patch = serde_json::from_slice(&bytes).map_err(drop)?;
+    let mut changed = template.clone();
+    json_patch::patch(&mut changed, &patch).map_err(drop)?;
+    Ok(Some(changed))
+}
+
+fn undone(template: &Value, place: &Place<'_>) -> Result<(Option<Value>, Outcome), Complaint> {
+    let mut changed = template.clone();
+    match undo(&mut changed) {
+        Ok(undone) => {
+            let outcome = Outcome::undone(place, &undone);
+            Ok((undone.found.then_some(changed), outcome))
+        }
+        Err(UndoError::Status) => Err(Complaint {
+            place: place.position(),
+            message: format!("{}: the annotation otelgate.dev/status can't be read", place.subject()),
+            next: "restore it from the manifest that otelgate wrote, or remove otelgate's keys by hand".to_owned(),
+        }),
+        Err(UndoError::NotAPod(_)) => Err(Complaint {
+            place: place.position(),
+            message: format!("{}: its pod template isn't a valid one", place.subject()),
+            next: "run otelgate inject without --undo, which names the field".to_owned(),
+        }),
+    }
+}
+
+fn defect(place: &Place<'_>) -> Complaint {
+    Complaint {
+        place: place.position(),
+        message: format!("{}: the patch doesn't apply, which is a defect in otelgate", place.subject()),
+        next: "please report it with the manifest".to_owned(),
+    }
+}
+
+/// All inputs in a row, with what has to stand between them.
+fn joined(inputs: &[Rewritten<'_>]) -> String {
+    let mut out = String::new();
+    let mut last = None;
+    for Rewritten { new, format, .. } in inputs.iter().filter(|input| !input.new.trim().is_empty()) {
+        // A byte-order mark is one only at the beginning.
+        let text = if out.is_empty() { new.as_str() } else { new.trim_start_matches('\u{feff}') };
+        if !out.is_empty() {
+            if !out.ends_with('\n') {
+                out.push('\n');
+            }
+            if (last, *format) != (Some(Format::Json), Format::Json) && !begins_document(text) {
+                out.push_str("---\n");
+            }
+        }
+        out.push_str(text);
+        last = Some(*format);
+    }
+    out
+}
+
+/// Whether the first line that counts is a separator or a directive.
+fn begins_document(text: &str) -> bool {
+    let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    first.is_some_and(|line| line.starts_with("---") || line.starts_with('%'))
+}
+
+fn differences(inputs: &[Rewritten<'_>]) -> String {
+    let mut out = String::new();
+    for Rewritten { name, old, new, .. } in inputs.iter().filter(|input| input.old != input.new) {
+        let diff = TextDiff::from_lines(*old, new.as_str());
+        let text = diff.unified_diff().context_radius(3).header(name, &format!("{name} (otelgate)")).to_string();
+        for line in text.lines() {
+            let style = match line.as_bytes() {
+                [b'+', b'+', b'+', ..] | [b'-', b'-', b'-', ..] => output::BOLD,
+                [b'+', ..] => GOOD,
+                [b'-', ..] => BAD,
+                [b'@', b'@', ..] => DIM,
+                _ => anstyle::Style::new(),
+            };
+            out.push_str(&output::styled(style, line, 0));
+            out.push('\n');
+        }
+    }
+    out
+}

@@ -1,0 +1,177 @@
+//! The decision over manifests instead of a cluster: the Namespace documents of the input stand in for its namespaces.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::input::Parsed;
+use super::output::Complaint;
+use crate::api::{OptIn, label};
+use crate::config::Configuration;
+use crate::inject::{Namespace, Pod};
+use crate::manifest::kind::{self, Object, Templated};
+
+/// What holds for every document.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    pub configuration: &'a Configuration,
+    /// For documents that name none.
+    pub namespace: Option<&'a str>,
+    pub opt_in: bool,
+    pub now: Timestamp,
+}
+
+/// The Namespace documents of the input.
+#[derive(Debug, Default)]
+pub struct Namespaces(BTreeMap<String, Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    opt_in: Option<String>,
+    annotations: Vec<(Box<str>, Box<str>)>,
+}
+
+/// Where an object stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    pub file: &'a str,
+    pub line: usize,
+    pub object: Object<'a>,
+    /// The object's own, or the one for documents that name none.
+    pub namespace: Option<&'a str>,
+}
+
+// === impl Namespaces ===
+
+impl Namespaces {
+    /// Those of all inputs; of two with one name, the later wins, as it would in a cluster.
+    #[must_use]
+    pub fn of(inputs: &[Parsed<'_>]) -> Self {
+        let mut known = BTreeMap::new();
+        for document in inputs.iter().flat_map(|parsed| &parsed.documents) {
+            for (_, object) in kind::objects(&document.value) {
+                if kind::is_core(object, "Namespace") {
+                    known.insert(kind::object(object).name.to_owned(), Known::of(object));
+                }
+            }
+        }
+        Self(known)
+    }
+
+    /// What the engine is told of one. One that isn't in the input has neither label nor annotations.
+    #[must_use]
+    pub fn view<'a>(&'a self, name: Option<&'a str>, opt_in: bool) -> Namespace<'a> {
+        let known = name.and_then(|name| self.0.get(name));
+        let label = known.and_then(|known| known.opt_in.as_deref());
+        Namespace {
+            name,
+            opt_in: if opt_in { Some(OptIn::Enabled.as_str()) } else { label },
+            annotations: Some(known.map_or(&[][..], |known| &known.annotations)),
+        }
+    }
+
+    #[must_use]
+    pub fn has(&self, name: Option<&str>) -> bool {
+        name.is_some_and(|name| self.0.contains_key(name))
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    fn of(object: &Value) -> Self {
+        let texts = |pointer| object.pointer(pointer).and_then(Value::as_object).into_iter().flatten();
+        let opt_in = texts("/metadata/labels").find(|(key, _)| *key == label::INJECT);
+        Self {
+            opt_in: opt_in.and_then(|(_, value)| value.as_str()).map(ToOwned::to_owned),
+            annotations: texts("/metadata/annotations")
+                .filter_map(|(key, value)| Some((key.as_str().into(), value.as_str()?.into())))
+                .collect(),
+        }
+    }
+}
+
+// === impl Place ===
+
+impl<'a> Place<'a> {
+    #[must_use]
+    pub fn of(file: &'a str, line: usize, object: Object<'a>, setting: &Setting<'a>) -> Self {
+        Self { file, line, object, namespace: object.namespace.or(setting.namespace) }
+    }
+
+    #[must_use]
+    pub fn position(&self) -> String {
+        format!("{}:{}", self.file, self.line)
+    }
+
+    /// `Deployment shop/web`.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        let name = if self.object.name.is_empty() { "(no name)" } else { self.object.name };
+        match self.namespace {
+            Some(namespace) => format!("{} {namespace}/{name}", self.object.kind),
+            None => format!("{} {name}", self.object.kind),
+        }
+    }
+}
+
+/// The pod template as the engine sees it.
+///
+/// # Errors
+/// When a field that a decision reads is of the wrong type: the API server would refuse the object.
+pub fn pod<'a>(json: &'a str, templated: &Templated<'a>, place: &Place<'_>) -> Result<Pod<'a>, Complaint> {
+    let mut pod = Pod::from_json(json).map_err(|error| {
+        let wanted = error.to_string();
+        let wanted = wanted.split_once("expected ").map_or("something else", |(_, rest)| rest);
+        let wanted = wanted.split(" at line ").next().unwrap_or(wanted);
+        Complaint {
+            place: place.position(),
+            message: format!(
+                "{}: {} must be {wanted}",
+                place.subject(),
+                path_at(json, error.column()).unwrap_or_else(|| "a field of the pod".to_owned())
+            ),
+            next: "correct it; a number or a boolean that is meant as text needs quotes".to_owned(),
+        }
+    })?;
+    pod.template_of.clone_from(&templated.workload);
+    Ok(pod)
+}
+
+/// The path of the value in which a column of a JSON text lies, such as `spec.containers[0].env[1].value`.
+fn path_at(json: &str, column: usize) -> Option<String> {
+    let bytes = json.as_bytes().get(..column.saturating_sub(1))?;
+    let mut frames: Vec<(bool, usize, String)> = Vec::new();
+    let (mut text, mut escaped, mut last) = (None::<usize>, false, String::new());
+    for (index, byte) in bytes.iter().enumerate() {
+        if let Some(start) = text {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => {
+                    json.get(start..index)?.clone_into(&mut last);
+                    text = None;
+                }
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => text = Some(index + 1),
+            b'{' | b'[' => frames.push((*byte == b'[', 0, String::new())),
+            b'}' | b']' => {
+                frames.pop();
+            }
+            b':' => frames.last_mut()?.2 = std::mem::take(&mut last),
+            b',' => frames.last_mut()?.1 += 1,
+            _ => {}
+        }
+    }
+    let path = frames.iter().fold(String::new(), |path, (is_list, index, key)| match (is_list, path.is_empty()) {
+        (true, _) => format!("{path}[{index}]"),
+        (false, true) => key.clone(),
+        (false, false) => format!("{path}.{key}"),
+    });
+    (!path.is_empty()).then_some(path)
+}

@@ -1,0 +1,362 @@
+//! Changes a YAML document's text in place, so that comments, order and style of everything else stay.
+//!
+//! It works on lines: new entries are lines of their own, removed ones take their lines along, changed scalars are
+//! replaced where they stand. It never has to be right: the caller gets `None` where the text is laid out in a way that
+//! isn't foreseen here, and where reading the edited text doesn't give exactly the wanted value.
+
+use std::ops::Range;
+
+use granit_parser::{Event, ScalarStyle, StructureStyle};
+use serde_json::{Map, Value};
+
+use super::write::{self, Layout};
+
+/// Pairs of list entries that are compared at most.
+const MAX_COMPARED: usize = 1_000_000;
+
+/// The text of one document with that value, or `None` when it has to be written anew.
+pub fn edit(text: &str, old: &Value, new: &Value) -> Option<String> {
+    let root = tree(text)?;
+    let mut editor = Editor { text, layout: Layout { list_offset: list_offset(&root) }, changes: Vec::new() };
+    editor.node(&root, None, old, new)?;
+    let edited = editor.apply()?;
+    let documents = super::read_yaml(&edited).ok()?;
+    matches!(documents.as_slice(), [document] if document.value == *new).then_some(edited)
+}
+
+/// A node, and where it stands.
+struct Node {
+    /// Of the node's own text; of a block collection, up to the end of its last entry.
+    range: Range<usize>,
+    column: usize,
+    content: Content,
+}
+
+enum Content {
+    Scalar(ScalarStyle),
+    Alias,
+    /// `{…}` or `[…]`.
+    Flow,
+    Mapping(Vec<Entry>),
+    Sequence(Vec<Node>),
+}
+
+struct Entry {
+    key: Key,
+    value: Node,
+}
+
+struct Key {
+    name: String,
+    range: Range<usize>,
+    column: usize,
+}
+
+struct Change {
+    range: Range<usize>,
+    text: String,
+}
+
+struct Editor<'a> {
+    text: &'a str,
+    layout: Layout,
+    changes: Vec<Change>,
+}
+
+// === impl Editor ===
+
+impl Editor<'_> {
+    /// `key` is the key whose value the node is.
+    fn node(&mut self, node: &Node, key: Option<&Key>, old: &Value, new: &Value) -> Option<()> {
+        if old == new {
+            return Some(());
+        }
+        match (&node.content, old, new) {
+            (Content::Mapping(entries), Value::Object(old), Value::Object(new)) if !new.is_empty() => {
+                self.mapping(entries, old, new)
+            }
+            (Content::Sequence(items), Value::Array(old), Value::Array(new)) if !new.is_empty() => {
+                self.sequence(items, key, old, new)
+            }
+            (Content::Flow, Value::Object(_) | Value::Array(_), _) if is_filled(old) && is_filled(new) => {
+                self.replace(node.range.clone(), flow(new));
+                Some(())
+            }
+            (Content::Scalar(_) | Content::Flow, _, new) if is_filled(new) => self.open(node, key?, new),
+            (Content::Scalar(ScalarStyle::Plain | ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted), ..)
+                if !node.range.is_empty() =>
+            {
+                self.replace(node.range.clone(), flow(new));
+                Some(())
+            }
+            (Content::Alias, ..) => None,
+            _ => self.close(node, key?, new),
+        }
+    }
+
+    fn mapping(&mut self, entries: &[Entry], old: &Map<String, Value>, new: &Map<String, Value>) -> Option<()> {
+        for Entry { key, value } in entries {
+            match (old.get(&key.name), new.get(&key.name)) {
+                (Some(old), Some(new)) => self.node(value, Some(key), old, new)?,
+                (Some(_), None) => self.remove(key.range.start, value.range.end.max(key.range.end))?,
+                (None, _) => {}
+            }
+        }
+        let (first, last) = (entries.first()?, entries.last()?);
+        let mut lines = String::new();
+        for (key, value) in new.iter().filter(|(key, _)| !old.contains_key(*key)) {
+            write::entry(&mut lines, key, value, first.key.column, self.layout);
+        }
+        self.insert(self.line_end(last.value.range.end.max(last.key.range.end)), lines);
+        Some(())
+    }
+
+    fn sequence(&mut self, items: &[Node], key: Option<&Key>, old: &[Value], new: &[Value]) -> Option<()> {
+        let first = items.first()?;
+        let dash = self.dash(first)?;
+        let column = dash - self.line_start(dash);
+        let pairs = align(old, new)?;
+        // Where the next new entry goes: below the key, then below the entry before it.
+        let mut place = key.map_or(self.line_start(dash), |key| self.line_end(key.range.end));
+        let (mut at_old, mut at_new) = (0, 0);
+        for (index_old, index_new) in pairs.into_iter().chain([(old.len(), new.len())]) {
+            let mut lines = String::new();
+            for value in &new[at_new..index_new] {
+                write::item(&mut lines, value, column, self.layout);
+            }
+            self.insert(place, lines);
+            for item in &items[at_old..index_old] {
+                self.remove(self.dash(item)?, item.range.end)?;
+            }
+            if let Some(item) = items.get(index_old) {
+                self.dash(item)?;
+                self.node(item, None, &old[index_old], &new[index_new])?;
+                place = self.line_end(item.range.end);
+            }
+            (at_old, at_new) = (index_old + 1, index_new + 1);
+        }
+        Some(())
+    }
+
+    /// Puts lines below a key that had nothing, null, or an empty collection on its line.
+    fn open(&mut self, node: &Node, key: &Key, new: &Value) -> Option<()> {
+        let colon = self.colon(key)?;
+        let end = node.range.end.max(colon);
+        if self.text[colon..end].contains(['\n', '#']) {
+            return None;
+        }
+        self.replace(colon..end, String::new());
+        let mut lines = String::new();
+        write::entry(&mut lines, "", new, key.column, self.layout);
+        let below = lines.find('\n')? + 1;
+        self.insert(self.line_end(end), lines.split_off(below));
+        Some(())
+    }
+
+    /// Puts a scalar or an empty collection where a block was.
+    fn close(&mut self, node: &Node, key: &Key, new: &Value) -> Option<()> {
+        let colon = self.colon(key)?;
+        let end = node.range.end.max(colon);
+        if self.text[colon..end].contains('#') {
+            return None;
+        }
+        self.replace(colon..end, format!(" {}", flow(new)));
+        Some(())
+    }
+
+    /// Takes whole lines out, from the one of a key or a dash to the one on which its value ends.
+    fn remove(&mut self, start: usize, end: usize) -> Option<()> {
+        let line = self.line_start(start);
+        let alone = self.text[line..start].bytes().all(|byte| byte == b' ');
+        alone.then(|| self.replace(line..self.line_end(end), String::new()))
+    }
+
+    fn replace(&mut self, range: Range<usize>, text: String) {
+        self.changes.push(Change { range, text });
+    }
+
+    fn insert(&mut self, place: usize, lines: String) {
+        if lines.is_empty() {
+            return;
+        }
+        // The last line of a text may lack its newline.
+        let unfinished = place > 0 && !self.text[..place].ends_with('\n');
+        let text = if unfinished { format!("\n{lines}") } else { lines };
+        self.changes.push(Change { range: place..place, text });
+    }
+
+    /// Where an entry's dash stands, if the entry begins on the dash's line and nothing stands before it.
+    fn dash(&self, item: &Node) -> Option<usize> {
+        let line = self.line_start(item.range.start);
+        let before = &self.text[line..item.range.start];
+        let dash = before.strip_suffix(' ')?.trim_end_matches(' ').strip_suffix('-')?;
+        dash.bytes().all(|byte| byte == b' ').then_some(line + dash.len())
+    }
+
+    /// Behind a key's colon.
+    fn colon(&self, key: &Key) -> Option<usize> {
+        let rest = &self.text[key.range.end..];
+        let blank = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+        rest[blank..].starts_with(':').then_some(key.range.end + blank + 1)
+    }
+
+    fn line_start(&self, at: usize) -> usize {
+        self.text[..at].rfind('\n').map_or(0, |newline| newline + 1)
+    }
+
+    /// Behind the newline of the line on which a value ends.
+    fn line_end(&self, at: usize) -> usize {
+        if at > 0 && self.text[..at].ends_with('\n') {
+            return at;
+        }
+        self.text[at..].find('\n').map_or(self.text.len(), |newline| at + newline + 1)
+    }
+
+    fn apply(mut self) -> Option<String> {
+        self.changes.sort_by_key(|change| (change.range.start, change.range.end));
+        let windows = self.text.contains("\r\n");
+        let mut edited = String::with_capacity(self.text.len() * 2);
+        let mut copied = 0;
+        for Change { range, text } in self.changes {
+            edited.push_str(self.text.get(copied..range.start)?);
+            edited.push_str(&if windows { text.replace('\n', "\r\n") } else { text });
+            copied = range.end;
+        }
+        edited.push_str(self.text.get(copied..)?);
+        Some(edited)
+    }
+}
+
+fn flow(value: &Value) -> String {
+    let mut text = String::new();
+    write::flow(&mut text, value);
+    text
+}
+
+fn is_filled(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => !map.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        _ => false,
+    }
+}
+
+/// Which old entries are which new ones: a longest common subsequence, where entries of one name are the same one.
+fn align(old: &[Value], new: &[Value]) -> Option<Vec<(usize, usize)>> {
+    if old.len().checked_mul(new.len())? > MAX_COMPARED {
+        return None;
+    }
+    let same = |a: &Value, b: &Value| {
+        a == b || a.get("name").is_some_and(|name| name.is_string() && Some(name) == b.get("name"))
+    };
+    let width = new.len() + 1;
+    let mut longest = vec![0usize; (old.len() + 1) * width];
+    for i in (0..old.len()).rev() {
+        for j in (0..new.len()).rev() {
+            longest[i * width + j] = if same(&old[i], &new[j]) {
+                longest[(i + 1) * width + j + 1] + 1
+            } else {
+                longest[(i + 1) * width + j].max(longest[i * width + j + 1])
+            };
+        }
+    }
+    let (mut i, mut j, mut pairs) = (0, 0, Vec::new());
+    while i < old.len() && j < new.len() {
+        if same(&old[i], &new[j]) {
+            pairs.push((i, j));
+            i += 1;
+            j += 1;
+        } else if longest[(i + 1) * width + j] >= longest[i * width + j + 1] {
+            i += 1;
+        } else {
+            j += 1;
+        }
+    }
+    Some(pairs)
+}
+
+/// How this document indents its lists: as the first one below a key does.
+fn list_offset(node: &Node) -> usize {
+    fn first(node: &Node, key: Option<&Key>) -> Option<usize> {
+        match &node.content {
+            Content::Sequence(items) => {
+                let dash = items.first()?.column.checked_sub(2)?;
+                let own = key.and_then(|key| dash.checked_sub(key.column));
+                own.or_else(|| items.iter().find_map(|item| first(item, None)))
+            }
+            Content::Mapping(entries) => entries.iter().find_map(|entry| first(&entry.value, Some(&entry.key))),
+            _ => None,
+        }
+    }
+    first(node, None).filter(|offset| matches!(offset, 0 | 2)).unwrap_or_default()
+}
+
+/// The nodes of a text that holds one document.
+fn tree(text: &str) -> Option<Node> {
+    let mut stack: Vec<(Node, Option<Key>)> = Vec::new();
+    // Flow collections are taken as a whole.
+    let mut flows = 0usize;
+    let mut root = None;
+    for item in super::parser(text) {
+        let (event, span) = item.ok()?;
+        let range = span.byte_range()?;
+        let node = |content| Node { range: range.clone(), column: span.start.col(), content };
+        let done = match event {
+            Event::MappingStart(StructureStyle::Flow, ..) | Event::SequenceStart(StructureStyle::Flow, ..) => {
+                if flows == 0 {
+                    stack.push((node(Content::Flow), None));
+                }
+                flows += 1;
+                continue;
+            }
+            Event::MappingEnd | Event::SequenceEnd if flows > 0 => {
+                flows -= 1;
+                if flows > 0 {
+                    continue;
+                }
+                let (mut node, _) = stack.pop()?;
+                node.range.end = range.end;
+                node
+            }
+            _ if flows > 0 => continue,
+            Event::MappingStart(..) => {
+                stack.push((node(Content::Mapping(Vec::new())), None));
+                continue;
+            }
+            Event::SequenceStart(..) => {
+                stack.push((node(Content::Sequence(Vec::new())), None));
+                continue;
+            }
+            Event::MappingEnd | Event::SequenceEnd => stack.pop()?.0,
+            Event::Scalar(name, style, ..) => {
+                if let Some((Node { content: Content::Mapping(_), .. }, key @ None)) = stack.last_mut() {
+                    *key = Some(Key { name: name.into_owned(), range, column: span.start.col() });
+                    continue;
+                }
+                let mut node = node(Content::Scalar(style));
+                node.range.end = node.range.start + text[node.range.clone()].trim_end().len();
+                node
+            }
+            Event::Alias(_) => node(Content::Alias),
+            _ => continue,
+        };
+        match stack.last_mut() {
+            None => root = Some(done),
+            Some((parent, key)) => {
+                if !done.range.is_empty() {
+                    parent.range.end = parent.range.end.max(done.range.end);
+                }
+                match &mut parent.content {
+                    Content::Sequence(items) => items.push(done),
+                    Content::Mapping(entries) => {
+                        let key = key.take()?;
+                        parent.range.end = parent.range.end.max(key.range.end);
+                        entries.push(Entry { key, value: done });
+                    }
+                    _ => return None,
+                }
+            }
+        }
+    }
+    root
+}

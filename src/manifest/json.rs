@@ -1,0 +1,139 @@
+//! JSON manifests: one object, or several in a row. Duplicate keys are refused, which serde_json alone wouldn't.
+
+use std::fmt;
+
+use serde::Serialize as _;
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use super::fault::{Fault, ReadError};
+use super::{Document, Format};
+
+/// Begins the message of a duplicate key, on its way through serde's error.
+const DUPLICATE: &str = "duplicate key ";
+
+/// Reads a stream of JSON values; `offset` is where `text` begins in the input whose `lines` went before.
+///
+/// # Errors
+/// When it is no JSON, or a key stands twice in an object.
+pub fn read(text: &str) -> Result<Vec<Document<'_>>, ReadError> {
+    let mut documents = Vec::new();
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Strict>();
+    let mut start = 0;
+    while let Some(item) = stream.next() {
+        let Strict(value) = item.map_err(|error| explain(&error))?;
+        let end = stream.byte_offset();
+        let blank = text[start..end].len() - text[start..end].trim_start().len();
+        let body = start + blank;
+        documents.push(Document {
+            text: &text[start..end],
+            body: blank..end - start,
+            line: 1 + text[..body].matches('\n').count(),
+            value,
+            format: Format::Json,
+        });
+        start = end;
+    }
+    if let Some(last) = documents.last_mut() {
+        last.text = &text[start - last.text.len()..];
+    }
+    Ok(documents)
+}
+
+/// As JSON in the manner of `old`: on one line, or indented by as much.
+#[must_use]
+pub fn write(value: &Value, old: &str) -> String {
+    let Some(second) = old.lines().nth(1) else { return value.to_string() };
+    let indent: String = second.chars().take_while(|c| matches!(c, ' ' | '\t')).collect();
+    let indent = if indent.is_empty() { "  ".to_owned() } else { indent };
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());
+    let mut bytes = Vec::with_capacity(old.len() * 2);
+    value
+        .serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, formatter))
+        .expect("a JSON value can always be written to memory");
+    let text = String::from_utf8(bytes).expect("serde_json writes UTF-8");
+    if old.contains("\r\n") { text.replace('\n', "\r\n") } else { text }
+}
+
+fn explain(error: &serde_json::Error) -> ReadError {
+    let words = error.to_string();
+    let words = words.rsplit_once(" at line ").map_or(words.as_str(), |(words, _)| words);
+    let fault = match words.strip_prefix(DUPLICATE) {
+        Some(key) => Fault::DuplicateKey(key.to_owned()),
+        None if words.starts_with("recursion limit") => Fault::TooDeep,
+        None => Fault::Json(words.to_owned()),
+    };
+    ReadError { line: error.line().max(1), column: error.column().max(1), fault }
+}
+
+/// A value in which no key stands twice.
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Any.deserialize(deserializer).map(Self)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Any;
+
+impl<'de> DeserializeSeed<'de> for Any {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Any {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element_seed(self)? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(key) = access.next_key::<String>()? {
+            let value = access.next_value_seed(self)?;
+            if map.contains_key(&key) {
+                return Err(A::Error::custom(format_args!("{DUPLICATE}{key}")));
+            }
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
+    }
+}

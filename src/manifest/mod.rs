@@ -1,0 +1,254 @@
+//! Manifests: texts with Kubernetes objects in them, read as kubectl reads them and written so that every reader of
+//! YAML reads the same.
+//!
+//! What isn't changed keeps its bytes. A document is a slice of its input, so that putting all slices together gives
+//! the input back; a changed one gets a new body between the same comments and separators.
+
+mod edit;
+mod fault;
+mod json;
+pub mod kind;
+mod scalar;
+mod value;
+mod write;
+
+use std::ops::Range;
+
+use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span};
+use serde_json::Value;
+
+pub use fault::{Fault, MAX_ALIASED, MAX_DEPTH, MAX_INPUT, ReadError};
+use value::Builder;
+pub use write::document;
+
+/// One document of an input.
+#[derive(Clone, Debug)]
+pub struct Document<'a> {
+    /// From where the last document ended to where this one ends: comments and separators included.
+    pub text: &'a str,
+    /// Where in `text` the value stands, comments and separators excluded; empty for an empty document.
+    pub body: Range<usize>,
+    /// The line of the input on which the value begins, counted from 1.
+    pub line: usize,
+    /// Null for an empty document.
+    pub value: Value,
+    pub format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Yaml,
+    Json,
+}
+
+/// The text of an input.
+///
+/// # Errors
+/// When it is too large, or no UTF-8 text.
+pub fn decode(bytes: &[u8]) -> Result<&str, ReadError> {
+    let at = |line, fault| Err(ReadError { line, column: 1, fault });
+    if bytes.len() > MAX_INPUT {
+        return at(1, Fault::TooLarge);
+    }
+    let pairs_with_zero = bytes.chunks_exact(2).take(64).filter(|pair| pair[0] == 0 || pair[1] == 0).count();
+    if bytes.starts_with(&[0xff, 0xfe])
+        || bytes.starts_with(&[0xfe, 0xff])
+        || pairs_with_zero > bytes.len().min(128) / 4
+    {
+        return at(1, Fault::Utf16);
+    }
+    let line_of = |offset: usize| bytes[..offset].split(|byte| *byte == b'\n').count();
+    if let Some(offset) = bytes.iter().position(|byte| *byte == 0) {
+        return at(line_of(offset), Fault::Binary);
+    }
+    std::str::from_utf8(bytes).or_else(|error| at(line_of(error.valid_up_to()), Fault::NotUtf8))
+}
+
+/// Reads all documents of an input.
+///
+/// # Errors
+/// When one of them can't be read, so that nobody acts on half an input.
+pub fn read(text: &str) -> Result<Vec<Document<'_>>, ReadError> {
+    let content = text.trim_start_matches('\u{feff}').trim_start();
+    if !content.starts_with('{') || text.starts_with('\u{feff}') {
+        return read_yaml(text);
+    }
+    // `{` begins JSON, a flow mapping, or a template.
+    json::read(text).or_else(|no_json| {
+        let next = content[1..].trim_start().bytes().next();
+        read_yaml(text).map_err(|no_yaml| match (no_json.fault, next) {
+            (fault @ Fault::DuplicateKey(_), _) | (fault, Some(b'"' | b'}')) => ReadError { fault, ..no_json },
+            _ => no_yaml,
+        })
+    })
+}
+
+/// The document with another value.
+///
+/// Edits the text where it can, so that comments and the style of all that stays are kept; else writes the value anew.
+#[must_use]
+pub fn rewrite(document: &Document<'_>, value: &Value) -> String {
+    if *value == document.value {
+        return document.text.to_owned();
+    }
+    let Document { text, body, .. } = document;
+    let (before, old, after) = (&text[..body.start], &text[body.clone()], &text[body.end..]);
+    if document.format == Format::Json {
+        return format!("{before}{}{after}", json::write(value, old));
+    }
+    if let Some(edited) = edit::edit(text, &document.value, value) {
+        return edited;
+    }
+    let written = write::document(value);
+    let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
+    let written = if newline == "\n" { written } else { written.replace('\n', newline) };
+    // The new body begins a line, at its first column.
+    let line = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let (before, gap) = match before[line..].trim_matches(['\u{feff}', ' ']) {
+        "" => (before.trim_end_matches(' '), ""),
+        _ => (before.trim_end_matches(' '), newline),
+    };
+    // It ends with a newline of its own; what stood behind the old one gets its own line.
+    let after = after.strip_prefix(newline).unwrap_or_else(|| after.trim_start_matches(' '));
+    format!("{before}{gap}{written}{after}")
+}
+
+fn read_yaml(text: &str) -> Result<Vec<Document<'_>>, ReadError> {
+    check_separators(text)?;
+    let mut slices = Slices { text, documents: Vec::new(), start: 0, body: None, line: 1 };
+    let mut builder = Builder::default();
+    for item in parser(text) {
+        let (event, span) = item.map_err(|error| explain(text, &error))?;
+        let (line, column) = (span.start.line(), span.start.col() + 1);
+        slices.take(&event, span);
+        let ended = event == Event::DocumentEnd;
+        builder.take(as_written(event, span)).map_err(|fault| {
+            let fault = if fault == Fault::KeyNotScalar && is_template(text, line) { Fault::Template } else { fault };
+            ReadError { line, column, fault }
+        })?;
+        if ended {
+            slices.end(builder.finish());
+        }
+    }
+    Ok(slices.finish())
+}
+
+/// The parser, set to read as go-yaml does where YAML 1.2 reads otherwise.
+fn parser(text: &str) -> Parser<'_, granit_parser::StrInput<'_>> {
+    let mut options = granit_parser::options! { block_scalar_eof_without_line_feed: true };
+    options.set_emit_comments(false);
+    Parser::new_from_str_with_options(text, options)
+}
+
+/// The parser tells a value that isn't there as `~`.
+fn as_written(event: Event<'_>, span: Span) -> Event<'_> {
+    match event {
+        Event::Scalar(_, ScalarStyle::Plain, anchor, tag) if span.is_empty() => {
+            Event::Scalar("".into(), ScalarStyle::Plain, anchor, tag)
+        }
+        other => other,
+    }
+}
+
+fn check_separators(text: &str) -> Result<(), ReadError> {
+    for (index, line) in text.split('\n').enumerate() {
+        if let Some(rest) = line.strip_prefix("---")
+            && !rest.is_empty()
+            && !rest.starts_with([' ', '\t', '\r'])
+        {
+            return Err(ReadError { line: index + 1, column: 1, fault: Fault::Separator });
+        }
+    }
+    Ok(())
+}
+
+fn explain(text: &str, error: &ScanError) -> ReadError {
+    let marker = error.marker();
+    let line = marker.line().max(1);
+    let fault = match error.kind() {
+        _ if is_template(text, line) => Fault::Template,
+        granit_parser::ErrorKind::UnknownAnchor => Fault::UnknownAlias,
+        _ => Fault::Syntax(error.info()),
+    };
+    ReadError { line, column: marker.col() + 1, fault }
+}
+
+/// Whether that line, or one above it, has what only a template has.
+fn is_template(text: &str, line: usize) -> bool {
+    text.lines().nth(line - 1).is_some_and(|line| line.contains("{{"))
+        || text.lines().take(line).any(|line| line.trim_start().starts_with("{{"))
+}
+
+/// Cuts a text into its documents.
+struct Slices<'a> {
+    text: &'a str,
+    documents: Vec<Document<'a>>,
+    /// Where the document at hand begins.
+    start: usize,
+    body: Option<Range<usize>>,
+    line: usize,
+}
+
+impl<'a> Slices<'a> {
+    fn take(&mut self, event: &Event<'_>, span: Span) {
+        let Some(range) = span.byte_range() else { return };
+        if matches!(event, Event::DocumentStart(..)) {
+            self.cut(range.start);
+            self.line = span.start.line();
+        }
+        if !event.is_node() && !matches!(event, Event::SequenceEnd | Event::MappingEnd) {
+            return;
+        }
+        // A tag or an anchor stands before its value.
+        let start = span.tag_start().and_then(|tag| tag.byte_offset()).unwrap_or(range.start).min(range.start);
+        match &mut self.body {
+            Some(body) if !range.is_empty() => body.end = body.end.max(range.end),
+            Some(_) => {}
+            None => {
+                self.body = Some(start..range.end);
+                self.line = span.start.line();
+            }
+        }
+    }
+
+    /// Gives the document before this one everything up to where this one's own text begins.
+    fn cut(&mut self, marker: usize) {
+        let Some(last) = self.documents.last_mut() else { return };
+        let gap = &self.text[self.start..marker];
+        let directives = gap.find("\n%").map_or(gap.len(), |newline| newline + 1);
+        let end = if gap.starts_with('%') { self.start } else { self.start + directives };
+        let first = self.start - last.text.len();
+        last.text = &self.text[first..end];
+        self.start = end;
+    }
+
+    fn end(&mut self, value: Value) {
+        let body = self.body.take().unwrap_or(self.start..self.start);
+        let end = body.end.max(self.start);
+        self.documents.push(Document {
+            text: &self.text[self.start..end],
+            body: body.start - self.start..body.end - self.start,
+            line: self.line,
+            value,
+            format: Format::Yaml,
+        });
+        self.start = end;
+    }
+
+    fn finish(mut self) -> Vec<Document<'a>> {
+        match self.documents.last_mut() {
+            Some(last) => last.text = &self.text[self.start - last.text.len()..],
+            None => self.documents.push(Document {
+                text: self.text,
+                body: 0..0,
+                line: 1,
+                value: Value::Null,
+                format: Format::Yaml,
+            }),
+        }
+        self.documents
+    }
+}
+
+#[cfg(test)]
+mod tests;

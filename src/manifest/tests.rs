@@ -1,0 +1,423 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde_json::{Map, json};
+
+use super::*;
+
+/// Texts and what kubectl's own reader (sigs.k8s.io/yaml 1.6.0) makes of them; nothing where it refuses them.
+const KUBECTL: &str = include_str!("../../tests/data/kubectl-yaml.jsonl");
+
+/// Read here and refused by kubectl, which says so when it gets them: YAML 1.2, and texts that harm nobody.
+const ACCEPTED_HERE: [&str; 15] = [
+    "\ta: 1",
+    "-\ta",
+    "a: 1\n\t\nb: 2",
+    "a: \"x\\u00e9\\n\\x41\\/\\_\"",
+    "a: \"\\/\"",
+    "a: \"\\ud83d\\ude00\"",
+    "a: \u{85}x",
+    "a: x\u{2028}y",
+    "...\n",
+    "%YAML 1.2\n---\na: 1",
+    "%YAML 1.3\n---\na: 1",
+    "%FOO x\n---\na: 1",
+    "a: &x-y.z 1\nb: *x-y.z",
+    // kubectl takes the question mark for YAML's own here.
+    "a: [?x]",
+    "",
+];
+
+/// Refused here, because kubectl silently drops a part of them.
+const REFUSED_HERE: [&str; 8] = [
+    "a: 1\na: 2",
+    "a: 1\n'a': 2",
+    "1: a\n'1': b",
+    "yes: 1\ntrue: 2",
+    "yes: 1\n'true': 2",
+    "a: {b: 1, b: 2}",
+    "'a':1",
+    " a: 1\nb: 2",
+];
+
+fn one(text: &str) -> Value {
+    let documents = read(text).expect("the text is a manifest");
+    assert_eq!(documents.len(), 1, "{text:?}");
+    documents[0].value.clone()
+}
+
+fn fault(text: &str) -> (usize, usize, Fault) {
+    let error = read(text).expect_err("the text is faulty");
+    (error.line, error.column, error.fault)
+}
+
+fn rewritten(text: &str, change: impl FnOnce(&mut Value)) -> String {
+    let documents = read(text).expect("the text is a manifest");
+    let mut value = documents[0].value.clone();
+    change(&mut value);
+    let written = rewrite(&documents[0], &value);
+    assert_eq!(one(&written), value, "{written}");
+    written
+}
+
+#[test]
+fn scalars_and_keys_are_what_they_are_to_kubectl() {
+    let mut wrong = String::new();
+    for line in KUBECTL.lines() {
+        let row: Vec<String> = serde_json::from_str(line).expect("a row is a list of strings");
+        let text = row[0].as_str();
+        let ours = read(text).map(|documents| documents[0].value.clone());
+        let theirs = row.get(1).map(|json| serde_json::from_str::<Value>(json).expect("kubectl answers JSON"));
+        let right = match (&ours, &theirs) {
+            _ if REFUSED_HERE.contains(&text) => ours.is_err(),
+            _ if ACCEPTED_HERE.contains(&text) => ours.is_ok(),
+            (Ok(ours), Some(theirs)) => ours == theirs,
+            (ours, theirs) => ours.is_err() && theirs.is_none(),
+        };
+        if !right {
+            wrong += &[text, " here ", &format!("{ours:?}"), ", kubectl ", &format!("{theirs:?}"), "\n"].concat();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn slices_give_the_input_back() {
+    let texts = [
+        "",
+        "# only a comment\n",
+        "---\n",
+        "a: 1",
+        "a: 1\n---\nb: 2\n",
+        "# top\n---\na: 1 # x\n# between\n---\n# of b\nb: 2\n...\n# after\n---\n---\nc: |\n  text\n\n\n# end",
+        "%YAML 1.1\n---\na: 1\n...\n%YAML 1.1\n# c\n---\nb: 1\n",
+        "\u{feff}a: 1\r\n---\r\nb: 2\r\n",
+        "{\"a\":1}\n{\"b\":2}\n\n",
+        "--- {a: 1}\n--- |\n text\n",
+    ];
+    for text in texts {
+        let documents = read(text).expect(text);
+        assert_eq!(documents.iter().map(|document| document.text).collect::<String>(), text);
+        for document in documents {
+            assert_eq!(rewrite(&document, &document.value), document.text);
+        }
+    }
+}
+
+#[test]
+fn documents_know_their_lines() {
+    let lines = |text| read(text).expect("valid").iter().map(|document| document.line).collect::<Vec<_>>();
+    assert_eq!(lines("# c\n\na: 1\n---\n# c\nb: 1\n--- {c: 1}\n"), [3, 6, 7]);
+    assert_eq!(lines("\n{\"a\":\n1}\n\n{\"b\":1}"), [2, 5]);
+}
+
+#[test]
+fn faults_name_line_and_column() {
+    assert_eq!(fault("a: 1\nb:\n  c: 1\n  c: 2\n"), (4, 3, Fault::DuplicateKey("c".into())));
+    assert_eq!(fault("{\"a\": 1,\n \"a\": 2}"), (2, 8, Fault::DuplicateKey("a".into())));
+    assert_eq!(fault("a: 1\n---\nb: *x\n"), (3, 4, Fault::UnknownAlias));
+    assert_eq!(fault("a: &a [*a]"), (1, 8, Fault::AliasOfItself));
+    assert_eq!(fault("a:\n  - [b]: c\n"), (2, 5, Fault::KeyNotScalar));
+    assert_eq!(fault("a: 1\n~: 2\n"), (2, 1, Fault::NullKey));
+    assert_eq!(fault("a: .inf\n"), (1, 4, Fault::NotFinite(".inf".into())));
+    assert_eq!(fault("a: !!int x\n"), (1, 10, Fault::WrongTag("int".into())));
+    assert_eq!(fault("a: 1\n---b: 2\n"), (2, 1, Fault::Separator));
+    assert_eq!(fault("a: {<<: 1}\n").2, Fault::MergeNotMap);
+    let (line, _, Fault::Syntax(_)) = fault("a: 1\nb: [1,\n") else { panic!("a list without its end is no YAML") };
+    assert!(line >= 2);
+    assert!(matches!(fault("{\"a\": 1\n\"b\": 2}"), (2, _, Fault::Json(_))));
+}
+
+#[test]
+fn templates_are_named_as_such() {
+    let texts = [
+        "kind: Pod\nmetadata:\n  name: {{ .Release.Name }}\n",
+        "{{- if .Values.enabled }}\nkind: Pod\n{{- end }}\n",
+        "kind: Pod\nspec:\n  {{- toYaml .Values.spec | nindent 2 }}\n",
+        "kind: Pod\n{{ include \"labels\" . }}\n",
+    ];
+    for text in texts {
+        assert_eq!(fault(text).2, Fault::Template, "{text}");
+    }
+    assert_eq!(one("a: \"{{ $labels.pod }}\""), json!({"a": "{{ $labels.pod }}"}));
+}
+
+#[test]
+fn bombs_are_refused_before_they_cost_anything() {
+    let bomb = (0..40).fold("a0: &a0 [x, x]\n".to_owned(), |text, i| {
+        text + &format!("a{}: &a{} [{}]\n", i + 1, i + 1, vec![format!("*a{i}"); 9].join(", "))
+    });
+    assert_eq!(fault(&bomb).2, Fault::AliasBomb);
+    assert_eq!(fault(&format!("{}{}", "[".repeat(150), "]".repeat(150))).2, Fault::TooDeep);
+    let nested = (0..99).fold("x".to_owned(), |text, _| format!("[{text}]"));
+    assert!(read(&nested).is_ok());
+    let staircase = (0..40)
+        .fold("a0: &a0 [[[x]]]\n".to_owned(), |text, i| text + &format!("a{}: &a{} [[[*a{i}]]]\n", i + 1, i + 1));
+    assert_eq!(fault(&staircase).2, Fault::TooDeep);
+    assert!(matches!(fault(&"{\"a\":".repeat(500)).2, Fault::TooDeep | Fault::Json(_)));
+}
+
+#[test]
+fn bytes_that_are_no_text_are_named() {
+    let utf16: Vec<u8> = "kind: Pod\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert_eq!(decode(&utf16).expect_err("UTF-16").fault, Fault::Utf16);
+    assert_eq!(decode(b"\xff\xfek\0").expect_err("UTF-16").fault, Fault::Utf16);
+    let error = decode(b"a: 1\nb: \xe9\n").expect_err("Latin 1");
+    assert_eq!((error.line, error.fault), (2, Fault::NotUtf8));
+    let error = decode(b"a: 1\nb: 2\nc: \0\nd: 1234567890").expect_err("binary");
+    assert_eq!((error.line, error.fault), (3, Fault::Binary));
+    assert_eq!(decode(&vec![b' '; MAX_INPUT + 1]).expect_err("large").fault, Fault::TooLarge);
+    assert_eq!(decode("a: é".as_bytes()), Ok("a: é"));
+}
+
+const DEPLOYMENT: &str = "\
+# A comment above.
+apiVersion: apps/v1
+kind: Deployment # beside
+metadata:
+  name: web
+  annotations: {}   # none yet
+spec:
+  template:
+    metadata:
+      labels: {app: web}
+    spec:
+      # the containers
+      containers:
+      - name: web   # the one
+        image: nginx:1.27
+        env:
+        # first
+        - name: A
+          value: \"yes\"
+        - {name: B, value: 'it''s'}
+        args: [\"-c\", on]
+      - name: side
+        image: x
+
+# trailing
+";
+
+#[test]
+fn edits_keep_comments_order_and_style() {
+    let text = rewritten(DEPLOYMENT, |value| {
+        value["metadata"]["annotations"]["otelgate.dev/x"] = json!("1");
+        let spec = &mut value["spec"]["template"];
+        spec["metadata"]["labels"]["tags.datadoghq.com/service"] = json!("web");
+        spec["metadata"]["annotations"] = json!({"a": "b: c"});
+        let env = spec["spec"]["containers"][0]["env"].as_array_mut().expect("a list");
+        env.insert(0, json!({"name": "FIRST", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}));
+        env[1]["value"] = json!("no,x=1");
+        env.push(json!({"name": "LAST", "value": "0644"}));
+        spec["spec"]["containers"][1]["env"] = json!([{"name": "X", "value": "$$(A)"}]);
+    });
+    let wanted = "\
+# A comment above.
+apiVersion: apps/v1
+kind: Deployment # beside
+metadata:
+  name: web
+  annotations:   # none yet
+    otelgate.dev/x: \"1\"
+spec:
+  template:
+    metadata:
+      labels: {app: web, tags.datadoghq.com/service: web}
+      annotations:
+        a: \"b: c\"
+    spec:
+      # the containers
+      containers:
+      - name: web   # the one
+        image: nginx:1.27
+        env:
+        - name: FIRST
+          valueFrom:
+            fieldRef:
+              fieldPath: metadata.name
+        # first
+        - name: A
+          value: \"no,x=1\"
+        - {name: B, value: 'it''s'}
+        - name: LAST
+          value: \"0644\"
+        args: [\"-c\", on]
+      - name: side
+        image: x
+        env:
+        - name: X
+          value: $$(A)
+
+# trailing
+";
+    assert_eq!(text, wanted);
+    assert_eq!(rewritten(&text.replace('\n', "\r\n"), |value| value["metadata"]["name"] = json!("w")), {
+        wanted.replace("name: web\n  annotations", "name: w\n  annotations").replace('\n', "\r\n")
+    });
+}
+
+#[test]
+fn edits_take_lines_out_again() {
+    let injected = rewritten(DEPLOYMENT, |value| {
+        value["spec"]["template"]["metadata"]["annotations"] = json!({"a": "b", "c": "d"});
+        value["spec"]["template"]["spec"]["containers"][1]["env"] = json!([{"name": "X", "value": "y"}]);
+        let env = value["spec"]["template"]["spec"]["containers"][0]["env"].as_array_mut().expect("a list");
+        env.insert(0, json!({"name": "Z", "value": "z"}));
+    });
+    let undone = rewritten(&injected, |value| {
+        let template = value["spec"]["template"].as_object_mut().expect("a map");
+        template["metadata"].as_object_mut().expect("a map").shift_remove("annotations");
+        template["spec"]["containers"][1].as_object_mut().expect("a map").shift_remove("env");
+        template["spec"]["containers"][0]["env"].as_array_mut().expect("a list").remove(0);
+    });
+    assert_eq!(undone, DEPLOYMENT);
+}
+
+#[test]
+fn what_cannot_be_edited_is_written_anew_between_its_comments() {
+    // An alias: an edit of the anchor would change both.
+    let text = "# top\n---\na: &x\n  k: 1\nb: *x\n# end\n---\n";
+    let documents = read(text).expect("valid");
+    let written = rewrite(&documents[0], &json!({"a": {"k": 1}, "b": {"k": 2}}));
+    assert_eq!(written, "# top\n---\na:\n  k: 1\nb:\n  k: 2\n# end\n");
+    let inline = read("--- 'text' # c\n").expect("valid");
+    assert_eq!(rewrite(&inline[0], &json!({"a": 1})), "---\na: 1\n# c\n");
+}
+
+#[test]
+fn json_stays_json() {
+    let pretty = "{\n    \"kind\": \"Pod\",\n    \"n\": 1.0\n}\n";
+    let written = rewritten(pretty, |value| value["a"] = json!(["x"]));
+    assert_eq!(written, "{\n    \"kind\": \"Pod\",\n    \"n\": 1.0,\n    \"a\": [\n        \"x\"\n    ]\n}\n");
+    assert_eq!(rewritten("{\"a\":1}", |value| value["b"] = json!(2)), "{\"a\":1,\"b\":2}");
+}
+
+/// Texts that some reader takes for something else, and texts that are hard to write.
+fn text() -> impl Strategy<Value = String> {
+    let hard: Vec<String> = KUBECTL
+        .lines()
+        .filter_map(|line| {
+            serde_json::from_str::<Vec<String>>(line).ok()?.first()?.strip_prefix("a: ").map(str::to_owned)
+        })
+        .chain(
+            [
+                "- a", "-", "?", "a: b", "a #b", "#", "&a", "*a", "!a", "|", "'", "\"", "%a", "@", "`", "---", "--- a",
+                "...",
+            ]
+            .map(str::to_owned),
+        )
+        .chain(
+            ["a\nb", "a\nb\n", "a\n\nb\n\n", " a\nb", "\n", "\na", "a\n b\n", "a\n\tb", "a\n  \nb", "a\r\nb"]
+                .map(str::to_owned),
+        )
+        .chain(
+            ["\u{feff}a", "a\u{2029}b", "\u{1f600}", "é", "\u{fffe}", "\u{80}", "{{ x }}", "a: |", "k: v\n", "# c\nx"]
+                .map(str::to_owned),
+        )
+        .chain(
+            [" a", "a ", "a:", ":a", "0x", "1:2:3", "60:00", "1_0", "=", "<<", "NaN", "nil", "-.5", "a,b", "[a", "a]"]
+                .map(str::to_owned),
+        )
+        .collect();
+    prop_oneof![
+        3 => proptest::sample::select(hard),
+        2 => "[ -~]{0,12}",
+        1 => "(?s).{0,6}",
+        1 => "[a-z #:'\"\n-]{0,20}",
+    ]
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let number = prop_oneof![
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_filter("JSON has no others", |f| f.is_finite() && f.fract() != 0.0).prop_map(Value::from),
+    ];
+    let leaf = prop_oneof![4 => text().prop_map(Value::from), 2 => number, 1 => any::<bool>().prop_map(Value::from), 1 => Just(Value::Null)];
+    leaf.prop_recursive(5, 40, 5, |inner| {
+        prop_oneof![proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from), map(inner),]
+    })
+}
+
+fn map(inner: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
+    proptest::collection::vec((text(), inner), 0..5)
+        .prop_map(|entries| Value::Object(entries.into_iter().collect::<Map<_, _>>()))
+}
+
+/// A reader of YAML 1.2: no booleans but true and false, no octals with a bare zero.
+fn read_as_1_2(text: &str) -> Value {
+    let options = serde_saphyr::options! { strict_booleans: true };
+    serde_saphyr::from_str_with_options(text, options).unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_written_is_read_the_same(value in value()) {
+        let written = write::document(&value);
+        prop_assert_eq!(&one(&written), &value, "{}", written);
+        prop_assert_eq!(&read_as_1_2(&written), &value, "{}", written);
+    }
+
+    #[test]
+    fn what_is_edited_is_read_the_same(old in map(value()), new in map(value()), keep in any::<u8>()) {
+        // Some keys stay as they are, so that there is something to edit around.
+        let (Value::Object(old), Value::Object(mut new)) = (old, new) else { unreachable!("both are maps") };
+        for (index, (key, value)) in old.iter().enumerate() {
+            if keep >> (index % 8) & 1 == 1 {
+                new.insert(key.clone(), value.clone());
+            }
+        }
+        let text = format!("# top\n{}# end\n---\nnext: 1\n", write::document(&Value::Object(old)));
+        let documents = read(&text).expect("what is written is read");
+        let value = Value::Object(new);
+        let rewritten = rewrite(&documents[0], &value) + documents[1].text;
+        let reread = read(&rewritten).map_err(|error| TestCaseError::fail(format!("{error:?}\n{rewritten}")))?;
+        prop_assert_eq!(reread.len(), 2);
+        prop_assert_eq!(&reread[0].value, &value, "{}", rewritten);
+        prop_assert_eq!(&reread[1].value, &json!({"next": 1}));
+        prop_assert!(rewritten.starts_with("# top\n"));
+    }
+}
+
+#[test]
+fn objects_with_a_template_are_found_with_their_owners() {
+    let text = "\
+apiVersion: v1
+kind: List
+items:
+- {apiVersion: v1, kind: Pod, metadata: {name: p, namespace: n}, spec: {}}
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: c}}
+- apiVersion: apps/v1
+  kind: DeploymentList
+  items:
+  - {apiVersion: apps/v1, kind: Deployment, metadata: {name: d}, spec: {template: {spec: {}}}}
+- {apiVersion: batch/v1, kind: CronJob, metadata: {name: cj}, spec: {jobTemplate: {spec: {template: {}}}}}
+- {apiVersion: argoproj.io/v1alpha1, kind: Rollout, metadata: {name: r}, spec: {template: {}}}
+- {apiVersion: argoproj.io/v1alpha1, kind: Rollout, metadata: {name: ref}, spec: {workloadRef: {}}}
+- {apiVersion: example.com/v1, kind: Deployment, metadata: {name: foreign}, spec: {template: {}}}
+- apiVersion: batch/v1
+  kind: Job
+  metadata: {name: cj-29000000, ownerReferences: [{apiVersion: batch/v1, kind: CronJob, name: cj, controller: true}]}
+  spec: {template: {}}
+";
+    let value = one(text);
+    let found: BTreeMap<_, _> = kind::templated(&value)
+        .into_iter()
+        .map(|templated| (templated.template, (templated.object.name.to_owned(), format!("{:?}", templated.workload))))
+        .collect();
+    let pointers: Vec<_> = found.keys().map(String::as_str).collect();
+    assert_eq!(
+        pointers,
+        [
+            "/items/0",
+            "/items/2/items/0/spec/template",
+            "/items/3/spec/jobTemplate/spec/template",
+            "/items/4/spec/template",
+            "/items/7/spec/template",
+        ]
+    );
+    assert_eq!(found["/items/0"], ("p".to_owned(), "None".to_owned()));
+    assert!(found["/items/7/spec/template"].1.contains("CronJob { name: \"cj\", job: Some(\"cj-29000000\") }"));
+}
