@@ -310,6 +310,16 @@ impl Metrics {
         self.connections_refused.0[cause as usize].add(1);
     }
 
+    #[must_use]
+    pub fn refusals(&self, cause: Refused) -> u64 {
+        self.connections_refused.0[cause as usize].get()
+    }
+
+    #[must_use]
+    pub fn handshake_failures(&self, cause: HandshakeFailure) -> u64 {
+        self.handshake_failures.0[cause as usize].get()
+    }
+
     pub fn handshake_failed(&self, cause: HandshakeFailure) {
         self.handshake_failures.0[cause as usize].add(1);
     }

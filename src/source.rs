@@ -235,6 +235,31 @@ mod tests {
         assert_eq!((reloads.successes(), reloads.failures()), (2, 2), "a fault is counted once");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_stands_in_a_file_for_a_moment_is_not_offered() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("number");
+        let write = |text: &str| std::fs::write(&path, text).expect("written");
+        write("1");
+        let reloads = Arc::new(Reloads::default());
+        let source = Arc::new(Source::<Number>::new(Arc::clone(&reloads)));
+        let files = Files::new(vec![path.clone()]);
+        files.offer_to(&source);
+        let following = tokio::spawn(files.follow(Arc::clone(&source), Duration::from_secs(10)));
+        for torn in ["", "2x", "y"] {
+            write(torn);
+            tokio::time::sleep(Duration::from_secs(10)).await;
+        }
+        assert_eq!((reloads.successes(), reloads.failures()), (1, 0));
+        write("2");
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert_eq!(source.current().as_ref().map(|number| number.0), Some(2));
+        write("y");
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert_eq!((reloads.successes(), reloads.failures()), (2, 1));
+        following.abort();
+    }
+
     #[test]
     fn a_missing_file_is_named_with_the_next_step() {
         let fault = Files::new(vec!["/nowhere/tls.crt".into()]).read().expect_err("there is no such file");

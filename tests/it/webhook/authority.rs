@@ -42,14 +42,18 @@ impl Authority {
         Pair { certificate, key: key.serialize_pem() }
     }
 
-    /// A client that trusts this authority alone.
-    pub fn client(&self, own: Option<&Pair>) -> Arc<ClientConfig> {
+    pub fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).expect("a root");
+        roots
+    }
+
+    /// A client that trusts this authority alone.
+    pub fn client(&self, own: Option<&Pair>) -> Arc<ClientConfig> {
         let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("versions")
-            .with_root_certificates(roots);
+            .with_root_certificates(self.roots());
         let mut config = match own {
             None => builder.with_no_client_auth(),
             Some(pair) => {

@@ -78,6 +78,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.answer().await
     }
 
+    pub fn stream(&self) -> &S {
+        &self.stream
+    }
+
     pub async fn answer(&mut self) -> io::Result<Answer> {
         let end = loop {
             if let Some(end) = self.rest.windows(4).position(|window| window == b"\r\n\r\n") {

@@ -201,7 +201,8 @@ async fn a_body_that_does_not_come_in_time_is_answered_from_its_beginning() {
 async fn without_a_configuration_pods_pass_with_a_warning() {
     use otelgate::source::Source;
     let mut admission = admission(Document::default());
-    admission.settings = std::sync::Arc::new(Source::new(std::sync::Arc::clone(&admission.metrics.configuration_reloads)));
+    admission.settings =
+        std::sync::Arc::new(Source::new(std::sync::Arc::clone(&admission.metrics.configuration_reloads)));
     let response = Stack::of(admission).review(Entry::Pod, recorded("deployment-pod")).await;
     assert_warns(&response, Reason::NoConfiguration);
 }
@@ -217,6 +218,10 @@ async fn other_paths_and_methods_are_not_served() {
         ("GET", "/metrics", StatusCode::NOT_FOUND),
     ] {
         let request = axum::http::Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
-        assert_eq!(stack.router.clone().oneshot(request).await.expect("infallible").status(), status, "{method} {path}");
+        assert_eq!(
+            stack.router.clone().oneshot(request).await.expect("infallible").status(),
+            status,
+            "{method} {path}"
+        );
     }
 }

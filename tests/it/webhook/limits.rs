@@ -1,0 +1,213 @@
+//! Clients that hold on to connections, and what they get.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use otelgate::admission::{Entry, MAX_BODY};
+use otelgate::inject::Reason;
+use otelgate::metrics::{HandshakeFailure, Refused};
+use otelgate::server::Limits;
+use rustls::ClientConfig;
+use rustls::version::{TLS12, TLS13};
+use tempfile::{TempDir, tempdir};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use super::authority::{Authority, Pair};
+use super::client::{Connection, tls, wait_until};
+use super::port::Port;
+use super::stack::recorded;
+
+const SHORT: Duration = Duration::from_millis(100);
+const LONG: Duration = Duration::from_mins(1);
+
+struct Server {
+    port: Port,
+    authority: Authority,
+    _folder: TempDir,
+}
+
+async fn server(limits: Limits) -> Server {
+    let folder = tempdir().expect("a folder");
+    let authority = Authority::new("one");
+    authority.issue().write(folder.path());
+    let (certificate, key) = Pair::paths(folder.path());
+    Server { port: Port::start(vec![certificate, key], limits).await, authority, _folder: folder }
+}
+
+impl Server {
+    fn client(&self) -> Arc<ClientConfig> {
+        self.authority.client(None)
+    }
+
+    async fn review(&self) -> io::Result<()> {
+        let mut connection = tls(self.port.address, self.client()).await?;
+        connection.review(Entry::Pod.path(), &recorded("deployment-pod")).await.map(|answer| drop(answer.response()))
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_come_is_given_up() {
+    let server = server(Limits { handshake: SHORT, ..Limits::default() }).await;
+    let mut silent = TcpStream::connect(server.port.address).await.expect("a connection");
+    let mut half = TcpStream::connect(server.port.address).await.expect("a connection");
+    tokio::io::AsyncWriteExt::write_all(&mut half, b"\x16\x03\x01\x02\x00\x01\x00").await.expect("written");
+    for stream in [&mut silent, &mut half] {
+        assert_eq!(stream.read(&mut [0; 16]).await.expect("closed in order"), 0);
+    }
+    wait_until(|| async { server.port.metrics.handshake_failures(HandshakeFailure::Timeout) == 2 }).await;
+    server.review().await.expect("others are served");
+}
+
+#[tokio::test]
+async fn what_is_no_tls_is_counted() {
+    let server = server(Limits::default()).await;
+    let mut plain = TcpStream::connect(server.port.address).await.expect("a connection");
+    tokio::io::AsyncWriteExt::write_all(&mut plain, b"GET / HTTP/1.1\r\n\r\n").await.expect("written");
+    let _ = plain.read_to_end(&mut Vec::new()).await;
+    wait_until(|| async { server.port.metrics.handshake_failures(HandshakeFailure::Tls) == 1 }).await;
+    drop(TcpStream::connect(server.port.address).await.expect("a connection"));
+    wait_until(|| async { server.port.metrics.handshake_failures(HandshakeFailure::Closed) == 1 }).await;
+    let stranger = Authority::new("stranger").client(None);
+    tls(server.port.address, stranger).await.map(drop).expect_err("not trusted");
+    wait_until(|| async { server.port.metrics.handshake_failures(HandshakeFailure::Tls) == 2 }).await;
+}
+
+#[tokio::test]
+async fn both_versions_are_spoken_with_http_1_alone_and_no_session_is_kept() {
+    let server = server(Limits::default()).await;
+    for version in [&TLS12, &TLS13] {
+        let mut config = ClientConfig::clone(&server.client());
+        let resumption = config.resumption.clone();
+        config = ClientConfig::builder_with_provider(config.crypto_provider().clone())
+            .with_protocol_versions(&[version])
+            .expect("a version")
+            .with_root_certificates(server.authority.roots())
+            .with_no_client_auth();
+        config.resumption = resumption;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let config = Arc::new(config);
+        for _ in 0..3 {
+            let mut connection = tls(server.port.address, Arc::clone(&config)).await.expect("a handshake");
+            let answer = connection.review(Entry::Pod.path(), &recorded("deployment-pod")).await.expect("an answer");
+            assert!(answer.response().get("patch").is_some());
+            let (_, session) = connection.stream().get_ref();
+            assert_eq!(session.alpn_protocol(), Some(&b"http/1.1"[..]));
+            assert_eq!(session.handshake_kind(), Some(rustls::HandshakeKind::Full), "{version:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn half_a_head_is_given_up_and_silence_between_requests_is_not() {
+    let server = server(Limits { header: SHORT, idle: LONG, ..Limits::default() }).await;
+    let mut idle = tls(server.port.address, server.client()).await.expect("a handshake");
+    idle.review(Entry::Pod.path(), &recorded("deployment-pod")).await.expect("an answer");
+    let mut slow = tls(server.port.address, server.client()).await.expect("a handshake");
+    slow.write(b"POST /mutate/pod HTTP/1.1\r\nhost: x\r\n").await.expect("written");
+    assert_eq!(slow.closed().await.unwrap_or_default(), 0, "closed without an answer");
+    idle.review(Entry::Pod.path(), &recorded("deployment-pod")).await.expect("an answer, after longer than SHORT");
+}
+
+#[tokio::test]
+async fn silence_ends_too() {
+    let server = server(Limits { header: SHORT, idle: SHORT, ..Limits::default() }).await;
+    let mut idle = tls(server.port.address, server.client()).await.expect("a handshake");
+    idle.review(Entry::Pod.path(), &recorded("deployment-pod")).await.expect("an answer");
+    assert_eq!(idle.closed().await.unwrap_or_default(), 0);
+    wait_until(|| async { server.port.metrics.connections.get() == 0 }).await;
+}
+
+#[tokio::test]
+async fn a_connection_beyond_the_limit_is_closed_at_once() {
+    let server = server(Limits { connections: 2, ..Limits::default() }).await;
+    let first = tls(server.port.address, server.client()).await.expect("a handshake");
+    let _second = tls(server.port.address, server.client()).await.expect("a handshake");
+    tls(server.port.address, server.client()).await.map(drop).expect_err("closed at once");
+    assert_eq!(server.port.metrics.refusals(Refused::Limit), 1);
+    drop(first);
+    wait_until(|| async { server.review().await.is_ok() }).await;
+}
+
+#[tokio::test]
+async fn without_a_certificate_connections_are_closed_at_once() {
+    let folder = tempdir().expect("a folder");
+    let (certificate, key) = Pair::paths(folder.path());
+    let port = Port::start(vec![certificate, key], Limits::default()).await;
+    let authority = Authority::new("one");
+    tls(port.address, authority.client(None)).await.map(drop).expect_err("there is no certificate");
+    wait_until(|| async { port.metrics.refusals(Refused::NoCertificate) == 1 }).await;
+    authority.issue().write(folder.path());
+    wait_until(|| async { tls(port.address, authority.client(None)).await.is_ok() }).await;
+}
+
+#[tokio::test]
+async fn an_oversized_body_is_answered_on_a_connection_that_lives_on() {
+    let server = server(Limits::default()).await;
+    let mut connection = tls(server.port.address, server.client()).await.expect("a handshake");
+    let mut body = recorded("deployment-pod");
+    body.resize(MAX_BODY + 1, b' ');
+    let response = connection.review(Entry::Pod.path(), &body).await.expect("an answer").response();
+    assert!(response["warnings"][0].as_str().expect("a warning").contains("BodyTooLarge"));
+    assert_eq!(server.port.metrics.failures(Entry::Pod, Reason::BodyTooLarge), 1);
+    let answer = connection.review(Entry::Pod.path(), &recorded("deployment-pod")).await.expect("an answer");
+    assert!(answer.response().get("patch").is_some());
+}
+
+#[tokio::test]
+async fn a_body_that_stays_away_is_answered_in_time() {
+    let server = server(Limits::default()).await;
+    let mut connection = tls(server.port.address, server.client()).await.expect("a handshake");
+    let review = recorded("deployment-pod");
+    let head =
+        format!("POST /mutate/pod?timeout=200ms HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", review.len());
+    connection.write(&[head.as_bytes(), &review[..review.len() / 2]].concat()).await.expect("written");
+    let response = connection.answer().await.expect("an answer").response();
+    assert!(response["warnings"][0].as_str().expect("a warning").contains("DeadlineExceeded"));
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_in_its_request_is_counted() {
+    let server = server(Limits::default()).await;
+    let mut connection = tls(server.port.address, server.client()).await.expect("a handshake");
+    connection.write(b"POST /mutate/pod HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{").await.expect("written");
+    drop(connection);
+    wait_until(|| async { server.port.metrics.failures(Entry::Pod, Reason::Undecodable) == 1 }).await;
+    wait_until(|| async { server.port.metrics.connections.get() == 0 }).await;
+}
+
+/// A connection with half a request on it.
+async fn halfway(server: &Server) -> (Connection<TlsStream<TcpStream>>, Vec<u8>) {
+    let mut connection = tls(server.port.address, server.client()).await.expect("a handshake");
+    let mut review = recorded("deployment-pod");
+    let rest = review.split_off(review.len() / 2);
+    let length = review.len() + rest.len();
+    let head = format!("POST /mutate/pod?timeout=30s HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+    connection.write(&[head.as_bytes(), &review].concat()).await.expect("written");
+    (connection, rest)
+}
+
+#[tokio::test]
+async fn a_request_that_is_under_way_survives_the_drain() {
+    let server = server(Limits { drain: LONG, ..Limits::default() }).await;
+    let (mut connection, rest) = halfway(&server).await;
+    wait_until(|| async { server.port.metrics.connections.get() == 1 }).await;
+    server.port.lifecycle.end(Duration::ZERO).await;
+    wait_until(|| async { TcpStream::connect(server.port.address).await.is_err() }).await;
+    connection.write(&rest).await.expect("written");
+    let answer = connection.answer().await.expect("an answer");
+    assert!(answer.closes() && answer.response().get("patch").is_some());
+    server.port.served.await.expect("no panic");
+}
+
+#[tokio::test]
+async fn the_drain_ends_also_when_a_request_does_not() {
+    let server = server(Limits { drain: SHORT, ..Limits::default() }).await;
+    let (connection, _rest) = halfway(&server).await;
+    wait_until(|| async { server.port.metrics.connections.get() == 1 }).await;
+    server.port.lifecycle.end(Duration::ZERO).await;
+    server.port.served.await.expect("no panic");
+    drop(connection);
+}

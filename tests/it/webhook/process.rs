@@ -1,0 +1,107 @@
+//! `otelgate webhook` as a process of its own.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::authority::Pair;
+use super::client::wait_until;
+
+pub struct Process {
+    child: Child,
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+    log: Arc<Mutex<Vec<String>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+pub fn otelgate() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_otelgate"));
+    // What a developer's shell or a pod would bring in.
+    command.env_remove("KUBECONFIG").env_remove("KUBERNETES_SERVICE_HOST").stdin(Stdio::null());
+    command
+}
+
+impl Process {
+    /// With the certificate of that folder, ports of the system's choice, and further arguments.
+    pub async fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let mut process = Self::spawn(folder, arguments);
+        wait_until(|| async { process.log().contains("listening") }).await;
+        let log = process.log();
+        let listening = log.lines().find(|line| line.contains("listening")).expect("just seen");
+        (process.address, process.admin) =
+            (address_in(listening, "server.address"), address_in(listening, "otelgate.admin.address"));
+        process
+    }
+
+    fn spawn(folder: &Path, arguments: &[&str]) -> Self {
+        let (certificate, key) = Pair::paths(folder);
+        let mut command = otelgate();
+        command.args(["webhook", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        command.arg("--tls-cert").arg(certificate).arg("--tls-key").arg(key).args(arguments);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("otelgate starts");
+        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let lines = Arc::clone(&log);
+        let reader = std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                lines.lock().expect("no panic").push(line);
+            }
+        });
+        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+        Self { child, address: unknown, admin: unknown, log, reader: Some(reader) }
+    }
+
+    /// Everything that was logged until now.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("no panic").join("\n")
+    }
+
+    /// The events of that message.
+    pub fn logged(&self, message: &str) -> Vec<Value> {
+        let log = self.log.lock().expect("no panic");
+        let events = log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        events.filter(|event| event["message"] == message).collect()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(status.expect("kill runs").success(), "the process lives");
+    }
+
+    /// Waits for the end, and for the last of the log.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                break status;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("no panic");
+        }
+        status
+    }
+}
+
+/// The address behind a field's name, in either format of the log.
+fn address_in(line: &str, field: &str) -> SocketAddr {
+    let rest = line.split(field).nth(1).expect("the field");
+    let rest = rest.trim_start_matches(['"', ':', '=']);
+    let end = rest.find(['"', ' ', ',', '}']).unwrap_or(rest.len());
+    rest[..end].parse().expect("an address")
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
