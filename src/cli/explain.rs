@@ -56,12 +56,12 @@ struct Explanation {
     decision: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Why>,
-    rules: Vec<Rule>,
+    rules: Vec<Asked>,
     #[serde(skip_serializing_if = "Option::is_none")]
     service_name: Option<String>,
     containers: Vec<Container>,
-    labels: Vec<Key>,
-    annotations: Vec<Key>,
+    labels: Vec<Told>,
+    annotations: Vec<Told>,
     notes: Vec<Remark>,
 }
 
@@ -74,7 +74,7 @@ struct Why {
 }
 
 #[derive(Debug, Serialize)]
-struct Rule {
+struct Asked {
     rule: &'static str,
     input: String,
     passes: bool,
@@ -85,12 +85,12 @@ struct Rule {
 #[derive(Debug, Serialize)]
 struct Container {
     name: String,
-    env: Vec<Key>,
-    attributes: Vec<Key>,
+    env: Vec<Told>,
+    attributes: Vec<Told>,
 }
 
 #[derive(Debug, Serialize)]
-struct Key {
+struct Told {
     key: String,
     action: Action,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -155,7 +155,8 @@ fn explain_all(inputs: &[Parsed<'_>], setting: &Setting<'_>) -> Result<Vec<Expla
                         let namespace = namespaces.view(place.namespace, setting.opt_in);
                         let case = Case { pod: &pod, namespace: &namespace, configuration: setting.configuration };
                         let decision = decide(&pod, &namespace, setting.configuration, setting.now);
-                        explanations.push(Explanation::new(&place, rules::verdicts(case), &decision));
+                        let known = namespaces.has(place.namespace);
+                        explanations.push(Explanation::new(&place, rules::verdicts(case), &decision, known));
                     }
                     Err(complaint) => complaints.push(complaint),
                 }
@@ -168,9 +169,10 @@ fn explain_all(inputs: &[Parsed<'_>], setting: &Setting<'_>) -> Result<Vec<Expla
 // === impl Explanation ===
 
 impl Explanation {
-    fn new(place: &Place<'_>, verdicts: Vec<Verdict<'_>>, decision: &Decision<'_>) -> Self {
+    fn new(place: &Place<'_>, verdicts: Vec<Verdict<'_>>, decision: &Decision<'_>, namespace_known: bool) -> Self {
+        let why = |reason| Why { next_step: report::next_step(reason, namespace_known), ..Why::of(reason) };
         let plan = decision.plan();
-        let keys = |entries: &[Entry<'_>]| entries.iter().map(Key::of).collect::<Vec<_>>();
+        let keys = |entries: &[Entry<'_>]| entries.iter().map(Told::of).collect::<Vec<_>>();
         let container = |container: &crate::inject::ContainerPlan<'_>| Container {
             name: container.name.to_owned(),
             env: keys(&container.env),
@@ -183,8 +185,8 @@ impl Explanation {
             namespace: place.namespace.map(ToOwned::to_owned),
             name: place.object.name.to_owned(),
             decision: decision.name(),
-            reason: if let Decision::Skip { reason, .. } = decision { Some(Why::of(*reason)) } else { None },
-            rules: verdicts.into_iter().map(Rule::of).collect(),
+            reason: if let Decision::Skip { reason, .. } = decision { Some(why(*reason)) } else { None },
+            rules: verdicts.into_iter().map(|verdict| Asked::of(verdict, why)).collect(),
             service_name: plan.and_then(|plan| plan.service_name.as_deref()).map(ToOwned::to_owned),
             containers: plan.map_or_else(Vec::new, |plan| plan.containers.iter().map(container).collect()),
             labels: plan.map_or_else(Vec::new, |plan| keys(&plan.labels)),
@@ -200,13 +202,13 @@ impl Why {
     }
 }
 
-impl Rule {
-    fn of(Verdict { rule, input, reason }: Verdict<'_>) -> Self {
-        Self { rule, input: input.into_owned(), passes: reason.is_none(), reason: reason.map(Why::of) }
+impl Asked {
+    fn of(Verdict { rule, input, reason }: Verdict<'_>, why: impl Fn(Reason) -> Why) -> Self {
+        Self { rule, input: input.into_owned(), passes: reason.is_none(), reason: reason.map(why) }
     }
 }
 
-impl Key {
+impl Told {
     fn of(entry: &Entry<'_>) -> Self {
         Self {
             key: entry.key.to_string(),
@@ -254,7 +256,8 @@ impl Explanation {
         };
         let namespace = namespace.as_deref().map_or(String::new(), |namespace| format!("{namespace}/"));
         let verdict = styled(style, verdict, 0);
-        out.push_str(&format!("{PLACE}{file}:{line}{PLACE:#} {BOLD}{kind} {namespace}{name}{BOLD:#} {verdict}\n"));
+        writeln!(out, "{PLACE}{file}:{line}{PLACE:#} {BOLD}{kind} {namespace}{name}{BOLD:#} {verdict}")
+            .expect("a String takes all");
         if let Some(reason) = reason {
             out.push_str(&reason.told("", 2, width));
         }
@@ -293,13 +296,14 @@ fn section(out: &mut String, title: &str) {
 }
 
 /// Key, action, source and value; below it why, where that isn't plain.
-fn table(out: &mut String, title: &str, keys: &[Key], width: Option<usize>) {
+fn table(out: &mut String, title: &str, keys: &[Told], width: Option<usize>) {
     if keys.is_empty() {
         return;
     }
     section(out, title);
     let columns = widths(keys.iter().map(|key| [key.key.as_str(), key.source]));
-    for Key { key, action, source, value, reason } in keys {
+    let mut reasons: Vec<(&Why, Vec<&str>)> = Vec::new();
+    for Told { key, action, source, value, reason } in keys {
         let (style, verb) = match action {
             Action::Set => (GOOD, "set"),
             Action::Merged => (GOOD, "appended"),
@@ -314,8 +318,15 @@ fn table(out: &mut String, title: &str, keys: &[Key], width: Option<usize>) {
             &[(BOLD, key, columns[0]), (style, verb, 8), (DIM, source, columns[1]), (anstyle::Style::new(), &value, 0)],
         );
         if let Some(reason) = reason {
-            out.push_str(&reason.told("", 6, width));
+            let keys: &mut Vec<&str> = match reasons.iter_mut().find(|(one, _)| one.code == reason.code) {
+                Some((_, keys)) => keys,
+                None => &mut reasons.push_mut((reason, Vec::new())).1,
+            };
+            keys.push(key);
         }
+    }
+    for (reason, keys) in reasons {
+        out.push_str(&reason.told(&format!("{}: ", keys.join(", ")), 4, width));
     }
 }
 

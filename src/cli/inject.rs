@@ -22,6 +22,7 @@ use crate::manifest::{self, Document, Format};
 /// documents in the input count as they would in a cluster. Nothing is written unless all input could be read.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Args {
     #[command(flatten)]
     files: FileArgs,

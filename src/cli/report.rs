@@ -1,12 +1,12 @@
 //! What `inject` tells people on standard error: per object what happened, what deserves a look, and a sum.
 
-use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
 use super::offline::Place;
 use super::output::{self, ATTENTION, BOLD, DIM, GOOD, PLACE, styled, wrapped};
-use crate::inject::{Action, Decision, Entry, Plan, Reason, Subject, Undone};
+use crate::inject::{Action, ContainerPlan, Decision, Entry, Plan, Reason, Subject, Undone};
 
 /// What became of one object.
 #[derive(Debug)]
@@ -14,6 +14,7 @@ pub struct Outcome {
     place: String,
     subject: String,
     result: What,
+    service_name: Option<String>,
     /// With their indentation.
     details: Vec<(usize, String)>,
 }
@@ -24,7 +25,7 @@ enum What {
     /// Already as it should be.
     Unchanged,
     Observed,
-    Skipped(Reason),
+    LeftAlone,
     Undone,
     NothingToUndo,
 }
@@ -40,22 +41,22 @@ impl Outcome {
             Decision::Inject(_) if changed => What::Injected,
             Decision::Inject(_) => What::Unchanged,
             Decision::Observe(_) => What::Observed,
-            Decision::Skip { reason, .. } => What::Skipped(*reason),
+            Decision::Skip { .. } => What::LeftAlone,
         };
         match decision {
             Decision::Inject(plan) | Decision::Observe(plan) => describe(plan, &mut details),
-            Decision::Skip { reason: Reason::NotOptedIn, .. } if !namespace_known => {
-                let next = "next: give its Namespace as well, label the pod template otelgate.dev/inject=enabled, or use --opt-in";
-                details.push((2, next.to_owned()));
+            Decision::Skip { reason, .. } => {
+                let next = next_step(*reason, namespace_known);
+                details.push((2, format!("{DIM}{}{DIM:#}: {}; next: {next}", reason.code(), reason.summary())));
             }
-            Decision::Skip { reason, .. } => details.push((2, format!("next: {}", reason.next_step()))),
         }
         for note in decision.notes() {
             let about = subject(&note.subject);
             let detail = note.detail.as_deref().map_or(String::new(), |detail| format!(" ({detail})"));
             details.push((2, explained(note.reason, &format!("{about}{detail}"))));
         }
-        Self { place: place.position(), subject: place.subject(), result, details }
+        let service_name = decision.plan().and_then(|plan| plan.service_name.as_deref()).map(ToOwned::to_owned);
+        Self { place: place.position(), subject: place.subject(), result, service_name, details }
     }
 
     #[must_use]
@@ -65,6 +66,7 @@ impl Outcome {
             place: place.position(),
             subject: place.subject(),
             result: if undone.found { What::Undone } else { What::NothingToUndo },
+            service_name: None,
             details: kept.collect(),
         }
     }
@@ -83,36 +85,58 @@ pub fn subject(subject: &Subject<'_>) -> String {
     }
 }
 
+/// What to do about a reason, where the input may lack the Namespace.
+#[must_use]
+pub fn next_step(reason: Reason, namespace_known: bool) -> &'static str {
+    match reason {
+        Reason::NotOptedIn if !namespace_known => {
+            "give its Namespace as well, label the pod template otelgate.dev/inject=enabled, or use --opt-in"
+        }
+        _ => reason.next_step(),
+    }
+}
+
 fn explained(reason: Reason, about: &str) -> String {
     format!("{ATTENTION}{}{ATTENTION:#} {about}: {}; next: {}", reason.code(), reason.summary(), reason.next_step())
 }
 
 fn describe(plan: &Plan<'_>, details: &mut Vec<(usize, String)>) {
-    for container in &plan.containers {
-        details.push((2, format!("container {BOLD}{}{BOLD:#}", container.name)));
-        group(4, "variables", &container.env, details);
-        group(4, "attributes", &container.attributes, details);
+    for ContainerPlan { name, env, attributes, .. } in &plan.containers {
+        let names = names(env, Action::Set);
+        let set = if names.is_empty() { "no variable set".to_owned() } else { format!("set {}", names.join(", ")) };
+        details.push((2, format!("container {BOLD}{name}{BOLD:#}: {set}")));
+        for key in self::names(env, Action::Merged) {
+            let count = attributes.iter().filter(|entry| entry.is_written()).count();
+            details.push((4, format!("appended {} to {key}", counted(count, "attribute"))));
+        }
+        exceptions(env.iter().chain(attributes), details);
     }
-    if plan.annotations.iter().chain(&plan.labels).next().is_some() {
-        details.push((2, "pod".to_owned()));
-    }
-    group(4, "labels", &plan.labels, details);
-    group(4, "annotations", &plan.annotations, details);
+    let written = |entries: &[Entry<'_>]| entries.iter().filter(|entry| entry.is_written()).count();
+    let labels = counted(written(&plan.labels), "label");
+    let annotations = counted(written(&plan.annotations), "annotation");
+    details.push((2, format!("pod: set {labels}, {annotations}")));
+    exceptions(plan.labels.iter().chain(&plan.annotations), details);
 }
 
-/// What was set in one line; what was not, and why, in a line each.
-fn group(indent: usize, what: &str, entries: &[Entry<'_>], details: &mut Vec<(usize, String)>) {
-    for (action, verb) in [(Action::Set, "set"), (Action::Merged, "appended to"), (Action::Kept, "kept, already there")]
-    {
-        let keys: Vec<&str> = entries.iter().filter(|entry| entry.action == action).map(|entry| &*entry.key).collect();
-        if !keys.is_empty() {
-            details.push((indent, format!("{DIM}{what} {verb}:{DIM:#} {}", keys.join(", "))));
+fn names<'a>(entries: &'a [Entry<'_>], action: Action) -> Vec<&'a str> {
+    entries.iter().filter(|entry| entry.action == action).map(|entry| &*entry.key).collect()
+}
+
+/// What was kept, and what deserves a look, all keys of one reason together.
+fn exceptions<'a>(entries: impl Iterator<Item = &'a Entry<'a>>, details: &mut Vec<(usize, String)>) {
+    let (mut kept, mut explained) = (Vec::new(), BTreeMap::<Reason, Vec<&str>>::new());
+    for entry in entries {
+        match entry.reason {
+            Some(reason) => explained.entry(reason).or_default().push(&entry.key),
+            None if entry.action == Action::Kept => kept.push(&*entry.key),
+            None => {}
         }
     }
-    for entry in entries {
-        if let Some(reason) = entry.reason {
-            details.push((indent, explained(reason, &entry.key)));
-        }
+    if !kept.is_empty() {
+        details.push((4, format!("kept the user's {}", kept.join(", "))));
+    }
+    for (reason, keys) in explained {
+        details.push((4, self::explained(reason, &keys.join(", "))));
     }
 }
 
@@ -120,16 +144,17 @@ fn group(indent: usize, what: &str, entries: &[Entry<'_>], details: &mut Vec<(us
 pub fn print(outcomes: &[Outcome]) {
     let width = output::stderr_width();
     let mut text = String::new();
-    for Outcome { place, subject, result, details } in outcomes {
+    for Outcome { place, subject, result, service_name, details } in outcomes {
         let (style, words) = match result {
-            What::Injected => (GOOD, Cow::Borrowed("injected")),
-            What::Unchanged => (DIM, "already as it should be".into()),
-            What::Observed => (ATTENTION, "observed only, so unchanged".into()),
-            What::Skipped(reason) => (DIM, format!("left alone: {} ({})", reason.summary(), reason.code()).into()),
-            What::Undone => (GOOD, "taken out".into()),
-            What::NothingToUndo => (DIM, "nothing to take out".into()),
+            What::Injected => (GOOD, "injected"),
+            What::Unchanged => (DIM, "already as it should be"),
+            What::Observed => (ATTENTION, "observed only, so unchanged"),
+            What::LeftAlone => (DIM, "left alone"),
+            What::Undone => (GOOD, "taken out"),
+            What::NothingToUndo => (DIM, "nothing to take out"),
         };
-        let line = format!("{PLACE}{place}{PLACE:#} {subject}: {}", styled(style, words, 0));
+        let service = service_name.as_deref().map_or(String::new(), |name| format!(", service {BOLD}{name}{BOLD:#}"));
+        let line = format!("{PLACE}{place}{PLACE:#} {subject}: {}{service}", styled(style, words, 0));
         text.push_str(&wrapped(&line, 0, width));
         for (indent, detail) in details {
             text.push_str(&wrapped(detail, *indent, width));
@@ -145,17 +170,17 @@ fn sum(outcomes: &[Outcome]) -> String {
         return "no pod or pod template in the input\n".to_owned();
     }
     let mut text = format!("{} with pods:", counted(outcomes.len(), "object"));
-    let kinds: [(&str, fn(What) -> bool); 6] = [
-        ("injected", |what| what == What::Injected),
-        ("as it should be", |what| what == What::Unchanged),
-        ("observed", |what| what == What::Observed),
-        ("left alone", |what| matches!(what, What::Skipped(_))),
-        ("taken out", |what| what == What::Undone),
-        ("nothing to take out", |what| what == What::NothingToUndo),
+    let kinds = [
+        ("injected", What::Injected),
+        ("as it should be", What::Unchanged),
+        ("observed", What::Observed),
+        ("left alone", What::LeftAlone),
+        ("taken out", What::Undone),
+        ("nothing to take out", What::NothingToUndo),
     ];
     let mut separator = "";
-    for (name, matches) in kinds {
-        let count = outcomes.iter().filter(|outcome| matches(outcome.result)).count();
+    for (name, kind) in kinds {
+        let count = outcomes.iter().filter(|outcome| outcome.result == kind).count();
         if count > 0 {
             write!(text, "{separator} {count} {name}").expect("a String takes all");
             separator = ",";

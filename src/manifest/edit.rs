@@ -14,6 +14,9 @@ use super::write::{self, Layout};
 /// Pairs of list entries that are compared at most.
 const MAX_COMPARED: usize = 1_000_000;
 
+/// Columns that a line of `{…}` or `[…]` may grow to.
+const WIDEST: usize = 120;
+
 /// The text of one document with that value, or `None` when it has to be written anew.
 pub fn edit(text: &str, old: &Value, new: &Value) -> Option<String> {
     let root = tree(text)?;
@@ -79,14 +82,28 @@ impl Editor<'_> {
                 self.sequence(items, key, old, new)
             }
             (Content::Flow, Value::Object(_) | Value::Array(_), _) if is_filled(old) && is_filled(new) => {
-                self.replace(node.range.clone(), flow(new));
+                let line = flow(new);
+                // What grows out of its line goes below it.
+                if node.column + line.len() > WIDEST
+                    && let Some(key) = key
+                    && self.open(node, key, new).is_some()
+                {
+                    return Some(());
+                }
+                self.replace(node.range.clone(), line);
                 Some(())
             }
             (Content::Scalar(_) | Content::Flow, _, new) if is_filled(new) => self.open(node, key?, new),
-            (Content::Scalar(ScalarStyle::Plain | ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted), ..)
-                if !node.range.is_empty() =>
-            {
-                self.replace(node.range.clone(), flow(new));
+            (
+                Content::Scalar(style @ (ScalarStyle::Plain | ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted)),
+                ..,
+            ) if !node.range.is_empty() => {
+                let mut scalar = String::new();
+                match new {
+                    Value::String(text) => write::like(&mut scalar, text, *style),
+                    other => write::flow(&mut scalar, other),
+                }
+                self.replace(node.range.clone(), scalar);
                 Some(())
             }
             (Content::Alias, ..) => None,

@@ -1,4 +1,4 @@
-//! JSON manifests: one object, or several in a row. Duplicate keys are refused, which serde_json alone wouldn't.
+//! JSON manifests: one object, or several in a row. Duplicate keys are refused, which `serde_json` alone wouldn't.
 
 use std::fmt;
 

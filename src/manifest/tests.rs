@@ -355,7 +355,7 @@ proptest! {
 
     #[test]
     fn what_is_written_is_read_the_same(value in value()) {
-        let written = write::document(&value);
+        let written = document(&value);
         prop_assert_eq!(&one(&written), &value, "{}", written);
         prop_assert_eq!(&read_as_1_2(&written), &value, "{}", written);
     }
@@ -369,7 +369,7 @@ proptest! {
                 new.insert(key.clone(), value.clone());
             }
         }
-        let text = format!("# top\n{}# end\n---\nnext: 1\n", write::document(&Value::Object(old)));
+        let text = format!("# top\n{}# end\n---\nnext: 1\n", document(&Value::Object(old)));
         let documents = read(&text).expect("what is written is read");
         let value = Value::Object(new);
         let rewritten = rewrite(&documents[0], &value) + documents[1].text;

@@ -3,6 +3,7 @@
 //! What some reader takes for a boolean, a number, a date, null or a merge is quoted; what can't stand in a line is
 //! escaped with escapes that both versions have; texts of several lines are literal blocks where that is exact.
 
+use granit_parser::ScalarStyle;
 use serde_json::{Map, Number, Value};
 
 use super::scalar::{Scalar, resolve};
@@ -63,6 +64,16 @@ pub fn item(out: &mut String, value: &Value, indent: usize, layout: Layout) {
             inline(out, scalar, indent);
             out.push('\n');
         }
+    }
+}
+
+/// A text on one line, quoted as the one was whose place it takes where that is possible.
+pub fn like(out: &mut String, text: &str, style: ScalarStyle) {
+    match style {
+        ScalarStyle::SingleQuoted if is_one_line(text) => single_quoted(out, text),
+        ScalarStyle::Plain if is_plain(text) => out.push_str(text),
+        ScalarStyle::DoubleQuoted => double_quoted(out, text),
+        _ => quoted(out, text),
     }
 }
 
@@ -233,6 +244,21 @@ fn is_printable(c: char) -> bool {
 }
 
 fn quoted(out: &mut String, text: &str) {
+    // Text with double quotes in it, such as JSON, is easier to read between single ones.
+    if text.contains(['"', '\\']) && is_one_line(text) { single_quoted(out, text) } else { double_quoted(out, text) }
+}
+
+fn is_one_line(text: &str) -> bool {
+    text.chars().all(|c| is_printable(c) && c != '\t')
+}
+
+fn single_quoted(out: &mut String, text: &str) {
+    out.push('\'');
+    out.push_str(&text.replace('\'', "''"));
+    out.push('\'');
+}
+
+fn double_quoted(out: &mut String, text: &str) {
     use std::fmt::Write as _;
 
     out.push('"');
