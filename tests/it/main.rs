@@ -1,3 +1,4 @@
 //! One binary for all integration tests; a module per topic.
 
+mod properties;
 mod reference;
