@@ -43,7 +43,8 @@ fn labels_and_annotations() -> String {
     page.push_str(
         "## Options\n\nAnnotations on the pod template; on a Namespace they are the default for its pods.\n\n",
     );
-    let options = annotation::OPTIONS.iter().map(|option| [code(option.key), option.summary.into(), option.default.into()]);
+    let options =
+        annotation::OPTIONS.iter().map(|option| [code(option.key), option.summary.into(), option.default.into()]);
     let resource = [
         code(&format!("{}<attribute>", annotation::RESOURCE)),
         "Any resource attribute; `service.name` and `service.instance.id` on the pod template only.".into(),
@@ -60,7 +61,8 @@ fn labels_and_annotations() -> String {
         ],
     );
     page.push_str("## Written by otelgate\n\nEach only where it is absent, and legal.\n\n");
-    let written = annotation::WRITTEN.iter().map(|one| ["annotation".to_owned(), code(one.key), one.summary.to_owned()]);
+    let written =
+        annotation::WRITTEN.iter().map(|one| ["annotation".to_owned(), code(one.key), one.summary.to_owned()]);
     let labels = label::WRITTEN.iter().map(|one| ["label".to_owned(), code(one.key), one.summary.to_owned()]);
     table(&mut page, ["", "key", "what it says"], written.chain(labels));
     page.push_str("## Known sidecars\n\nContainers of these names are selected only where `otelgate.dev/containers` names them:\n");
@@ -76,9 +78,17 @@ fn variables() -> String {
     let mut page = String::from(
         "# Variables and resource attributes\n\nPer selected container, in front of its own variables, which never change.\n\n## Variables\n\n",
     );
-    table(&mut page, ["variable", "what it carries"], otel::VARIABLES.iter().map(|one| [code(one.name), one.summary.into()]));
+    table(
+        &mut page,
+        ["variable", "what it carries"],
+        otel::VARIABLES.iter().map(|one| [code(one.name), one.summary.into()]),
+    );
     page.push_str("## Resource attributes\n\nIn `OTEL_RESOURCE_ATTRIBUTES`, besides those that annotations name.\n\n");
-    table(&mut page, ["attribute", "what it carries"], otel::ATTRIBUTES.iter().map(|one| [code(one.name), one.summary.into()]));
+    table(
+        &mut page,
+        ["attribute", "what it carries"],
+        otel::ATTRIBUTES.iter().map(|one| [code(one.name), one.summary.into()]),
+    );
     page.truncate(page.trim_end().len());
     page.push('\n');
     page
