@@ -1,4 +1,5 @@
 //! Everything that is tested through the crate's public face: one binary, a module per topic.
 
+mod properties;
 mod reference;
 mod webhook;

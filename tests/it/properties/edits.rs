@@ -1,0 +1,310 @@
+//! What happens to a pod between two decisions: other webhooks and people change it.
+//!
+//! Each edit is done to two pods at once: the one that carries otelgate's values, and the same one without them. The
+//! second is what undo has to give back.
+
+use otelgate::api::otel::var;
+use otelgate::api::{annotation, label};
+use serde_json::{Map, Value, json};
+
+use super::random::Random;
+use super::{containers, metadata};
+
+/// What somebody writes behind our text.
+const APPENDED: [&str; 3] = [",late=1", "late", ",k8s.pod.name=x"];
+
+/// Numbers choose among what is there, modulo its count, so that an edit can be repeated on a smaller pod.
+#[derive(Clone, Debug)]
+pub enum Edit {
+    AddContainer {
+        at: usize,
+        container: Value,
+    },
+    AddVariable {
+        container: usize,
+        at: usize,
+        variable: Value,
+    },
+    /// A variable of ours gets another value.
+    EditVariable {
+        container: usize,
+        ours: usize,
+        value: String,
+    },
+    RemoveVariable {
+        container: usize,
+        ours: usize,
+    },
+    /// Text behind a merged `OTEL_RESOURCE_ATTRIBUTES`.
+    Append {
+        container: usize,
+        text: String,
+    },
+    /// An annotation or label of ours.
+    EditKey {
+        ours: usize,
+        value: String,
+    },
+    RemoveKey {
+        ours: usize,
+    },
+    AddAnnotation {
+        key: String,
+        value: String,
+    },
+    RemoveStatus,
+    BreakStatus,
+}
+
+/// A pod with otelgate's values and the same without.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    pub injected: Value,
+    pub users: Value,
+    /// Every edit but additions that have nothing to do with telemetry.
+    pub touched: bool,
+    /// Text was written behind ours, in the user's own value.
+    pub appended: bool,
+}
+
+impl Edit {
+    pub fn generate(random: &mut Random) -> Self {
+        let container = random.below(8);
+        let ours = random.below(16);
+        match random.below(20) {
+            0..3 => {
+                let name = format!("added-{:x}", random.bits());
+                let mut added = containers::container(random, &mut vec![name.clone()], false);
+                added["name"] = json!(name);
+                Self::AddContainer { at: random.below(4), container: added }
+            }
+            3..6 => {
+                let variable = json!({ "name": format!("ADDED_{:X}", random.bits()), "value": "$(OTELGATE_POD_NAME)" });
+                Self::AddVariable { container, at: random.below(16), variable }
+            }
+            6..9 => Self::AddVariable { container, at: random.below(16), variable: containers::variable(random) },
+            9..12 => Self::EditVariable { container, ours, value: "edited$$by,hand".to_owned() },
+            12 => Self::RemoveVariable { container, ours },
+            13 | 14 => {
+                Self::Append { container, text: random.pick(&[",late=1", "late", ",k8s.pod.name=x"]).to_owned() }
+            }
+            15 => Self::EditKey { ours, value: "edited".to_owned() },
+            16 => Self::RemoveKey { ours },
+            17 => {
+                let (key, value) =
+                    if random.percent(50) { metadata::option(random, &[]) } else { metadata::attribute(random) };
+                Self::AddAnnotation { key, value }
+            }
+            18 => Self::RemoveStatus,
+            _ => Self::BreakStatus,
+        }
+    }
+}
+
+impl Pair {
+    pub fn apply(&mut self, edit: &Edit) {
+        if !matches!(edit, Edit::AddContainer { .. } | Edit::AddVariable { .. }) {
+            self.touched = true;
+        }
+        match edit {
+            Edit::AddContainer { at, container } => {
+                for pod in [&mut self.injected, &mut self.users] {
+                    if let Some(Value::Array(list)) = pod.pointer_mut("/spec/containers") {
+                        list.insert(at % (list.len() + 1), container.clone());
+                    }
+                }
+            }
+            Edit::AddVariable { container, at, variable } => self.add_variable(*container, *at, variable),
+            Edit::EditVariable { container, ours, value } => {
+                let index = self.container(*container);
+                let Some((at, name)) = self.own_variable(index, *ours) else { return };
+                let edited = json!({ "name": name, "value": value });
+                let before = self.users_before(index, at);
+                set_variable(&mut self.injected, index, at, edited.clone());
+                insert_variable(&mut self.users, index, before, edited);
+            }
+            Edit::RemoveVariable { container, ours } => {
+                let index = self.container(*container);
+                let Some((at, _)) = self.own_variable(index, *ours) else { return };
+                if let Some(Value::Array(list)) = self.injected.pointer_mut(&format!("/spec/containers/{index}/env")) {
+                    list.remove(at);
+                }
+            }
+            Edit::Append { container, text } => {
+                self.appended = true;
+                self.append(*container, text);
+            }
+            Edit::EditKey { ours, value } => {
+                let Some((map, key)) = self.own_key(*ours) else { return };
+                put(&mut self.injected, map, &key, value);
+                put(&mut self.users, map, &key, value);
+            }
+            Edit::RemoveKey { ours } => {
+                let Some((map, key)) = self.own_key(*ours) else { return };
+                remove(&mut self.injected, map, &key);
+            }
+            Edit::AddAnnotation { key, value } => {
+                if self.injected["metadata"]["annotations"].get(key).is_none() {
+                    put(&mut self.injected, "annotations", key, value);
+                    put(&mut self.users, "annotations", key, value);
+                }
+            }
+            Edit::RemoveStatus => {
+                remove(&mut self.injected, "annotations", annotation::STATUS);
+                self.forget();
+            }
+            Edit::BreakStatus => {
+                put(&mut self.injected, "annotations", annotation::STATUS, "{ broken");
+                self.forget();
+            }
+        }
+    }
+
+    /// Nothing tells any longer what was ours: it is all the user's, but for the mark that nobody else writes.
+    fn forget(&mut self) {
+        self.users = self.injected.clone();
+        remove(&mut self.users, "labels", label::CONFIG);
+    }
+
+    fn container(&self, pick: usize) -> usize {
+        pick % self.injected["spec"]["containers"].as_array().map_or(1, Vec::len).max(1)
+    }
+
+    fn add_variable(&mut self, container: usize, at: usize, variable: &Value) {
+        if variable["name"].as_str().is_none_or(|name| !name.starts_with("ADDED_")) {
+            self.touched = true;
+        }
+        let index = self.container(container);
+        let length = self.injected["spec"]["containers"][index]["env"].as_array().map_or(0, Vec::len);
+        let at = at % (length + 1);
+        let before = self.users_before(index, at);
+        insert_variable(&mut self.injected, index, at, variable.clone());
+        insert_variable(&mut self.users, index, before, variable.clone());
+    }
+
+    fn append(&mut self, container: usize, text: &str) {
+        let index = self.container(container);
+        for at in 0..self.injected["spec"]["containers"][index]["env"].as_array().map_or(0, Vec::len) {
+            let variable = &list(&self.injected, index)[at];
+            let Some(value) = variable["value"].as_str().filter(|_| variable["name"] == var::RESOURCE_ATTRIBUTES)
+            else {
+                continue;
+            };
+            let Some(users) = self.position_in_users(index, at) else { continue };
+            let own = &list(&self.users, index)[users];
+            let with = |variable: &Value, value: &str| {
+                let mut longer = variable.clone();
+                longer["value"] = json!(format!("{value}{text}"));
+                longer
+            };
+            let (injected, own) = (with(variable, value), with(own, own["value"].as_str().unwrap_or_default()));
+            set_variable(&mut self.injected, index, at, injected);
+            set_variable(&mut self.users, index, users, own);
+        }
+    }
+
+    /// How many of the user's variables stand before a place.
+    fn users_before(&self, container: usize, at: usize) -> usize {
+        (0..at).filter(|at| self.position_in_users(container, *at).is_some()).count()
+    }
+
+    fn position_in_users(&self, container: usize, at: usize) -> Option<usize> {
+        let injected = list(&self.injected, container);
+        align(list(&self.users, container), injected).and_then(|places| places.iter().position(|place| *place == at))
+    }
+
+    /// A variable that otelgate added; not one that it merged into.
+    fn own_variable(&self, container: usize, pick: usize) -> Option<(usize, String)> {
+        let injected = list(&self.injected, container);
+        let users = align(list(&self.users, container), injected)?;
+        let own: Vec<usize> = (0..injected.len()).filter(|at| !users.contains(at)).collect();
+        let at = *own.get(pick.checked_rem(own.len())?)?;
+        Some((at, injected[at]["name"].as_str()?.to_owned()))
+    }
+
+    fn own_key(&self, pick: usize) -> Option<(&'static str, String)> {
+        let mut own = Vec::new();
+        for map in ["annotations", "labels"] {
+            for key in self.injected["metadata"][map].as_object().into_iter().flatten().map(|(key, _)| key) {
+                let users = self.users["metadata"][map].get(key).is_some();
+                if !users && key != annotation::STATUS && key != label::CONFIG {
+                    own.push((map, key.clone()));
+                }
+            }
+        }
+        let pick = pick.checked_rem(own.len())?;
+        Some(own.swap_remove(pick))
+    }
+}
+
+fn list(pod: &Value, container: usize) -> &[Value] {
+    pod["spec"]["containers"][container]["env"].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// Where each of the user's variables stands among all; `None` when one of them is gone or out of order.
+///
+/// The last `OTEL_RESOURCE_ATTRIBUTES` may have got a suffix.
+pub fn align(users: &[Value], all: &[Value]) -> Option<Vec<usize>> {
+    let mut places = Vec::with_capacity(users.len());
+    let last = users.iter().rposition(|variable| variable["name"] == var::RESOURCE_ATTRIBUTES);
+    let mut at = 0;
+    for (index, variable) in users.iter().enumerate() {
+        let merged = |one: &Value| last == Some(index) && is_merged(variable, one);
+        at += all[at..].iter().position(|one| one == variable || merged(one))?;
+        places.push(at);
+        at += 1;
+    }
+    Some(places)
+}
+
+/// Whether one is the other with text of ours in its value, and else the same.
+fn is_merged(users: &Value, one: &Value) -> bool {
+    let (Some(before), Some(now)) = (users.as_object(), one.as_object()) else { return false };
+    let others = |entry: &Map<String, Value>| entry.clone().into_iter().filter(|(key, _)| key != "value").collect();
+    let (theirs, same): (Map<_, _>, Map<_, _>) = (others(before), others(now));
+    theirs == same && own_text(users, one).is_some()
+}
+
+/// What otelgate wrote into a user's literal: behind it, or before what somebody appended to both since.
+pub fn own_text<'v>(users: &Value, one: &'v Value) -> Option<&'v str> {
+    let value = users.get("value").filter(|value| !value.is_null()).map_or(Some(""), Value::as_str)?;
+    let now = one["value"].as_str()?;
+    let late = APPENDED.iter().find_map(|late| Some((value.strip_suffix(late)?, now.strip_suffix(late)?)));
+    now.strip_prefix(value).or_else(|| late.and_then(|(value, now)| now.strip_prefix(value)))
+}
+
+fn set_variable(pod: &mut Value, container: usize, at: usize, variable: Value) {
+    if let Some(place) = pod.pointer_mut(&format!("/spec/containers/{container}/env/{at}")) {
+        *place = variable;
+    }
+}
+
+fn insert_variable(pod: &mut Value, container: usize, at: usize, variable: Value) {
+    let Some(Value::Object(container)) = pod.pointer_mut(&format!("/spec/containers/{container}")) else { return };
+    match container.get_mut("env") {
+        Some(Value::Array(list)) => list.insert(at, variable),
+        _ => drop(container.insert("env".to_owned(), json!([variable]))),
+    }
+}
+
+/// Adds a key where the object around it has a place for it.
+fn put(pod: &mut Value, map: &str, key: &str, value: &str) {
+    let mut place = pod;
+    for field in ["metadata", map] {
+        if place.get(field).is_none_or(Value::is_null) {
+            let Some(object) = place.as_object_mut() else { return };
+            object.insert(field.to_owned(), json!({}));
+        }
+        let Some(next) = place.get_mut(field) else { return };
+        place = next;
+    }
+    if let Some(fields) = place.as_object_mut() {
+        fields.insert(key.to_owned(), json!(value));
+    }
+}
+
+fn remove(pod: &mut Value, map: &str, key: &str) {
+    if let Some(Value::Object(map)) = pod.pointer_mut(&format!("/metadata/{map}")) {
+        map.shift_remove(key);
+    }
+}
