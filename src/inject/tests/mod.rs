@@ -1,5 +1,7 @@
 //! The engine's rules, one by one: what goes in as JSON, what comes out as the patched JSON.
 
+#![expect(clippy::needless_pass_by_value, reason = "json!() makes values, and cases are made of them")]
+
 mod environment;
 mod opting_in;
 mod pod_keys;
@@ -9,7 +11,7 @@ mod undoing;
 
 use serde_json::{Value, json};
 
-use super::{Action, Decision, Namespace, Pod, Reason, decide};
+use super::{Action, Decision, Namespace, Plan, Pod, Reason, decide};
 use crate::config::{Configuration, Document};
 
 /// A case in the making.
@@ -111,7 +113,7 @@ impl Case {
             entries: decision
                 .plan()
                 .into_iter()
-                .flat_map(|plan| plan.entries())
+                .flat_map(Plan::entries)
                 .map(|entry| (entry.key.to_string(), entry.action, entry.reason))
                 .collect(),
             operations: operations.as_array().unwrap().clone(),

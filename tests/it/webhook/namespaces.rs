@@ -93,7 +93,7 @@ async fn namespaces(
         cluster.failures_to_come -= 1;
         let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": "namespaces is forbidden", "reason": "Forbidden", "code": 403});
-        return (StatusCode::FORBIDDEN, axum::body::Bytes::from(status.to_string())).into_response();
+        return (StatusCode::FORBIDDEN, Bytes::from(status.to_string())).into_response();
     }
     let accept = headers.get("accept").and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     if !accept.starts_with(METADATA_ONLY) {
