@@ -1,5 +1,6 @@
 //! `otelgate webhook`: the server that the API server calls.
 
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -264,7 +265,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    fn new() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
@@ -283,7 +284,8 @@ fn failed(error: &anyhow::Error, code: ExitCode) -> ExitCode {
         _ if told.contains(&cause) => told,
         _ => format!("{told}: {cause}"),
     });
-    eprintln!("otelgate webhook: {message}");
+    // Nobody is left to tell when standard error is closed.
+    let _ = writeln!(io::stderr(), "otelgate webhook: {message}");
     code
 }
 

@@ -141,6 +141,7 @@ async fn a_body_over_the_cap_is_answered_from_its_beginning() {
     assert_eq!(stack.metrics.failures(Entry::Pod, Reason::BodyTooLarge), 2);
 }
 
+#[expect(clippy::panic, reason = "stands in for a defect")]
 fn panics<'a>(
     pod: &'a otelgate::inject::Pod<'a>,
     _: &'a otelgate::inject::Namespace<'a>,

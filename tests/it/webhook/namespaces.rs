@@ -182,8 +182,8 @@ fn cluster_of(count: usize) -> Cluster {
     Cluster { namespaces, version: 1, ..Cluster::default() }
 }
 
-fn pairs(pairs: &[(&str, &str)]) -> Option<Vec<(String, String)>> {
-    Some(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 #[tokio::test]
@@ -201,9 +201,9 @@ async fn of_every_namespace_only_the_engines_annotations_are_kept() {
     assert_eq!((watched.store.len(), watched.metrics.namespaces.get()), (1201, 1201));
     assert_eq!(
         watched.annotations("shop"),
-        pairs(&[("otelgate.dev/protocol", "grpc"), ("resource.opentelemetry.io/team", "a")])
+        Some(pairs(&[("otelgate.dev/protocol", "grpc"), ("resource.opentelemetry.io/team", "a")]))
     );
-    assert_eq!(watched.annotations("team-00007"), pairs(&[]));
+    assert_eq!(watched.annotations("team-00007"), Some(pairs(&[])));
     assert_eq!(watched.annotations("elsewhere"), None);
     server.change(|cluster| {
         assert!(cluster.pages > 1, "a list comes in pages");
@@ -219,9 +219,9 @@ async fn changes_arrive_also_after_errors_and_lost_history() {
     wait_until(|| async { !server.cluster.lock().expect("no panic").watches.is_empty() }).await;
 
     server.change(|cluster| cluster.set("shop", json!({"otelgate.dev/logs": "disabled"})));
-    wait_until(|| async { watched.annotations("shop") == pairs(&[("otelgate.dev/logs", "disabled")]) }).await;
+    wait_until(|| async { watched.annotations("shop") == Some(pairs(&[("otelgate.dev/logs", "disabled")])) }).await;
     server.change(|cluster| cluster.set("shop", json!({"otelgate.dev/logs": "enabled"})));
-    wait_until(|| async { watched.annotations("shop") == pairs(&[("otelgate.dev/logs", "enabled")]) }).await;
+    wait_until(|| async { watched.annotations("shop") == Some(pairs(&[("otelgate.dev/logs", "enabled")])) }).await;
     server.change(|cluster| cluster.delete("team-00001"));
     wait_until(|| async { watched.store.get("team-00001").is_none() }).await;
 
@@ -233,9 +233,9 @@ async fn changes_arrive_also_after_errors_and_lost_history() {
         cluster.namespaces.insert("late".to_owned(), json!({"resource.opentelemetry.io/x": "y"}));
         cluster.version += 1;
     });
-    wait_until(|| async { watched.annotations("late") == pairs(&[("resource.opentelemetry.io/x", "y")]) }).await;
+    wait_until(|| async { watched.annotations("late") == Some(pairs(&[("resource.opentelemetry.io/x", "y")])) }).await;
     wait_until(|| async { watched.store.get("team-00002").is_none() }).await;
-    assert_eq!(watched.annotations("shop"), pairs(&[("otelgate.dev/logs", "enabled")]));
+    assert_eq!(watched.annotations("shop"), Some(pairs(&[("otelgate.dev/logs", "enabled")])));
     assert!(watched.metrics.namespace_watch_errors.get() >= 3);
     assert!(!watched.task.is_finished());
 }

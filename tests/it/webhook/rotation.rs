@@ -62,9 +62,9 @@ async fn no_handshake_and_no_request_fails_while_the_certificate_rotates() {
         let before = (handshakes.load(SeqCst), requests.load(SeqCst));
         let pair = authority.issue();
         if rotation % 2 == 0 {
-            pair.mount(folder.path(), rotation)
+            pair.mount(folder.path(), rotation);
         } else {
-            pair.write(folder.path())
+            pair.write(folder.path());
         }
         let wanted = Some(identity_of(&pair));
         wait_until(|| async { in_force(&port) == wanted }).await;
@@ -88,12 +88,11 @@ async fn a_bad_certificate_is_refused_and_the_last_good_one_stays() {
     let reloads = Arc::clone(&port.metrics.certificate_reloads);
 
     let other = authority.issue();
-    let mut failures = 0;
-    for (file, contents) in [(&key, other.key.as_str()), (&certificate, "no PEM"), (&certificate, "")] {
+    let faults = [(&key, other.key.as_str()), (&certificate, "no PEM"), (&certificate, "")];
+    for (failures, (file, contents)) in (1..).zip(faults) {
         good.write(folder.path());
         wait_until(|| async { reloads.is_in_order() }).await;
         fs::write(file, contents).expect("written");
-        failures += 1;
         wait_until(|| async { reloads.failures() == failures }).await;
         assert!(!reloads.is_in_order());
         assert!(port.identity.fault().is_some());

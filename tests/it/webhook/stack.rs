@@ -58,7 +58,7 @@ impl Stack {
 /// A recorded review.
 pub fn recorded(name: &str) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/reviews").join(format!("{name}.json"));
-    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    fs::read(path).expect(name)
 }
 
 /// The same, changed.
