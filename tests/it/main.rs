@@ -1,4 +1,5 @@
 //! Everything that is tested through the crate's public face: one binary, a module per topic.
 
+mod cli;
 mod reference;
 mod webhook;
