@@ -3,12 +3,14 @@
 use std::fmt::Write as _;
 
 use crate::api::{OptIn, annotation, label, otel};
+use crate::config;
 use crate::inject::{Reason, Scope, containers, logs, rules};
 
 /// Every page: its file's name, and its text.
 #[must_use]
 pub fn pages() -> Vec<(&'static str, String)> {
     vec![
+        ("configuration.md", config::reference()),
         ("labels-and-annotations.md", labels_and_annotations()),
         ("variables.md", variables()),
         ("reasons.md", reasons()),

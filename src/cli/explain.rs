@@ -37,6 +37,9 @@ Exit codes:
   2   an input can't be read, isn't a manifest, or isn't a valid one
   64  wrong usage";
 
+/// Columns of a table that no terminal limits.
+const PIPED: usize = 160;
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Output {
     Json,
@@ -312,7 +315,7 @@ fn table(out: &mut String, title: &str, keys: &[Told], width: Option<usize>) {
         };
         let value = value.as_deref().unwrap_or_default();
         let before = 4 + columns[0] + 2 + 8 + 2 + columns[1] + 2;
-        let value = shortened(value, width.map(|width| width.saturating_sub(before)));
+        let value = shortened(value, width.unwrap_or(PIPED).saturating_sub(before));
         line_of(
             out,
             &[(BOLD, key, columns[0]), (style, verb, 8), (DIM, source, columns[1]), (anstyle::Style::new(), &value, 0)],
@@ -330,9 +333,9 @@ fn table(out: &mut String, title: &str, keys: &[Told], width: Option<usize>) {
     }
 }
 
-/// A value on one line: what doesn't fit a terminal is cut, and JSON has all of it.
-fn shortened(value: &str, width: Option<usize>) -> String {
-    let width = width.unwrap_or(usize::MAX).max(16);
+/// A value on one line: what doesn't fit is cut, and JSON has all of it.
+fn shortened(value: &str, width: usize) -> String {
+    let width = width.max(16);
     if value.chars().count() <= width {
         return value.to_owned();
     }

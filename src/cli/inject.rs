@@ -128,8 +128,11 @@ impl Rules<'_> {
         for templated in kind::templated(&document.value) {
             let place = Place::of(file, document.line, templated.object, &self.setting);
             let Some(template) = document.value.pointer(&templated.template) else { continue };
-            let (changed, outcome) =
-                if self.undo { undone(template, &place)? } else { self.decided(template, &templated, &place)? };
+            let (changed, outcome) = if self.undo {
+                undone(template, &templated, &place)?
+            } else {
+                self.decided(template, &templated, &place)?
+            };
             outcomes.push(outcome);
             if let Some(changed) = changed
                 && let Some(slot) = new.get_or_insert_with(|| document.value.clone()).pointer_mut(&templated.template)
@@ -173,7 +176,11 @@ fn patched(template: &Value, plan: &Plan<'_>) -> Result<Option<Value>, ()> {
     Ok(Some(changed))
 }
 
-fn undone(template: &Value, place: &Place<'_>) -> Result<(Option<Value>, Outcome), Complaint> {
+fn undone(
+    template: &Value,
+    templated: &Templated<'_>,
+    place: &Place<'_>,
+) -> Result<(Option<Value>, Outcome), Complaint> {
     let mut changed = template.clone();
     match undo(&mut changed) {
         Ok(undone) => {
@@ -185,18 +192,17 @@ fn undone(template: &Value, place: &Place<'_>) -> Result<(Option<Value>, Outcome
             message: format!("{}: the annotation otelgate.dev/status can't be read", place.subject()),
             next: "restore it from the manifest that otelgate wrote, or remove otelgate's keys by hand".to_owned(),
         }),
-        Err(UndoError::NotAPod(_)) => Err(Complaint {
-            place: place.position(),
-            message: format!("{}: its pod template isn't a valid one", place.subject()),
-            next: "run otelgate inject without --undo, which names the field".to_owned(),
-        }),
+        // The view that `inject` has of it names the field.
+        Err(UndoError::NotAPod(_)) => {
+            Err(offline::pod(&template.to_string(), templated, place).err().unwrap_or_else(|| defect(place)))
+        }
     }
 }
 
 fn defect(place: &Place<'_>) -> Complaint {
     Complaint {
         place: place.position(),
-        message: format!("{}: the patch doesn't apply, which is a defect in otelgate", place.subject()),
+        message: format!("{}: a defect in otelgate: its own patch doesn't apply", place.subject()),
         next: "please report it with the manifest".to_owned(),
     }
 }

@@ -121,22 +121,38 @@ impl<'a> Place<'a> {
 /// # Errors
 /// When a field that a decision reads is of the wrong type: the API server would refuse the object.
 pub fn pod<'a>(json: &'a str, templated: &Templated<'a>, place: &Place<'_>) -> Result<Pod<'a>, Complaint> {
-    let mut pod = Pod::from_json(json).map_err(|error| {
-        let wanted = error.to_string();
-        let wanted = wanted.split_once("expected ").map_or("something else", |(_, rest)| rest);
-        let wanted = wanted.split(" at line ").next().unwrap_or(wanted);
-        Complaint {
-            place: place.position(),
-            message: format!(
-                "{}: {} must be {wanted}",
-                place.subject(),
-                path_at(json, error.column()).unwrap_or_else(|| "a field of the pod".to_owned())
-            ),
-            next: "correct it; a number or a boolean that is meant as text needs quotes".to_owned(),
-        }
-    })?;
+    let mut pod = Pod::from_json(json).map_err(|error| refused(json, &error, place))?;
     pod.template_of.clone_from(&templated.workload);
     Ok(pod)
+}
+
+/// What is wrong, without the value itself.
+fn refused(json: &str, error: &serde_json::Error, place: &Place<'_>) -> Complaint {
+    let words = error.to_string();
+    let wanted = words.split_once("expected ").map_or("something else", |(_, rest)| rest);
+    let wanted = wanted.split(" at line ").next().unwrap_or(wanted);
+    let found = words.strip_prefix("invalid type: ").and_then(|rest| rest.split([' ', ',']).next());
+    let found = match found {
+        Some("boolean") => ", and is a boolean",
+        Some("integer") => ", and is an integer",
+        Some("floating") => ", and is a number",
+        Some("string") => ", and is a text",
+        Some("sequence") => ", and is a list",
+        Some("map") => ", and is a map",
+        Some("null") => ", and is null",
+        _ => "",
+    };
+    let path = path_at(json, error.column()).unwrap_or_else(|| "a field of the pod".to_owned());
+    let next = if wanted == "a string" {
+        "quote it if it is meant as text: unquoted numbers, y, n, yes, no, on, off, true and false are none to kubectl"
+    } else {
+        "correct it; the API server refuses it too"
+    };
+    Complaint {
+        place: place.position(),
+        message: format!("{}: {path} must be {wanted}{found}", place.subject()),
+        next: next.to_owned(),
+    }
 }
 
 /// The path of the value in which a column of a JSON text lies, such as `spec.containers[0].env[1].value`.

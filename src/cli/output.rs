@@ -22,15 +22,21 @@ pub struct Complaint {
     pub next: String,
 }
 
+/// Complaints that are told at once.
+const MOST: usize = 20;
+
 /// Tells complaints on standard error.
 pub fn complain(complaints: &[Complaint]) {
     let width = stderr_width();
     let mut out = anstream::stderr().lock();
-    for Complaint { place, message, next } in complaints {
+    for Complaint { place, message, next } in complaints.iter().take(MOST) {
         let text = format!("{BAD}error{BAD:#}: {PLACE}{place}{PLACE:#}: {message}\n");
         // Nobody is left to tell when standard error is closed.
         let _ = out.write_all(text.as_bytes());
         let _ = out.write_all(wrapped(&format!("next: {next}"), 7, width).as_bytes());
+    }
+    if let Some(more) = complaints.len().checked_sub(MOST).filter(|more| *more > 0) {
+        let _ = writeln!(out, "{BAD}error{BAD:#}: and {more} more");
     }
 }
 

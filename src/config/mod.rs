@@ -3,7 +3,9 @@
 mod compiled;
 mod document;
 mod parse;
+mod reference;
 
 pub use compiled::{Configuration, ConfigurationError, Endpoints, ExtraVariable, Source as ExtraSource};
 pub use document::*;
 pub use parse::{CONFIG_MAP_KEY, ParseError, Position, parse};
+pub use reference::reference;

@@ -1,5 +1,6 @@
 //! Everything that is tested through the crate's public face: one binary, a module per topic.
 
+mod cli;
 mod properties;
 mod reference;
 mod webhook;

@@ -1,0 +1,255 @@
+//! The offline commands, as people call them: transcripts in `tests/cmd`, and inputs that no transcript can hold.
+//! `TRYCMD=overwrite cargo test --test it transcripts` writes the transcripts anew.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const NAMESPACE: &str =
+    "{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {otelgate.dev/inject: enabled}}}\n";
+const POD: &str = "\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: p
+  namespace: shop
+spec:
+  containers:
+  - name: main
+    image: nginx:1.27
+";
+
+fn otelgate(directory: &Path, args: &[&str]) -> Output {
+    fed(directory, args, b"")
+}
+
+fn fed(directory: &Path, args: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_otelgate"))
+        .args(args)
+        .current_dir(directory)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    // A program that refuses its arguments doesn't read.
+    let _ = child.stdin.take().expect("piped").write_all(input);
+    child.wait_with_output().expect("the program ends")
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+fn printed(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+/// Gives a file to `inject` beside a good one; it must say that, and print nothing.
+fn refused(name: &str, content: &[u8], says: &[&str]) {
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::write(directory.path().join("a-good.yaml"), POD).expect("written");
+    fs::write(directory.path().join(name), content).expect("written");
+    for command in [&["inject", "-f", "."][..], &["inject", "--undo", "-f", "."], &["explain", "-f", "."]] {
+        let output = otelgate(directory.path(), command);
+        let stderr = told(&output);
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(output.stdout.is_empty(), "half an output: {}", printed(&output));
+        for part in says.iter().chain(&["error: ", "next: "]) {
+            assert!(stderr.contains(part), "{part:?} isn't in {stderr}");
+        }
+    }
+}
+
+#[test]
+fn transcripts() {
+    trycmd::TestCases::new().case("tests/cmd/*.toml").case("tests/cmd/*.md");
+}
+
+#[test]
+fn faulty_inputs_name_file_line_and_next_step_and_give_no_output() {
+    refused("x.yaml", b"a: 1\nb: [1,\n", &["./x.yaml:", "not YAML"]);
+    refused("x.json", b"{\"a\": 1\n\"b\": 2}", &["./x.json:2:1: not JSON"]);
+    refused("x.yaml", b"a:\n  b: 1\n  b: 2\n", &["./x.yaml:3:3: the key \"b\" stands twice"]);
+    refused("x.yaml", b"kind: Pod\nmetadata:\n  name: {{ .Release.Name }}\n", &["./x.yaml:3:", "helm template"]);
+    refused("x.yaml", b"a: &a [*a]\n", &["./x.yaml:1:8: an alias stands inside the value it names"]);
+    refused("x.yaml", b"k\0i\0n\0d\0:\0 \0P\0o\0d\0\n\0", &["./x.yaml:1:1: the text is UTF-16", "iconv"]);
+    refused("x.yaml", b"a: 1\nb: \xff\n", &["./x.yaml:2:1: the text is not UTF-8"]);
+    refused("x.yaml", b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03 binary, packed", &["./x.yaml:1:1: "]);
+    refused("x.yaml", b"a: 1\n---b: 2\n", &["./x.yaml:2:1: a line begins with ---"]);
+    let bomb = (0..30).fold("a0: &a0 [x, x]\n".to_owned(), |text, i| {
+        text + &format!("a{}: &a{} [{}]\n", i + 1, i + 1, vec![format!("*a{i}"); 9].join(", "))
+    });
+    refused("x.yaml", bomb.as_bytes(), &["./x.yaml:", "aliases make more than"]);
+    refused("x.yaml", &vec![b'#'; 64 * 1024 * 1024 + 1], &["./x.yaml:1:1: the input is larger than 64 MiB"]);
+    refused(
+        "x.yaml",
+        b"apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - name: a\n    env: [{name: A, value: 1}]\n",
+        &["./x.yaml:1: Pod p: spec.containers[0].env[0].value must be a string, and is an integer", "quote it"],
+    );
+    let short = POD.replace("shop", "n");
+    refused("x.yaml", short.as_bytes(), &["Pod p: metadata.namespace must be a string, and is a boolean", "y, n, yes"]);
+}
+
+#[test]
+fn all_faulty_files_are_named_at_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::write(directory.path().join("a.yaml"), "a: [\n").expect("written");
+    fs::write(directory.path().join("b.yaml"), "a: 1\na: 2\n").expect("written");
+    let output = otelgate(directory.path(), &["inject", "-f", "a.yaml", "-f", "b.yaml", "-f", "missing.yaml"]);
+    assert!(told(&output).contains("missing.yaml: no such file or directory"), "{}", told(&output));
+    let output = otelgate(directory.path(), &["inject", "-f", "a.yaml", "-f", "b.yaml"]);
+    assert!(
+        told(&output).contains("error: a.yaml:") && told(&output).contains("error: b.yaml:2:1:"),
+        "{}",
+        told(&output)
+    );
+}
+
+#[test]
+fn paths_that_cannot_be_read_say_why() {
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::create_dir(directory.path().join("empty")).expect("made");
+    fs::create_dir_all(directory.path().join("deep/below")).expect("made");
+    fs::write(directory.path().join("deep/below/p.yaml"), POD).expect("written");
+    for (path, says) in [
+        ("missing.yaml", "missing.yaml: no such file or directory"),
+        ("empty", "empty: the directory has no .yaml, .yml or .json file"),
+        ("deep", "give -R to look into the directories below"),
+        ("https://example.com/pod.yaml", "reads no network"),
+    ] {
+        let output = otelgate(directory.path(), &["inject", "-f", path]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(told(&output).contains(says), "{}", told(&output));
+        assert!(!told(&output).contains("os error"), "{}", told(&output));
+    }
+    let output = otelgate(directory.path(), &["inject", "-R", "-f", "deep"]);
+    assert_eq!((output.status.code(), printed(&output)), (Some(0), POD.to_owned()));
+}
+
+#[test]
+fn a_file_without_permission_says_so() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("p.yaml");
+    fs::write(&path, POD).expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0)).expect("changed");
+    let output = otelgate(directory.path(), &["inject", "-f", "p.yaml"]);
+    if fs::read(&path).is_ok() {
+        // The administrator reads everything.
+        assert_eq!(output.status.code(), Some(0));
+        return;
+    }
+    assert_eq!(output.status.code(), Some(2));
+    assert!(told(&output).contains("p.yaml: permission denied"), "{}", told(&output));
+}
+
+#[test]
+fn what_holds_no_objects_passes_untouched() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for text in [
+        "",
+        "# nothing\n",
+        "---\n",
+        "---\n---\n",
+        "- a\n- {b: yes}\n",
+        "plain text\n",
+        "a: 1\r\n---\r\nb: 2\r\n",
+        "\u{feff}a: 1",
+    ] {
+        let output = fed(directory.path(), &["inject", "-f", "-"], text.as_bytes());
+        assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+        assert_eq!(printed(&output), if text.trim().is_empty() { "" } else { text });
+        assert_eq!(told(&output), "no pod or pod template in the input\n");
+    }
+}
+
+#[test]
+fn injected_is_stable_and_undone_to_the_byte() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let windows = format!("{NAMESPACE}---\n{POD}").replace('\n', "\r\n");
+    let json = format!(
+        "{{\n  \"apiVersion\": \"v1\",\n  \"kind\": \"List\",\n  \"items\": [{},\n{}]\n}}\n",
+        r#"{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": {"otelgate.dev/inject": "enabled"}}}"#,
+        r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "shop"}, "spec": {"containers": [{"name": "main"}]}}"#,
+    );
+    for input in
+        [format!("{NAMESPACE}---\n# c\n{POD}"), windows, format!("\u{feff}{NAMESPACE}---\n{POD}"), json.clone()]
+    {
+        let once = otelgate_on(directory.path(), &["inject", "-q", "-f", "-"], &input);
+        assert!(once.contains("OTEL_SERVICE_NAME"), "{once}");
+        assert_eq!(otelgate_on(directory.path(), &["inject", "-q", "-f", "-"], &input), once);
+        let twice = fed(directory.path(), &["inject", "--check", "-f", "-"], once.as_bytes());
+        assert_eq!((twice.status.code(), printed(&twice).as_str()), (Some(0), ""), "{}", told(&twice));
+        let undone = otelgate_on(directory.path(), &["inject", "-q", "--undo", "-f", "-"], &once);
+        if input == json {
+            let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+            assert_eq!(value(&undone), value(&input));
+        } else {
+            assert_eq!(undone, input);
+        }
+    }
+}
+
+fn otelgate_on(directory: &Path, args: &[&str], input: &str) -> String {
+    let output = fed(directory, args, input.as_bytes());
+    assert_eq!((output.status.code(), told(&output).as_str()), (Some(0), ""));
+    printed(&output)
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let many = POD.replace("apiVersion", "---\napiVersion").repeat(20_000);
+    fs::write(directory.path().join("many.yaml"), many).expect("written");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_otelgate"))
+        .args(["inject", "-q", "-f", "many.yaml"])
+        .current_dir(directory.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("the program ends");
+    assert_eq!(output.status.code(), Some(0), "{:.500}", told(&output));
+    assert_eq!(told(&output), "");
+}
+
+#[test]
+fn colours_are_for_terminals_and_for_those_who_force_them() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let run = |variable: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_otelgate"));
+        command.args(["inject", "--diff", "--opt-in", "-f", "p.yaml"]).current_dir(directory.path());
+        command.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").env(variable, "1");
+        let output = command.output().expect("the program runs");
+        (printed(&output).contains('\u{1b}'), told(&output).contains('\u{1b}'))
+    };
+    fs::write(directory.path().join("p.yaml"), POD).expect("written");
+    assert_eq!(run("UNRELATED"), (false, false));
+    assert_eq!(run("NO_COLOR"), (false, false));
+    assert_eq!(run("CLICOLOR_FORCE"), (true, true));
+}
+
+#[test]
+fn the_users_own_values_are_never_shown() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let secret = POD.replace(
+        "    image",
+        "    env:\n    - {name: OTEL_RESOURCE_ATTRIBUTES, value: 'token=hunter2'}\n    - {name: OTEL_SERVICE_NAME, value: hunter2}\n    image",
+    );
+    for args in [
+        &["explain", "--opt-in", "-f", "-"][..],
+        &["explain", "--opt-in", "-o", "json", "-f", "-"],
+        &["inject", "--opt-in", "--check", "-f", "-"],
+    ] {
+        let output = fed(directory.path(), args, secret.as_bytes());
+        assert!(!told(&output).contains("token"), "{}", told(&output));
+        assert!(!printed(&output).contains("token"), "{}", printed(&output));
+    }
+    let invalid = secret.replace("value: hunter2", "value: [hunter2]").replace("name: main", "name: 4711");
+    let output = fed(directory.path(), &["inject", "-f", "-"], invalid.as_bytes());
+    assert!(!told(&output).contains("hunter2") && !told(&output).contains("4711"), "{}", told(&output));
+}
