@@ -18,6 +18,9 @@ pub enum Piece<'a> {
 #[derive(Clone, Debug)]
 pub struct Pieces<'a>(&'a str);
 
+/// Stands before a reference that could not be resolved; no variable can hold it.
+pub const UNRESOLVED: char = '\0';
+
 /// A value with its references resolved, as far as they can be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expanded<'a> {
@@ -33,7 +36,7 @@ pub fn double_dollars(text: &str) -> Cow<'_, str> {
     if text.contains('$') { Cow::Owned(text.replace('$', "$$")) } else { Cow::Borrowed(text) }
 }
 
-/// Resolves each reference by `lookup`; what it doesn't know is left out of the text.
+/// Resolves each reference by `lookup`; what it doesn't know stays as it is, behind [`UNRESOLVED`].
 pub fn expand<'a>(value: &'a str, mut lookup: impl FnMut(&str) -> Option<Cow<'a, str>>) -> Expanded<'a> {
     if !value.contains('$') {
         return Expanded { text: Cow::Borrowed(value), ..Expanded::default() };
@@ -44,7 +47,14 @@ pub fn expand<'a>(value: &'a str, mut lookup: impl FnMut(&str) -> Option<Cow<'a,
             Piece::Text(text) => expanded.text.to_mut().push_str(text),
             Piece::Reference(name) => match lookup(name) {
                 Some(text) => expanded.text.to_mut().push_str(&text),
-                None => expanded.unresolved = true,
+                None => {
+                    let text = expanded.text.to_mut();
+                    text.push(UNRESOLVED);
+                    text.push_str("$(");
+                    text.push_str(name);
+                    text.push(')');
+                    expanded.unresolved = true;
+                }
             },
             Piece::Unclosed => {
                 expanded.text.to_mut().push_str("$(");

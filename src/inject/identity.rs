@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::existing::{Existing, Known, OwnAttributes};
+use super::expand::UNRESOLVED;
 use super::options::Options;
 use super::owner::Workload;
 use super::prior::Prior;
@@ -49,7 +50,11 @@ impl<'a> Effective<'a> {
         (!value.is_empty()).then_some(Self::Known { value: Cow::Borrowed(value), source })
     }
 
-    fn owned(value: &str, source: &'static str) -> Option<Self> {
+    /// Of an attribute, whose value may hold a reference that can't be resolved here.
+    fn expanded(value: &str, source: &'static str) -> Option<Self> {
+        if value.contains(UNRESOLVED) {
+            return Some(Self::Unknown(Reason::MayOverride));
+        }
         (!value.is_empty()).then(|| Self::Known { value: Cow::Owned(value.to_owned()), source })
     }
 
@@ -70,7 +75,7 @@ impl<'a> Identity<'a> {
     pub fn of(existing: &Existing<'a>, own: &OwnAttributes<'a>, sources: Sources<'a, '_>) -> Self {
         let container = existing.container.name.as_str();
         let attribute = |key| {
-            own.parsed.get(key).and_then(|value| Effective::owned(value, "the container's OTEL_RESOURCE_ATTRIBUTES"))
+            own.parsed.get(key).and_then(|value| Effective::expanded(value, "the container's OTEL_RESOURCE_ATTRIBUTES"))
         };
         Self {
             service: variable(existing, var::SERVICE_NAME, "the container's OTEL_SERVICE_NAME")

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, SerializeStruct, Serializer};
 
 use super::containers::Slot;
-use super::plan::{ContainerPlan, Edit, Entry, MapState, Plan, Value};
+use super::plan::{ContainerPlan, Edit, Entry, MapState, Plan, Stripped, Value};
 use super::status::Was;
 use super::view::Presence;
 
@@ -37,6 +37,7 @@ pub enum Path<'a> {
 /// What is added.
 #[derive(Clone, Debug)]
 pub enum Node<'a> {
+    Null,
     Text(&'a str),
     Variable(&'a Entry<'a>),
     /// The entries of a list or map that have to be added.
@@ -81,8 +82,13 @@ impl<'a> ContainerPlan<'a> {
             }
             return;
         }
-        if let Some((index, text)) = &self.state.stripped {
-            operations.push(Operation::Replace(Path::VariableValue(slot, *index), Node::Text(text)));
+        if let Some((index, stripped)) = &self.state.stripped {
+            let path = Path::VariableValue(slot, *index);
+            operations.push(match stripped {
+                Stripped::Absent => Operation::Remove(path),
+                Stripped::Null => Operation::Replace(path, Node::Null),
+                Stripped::Text(text) => Operation::Replace(path, Node::Text(text)),
+            });
         }
         for entry in &self.env {
             match &entry.edit {
@@ -191,6 +197,7 @@ impl Serialize for Path<'_> {
 impl Serialize for Node<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
+            Self::Null => serializer.serialize_unit(),
             Self::Text(text) => serializer.serialize_str(text),
             Self::Variable(entry) => Variable(entry).serialize(serializer),
             Self::Variables(entries) => {

@@ -69,8 +69,16 @@ pub(super) struct ListState {
     pub insert_at: usize,
     /// Earlier entries that are no longer wanted, in ascending order.
     pub removed: Vec<usize>,
-    /// A user's value that loses otelgate's earlier suffix.
-    pub stripped: Option<(usize, String)>,
+    /// A user's value that loses otelgate's earlier suffix, with its place.
+    pub stripped: Option<(usize, Stripped)>,
+}
+
+/// What a value is without the suffix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stripped {
+    Absent,
+    Null,
+    Text(String),
 }
 
 /// How the metadata stands, and what of otelgate's earlier keys goes.

@@ -6,9 +6,10 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::status::{Mark, Status, Written};
+use super::plan::Stripped;
+use super::status::{Mark, Status, Was, Written};
 use super::view::{Container, Pod, Presence};
-use crate::api::{annotation, label};
+use crate::api::{annotation, label, otel::var};
 
 /// The earlier status, if there is one.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +61,25 @@ impl Prior {
     #[must_use]
     pub fn before(written: Option<&Written>, now: Presence) -> Presence {
         written.map_or(now, |written| written.was)
+    }
+
+    /// What the container's `OTEL_RESOURCE_ATTRIBUTES` was before anything was appended to it.
+    #[must_use]
+    pub fn was(&self, container: &Container<'_>) -> Option<Was> {
+        match self.container(container.name.as_str())?.set.get(var::RESOURCE_ATTRIBUTES)? {
+            Mark::Suffix { was, .. } => Some(*was),
+            Mark::Whole(_) => None,
+        }
+    }
+
+    /// The container's own value without the suffix: absent or null again, if it was and nobody wrote behind it.
+    pub(super) fn stripped(&self, container: &Container<'_>, value: &str, suffix: &Range<usize>) -> Stripped {
+        let text = without(value, suffix).into_owned();
+        match self.was(container) {
+            Some(Was::Absent) if text.is_empty() => Stripped::Absent,
+            Some(Was::Null) if text.is_empty() => Stripped::Null,
+            _ => Stripped::Text(text),
+        }
     }
 
     /// Per entry of the container's `env`, whose it is; empty when all are the user's.

@@ -67,6 +67,9 @@ impl<'a, 'c, 'v> Resource<'a, 'c, 'v> {
     fn effective(&mut self, key: &'static str, effective: &Effective<'a>) {
         match effective {
             Effective::Known { value, source } => self.offer(key, Source::Text(value.clone(), source)),
+            Effective::Unknown(_) if self.variables.own.parsed.get(key).is_some() => {
+                self.entries.push(Entry::kept(key, "the container's OTEL_RESOURCE_ATTRIBUTES"));
+            }
             Effective::Unknown(reason) => self.entries.push(Entry::left(key, *reason)),
             Effective::Absent => {}
         }

@@ -6,11 +6,12 @@ use thiserror::Error;
 use super::containers;
 use super::existing::Existing;
 use super::expand::{Piece, Pieces};
-use super::prior::{Ownership, Prior, without};
-use super::status::{Mark, Was, Written};
+use super::plan::Stripped;
+use super::prior::{Ownership, Prior};
+use super::status::{Mark, Written};
 use super::variables::is_reference;
 use super::view::{Pod, Presence};
-use crate::api::{annotation, label, otel::var};
+use crate::api::{annotation, label};
 
 /// What was taken out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub fn undo(pod: &mut Value) -> Result<Undone, UndoError> {
             let existing = Existing::new(container, &prior);
             let list = pod.pointer_mut(&format!("/spec/{}/{}", slot.list(), slot.index)).and_then(Value::as_object_mut);
             if let Some(container) = list {
-                undo_container(container, &existing, written, &mut undone);
+                undo_container(container, &existing, &prior, written, &mut undone);
             }
         }
     }
@@ -64,13 +65,20 @@ pub fn undo(pod: &mut Value) -> Result<Undone, UndoError> {
 
 type Object = serde_json::Map<String, Value>;
 
-fn undo_container(container: &mut Object, existing: &Existing<'_>, written: &Written, undone: &mut Undone) {
+fn undo_container(
+    container: &mut Object,
+    existing: &Existing<'_>,
+    prior: &Prior,
+    written: &Written,
+    undone: &mut Undone,
+) {
     let Some(list) = container.get_mut("env").and_then(Value::as_array_mut) else { return };
     for (index, own) in existing.ownership.iter().enumerate() {
         if let Ownership::Suffix(range) = own
             && let Some(variable) = list.get_mut(index).and_then(Value::as_object_mut)
         {
-            strip(variable, range, written);
+            let value = existing.container.env.items[index].value.value.as_str();
+            strip(variable, prior.stripped(existing.container, value, range));
         }
     }
     let gone: Vec<usize> = existing.own_entries().filter(|index| !is_needed(existing, written, *index)).collect();
@@ -86,21 +94,15 @@ fn undo_container(container: &mut Object, existing: &Existing<'_>, written: &Wri
 }
 
 /// The user's own value, as it was before anything was appended to it.
-fn strip(variable: &mut Object, suffix: &std::ops::Range<usize>, written: &Written) {
-    let Some(value) = variable.get("value").and_then(Value::as_str) else { return };
-    let text = without(value, suffix).into_owned();
-    let was = match written.set.get(var::RESOURCE_ATTRIBUTES) {
-        Some(Mark::Suffix { was, .. }) => *was,
-        _ => Was::Text(0),
-    };
-    match was {
-        Was::Absent if text.is_empty() => {
+fn strip(variable: &mut Object, stripped: Stripped) {
+    match stripped {
+        Stripped::Absent => {
             variable.shift_remove("value");
         }
-        Was::Null if text.is_empty() => {
+        Stripped::Null => {
             variable.insert("value".to_owned(), Value::Null);
         }
-        _ => {
+        Stripped::Text(text) => {
             variable.insert("value".to_owned(), Value::String(text));
         }
     }
@@ -115,9 +117,18 @@ fn is_needed(existing: &Existing<'_>, written: &Written, own: usize) -> bool {
             let value = variable.value.value.as_str();
             match existing.ownership.get(index) {
                 Some(Ownership::Suffix(range)) => refers(&value[range.end..]),
-                _ => written.set.contains_key(variable.name.as_str()) && refers(value),
+                _ => is_edited(existing, written, variable.name.as_str()) && refers(value),
             }
         })
+}
+
+/// Whether otelgate wrote this variable, and what it wrote stands nowhere any more.
+fn is_edited(existing: &Existing<'_>, written: &Written, name: &str) -> bool {
+    match written.set.get(name) {
+        Some(Mark::Whole(_)) => existing.own(name).is_none(),
+        Some(Mark::Suffix { .. }) => !existing.ownership.iter().any(|own| matches!(own, Ownership::Suffix(_))),
+        None => false,
+    }
 }
 
 fn undo_map(metadata: &mut Object, name: &str, written: &Written, always: &str, undone: &mut Undone) {

@@ -320,7 +320,7 @@ impl<'a, 'c> Variables<'a, 'c> {
         };
         let suffix = format!("{}{text}", if comma { "," } else { "" });
         let now = variable.value.value.as_str();
-        let was = self.was(index, variable.value.presence, prior.is_some());
+        let was = self.was(variable.value.presence, prior.is_some());
         // What somebody wrote behind our suffix stays where it is, as long as the suffix does.
         let unchanged = prior.is_some_and(|range| {
             let written = &now[range.clone()];
@@ -338,17 +338,9 @@ impl<'a, 'c> Variables<'a, 'c> {
     }
 
     /// What an empty value was before anything was appended to it.
-    fn was(&self, index: usize, presence: Presence, merged_before: bool) -> Was {
-        if merged_before {
-            let name = self.existing.container.env.items[index].name.as_str();
-            let mark = self
-                .context
-                .prior
-                .container(self.existing.container.name.as_str())
-                .and_then(|written| written.set.get(name));
-            if let Some(super::status::Mark::Suffix { was, .. }) = mark {
-                return *was;
-            }
+    fn was(&self, presence: Presence, merged_before: bool) -> Was {
+        if merged_before && let Some(was) = self.context.prior.was(self.existing.container) {
+            return was;
         }
         match presence {
             Presence::Absent => Was::Absent,
@@ -458,11 +450,13 @@ pub(super) fn list_state(existing: &Existing<'_>, entries: &[Entry<'_>], prior: 
     let removed: Vec<usize> = existing.own_entries().filter(|index| !wanted(index)).collect();
     let kept_reference = |index: &usize| is_reference(container.env.items[*index].name.as_str()) && wanted(index);
     let insert_at = existing.own_entries().filter(kept_reference).max().map_or(0, |index| index + 1);
-    let merged = entries.iter().any(|entry| matches!(entry.edit, Edit::Append { .. }));
+    let merged = entries.iter().find_map(|entry| match entry.edit {
+        Edit::Append { index, .. } => Some(index),
+        Edit::None | Edit::Add | Edit::Replace(_) => None,
+    });
     let stripped = existing.ownership.iter().enumerate().find_map(|(index, own)| match own {
-        Ownership::Suffix(range) if !merged => {
-            let value = container.env.items[index].value.value.as_str();
-            Some((index, super::prior::without(value, range).into_owned()))
+        Ownership::Suffix(range) if merged != Some(index) => {
+            Some((index, prior.stripped(container, container.env.items[index].value.value.as_str(), range)))
         }
         _ => None,
     });

@@ -190,6 +190,17 @@ fn a_reference_is_resolved_as_far_as_it_can_be() {
 }
 
 #[test]
+fn a_value_that_cannot_be_resolved_is_not_guessed() {
+    let hidden = json!([{"name": ATTRIBUTES, "value": "service.name=$(N),team=$(T)"}]);
+    let outcome = case(pod(with_env(hidden))).decide();
+    assert!(outcome.is("service.name", Action::Kept, None));
+    assert!(outcome.is("tags.datadoghq.com/service", Action::Left, Some(Reason::MayOverride)));
+    // No variable has such a name, so Kubernetes leaves the text, and the key in it, as they are.
+    let odd = json!([{"name": ATTRIBUTES, "value": "a=$(,service.version=9,b=)"}]);
+    assert!(case(pod(with_env(odd))).decide().is("service.version", Action::Kept, None));
+}
+
+#[test]
 fn the_last_of_two_is_merged() {
     let env = json!([{"name": ATTRIBUTES, "value": "a=1"}, {"name": ATTRIBUTES, "value": "b=2"}]);
     let outcome = case(pod(with_env(env))).decide();

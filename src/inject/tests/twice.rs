@@ -141,3 +141,23 @@ fn a_reference_that_would_point_forwards_comes_to_the_front() {
     let place = |name| moved.names().iter().position(|one| *one == name).unwrap();
     assert!(place("OTELGATE_POD_NAME") < place("OTEL_RESOURCE_ATTRIBUTES"));
 }
+
+#[test]
+fn a_suffix_moves_to_the_entry_that_counts() {
+    for first in
+        [json!({"name": "OTEL_RESOURCE_ATTRIBUTES"}), json!({"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "a=1"})]
+    {
+        let later = json!({"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "b=2"});
+        let second = again(case(pod(with_env(json!([first])))), |pod| env(pod).push(later));
+        let mut outcome = second.decide();
+        let entries: Vec<Value> = env(&mut outcome.pod)
+            .iter()
+            .filter(|variable| variable["name"] == "OTEL_RESOURCE_ATTRIBUTES")
+            .cloned()
+            .collect();
+        assert_eq!(entries[0], first);
+        assert!(entries[1]["value"].as_str().unwrap().starts_with("b=2,service.name="));
+        let third = Case { pod: outcome.pod, ..second };
+        assert_eq!(third.decide().operations, [] as [Value; 0]);
+    }
+}

@@ -17,6 +17,7 @@ fn originals() -> Vec<Value> {
         with_env(json!([{"name": "OTEL_RESOURCE_ATTRIBUTES", "value": null}])),
         with_env(json!([{"name": "OTEL_RESOURCE_ATTRIBUTES"}])),
         with_env(json!([{"name": "OTEL_SERVICE_NAME", "value": "mine"}])),
+        with_env(json!([{"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "$(OTELGATE_POD_NAME)"}, {"name": "OTEL_RESOURCE_ATTRIBUTES"}])),
     ]
     .into_iter()
     .map(pod)
