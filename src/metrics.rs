@@ -92,6 +92,7 @@ pub struct Metrics {
     pub namespaces: Gauge,
     pub namespaces_synced: Gauge,
     pub namespace_watch_errors: Counter,
+    pub log_lines_dropped: Arc<Counter>,
 }
 
 /// Upper bounds of the buckets, in seconds: from what a decision costs to the API server's longest timeout.
@@ -144,6 +145,8 @@ mod definition {
             "1 once every namespace was listed";
         NAMESPACE_ERRORS = "otelgate_namespace_watch_errors_total", "counter", [],
             "Failures of the watch of namespaces";
+        LOG_DROPPED = "otelgate_log_lines_dropped_total", "counter", [],
+            "Log lines that were dropped because nobody read the ones before";
         BUILD = "otelgate_build_info", "info", ["version"],
             "The version that runs";
     }
@@ -359,6 +362,7 @@ impl Collector for Scrape {
         self.encode_server(&mut encoder)?;
         self.encode_sources(&mut encoder)?;
         self.encode_namespaces(&mut encoder)?;
+        encode_counter(&mut encoder, &definition::LOG_DROPPED, &self.metrics.log_lines_dropped)?;
         let mut build = describe(&mut encoder, &definition::BUILD)?;
         build.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
     }

@@ -118,7 +118,12 @@ pub fn run(args: Args) -> ExitCode {
         log_format,
         log_level,
     } = args;
-    telemetry::init(log_format, log_level);
+    let metrics = Arc::new(Metrics::default());
+    let log = telemetry::init(log_format, log_level, Arc::clone(&metrics.log_lines_dropped));
+    let _flush = match log.context("can't start the thread that logs; check the limits of the container") {
+        Ok(flush) => flush,
+        Err(error) => return failed(&error, ExitCode::FAILURE),
+    };
     // For kube's client; the webhook's own port is given its provider explicitly. Only a second call can fail.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = match runtime(worker_threads) {
@@ -139,7 +144,6 @@ pub fn run(args: Args) -> ExitCode {
             Ok(ports) => ports,
             Err(error) => return failed(&error, ExitCode::FAILURE),
         };
-        let metrics = Arc::new(Metrics::default());
         let mut tasks = Tasks::default();
         let certificate = [tls_cert, tls_key].into_iter().chain(client_ca).collect();
         let sources = Sources::start(config, certificate, &metrics, &mut tasks);

@@ -162,6 +162,28 @@ async fn a_panic_is_answered_and_the_next_review_too() {
     assert_eq!(stack.metrics.failures(Entry::Pod, Reason::InternalError), 3);
 }
 
+/// Longer than the API server waits.
+fn dawdles<'a>(
+    pod: &'a otelgate::inject::Pod<'a>,
+    namespace: &'a otelgate::inject::Namespace<'a>,
+    configuration: &'a otelgate::config::Configuration,
+    now: jiff::Timestamp,
+) -> Decision<'a> {
+    std::thread::sleep(Duration::from_millis(20));
+    otelgate::inject::decide(pod, namespace, configuration, now)
+}
+
+#[tokio::test]
+async fn a_decision_that_comes_too_late_is_not_answered_with_a_patch() {
+    let mut slow = admission(Document::default());
+    slow.decide = dawdles;
+    let stack = Stack::of(slow);
+    let response = stack.review_within(Entry::Pod, "20ms", recorded("deployment-pod")).await;
+    assert_warns(&response, Reason::DeadlineExceeded);
+    let response = stack.review_within(Entry::Pod, "30s", recorded("deployment-pod")).await;
+    assert!(response.get("patch").is_some());
+}
+
 #[tokio::test]
 async fn what_does_not_fit_is_shed_with_an_answer() {
     let stack = Stack::of({

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use super::authority::{Authority, Pair};
-use super::client::{get, tls, wait_ready};
+use super::client::{get, metric, tls, wait_ready};
 use super::process::Process;
 use super::stack::{recorded, recorded_with};
 
@@ -97,6 +97,32 @@ async fn no_log_line_and_no_metric_holds_a_users_value() {
 
 async fn wait_log(process: &Process, text: &str) {
     super::client::wait_until(|| async { process.log().contains(text) }).await;
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_up_no_review() {
+    let folder = tempdir().expect("a folder");
+    let authority = Authority::new("one");
+    authority.issue().write(folder.path());
+    let mut process = Process::start(folder.path(), &["--no-namespaces", "--shutdown-delay", "0s"]).await;
+    wait_ready(process.admin, "ok").await;
+    process.read_log(false);
+    let mut connection = tls(process.address, authority.client(None)).await.expect("a handshake");
+    let review = recorded("bare-pod-dry-run");
+    let dropped = "otelgate_log_lines_dropped_total";
+    let mut reviews = 0;
+    while metric(process.admin, dropped).await < 10.0 {
+        for _ in 0..200 {
+            let answer = connection.review(Entry::Pod.path(), &review).await.expect("an answer");
+            assert!(answer.response().get("patch").is_some());
+        }
+        reviews += 200;
+        assert!(reviews < 20_000, "a pipe and the queue hold less than that");
+    }
+    process.read_log(true);
+    process.signal("TERM");
+    assert!(process.ended().await.success());
+    assert!(process.logged("decided").len() < reviews);
 }
 
 #[tokio::test]

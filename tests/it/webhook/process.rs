@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub struct Process {
     pub admin: SocketAddr,
     log: Arc<Mutex<Vec<String>>>,
     reader: Option<JoinHandle<()>>,
+    reads: Arc<AtomicBool>,
 }
 
 pub fn otelgate() -> Command {
@@ -48,14 +50,23 @@ impl Process {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("otelgate starts");
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let log = Arc::new(Mutex::new(Vec::new()));
-        let lines = Arc::clone(&log);
+        let reads = Arc::new(AtomicBool::new(true));
+        let (lines, may_read) = (Arc::clone(&log), Arc::clone(&reads));
         let reader = std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
+                while !may_read.load(SeqCst) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
                 lines.lock().expect("no panic").push(line);
             }
         });
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-        Self { child, address: unknown, admin: unknown, log, reader: Some(reader) }
+        Self { child, address: unknown, admin: unknown, log, reader: Some(reader), reads }
+    }
+
+    /// Whether anybody reads what the process logs.
+    pub fn read_log(&self, reads: bool) {
+        self.reads.store(reads, SeqCst);
     }
 
     /// Everything that was logged until now.
@@ -100,6 +111,7 @@ fn address_in(line: &str, field: &str) -> SocketAddr {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        self.read_log(true);
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();

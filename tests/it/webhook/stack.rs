@@ -41,7 +41,12 @@ impl Stack {
     }
 
     pub async fn post(&self, entry: Entry, body: impl Into<Body>) -> (StatusCode, Vec<u8>) {
-        let request = Request::post(format!("{}?timeout=3s", entry.path())).body(body.into()).expect("a request");
+        self.post_within(entry, "3s", body).await
+    }
+
+    async fn post_within(&self, entry: Entry, timeout: &str, body: impl Into<Body>) -> (StatusCode, Vec<u8>) {
+        let uri = format!("{}?timeout={timeout}", entry.path());
+        let request = Request::post(uri).body(body.into()).expect("a request");
         let answer = self.router.clone().oneshot(request).await.expect("infallible");
         let status = answer.status();
         (status, to_bytes(answer.into_body(), usize::MAX).await.expect("a body").to_vec())
@@ -49,7 +54,11 @@ impl Stack {
 
     /// The response to a review that must be answered.
     pub async fn review(&self, entry: Entry, body: impl Into<Body>) -> Value {
-        let (status, body) = self.post(entry, body).await;
+        self.review_within(entry, "3s", body).await
+    }
+
+    pub async fn review_within(&self, entry: Entry, timeout: &str, body: impl Into<Body>) -> Value {
+        let (status, body) = self.post_within(entry, timeout, body).await;
         assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&body));
         response(&body)
     }

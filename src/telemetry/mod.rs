@@ -3,8 +3,11 @@
 //! Messages are constant, data is in fields that OpenTelemetry's semantic conventions name. No value of an environment
 //! variable, no annotation's body and no Secret is ever a field; a panic's own words are dropped for the same reason.
 
-use std::io;
+mod queue;
+
+use std::io::{self, IsTerminal as _};
 use std::panic;
+use std::sync::Arc;
 
 use clap::ValueEnum;
 use tracing::error;
@@ -13,6 +16,10 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
+
+use crate::metrics::Counter;
+pub use queue::Flush;
+use queue::Queue;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -29,10 +36,11 @@ pub enum LogLevel {
     Trace,
 }
 
-/// Starts logging, once per process.
+/// Starts logging, once per process, until the returned value is dropped. Lines that had to be dropped are counted.
 ///
 /// The level is otelgate's own; libraries are heard from `warn` on, because their lower levels show requests.
-pub fn init(format: LogFormat, level: LogLevel) {
+pub fn init(format: LogFormat, level: LogLevel, dropped: Arc<Counter>) -> io::Result<Flush> {
+    let (queue, flush) = Queue::to(io::stderr(), dropped)?;
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -47,14 +55,13 @@ pub fn init(format: LogFormat, level: LogLevel) {
             .flatten_event(true)
             .with_current_span(false)
             .with_span_list(false)
-            .with_writer(io::stderr)
+            .with_writer(queue)
             .boxed(),
-        LogFormat::Text => {
-            fmt::layer().with_ansi(io::IsTerminal::is_terminal(&io::stderr())).with_writer(io::stderr).boxed()
-        }
+        LogFormat::Text => fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(queue).boxed(),
     };
     tracing_subscriber::registry().with(events.with_filter(filter)).init();
     panic::set_hook(Box::new(log_panic));
+    Ok(flush)
 }
 
 /// The place only: the message may quote what was being read.
