@@ -14,9 +14,6 @@ use super::write::{self, Layout};
 /// Pairs of list entries that are compared at most.
 const MAX_COMPARED: usize = 1_000_000;
 
-/// Columns that a line of `{…}` or `[…]` may grow to.
-const WIDEST: usize = 120;
-
 /// The text of one document with that value, or `None` when it has to be written anew.
 pub fn edit(text: &str, old: &Value, new: &Value) -> Option<String> {
     let root = tree(text)?;
@@ -32,14 +29,14 @@ struct Node {
     /// Of the node's own text; of a block collection, up to the end of its last entry.
     range: Range<usize>,
     column: usize,
+    /// Whether it is `{…}` or `[…]`, or stands in one.
+    flow: bool,
     content: Content,
 }
 
 enum Content {
     Scalar(ScalarStyle),
     Alias,
-    /// `{…}` or `[…]`.
-    Flow,
     Mapping(Vec<Entry>),
     Sequence(Vec<Node>),
 }
@@ -50,6 +47,8 @@ struct Entry {
 }
 
 struct Key {
+    /// Whether it stands in `{…}`.
+    flow: bool,
     name: String,
     range: Range<usize>,
     column: usize,
@@ -74,41 +73,43 @@ impl Editor<'_> {
         if old == new {
             return Some(());
         }
+        let known = self.changes.len();
         match (&node.content, old, new) {
-            (Content::Mapping(entries), Value::Object(old), Value::Object(new)) if !new.is_empty() => {
-                self.mapping(entries, old, new)
-            }
-            (Content::Sequence(items), Value::Array(old), Value::Array(new)) if !new.is_empty() => {
-                self.sequence(items, key, old, new)
-            }
-            (Content::Flow, Value::Object(_) | Value::Array(_), _) if is_filled(old) && is_filled(new) => {
-                let line = flow(new);
-                // What grows out of its line goes below it.
-                if node.column + line.len() > WIDEST
-                    && let Some(key) = key
-                    && self.open(node, key, new).is_some()
-                {
+            (Content::Mapping(entries), Value::Object(old), Value::Object(new)) if is_filled(old.len(), new.len()) => {
+                if !node.flow {
+                    return self.mapping(entries, old, new);
+                }
+                if self.flow_mapping(entries, old, new).is_some() {
                     return Some(());
                 }
-                self.replace(node.range.clone(), line);
-                Some(())
             }
-            (Content::Scalar(_) | Content::Flow, _, new) if is_filled(new) => self.open(node, key?, new),
-            (
-                Content::Scalar(style @ (ScalarStyle::Plain | ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted)),
-                ..,
-            ) if !node.range.is_empty() => {
+            (Content::Sequence(items), Value::Array(old), Value::Array(new)) if is_filled(old.len(), new.len()) => {
+                if !node.flow {
+                    return self.sequence(items, key, old, new);
+                }
+                if self.flow_sequence(items, old, new).is_some() {
+                    return Some(());
+                }
+            }
+            (Content::Alias, ..) => return None,
+            (Content::Scalar(style), _, Value::String(text)) if is_line(*style) && !node.range.is_empty() => {
                 let mut scalar = String::new();
-                match new {
-                    Value::String(text) => write::like(&mut scalar, text, *style),
-                    other => write::flow(&mut scalar, other),
+                match style {
+                    ScalarStyle::Plain if node.flow => write::flow(&mut scalar, new),
+                    style => write::like(&mut scalar, text, *style),
                 }
                 self.replace(node.range.clone(), scalar);
-                Some(())
+                return Some(());
             }
-            (Content::Alias, ..) => None,
-            _ => self.close(node, key?, new),
+            (_, _, Value::Object(_) | Value::Array(_)) if !node.flow || key.is_some_and(|key| !key.flow) => {
+                return if is_empty(new) { self.close(node, key?, new) } else { self.open(node, key?, new) };
+            }
+            _ if !node.flow => return self.close(node, key?, new),
+            _ => {}
         }
+        // What stands in `{…}` or `[…]` can always be written anew in its place.
+        self.changes.truncate(known);
+        (!node.range.is_empty()).then(|| self.replace(node.range.clone(), flow(new)))
     }
 
     fn mapping(&mut self, entries: &[Entry], old: &Map<String, Value>, new: &Map<String, Value>) -> Option<()> {
@@ -155,6 +156,62 @@ impl Editor<'_> {
         Some(())
     }
 
+    fn flow_mapping(&mut self, entries: &[Entry], old: &Map<String, Value>, new: &Map<String, Value>) -> Option<()> {
+        let mut spans = Vec::with_capacity(entries.len());
+        for Entry { key, value } in entries {
+            // Without a value, the key's end isn't the entry's.
+            let span = (!value.range.is_empty()).then(|| key.range.start..value.range.end)?;
+            match (old.get(&key.name), new.get(&key.name)) {
+                (Some(old), Some(new)) => self.node(value, Some(key), old, new)?,
+                (Some(_), None) => {}
+                (None, _) => return None,
+            }
+            spans.push((span, new.contains_key(&key.name)));
+        }
+        self.flow_remove(&spans)?;
+        let end = spans.last()?.0.end;
+        for (key, value) in new.iter().filter(|(key, _)| !old.contains_key(*key)) {
+            let entry = flow(&Value::Object(Map::from_iter([(key.clone(), value.clone())])));
+            let entry = entry.strip_prefix('{')?.strip_suffix('}')?;
+            self.changes.push(Change { range: end..end, text: format!(", {entry}") });
+        }
+        Some(())
+    }
+
+    fn flow_sequence(&mut self, items: &[Node], old: &[Value], new: &[Value]) -> Option<()> {
+        let pairs = align(old, new)?;
+        let kept = |index| pairs.iter().any(|(old, _)| *old == index);
+        let spans: Vec<_> = items.iter().enumerate().map(|(index, item)| (item.range.clone(), kept(index))).collect();
+        self.flow_remove(&spans)?;
+        let mut at_new = 0;
+        for (index_old, index_new) in pairs.iter().copied().chain([(old.len(), new.len())]) {
+            for value in &new[at_new..index_new] {
+                let (place, text) = match items.get(index_old) {
+                    Some(item) => (item.range.start, format!("{}, ", flow(value))),
+                    None => (spans.last()?.0.end, format!(", {}", flow(value))),
+                };
+                self.changes.push(Change { range: place..place, text });
+            }
+            if let Some(item) = items.get(index_old) {
+                self.node(item, None, &old[index_old], &new[index_new])?;
+            }
+            at_new = index_new + 1;
+        }
+        Some(())
+    }
+
+    /// Takes entries out that aren't kept, each with the comma beside it.
+    fn flow_remove(&mut self, spans: &[(Range<usize>, bool)]) -> Option<()> {
+        let first_kept = spans.iter().position(|(_, kept)| *kept)?;
+        if first_kept > 0 {
+            self.replace(spans[0].0.start..spans[first_kept].0.start, String::new());
+        }
+        for pair in spans[first_kept..].windows(2).filter(|pair| !pair[1].1) {
+            self.replace(pair[0].0.end..pair[1].0.end, String::new());
+        }
+        Some(())
+    }
+
     /// Puts lines below a key that had nothing, null, or an empty collection on its line.
     fn open(&mut self, node: &Node, key: &Key, new: &Value) -> Option<()> {
         let colon = self.colon(key)?;
@@ -170,14 +227,19 @@ impl Editor<'_> {
         Some(())
     }
 
-    /// Puts a scalar or an empty collection where a block was.
+    /// Puts a scalar or an empty collection where a block was; null is nothing at all.
     fn close(&mut self, node: &Node, key: &Key, new: &Value) -> Option<()> {
         let colon = self.colon(key)?;
         let end = node.range.end.max(colon);
-        if self.text[colon..end].contains('#') {
-            return None;
+        let text = if new.is_null() { String::new() } else { format!(" {}", flow(new)) };
+        let below = self.line_start(node.range.start);
+        if below < colon {
+            let between = self.text[colon..node.range.start.max(colon)].trim().is_empty();
+            return between.then(|| self.replace(colon..end, text));
         }
-        self.replace(colon..end, format!(" {}", flow(new)));
+        // A comment beside the key stays.
+        self.replace(colon..colon, text);
+        self.replace(below..self.line_end(end), String::new());
         Some(())
     }
 
@@ -250,12 +312,21 @@ fn flow(value: &Value) -> String {
     text
 }
 
-fn is_filled(value: &Value) -> bool {
+/// Whether a collection can be edited entry by entry.
+fn is_filled(old: usize, new: usize) -> bool {
+    old > 0 && new > 0
+}
+
+fn is_empty(value: &Value) -> bool {
     match value {
-        Value::Object(map) => !map.is_empty(),
-        Value::Array(items) => !items.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::Array(items) => items.is_empty(),
         _ => false,
     }
+}
+
+fn is_line(style: ScalarStyle) -> bool {
+    matches!(style, ScalarStyle::Plain | ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted)
 }
 
 /// Which old entries are which new ones: a longest common subsequence, where entries of one name are the same one.
@@ -296,7 +367,7 @@ fn align(old: &[Value], new: &[Value]) -> Option<Vec<(usize, usize)>> {
 fn list_offset(node: &Node) -> usize {
     fn first(node: &Node, key: Option<&Key>) -> Option<usize> {
         match &node.content {
-            Content::Sequence(items) => {
+            Content::Sequence(items) if !node.flow => {
                 let dash = items.first()?.column.checked_sub(2)?;
                 let own = key.and_then(|key| dash.checked_sub(key.column));
                 own.or_else(|| items.iter().find_map(|item| first(item, None)))
@@ -311,69 +382,65 @@ fn list_offset(node: &Node) -> usize {
 /// The nodes of a text that holds one document.
 fn tree(text: &str) -> Option<Node> {
     let mut stack: Vec<(Node, Option<Key>)> = Vec::new();
-    // Flow collections are taken as a whole.
-    let mut flows = 0usize;
     let mut root = None;
     for item in super::parser(text) {
         let (event, span) = item.ok()?;
         let range = span.byte_range()?;
-        let node = |content| Node { range: range.clone(), column: span.start.col(), content };
+        let column = span.start.col();
+        let flow = stack.last().is_some_and(|(parent, _)| parent.flow);
+        let node = |flow, content| Node { range: range.clone(), column, flow, content };
         let done = match event {
-            Event::MappingStart(StructureStyle::Flow, ..) | Event::SequenceStart(StructureStyle::Flow, ..) => {
-                if flows == 0 {
-                    stack.push((node(Content::Flow), None));
-                }
-                flows += 1;
+            Event::MappingStart(style, ..) => {
+                stack.push((node(style == StructureStyle::Flow, Content::Mapping(Vec::new())), None));
                 continue;
             }
-            Event::MappingEnd | Event::SequenceEnd if flows > 0 => {
-                flows -= 1;
-                if flows > 0 {
-                    continue;
-                }
+            Event::SequenceStart(style, ..) => {
+                stack.push((node(style == StructureStyle::Flow, Content::Sequence(Vec::new())), None));
+                continue;
+            }
+            Event::MappingEnd | Event::SequenceEnd => {
                 let (mut node, _) = stack.pop()?;
-                node.range.end = range.end;
+                if node.flow {
+                    node.range.end = range.end;
+                }
                 node
             }
-            _ if flows > 0 => continue,
-            Event::MappingStart(..) => {
-                stack.push((node(Content::Mapping(Vec::new())), None));
-                continue;
-            }
-            Event::SequenceStart(..) => {
-                stack.push((node(Content::Sequence(Vec::new())), None));
-                continue;
-            }
-            Event::MappingEnd | Event::SequenceEnd => stack.pop()?.0,
             Event::Scalar(name, style, ..) => {
                 if let Some((Node { content: Content::Mapping(_), .. }, key @ None)) = stack.last_mut() {
-                    *key = Some(Key { name: name.into_owned(), range, column: span.start.col() });
+                    *key = Some(Key { flow, name: name.into_owned(), range, column });
                     continue;
                 }
-                let mut node = node(Content::Scalar(style));
+                let mut node = node(flow, Content::Scalar(style));
                 node.range.end = node.range.start + text[node.range.clone()].trim_end().len();
                 node
             }
-            Event::Alias(_) => node(Content::Alias),
+            Event::Alias(_) => node(flow, Content::Alias),
             _ => continue,
         };
         match stack.last_mut() {
             None => root = Some(done),
-            Some((parent, key)) => {
-                if !done.range.is_empty() {
-                    parent.range.end = parent.range.end.max(done.range.end);
-                }
-                match &mut parent.content {
-                    Content::Sequence(items) => items.push(done),
-                    Content::Mapping(entries) => {
-                        let key = key.take()?;
-                        parent.range.end = parent.range.end.max(key.range.end);
-                        entries.push(Entry { key, value: done });
-                    }
-                    _ => return None,
-                }
-            }
+            Some((parent, key)) => parent.add(done, key)?,
         }
     }
     root
+}
+
+// === impl Node ===
+
+impl Node {
+    fn add(&mut self, child: Self, key: &mut Option<Key>) -> Option<()> {
+        if !child.range.is_empty() {
+            self.range.end = self.range.end.max(child.range.end);
+        }
+        match &mut self.content {
+            Content::Sequence(items) => items.push(child),
+            Content::Mapping(entries) => {
+                let key = key.take()?;
+                self.range.end = self.range.end.max(key.range.end);
+                entries.push(Entry { key, value: child });
+            }
+            Content::Scalar(_) | Content::Alias => return None,
+        }
+        Some(())
+    }
 }

@@ -199,6 +199,28 @@ spec:
 ";
 
 #[test]
+fn what_stands_in_braces_is_edited_there() {
+    let text = "a: {k: 'v',  l: [1,  2], m: \"x\"}  # c\nb: []\nc:\nd: [ {name: x}, {name: z, v: 1} ]\n";
+    let changed = rewritten(text, |value| {
+        value["a"]["n.o/p"] = json!("3.0");
+        value["a"]["l"] = json!([0, 1, 2, 3]);
+        value["b"] = json!(["x"]);
+        value["c"] = json!({"k": "v"});
+        value["d"][1]["v"] = json!(2);
+    });
+    assert_eq!(
+        changed,
+        "a: {k: 'v',  l: [0, 1,  2, 3], m: \"x\", n.o/p: \"3.0\"}  # c\nb:\n- x\nc:\n  k: v\nd: [ {name: x}, {name: z, v: 2} ]\n"
+    );
+    let old = one(text);
+    assert_eq!(rewritten(&changed, |value| *value = old), text);
+    assert_eq!(rewritten("a: {k: 1, l: 2, m: 3}\n", |value| value["a"] = json!({"m": 3})), "a: {m: 3}\n");
+    assert_eq!(rewritten("a: {k: 1, l: 2, m: 3}\n", |value| value["a"] = json!({"l": 2})), "a: {l: 2}\n");
+    assert_eq!(rewritten("a: {k: 1, l}\n", |value| value["a"]["m"] = json!(1)), "a: {k: 1, l: null, m: 1}\n");
+    assert_eq!(rewritten("a: {k: 1}\n", |value| value["a"] = json!({"l": 2})), "a: {l: 2}\n");
+}
+
+#[test]
 fn edits_keep_comments_order_and_style() {
     let text = rewritten(DEPLOYMENT, |value| {
         value["metadata"]["annotations"]["otelgate.dev/x"] = json!("1");
@@ -378,6 +400,47 @@ proptest! {
         prop_assert_eq!(&reread[0].value, &value, "{}", rewritten);
         prop_assert_eq!(&reread[1].value, &json!({"next": 1}));
         prop_assert!(rewritten.starts_with("# top\n"));
+    }
+}
+
+/// Puts an entry into every map and list.
+fn grow(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.values_mut().for_each(grow);
+            map.insert("otelgate.dev/added".to_owned(), json!("yes, it is: {}"));
+        }
+        // A list with texts of several lines is written anew.
+        Value::Array(items) if !items.iter().any(|item| item.as_str().is_some_and(|text| text.contains('\n'))) => {
+            items.iter_mut().for_each(grow);
+            items.insert(items.len() / 2, json!({"name": "otelgate", "value": "$(X)"}));
+        }
+        _ => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_added_and_taken_out_again_leaves_the_text_as_it_was(old in map(value()), flow in any::<bool>()) {
+        let mut text = "# top\nkept: [a,   b] # beside\n".to_owned();
+        if flow {
+            text.push_str("flow: ");
+            write::flow(&mut text, &old);
+        } else {
+            text.push_str(&document(&json!({"block": old})));
+        }
+        text.push_str(if flow { " # end\n" } else { "# end\n" });
+        let documents = read(&text).expect("what is written is read");
+        let mut grown = documents[0].value.clone();
+        if let Some(grown) = grown.get_mut(if flow { "flow" } else { "block" }) {
+            grow(grown);
+        }
+        let there = rewrite(&documents[0], &grown);
+        let reread = read(&there).map_err(|error| TestCaseError::fail(format!("{error:?}\n{there}")))?;
+        prop_assert_eq!(&reread[0].value, &grown);
+        prop_assert_eq!(rewrite(&reread[0], &documents[0].value), text, "by way of\n{}", there);
     }
 }
 
