@@ -32,7 +32,7 @@ pub enum Workload<'a> {
         kind: Cow<'a, str>,
         name: Cow<'a, str>,
     },
-    /// A bare pod; its name is unknown before the API server has made it from `generateName`.
+    /// A bare pod, with its name unless that is made from `generateName`.
     Pod(Option<Cow<'a, str>>),
 }
 
@@ -47,8 +47,7 @@ impl<'a> Workload<'a> {
         }
         let metadata = &pod.metadata.value;
         let Some(owner) = metadata.owner_references.items.iter().find(|owner| owner.controller) else {
-            let name = metadata.name.as_str();
-            return Self::Pod((!name.is_empty()).then_some(Cow::Borrowed(name)));
+            return Self::Pod(metadata.given_name().map(Cow::Borrowed));
         };
         let name = owner.name.as_str();
         // The group tells a Job of Kubernetes from one of Volcano.

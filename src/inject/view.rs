@@ -73,6 +73,8 @@ pub struct Metadata<'a> {
     #[serde(borrow, deserialize_with = "null_as_default")]
     pub name: Text<'a>,
     #[serde(borrow, deserialize_with = "null_as_default")]
+    pub generate_name: Text<'a>,
+    #[serde(borrow, deserialize_with = "null_as_default")]
     pub namespace: Text<'a>,
     #[serde(borrow)]
     pub labels: Map<'a>,
@@ -183,6 +185,25 @@ impl<'a> Pod<'a> {
     /// Regular containers, then init containers.
     pub fn containers(&self) -> impl Iterator<Item = &Container<'a>> {
         self.spec.containers.items.iter().chain(&self.spec.init_containers.items)
+    }
+}
+
+// === impl Metadata ===
+
+impl Metadata<'_> {
+    /// The name that somebody gave it: none that the API server made, or will make, from `generateName`. A pod is seen
+    /// before that and, captured, after it, and means the same.
+    #[must_use]
+    pub fn given_name(&self) -> Option<&str> {
+        /// Characters that the API server appends; it cuts the beginning where the name would be too long.
+        const RANDOM: usize = 5;
+        let (name, beginning) = (self.name.as_str(), self.generate_name.as_str());
+        let made =
+            !beginning.is_empty()
+                && name.len().checked_sub(RANDOM).and_then(|kept| name.get(..kept)).is_some_and(|kept| {
+                    beginning.starts_with(kept) && (kept.len() == beginning.len() || name.len() >= 63)
+                });
+        (!name.is_empty() && !made).then_some(name)
     }
 }
 

@@ -76,8 +76,16 @@ fn an_owner_gives_its_name_and_attributes() {
 fn a_bare_pod_has_its_name_or_its_containers() {
     assert_eq!(name(case(pod(app()))), "web");
     let mut generated = pod(app());
-    generated["metadata"] = json!({"generateName": "web-"});
-    assert_eq!(name(case(generated)), "app");
+    for (metadata, expected) in [
+        (json!({"generateName": "web-"}), "app"),
+        (json!({"generateName": "web-", "name": "web-x7k2p"}), "app"),
+        (json!({"generateName": "web-", "name": "shop-x7k2p"}), "shop-x7k2p"),
+        (json!({"generateName": "web-", "name": "web"}), "web"),
+        (json!({"generateName": "x".repeat(60), "name": "x".repeat(58) + "x7k2p"}), "app"),
+    ] {
+        generated["metadata"] = metadata;
+        assert_eq!(name(case(generated.clone())), expected, "{}", generated["metadata"]);
+    }
 }
 
 #[test]

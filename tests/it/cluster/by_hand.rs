@@ -1,0 +1,139 @@
+//! Installing without Helm, by the commands in the READMEs of `webhook-config/` and `certs/`, word by word.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::OTELGATE;
+use super::offline::{status, variable};
+use crate::control_plane::kubectl::Outcome;
+use crate::control_plane::network::Process;
+use crate::control_plane::plane::Parts;
+use crate::control_plane::webhook::{http_get, manifests};
+use crate::control_plane::{ControlPlane, Version, wait_for};
+
+#[test]
+fn the_readmes_lead_to_injected_pods_on_the_newest() {
+    the_readmes_lead_to_injected_pods(Version::Newest);
+}
+
+#[test]
+fn the_readmes_lead_to_injected_pods_on_the_oldest() {
+    the_readmes_lead_to_injected_pods(Version::Oldest);
+}
+
+/// A control plane of its own, because the manifests are applied as they are: to the whole cluster.
+fn the_readmes_lead_to_injected_pods(version: Version) {
+    let plane = ControlPlane::start(version, Parts::ApiServer).unwrap_or_else(|error| panic!("{error}"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (install, opt_in) = install_and_opt_in(root);
+    plane.make_namespace("shop", &json!({}), &json!({}));
+
+    run(&plane, root, &install).expect("installing");
+    let certificates = plane.network().folder().join("certificates");
+    fs::create_dir(&certificates).expect("a folder");
+    for block in shell_blocks(&root.join("certs/README.md")) {
+        run(&plane, &certificates, &block).expect("certificates");
+    }
+    let _webhook = stand_in_for_the_deployment(&plane);
+    run(&plane, root, &opt_in).expect("opting in");
+    let made = wait_for("a pod to be injected", || {
+        let made = create_pod(&plane);
+        status(&made).is_some().then_some(made)
+    });
+    assert_eq!(variable(&made.expect("a pod"), 0, "OTEL_SERVICE_NAME"), Some("app"));
+
+    // Applied again, the API server still trusts the webhook.
+    let before = plane.get("", "mutatingwebhookconfiguration/otelgate");
+    run(&plane, root, &install).expect("installing again");
+    assert_eq!(plane.get("", "mutatingwebhookconfiguration/otelgate")["webhooks"], before["webhooks"]);
+    let outcome = run(&plane, root, "kubectl apply --dry-run=server --validate=strict -k webhook-config");
+    assert!(outcome.warnings().is_empty(), "{outcome:?}");
+    outcome.expect("strict validation");
+
+    run(&plane, root, "kubectl delete --wait=false -k webhook-config").expect("deleting");
+    wait_for("pods to be left alone", || status(&create_pod(&plane)).is_none().then_some(())).expect("no webhook");
+}
+
+/// What the README says to apply, and how a namespace is opted in; without the image, since nothing pulls one here.
+fn install_and_opt_in(root: &Path) -> (String, String) {
+    let blocks = shell_blocks(&root.join("webhook-config/README.md"));
+    let [image, install, opt_in] = &blocks[..] else { panic!("three commands, not {blocks:?}") };
+    assert!(image.contains("set image"), "{image}");
+    (install.clone(), opt_in.clone())
+}
+
+/// The contents of a Markdown file's blocks of shell commands, indented or not.
+fn shell_blocks(file: &Path) -> Vec<String> {
+    let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let mut blocks = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line.trim() == "```sh" {
+            let block: Vec<&str> = lines.by_ref().take_while(|line| line.trim() != "```").collect();
+            blocks.push(block.join("\n"));
+        }
+    }
+    assert!(!blocks.is_empty(), "{} has no commands", file.display());
+    blocks
+}
+
+fn run(plane: &ControlPlane, folder: &Path, script: &str) -> Outcome {
+    let (kubectl, kubeconfig) = plane.kubectl_environment();
+    let path = format!("{}:{}", kubectl.display(), std::env::var("PATH").unwrap_or_default());
+    let mut command = Command::new("sh");
+    command.args(["-euc", script]).current_dir(folder).env("PATH", path).env("KUBECONFIG", kubeconfig);
+    plane.network().inside(|| Outcome::of(&mut command, ""))
+}
+
+fn create_pod(plane: &ControlPlane) -> Value {
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "app", "namespace": "shop"},
+        "spec": {"containers": [{"name": "app", "image": "shop/app:1"}]},
+    });
+    plane.kubectl_with(&["create", "--dry-run=server", "-o", "json", "-f", "-"], &pod.to_string()).json("a pod")
+}
+
+/// Runs what the Deployment would: its arguments, with the Secret and the `ConfigMap` as files, as its `ServiceAccount`.
+fn stand_in_for_the_deployment(plane: &ControlPlane) -> Process {
+    let folder = plane.network().folder().join("mounts");
+    let deployment = manifests("deployment.yaml").remove(0);
+    let spec = &deployment["spec"]["template"]["spec"];
+    let volumes = spec["volumes"].as_array().expect("volumes");
+    for mount in spec["containers"][0]["volumeMounts"].as_array().expect("mounts") {
+        let volume = volumes.iter().find(|volume| volume["name"] == mount["name"]).expect("its volume");
+        let at = folder.join(mount["mountPath"].as_str().expect("a path").trim_start_matches('/'));
+        fs::create_dir_all(&at).expect("a folder");
+        let (object, secret) = match volume["secret"]["secretName"].as_str() {
+            Some(name) => (format!("secret/{name}"), true),
+            None => (format!("configmap/{}", volume["configMap"]["name"].as_str().expect("a name")), false),
+        };
+        for (name, value) in plane.get("otelgate", &object)["data"].as_object().expect("data") {
+            let value = value.as_str().expect("text");
+            let bytes = if secret { decode(value) } else { value.as_bytes().to_vec() };
+            fs::write(at.join(name), bytes).expect("a file");
+        }
+    }
+    let arguments = spec["containers"][0]["args"]
+        .as_array()
+        .expect("arguments")
+        .iter()
+        .map(|argument| argument.as_str().expect("text").replace("=/etc/", &format!("={}/etc/", folder.display())));
+    let kubeconfig = plane.kubeconfig_of("otelgate", "otelgate-webhook");
+    let arguments = arguments.chain([format!("--kubeconfig={}", kubeconfig.display())]);
+    let webhook = plane.network().start("by-hand", Path::new(OTELGATE), arguments).expect("otelgate webhook");
+    wait_for("the webhook to be ready", || plane.network().inside(|| http_get(8080, "/readyz")))
+        .unwrap_or_else(|error| panic!("{error}: {}", webhook.log()));
+    // What the endpoints controller does once a pod of the Deployment is ready.
+    let service = manifests("service.yaml").remove(0);
+    let name = service["metadata"]["name"].as_str().expect("a name");
+    plane.apply(&crate::control_plane::webhook::endpoints(name, 8443));
+    webhook
+}
+
+fn decode(text: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.decode(text).expect("base64")
+}

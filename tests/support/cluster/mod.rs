@@ -1,0 +1,43 @@
+//! A real control plane for tests and benchmarks: etcd and kube-apiserver in a network namespace of their own, and the
+//! webhook registered in it.
+//!
+//! Nothing outlives the process that uses it, however that process ends: each program is killed by the kernel when the
+//! thread that started it goes ([`network::Network`]), and the namespace goes with the last process in it.
+//! A file that includes this module needs `rcgen`, `rustix`, `serde_json` and `serde-saphyr` among its dependencies.
+
+#![allow(dead_code, reason = "the tests and the benchmarks each use their part")]
+#![allow(clippy::panic, reason = "a test fails by panicking")]
+
+pub mod credentials;
+pub mod kubectl;
+pub mod network;
+pub mod plane;
+pub mod programs;
+pub mod proxy;
+pub mod webhook;
+
+use std::time::{Duration, Instant};
+
+pub use plane::ControlPlane;
+pub use programs::Version;
+pub use webhook::Webhook;
+
+/// Longer than anything here takes on a slow and busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Asks until there is an answer.
+///
+/// # Errors
+/// With what `what` says, when there was none within [`PATIENCE`].
+pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> Result<T, String> {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return Ok(answer);
+        }
+        if started.elapsed() > PATIENCE {
+            return Err(format!("waited {} s for {what}, in vain", PATIENCE.as_secs()));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
