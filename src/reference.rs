@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::api::{OptIn, annotation, label, otel};
 use crate::config;
 use crate::inject::{Reason, Scope, containers, logs, rules};
+use crate::metrics as measured;
 
 /// Every page: its file's name, and its text.
 #[must_use]
@@ -14,6 +15,7 @@ pub fn pages() -> Vec<(&'static str, String)> {
         ("labels-and-annotations.md", labels_and_annotations()),
         ("variables.md", variables()),
         ("reasons.md", reasons()),
+        ("metrics.md", metrics()),
     ]
 }
 
@@ -114,6 +116,20 @@ fn reasons() -> String {
             rows.map(|reason| [code(reason.code()), reason.summary().into(), reason.next_step().into()]),
         );
     }
+    page.truncate(page.trim_end().len());
+    page.push('\n');
+    page
+}
+
+fn metrics() -> String {
+    let mut page = String::from(
+        "# Metrics\n\nServed at `/metrics` of the webhook's second port. Every label has a closed set of values: no user can make a series.\n\n",
+    );
+    let rows = measured::reference().iter().map(|metric| {
+        let labels: Vec<String> = metric.labels.iter().map(|label| code(label)).collect();
+        [code(metric.name), metric.kind.to_owned(), labels.join(", "), metric.help.to_owned()]
+    });
+    table(&mut page, ["metric", "kind", "labels", "what it says"], rows);
     page.truncate(page.trim_end().len());
     page.push('\n');
     page

@@ -33,7 +33,10 @@ fn the_readmes_main_job_says_what_the_readme_says() {
     let report = String::from_utf8(output.stderr).unwrap();
     let mut lines = report.lines();
     for shown in block(&readme, "It prints the").lines().filter(|line| *line != "…") {
-        assert!(lines.any(|line| line == shown), "the README shows a line that isn't in the report, or not there: {shown}");
+        assert!(
+            lines.any(|line| line == shown),
+            "the README shows a line that isn't in the report, or not there: {shown}"
+        );
     }
     let manifests = String::from_utf8(output.stdout).unwrap();
     assert!(manifests.contains("otelgate.dev/status"));
