@@ -15,7 +15,7 @@ use super::output::{self, ATTENTION, BAD, BOLD, Complaint, DIM, GOOD, PLACE, sty
 use super::{UNREADABLE, report};
 use crate::inject::rules::{self, Case, Verdict};
 use crate::inject::{Action, Decision, Entry, Note, Reason, decide};
-use crate::manifest::{self, kind};
+use crate::manifest::{self, Lines, kind};
 
 /// Say why pods are injected or not, rule by rule and key by key.
 ///
@@ -149,8 +149,9 @@ fn explain_all(inputs: &[Parsed<'_>], setting: &Setting<'_>) -> Result<Vec<Expla
     let (mut explanations, mut complaints) = (Vec::new(), Vec::new());
     for Parsed { input, documents } in inputs {
         for document in documents {
+            let lines = Lines::of(document);
             for templated in kind::templated(&document.value) {
-                let place = Place::of(&input.name, document.line, templated.object, setting);
+                let place = Place::of(&input.name, &lines, &templated, setting);
                 let Some(template) = document.value.pointer(&templated.template) else { continue };
                 let json = template.to_string();
                 match offline::pod(&json, &templated, &place) {

@@ -86,10 +86,27 @@ fn faulty_inputs_name_file_line_and_next_step_and_give_no_output() {
     refused(
         "x.yaml",
         b"apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - name: a\n    env: [{name: A, value: 1}]\n",
-        &["./x.yaml:1: Pod p: spec.containers[0].env[0].value must be a string, and is an integer", "quote it"],
+        &["./x.yaml:7: Pod p: spec.containers[0].env[0].value must be a string, and is an integer", "quote it"],
     );
     let short = POD.replace("shop", "n");
-    refused("x.yaml", short.as_bytes(), &["Pod p: metadata.namespace must be a string, and is a boolean", "y, n, yes"]);
+    refused(
+        "x.yaml",
+        short.as_bytes(),
+        &["./x.yaml:5: Pod p: metadata.namespace must be a string, and is a boolean", "y, n, yes"],
+    );
+}
+
+#[test]
+fn items_of_a_list_have_their_own_lines() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let list =
+        format!("apiVersion: v1\nkind: List\nitems:\n- {}- {}", POD.replace('\n', "\n  "), POD.replace('\n', "\n  "));
+    let output = fed(directory.path(), &["inject", "-f", "-"], list.trim_end().as_bytes());
+    let stderr = told(&output);
+    assert!(
+        stderr.contains("standard input:4 Pod shop/p") && stderr.contains("standard input:13 Pod shop/p"),
+        "{stderr}"
+    );
 }
 
 #[test]
