@@ -148,7 +148,7 @@ fn refused(json: &str, error: &serde_json::Error, templated: &Templated<'_>, pla
     };
     let steps = steps_to(json, error.column());
     let pointer: String = steps.iter().map(Step::pointer).collect();
-    let path = steps.iter().fold(String::new(), |path, step| step.join(path));
+    let path = steps.iter().fold(String::new(), |path, step| step.path(&path));
     let path = if path.is_empty() { "the pod template" } else { &path };
     let next = if wanted == "a string" {
         "quote it if it is meant as text: unquoted numbers, y, n, yes, no, on, off, true and false are none to kubectl"
@@ -212,8 +212,8 @@ impl Step<'_> {
         }
     }
 
-    /// Such as `spec.containers[0].env[1].value`.
-    fn join(&self, path: String) -> String {
+    /// Behind a path, such as `spec.containers[0].env[1].value`.
+    fn path(&self, path: &str) -> String {
         match self {
             Self::Key(key) if path.is_empty() => (*key).to_owned(),
             Self::Key(key) => format!("{path}.{key}"),

@@ -300,14 +300,13 @@ fn is_line(style: ScalarStyle) -> bool {
     matches!(style, ScalarStyle::Plain | ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted)
 }
 
-/// Which old entries are which new ones: a longest common subsequence, where entries of one name are the same one.
+/// Which old entries are which new ones: a longest common subsequence, where entries of one
+/// name, or objects of one kind and name, are the same one.
 fn align(old: &[Value], new: &[Value]) -> Option<Vec<(usize, usize)>> {
     if old.len().checked_mul(new.len())? > MAX_COMPARED {
         return None;
     }
-    let same = |a: &Value, b: &Value| {
-        a == b || a.get("name").is_some_and(|name| name.is_string() && Some(name) == b.get("name"))
-    };
+    let same = |a: &Value, b: &Value| a == b || identity(a).is_some_and(|one| Some(one) == identity(b));
     let width = new.len() + 1;
     let mut longest = vec![0usize; (old.len() + 1) * width];
     for i in (0..old.len()).rev() {
@@ -332,6 +331,14 @@ fn align(old: &[Value], new: &[Value]) -> Option<Vec<(usize, usize)>> {
         }
     }
     Some(pairs)
+}
+
+/// What tells an entry from others, whatever else of it changes.
+fn identity(value: &Value) -> Option<[&str; 2]> {
+    match value.get("name") {
+        Some(name) => Some(["", name.as_str()?]),
+        None => Some([value.get("kind")?.as_str()?, value.pointer("/metadata/name")?.as_str()?]),
+    }
 }
 
 /// How this document indents its lists: as the first one below a key does.

@@ -99,9 +99,9 @@ fn faulty_inputs_name_file_line_and_next_step_and_give_no_output() {
 #[test]
 fn items_of_a_list_have_their_own_lines() {
     let directory = tempfile::tempdir().expect("a directory");
-    let list =
-        format!("apiVersion: v1\nkind: List\nitems:\n- {}- {}", POD.replace('\n', "\n  "), POD.replace('\n', "\n  "));
-    let output = fed(directory.path(), &["inject", "-f", "-"], list.trim_end().as_bytes());
+    let item = POD.trim_end().replace('\n', "\n  ");
+    let list = format!("apiVersion: v1\nkind: List\nitems:\n- {item}\n- {item}\n");
+    let output = fed(directory.path(), &["inject", "-f", "-"], list.as_bytes());
     let stderr = told(&output);
     assert!(
         stderr.contains("standard input:4 Pod shop/p") && stderr.contains("standard input:13 Pod shop/p"),
@@ -192,9 +192,15 @@ fn injected_is_stable_and_undone_to_the_byte() {
         r#"{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": {"otelgate.dev/inject": "enabled"}}}"#,
         r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "shop"}, "spec": {"containers": [{"name": "main"}]}}"#,
     );
-    for input in
-        [format!("{NAMESPACE}---\n# c\n{POD}"), windows, format!("\u{feff}{NAMESPACE}---\n{POD}"), json.clone()]
-    {
+    let item = POD.trim_end().replace('\n', "\n  ");
+    let inputs = [
+        format!("{NAMESPACE}---\n# c\n{POD}"),
+        format!("{NAMESPACE}---\napiVersion: v1\nkind: List\nitems:\n- {item} # beside\n# above\n- {item}\n"),
+        windows,
+        format!("\u{feff}{NAMESPACE}---\n{POD}"),
+        json.clone(),
+    ];
+    for input in inputs {
         let once = otelgate_on(directory.path(), &["inject", "-q", "-f", "-"], &input);
         assert!(once.contains("OTEL_SERVICE_NAME"), "{once}");
         assert_eq!(otelgate_on(directory.path(), &["inject", "-q", "-f", "-"], &input), once);
