@@ -348,6 +348,10 @@ fn widths<'a>(rows: impl Iterator<Item = [&'a str; 2]>) -> [usize; 2] {
 }
 
 fn line_of(out: &mut String, cells: &[(anstyle::Style, &str, usize)]) {
-    let line = cells.iter().map(|(style, text, width)| styled(*style, text, *width)).collect::<Vec<_>>().join("  ");
-    writeln!(out, "    {}", line.trim_end()).expect("a String takes all");
+    // Empty cells at the end, and the last one's padding, would only be blanks.
+    let filled = cells.iter().rposition(|(_, text, _)| !text.is_empty()).map_or(0, |last| last + 1);
+    let width = |index, width| if index + 1 == filled { 0 } else { width };
+    let cells = cells[..filled].iter().enumerate();
+    let line: Vec<_> = cells.map(|(index, (style, text, wide))| styled(*style, text, width(index, *wide))).collect();
+    writeln!(out, "    {}", line.join("  ")).expect("a String takes all");
 }
