@@ -15,7 +15,7 @@ use super::output::{self, ATTENTION, BAD, BOLD, Complaint, DIM, GOOD, PLACE, sty
 use super::{UNREADABLE, report};
 use crate::inject::rules::{self, Case, Verdict};
 use crate::inject::{Action, Decision, Entry, Note, Reason, decide};
-use crate::manifest::{self, kind};
+use crate::manifest::{self, Lines, kind};
 
 /// Say why pods are injected or not, rule by rule and key by key.
 ///
@@ -149,8 +149,9 @@ fn explain_all(inputs: &[Parsed<'_>], setting: &Setting<'_>) -> Result<Vec<Expla
     let (mut explanations, mut complaints) = (Vec::new(), Vec::new());
     for Parsed { input, documents } in inputs {
         for document in documents {
+            let lines = Lines::of(document);
             for templated in kind::templated(&document.value) {
-                let place = Place::of(&input.name, document.line, templated.object, setting);
+                let place = Place::of(&input.name, &lines, &templated, setting);
                 let Some(template) = document.value.pointer(&templated.template) else { continue };
                 let json = template.to_string();
                 match offline::pod(&json, &templated, &place) {
@@ -347,6 +348,10 @@ fn widths<'a>(rows: impl Iterator<Item = [&'a str; 2]>) -> [usize; 2] {
 }
 
 fn line_of(out: &mut String, cells: &[(anstyle::Style, &str, usize)]) {
-    let line = cells.iter().map(|(style, text, width)| styled(*style, text, *width)).collect::<Vec<_>>().join("  ");
-    writeln!(out, "    {}", line.trim_end()).expect("a String takes all");
+    // Empty cells at the end, and the last one's padding, would only be blanks.
+    let filled = cells.iter().rposition(|(_, text, _)| !text.is_empty()).map_or(0, |last| last + 1);
+    let width = |index, width| if index + 1 == filled { 0 } else { width };
+    let cells = cells[..filled].iter().enumerate();
+    let line: Vec<_> = cells.map(|(index, (style, text, wide))| styled(*style, text, width(index, *wide))).collect();
+    writeln!(out, "    {}", line.join("  ")).expect("a String takes all");
 }

@@ -13,7 +13,7 @@ use super::report::{self, Outcome};
 use super::{CHANGES, UNREADABLE};
 use crate::inject::{Decision, Plan, UndoError, decide, undo};
 use crate::manifest::kind::{self, Templated};
-use crate::manifest::{self, Document, Format};
+use crate::manifest::{self, Document, Format, Lines};
 
 /// Print manifests as they would run, without a cluster.
 ///
@@ -125,8 +125,9 @@ impl Rules<'_> {
         outcomes: &mut Vec<Outcome>,
     ) -> Result<Option<Value>, Complaint> {
         let mut new = None;
+        let lines = Lines::of(document);
         for templated in kind::templated(&document.value) {
-            let place = Place::of(file, document.line, templated.object, &self.setting);
+            let place = Place::of(file, &lines, &templated, &self.setting);
             let Some(template) = document.value.pointer(&templated.template) else { continue };
             let (changed, outcome) = if self.undo {
                 undone(template, &templated, &place)?

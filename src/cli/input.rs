@@ -185,3 +185,16 @@ fn unreadable(path: &Path, error: &io::Error) -> Complaint {
 fn is_url(path: &Path) -> bool {
     path.to_str().is_some_and(|path| path.starts_with("http://") || path.starts_with("https://"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_opened_says_why_and_what_to_do() {
+        // The administrator may read everything, so no file can show this one.
+        let denied = unreadable(Path::new("p.yaml"), &io::Error::from_raw_os_error(13));
+        assert_eq!((denied.place.as_str(), denied.message.as_str()), ("p.yaml", "permission denied"));
+        assert_eq!(denied.next, "make it readable for this user");
+    }
+}

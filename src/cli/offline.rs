@@ -10,6 +10,7 @@ use super::output::Complaint;
 use crate::api::{OptIn, label};
 use crate::config::Configuration;
 use crate::inject::{Namespace, Pod};
+use crate::manifest::Lines;
 use crate::manifest::kind::{self, Object, Templated};
 
 /// What holds for every document.
@@ -33,10 +34,11 @@ struct Known {
 }
 
 /// Where an object stands.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Place<'a> {
     pub file: &'a str,
     pub line: usize,
+    lines: &'a Lines<'a>,
     pub object: Object<'a>,
     /// The object's own, or the one for documents that name none.
     pub namespace: Option<&'a str>,
@@ -96,8 +98,10 @@ impl Known {
 
 impl<'a> Place<'a> {
     #[must_use]
-    pub fn of(file: &'a str, line: usize, object: Object<'a>, setting: &Setting<'a>) -> Self {
-        Self { file, line, object, namespace: object.namespace.or(setting.namespace) }
+    pub fn of(file: &'a str, lines: &'a Lines<'a>, templated: &Templated<'a>, setting: &Setting<'a>) -> Self {
+        let Templated { object, pointer, .. } = templated;
+        let namespace = object.namespace.or(setting.namespace);
+        Self { file, line: lines.at(pointer), lines, object: *object, namespace }
     }
 
     #[must_use]
@@ -121,13 +125,13 @@ impl<'a> Place<'a> {
 /// # Errors
 /// When a field that a decision reads is of the wrong type: the API server would refuse the object.
 pub fn pod<'a>(json: &'a str, templated: &Templated<'a>, place: &Place<'_>) -> Result<Pod<'a>, Complaint> {
-    let mut pod = Pod::from_json(json).map_err(|error| refused(json, &error, place))?;
+    let mut pod = Pod::from_json(json).map_err(|error| refused(json, &error, templated, place))?;
     pod.template_of.clone_from(&templated.workload);
     Ok(pod)
 }
 
 /// What is wrong, without the value itself.
-fn refused(json: &str, error: &serde_json::Error, place: &Place<'_>) -> Complaint {
+fn refused(json: &str, error: &serde_json::Error, templated: &Templated<'_>, place: &Place<'_>) -> Complaint {
     let words = error.to_string();
     let wanted = words.split_once("expected ").map_or("something else", |(_, rest)| rest);
     let wanted = wanted.split(" at line ").next().unwrap_or(wanted);
@@ -142,52 +146,78 @@ fn refused(json: &str, error: &serde_json::Error, place: &Place<'_>) -> Complain
         Some("null") => ", and is null",
         _ => "",
     };
-    let path = path_at(json, error.column()).unwrap_or_else(|| "a field of the pod".to_owned());
+    let steps = steps_to(json, error.column());
+    let pointer: String = steps.iter().map(Step::pointer).collect();
+    let path = steps.iter().fold(String::new(), |path, step| step.path(&path));
+    let path = if path.is_empty() { "the pod template" } else { &path };
     let next = if wanted == "a string" {
         "quote it if it is meant as text: unquoted numbers, y, n, yes, no, on, off, true and false are none to kubectl"
     } else {
         "correct it; the API server refuses it too"
     };
     Complaint {
-        place: place.position(),
+        place: format!("{}:{}", place.file, place.lines.at(&format!("{}{pointer}", templated.template))),
         message: format!("{}: {path} must be {wanted}{found}", place.subject()),
         next: next.to_owned(),
     }
 }
 
-/// The path of the value in which a column of a JSON text lies, such as `spec.containers[0].env[1].value`.
-fn path_at(json: &str, column: usize) -> Option<String> {
-    let bytes = json.as_bytes().get(..column.saturating_sub(1))?;
-    let mut frames: Vec<(bool, usize, String)> = Vec::new();
-    let (mut text, mut escaped, mut last) = (None::<usize>, false, String::new());
-    for (index, byte) in bytes.iter().enumerate() {
+/// A step from a value to one that it holds.
+#[derive(Debug)]
+enum Step<'a> {
+    /// As it stands in the JSON text.
+    Key(&'a str),
+    Index(usize),
+}
+
+/// The way to the value in which a column of a JSON text on one line lies.
+fn steps_to(json: &str, column: usize) -> Vec<Step<'_>> {
+    let mut steps = Vec::new();
+    let (mut text, mut escaped, mut last) = (None, false, "");
+    for (index, byte) in json.bytes().enumerate().take(column.saturating_sub(1)) {
         if let Some(start) = text {
             match byte {
                 _ if escaped => escaped = false,
                 b'\\' => escaped = true,
                 b'"' => {
-                    json.get(start..index)?.clone_into(&mut last);
+                    last = json.get(start..index).unwrap_or_default();
                     text = None;
                 }
                 _ => {}
             }
             continue;
         }
-        match byte {
-            b'"' => text = Some(index + 1),
-            b'{' | b'[' => frames.push((*byte == b'[', 0, String::new())),
-            b'}' | b']' => {
-                frames.pop();
+        match (byte, steps.last_mut()) {
+            (b'"', _) => text = Some(index + 1),
+            (b'{', _) => steps.push(Step::Key("")),
+            (b'[', _) => steps.push(Step::Index(0)),
+            (b'}' | b']', _) => {
+                steps.pop();
             }
-            b':' => frames.last_mut()?.2 = std::mem::take(&mut last),
-            b',' => frames.last_mut()?.1 += 1,
+            (b':', Some(Step::Key(key))) => *key = last,
+            (b',', Some(Step::Index(index))) => *index += 1,
             _ => {}
         }
     }
-    let path = frames.iter().fold(String::new(), |path, (is_list, index, key)| match (is_list, path.is_empty()) {
-        (true, _) => format!("{path}[{index}]"),
-        (false, true) => key.clone(),
-        (false, false) => format!("{path}.{key}"),
-    });
-    (!path.is_empty()).then_some(path)
+    steps
+}
+
+// === impl Step ===
+
+impl Step<'_> {
+    fn pointer(&self) -> String {
+        match self {
+            Self::Key(key) => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+            Self::Index(index) => format!("/{index}"),
+        }
+    }
+
+    /// Behind a path, such as `spec.containers[0].env[1].value`.
+    fn path(&self, path: &str) -> String {
+        match self {
+            Self::Key(key) if path.is_empty() => (*key).to_owned(),
+            Self::Key(key) => format!("{path}.{key}"),
+            Self::Index(index) => format!("{path}[{index}]"),
+        }
+    }
 }

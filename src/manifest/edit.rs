@@ -6,9 +6,10 @@
 
 use std::ops::Range;
 
-use granit_parser::{Event, ScalarStyle, StructureStyle};
+use granit_parser::ScalarStyle;
 use serde_json::{Map, Value};
 
+use super::tree::{Content, Entry, Key, Node, tree};
 use super::write::{self, Layout};
 
 /// Pairs of list entries that are compared at most.
@@ -22,36 +23,6 @@ pub fn edit(text: &str, old: &Value, new: &Value) -> Option<String> {
     let edited = editor.apply()?;
     let documents = super::read_yaml(&edited).ok()?;
     matches!(documents.as_slice(), [document] if document.value == *new).then_some(edited)
-}
-
-/// A node, and where it stands.
-struct Node {
-    /// Of the node's own text; of a block collection, up to the end of its last entry.
-    range: Range<usize>,
-    column: usize,
-    /// Whether it is `{…}` or `[…]`, or stands in one.
-    flow: bool,
-    content: Content,
-}
-
-enum Content {
-    Scalar(ScalarStyle),
-    Alias,
-    Mapping(Vec<Entry>),
-    Sequence(Vec<Node>),
-}
-
-struct Entry {
-    key: Key,
-    value: Node,
-}
-
-struct Key {
-    /// Whether it stands in `{…}`.
-    flow: bool,
-    name: String,
-    range: Range<usize>,
-    column: usize,
 }
 
 struct Change {
@@ -160,7 +131,7 @@ impl Editor<'_> {
         let mut spans = Vec::with_capacity(entries.len());
         for Entry { key, value } in entries {
             // Without a value, the key's end isn't the entry's.
-            let span = (!value.range.is_empty()).then(|| key.range.start..value.range.end)?;
+            let span = (!value.range.is_empty()).then_some(key.range.start..value.range.end)?;
             match (old.get(&key.name), new.get(&key.name)) {
                 (Some(old), Some(new)) => self.node(value, Some(key), old, new)?,
                 (Some(_), None) => {}
@@ -329,14 +300,13 @@ fn is_line(style: ScalarStyle) -> bool {
     matches!(style, ScalarStyle::Plain | ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted)
 }
 
-/// Which old entries are which new ones: a longest common subsequence, where entries of one name are the same one.
+/// Which old entries are which new ones: a longest common subsequence, where entries of one
+/// name, or objects of one kind and name, are the same one.
 fn align(old: &[Value], new: &[Value]) -> Option<Vec<(usize, usize)>> {
     if old.len().checked_mul(new.len())? > MAX_COMPARED {
         return None;
     }
-    let same = |a: &Value, b: &Value| {
-        a == b || a.get("name").is_some_and(|name| name.is_string() && Some(name) == b.get("name"))
-    };
+    let same = |a: &Value, b: &Value| a == b || identity(a).is_some_and(|one| Some(one) == identity(b));
     let width = new.len() + 1;
     let mut longest = vec![0usize; (old.len() + 1) * width];
     for i in (0..old.len()).rev() {
@@ -363,6 +333,14 @@ fn align(old: &[Value], new: &[Value]) -> Option<Vec<(usize, usize)>> {
     Some(pairs)
 }
 
+/// What tells an entry from others, whatever else of it changes.
+fn identity(value: &Value) -> Option<[&str; 2]> {
+    match value.get("name") {
+        Some(name) => Some(["", name.as_str()?]),
+        None => Some([value.get("kind")?.as_str()?, value.pointer("/metadata/name")?.as_str()?]),
+    }
+}
+
 /// How this document indents its lists: as the first one below a key does.
 fn list_offset(node: &Node) -> usize {
     fn first(node: &Node, key: Option<&Key>) -> Option<usize> {
@@ -377,70 +355,4 @@ fn list_offset(node: &Node) -> usize {
         }
     }
     first(node, None).filter(|offset| matches!(offset, 0 | 2)).unwrap_or_default()
-}
-
-/// The nodes of a text that holds one document.
-fn tree(text: &str) -> Option<Node> {
-    let mut stack: Vec<(Node, Option<Key>)> = Vec::new();
-    let mut root = None;
-    for item in super::parser(text) {
-        let (event, span) = item.ok()?;
-        let range = span.byte_range()?;
-        let column = span.start.col();
-        let flow = stack.last().is_some_and(|(parent, _)| parent.flow);
-        let node = |flow, content| Node { range: range.clone(), column, flow, content };
-        let done = match event {
-            Event::MappingStart(style, ..) => {
-                stack.push((node(style == StructureStyle::Flow, Content::Mapping(Vec::new())), None));
-                continue;
-            }
-            Event::SequenceStart(style, ..) => {
-                stack.push((node(style == StructureStyle::Flow, Content::Sequence(Vec::new())), None));
-                continue;
-            }
-            Event::MappingEnd | Event::SequenceEnd => {
-                let (mut node, _) = stack.pop()?;
-                if node.flow {
-                    node.range.end = range.end;
-                }
-                node
-            }
-            Event::Scalar(name, style, ..) => {
-                if let Some((Node { content: Content::Mapping(_), .. }, key @ None)) = stack.last_mut() {
-                    *key = Some(Key { flow, name: name.into_owned(), range, column });
-                    continue;
-                }
-                let mut node = node(flow, Content::Scalar(style));
-                node.range.end = node.range.start + text[node.range.clone()].trim_end().len();
-                node
-            }
-            Event::Alias(_) => node(flow, Content::Alias),
-            _ => continue,
-        };
-        match stack.last_mut() {
-            None => root = Some(done),
-            Some((parent, key)) => parent.add(done, key)?,
-        }
-    }
-    root
-}
-
-// === impl Node ===
-
-impl Node {
-    fn add(&mut self, child: Self, key: &mut Option<Key>) -> Option<()> {
-        if !child.range.is_empty() {
-            self.range.end = self.range.end.max(child.range.end);
-        }
-        match &mut self.content {
-            Content::Sequence(items) => items.push(child),
-            Content::Mapping(entries) => {
-                let key = key.take()?;
-                self.range.end = self.range.end.max(key.range.end);
-                entries.push(Entry { key, value: child });
-            }
-            Content::Scalar(_) | Content::Alias => return None,
-        }
-        Some(())
-    }
 }

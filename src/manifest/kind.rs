@@ -37,6 +37,8 @@ fn other<'a>(kind: &'static str, name: &'a str) -> Workload<'a> {
 #[derive(Clone, Debug)]
 pub struct Templated<'a> {
     pub object: Object<'a>,
+    /// JSON pointer of the object, from the document's root: empty but in a list.
+    pub pointer: String,
     /// JSON pointer of the pod template, from the document's root.
     pub template: String,
     /// Whose template it is; `None` for a pod, which says so itself.
@@ -85,7 +87,7 @@ fn template<'a>(pointer: &str, value: &'a Value) -> Option<Templated<'a>> {
     let object = object(value);
     let workload =
         (!known.template.is_empty()).then(|| owner(value, kind).unwrap_or_else(|| (known.workload)(object.name)));
-    Some(Templated { object, template: format!("{pointer}{}", known.template), workload })
+    Some(Templated { object, pointer: pointer.to_owned(), template: format!("{pointer}{}", known.template), workload })
 }
 
 /// The Deployment, Rollout or `CronJob` behind an object that was taken from a cluster.

@@ -9,6 +9,7 @@ mod fault;
 mod json;
 pub mod kind;
 mod scalar;
+mod tree;
 mod value;
 mod write;
 
@@ -18,6 +19,7 @@ use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 use serde_json::Value;
 
 pub use fault::{Fault, MAX_ALIASED, MAX_DEPTH, MAX_INPUT, ReadError};
+pub use tree::Lines;
 use value::Builder;
 pub use write::document;
 

@@ -156,12 +156,11 @@ fn inline(out: &mut String, value: &Value, indent: usize) {
     }
 }
 
+/// Readers of YAML 1.1 and 1.2 agree about little more than words here.
 fn flow_text(out: &mut String, text: &str) {
-    if is_plain(text) && !text.contains([',', '[', ']', '{', '}']) && !text.contains("://") {
-        out.push_str(text);
-    } else {
-        quoted(out, text);
-    }
+    let plain = text.starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '/' | '$'))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || " _-./$()+=".contains(c));
+    if plain && is_plain(text) { out.push_str(text) } else { quoted(out, text) }
 }
 
 fn literal(out: &mut String, text: &str, indent: usize) {

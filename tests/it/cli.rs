@@ -86,10 +86,27 @@ fn faulty_inputs_name_file_line_and_next_step_and_give_no_output() {
     refused(
         "x.yaml",
         b"apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - name: a\n    env: [{name: A, value: 1}]\n",
-        &["./x.yaml:1: Pod p: spec.containers[0].env[0].value must be a string, and is an integer", "quote it"],
+        &["./x.yaml:7: Pod p: spec.containers[0].env[0].value must be a string, and is an integer", "quote it"],
     );
     let short = POD.replace("shop", "n");
-    refused("x.yaml", short.as_bytes(), &["Pod p: metadata.namespace must be a string, and is a boolean", "y, n, yes"]);
+    refused(
+        "x.yaml",
+        short.as_bytes(),
+        &["./x.yaml:5: Pod p: metadata.namespace must be a string, and is a boolean", "y, n, yes"],
+    );
+}
+
+#[test]
+fn items_of_a_list_have_their_own_lines() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let item = POD.trim_end().replace('\n', "\n  ");
+    let list = format!("apiVersion: v1\nkind: List\nitems:\n- {item}\n- {item}\n");
+    let output = fed(directory.path(), &["inject", "-f", "-"], list.as_bytes());
+    let stderr = told(&output);
+    assert!(
+        stderr.contains("standard input:4 Pod shop/p") && stderr.contains("standard input:13 Pod shop/p"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -129,21 +146,50 @@ fn paths_that_cannot_be_read_say_why() {
 }
 
 #[test]
-fn a_file_without_permission_says_so() {
-    use std::os::unix::fs::PermissionsExt as _;
-
+fn faulty_configurations_and_wrong_usage_have_their_own_exit_codes() {
     let directory = tempfile::tempdir().expect("a directory");
-    let path = directory.path().join("p.yaml");
-    fs::write(&path, POD).expect("written");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).expect("changed");
-    let output = otelgate(directory.path(), &["inject", "-f", "p.yaml"]);
-    if fs::read(&path).is_ok() {
-        // The administrator reads everything.
-        assert_eq!(output.status.code(), Some(0));
-        return;
+    fs::write(directory.path().join("p.yaml"), POD).expect("written");
+    for (text, says) in [
+        ("", "c.yaml: the configuration is empty; a minimal one has the lines `apiVersion: otelgate.dev/v1alpha1`"),
+        (
+            "apiVersion: otelgate.dev/v1alpha1\nkind: InjectionConfiguration\notlp: {protcol: grpc}\n",
+            "c.yaml:3:8: otlp.protcol: unknown key; did you mean protocol?",
+        ),
+        (
+            "apiVersion: otelgate.dev/v1\nkind: InjectionConfiguration\npropagators: [b4]\n",
+            "c.yaml: apiVersion: \"otelgate.dev/v1\" isn't known; this version reads otelgate.dev/v1alpha1; propagators: ",
+        ),
+    ] {
+        fs::write(directory.path().join("c.yaml"), text).expect("written");
+        let output = otelgate(directory.path(), &["inject", "-c", "c.yaml", "-f", "p.yaml"]);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
+        assert!(told(&output).contains(says), "{}", told(&output));
     }
-    assert_eq!(output.status.code(), Some(2));
-    assert!(told(&output).contains("p.yaml: permission denied"), "{}", told(&output));
+    for args in [&["inject"][..], &["inject", "-f", "p.yaml", "--udno"], &["explain", "-f", "p.yaml", "-o", "xml"], &[]]
+    {
+        let output = otelgate(directory.path(), args);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(64), 0), "{}", told(&output));
+    }
+}
+
+#[test]
+fn the_namespace_is_that_of_the_document_then_of_the_command() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let nameless = POD.replace("  namespace: shop\n", "");
+    let said = |args: &[&str], input: &str| {
+        let output = fed(
+            directory.path(),
+            &[&["explain", "-o", "json", "--opt-in", "-f", "-"], args].concat(),
+            input.as_bytes(),
+        );
+        let explained: serde_json::Value = serde_json::from_str(&printed(&output)).expect("JSON");
+        let attributes = explained[0]["containers"][0]["attributes"].as_array().expect("a list").clone();
+        let namespace = attributes.into_iter().find(|one| one["key"] == "k8s.namespace.name").expect("planned");
+        (namespace["action"].as_str().expect("text").to_owned(), namespace["value"].as_str().map(ToOwned::to_owned))
+    };
+    assert_eq!(said(&[], &nameless), ("left".to_owned(), None));
+    assert_eq!(said(&["-n", "other"], &nameless), ("set".to_owned(), Some("other".to_owned())));
+    assert_eq!(said(&["-n", "other"], POD), ("set".to_owned(), Some("shop".to_owned())));
 }
 
 #[test]
@@ -175,9 +221,15 @@ fn injected_is_stable_and_undone_to_the_byte() {
         r#"{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": {"otelgate.dev/inject": "enabled"}}}"#,
         r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "shop"}, "spec": {"containers": [{"name": "main"}]}}"#,
     );
-    for input in
-        [format!("{NAMESPACE}---\n# c\n{POD}"), windows, format!("\u{feff}{NAMESPACE}---\n{POD}"), json.clone()]
-    {
+    let item = POD.trim_end().replace('\n', "\n  ");
+    let inputs = [
+        format!("{NAMESPACE}---\n# c\n{POD}"),
+        format!("{NAMESPACE}---\napiVersion: v1\nkind: List\nitems:\n- {item} # beside\n# above\n- {item}\n"),
+        windows,
+        format!("\u{feff}{NAMESPACE}---\n{POD}"),
+        json.clone(),
+    ];
+    for input in inputs {
         let once = otelgate_on(directory.path(), &["inject", "-q", "-f", "-"], &input);
         assert!(once.contains("OTEL_SERVICE_NAME"), "{once}");
         assert_eq!(otelgate_on(directory.path(), &["inject", "-q", "-f", "-"], &input), once);

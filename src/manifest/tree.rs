@@ -1,0 +1,144 @@
+//! Where the nodes of a document stand in its text.
+
+use std::cell::OnceCell;
+use std::ops::Range;
+
+use granit_parser::{Event, ScalarStyle, StructureStyle};
+
+use super::Document;
+
+/// A node, and where it stands.
+pub struct Node {
+    /// Of the node's own text; of a block collection, up to the end of its last entry.
+    pub range: Range<usize>,
+    pub column: usize,
+    /// Whether it is `{…}` or `[…]`, or stands in one.
+    pub flow: bool,
+    pub content: Content,
+}
+
+pub enum Content {
+    Scalar(ScalarStyle),
+    Alias,
+    Mapping(Vec<Entry>),
+    Sequence(Vec<Node>),
+}
+
+pub struct Entry {
+    pub key: Key,
+    pub value: Node,
+}
+
+pub struct Key {
+    /// Whether it stands in `{…}`.
+    pub flow: bool,
+    pub name: String,
+    pub range: Range<usize>,
+    pub column: usize,
+}
+
+/// On which lines of its input a document's values stand.
+pub struct Lines<'a> {
+    document: &'a Document<'a>,
+    /// Worked out when somebody asks for the first time.
+    root: OnceCell<Option<Node>>,
+}
+
+// === impl Lines ===
+
+impl<'a> Lines<'a> {
+    #[must_use]
+    pub fn of(document: &'a Document<'a>) -> Self {
+        Self { document, root: OnceCell::new() }
+    }
+
+    /// The line on which the value begins that a JSON pointer names; the document's own where that can't be told.
+    #[must_use]
+    pub fn at(&self, pointer: &str) -> usize {
+        let Document { text, body, line, .. } = self.document;
+        if pointer.is_empty() {
+            return *line;
+        }
+        let node = self.root.get_or_init(|| tree(text)).as_ref().and_then(|root| root.find(pointer));
+        let between = node.and_then(|node| text.get(body.start..node.range.start));
+        line + between.map_or(0, |between| between.matches('\n').count())
+    }
+}
+
+/// The nodes of a text that holds one document.
+pub fn tree(text: &str) -> Option<Node> {
+    let mut stack: Vec<(Node, Option<Key>)> = Vec::new();
+    let mut root = None;
+    for item in super::parser(text) {
+        let (event, span) = item.ok()?;
+        let range = span.byte_range()?;
+        let column = span.start.col();
+        let flow = stack.last().is_some_and(|(parent, _)| parent.flow);
+        let node = |flow, content| Node { range: range.clone(), column, flow, content };
+        let done = match event {
+            Event::MappingStart(style, ..) => {
+                stack.push((node(style == StructureStyle::Flow, Content::Mapping(Vec::new())), None));
+                continue;
+            }
+            Event::SequenceStart(style, ..) => {
+                stack.push((node(style == StructureStyle::Flow, Content::Sequence(Vec::new())), None));
+                continue;
+            }
+            Event::MappingEnd | Event::SequenceEnd => {
+                let (mut node, _) = stack.pop()?;
+                if node.flow {
+                    node.range.end = range.end;
+                }
+                node
+            }
+            Event::Scalar(name, style, ..) => {
+                if let Some((Node { content: Content::Mapping(_), .. }, key @ None)) = stack.last_mut() {
+                    *key = Some(Key { flow, name: name.into_owned(), range, column });
+                    continue;
+                }
+                let mut node = node(flow, Content::Scalar(style));
+                node.range.end = node.range.start + text[node.range.clone()].trim_end().len();
+                node
+            }
+            Event::Alias(_) => node(flow, Content::Alias),
+            _ => continue,
+        };
+        match stack.last_mut() {
+            None => root = Some(done),
+            Some((parent, key)) => parent.add(done, key)?,
+        }
+    }
+    root
+}
+
+// === impl Node ===
+
+impl Node {
+    /// The node that a JSON pointer names.
+    fn find(&self, pointer: &str) -> Option<&Self> {
+        pointer.split('/').skip(1).try_fold(self, |node, step| match &node.content {
+            Content::Mapping(entries) => {
+                let name = step.replace("~1", "/").replace("~0", "~");
+                entries.iter().find(|entry| entry.key.name == name).map(|entry| &entry.value)
+            }
+            Content::Sequence(items) => items.get(step.parse::<usize>().ok()?),
+            Content::Scalar(_) | Content::Alias => None,
+        })
+    }
+
+    fn add(&mut self, child: Self, key: &mut Option<Key>) -> Option<()> {
+        if !child.range.is_empty() {
+            self.range.end = self.range.end.max(child.range.end);
+        }
+        match &mut self.content {
+            Content::Sequence(items) => items.push(child),
+            Content::Mapping(entries) => {
+                let key = key.take()?;
+                self.range.end = self.range.end.max(key.range.end);
+                entries.push(Entry { key, value: child });
+            }
+            Content::Scalar(_) | Content::Alias => return None,
+        }
+        Some(())
+    }
+}
