@@ -8,13 +8,14 @@ pub mod otel;
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Domain of every label and annotation of otelgate's own.
 pub const DOMAIN: &str = "otelgate.dev";
 
 /// What the opt-in label asks for, on a Namespace or a pod.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OptIn {
     Enabled,

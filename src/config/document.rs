@@ -23,7 +23,6 @@ pub struct Document {
     pub kind: String,
     /// Caps every opt-in: `enabled`, `observe` (decide and report, change nothing) or `disabled`.
     #[serde(default = "default_mode")]
-    #[schemars(with = "String")]
     pub mode: OptIn,
     /// Value of `k8s.cluster.name`; not set when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -20,6 +20,7 @@ pub struct Pieces<'a>(&'a str);
 
 /// Stands before a reference that could not be resolved; no variable can hold it.
 pub const UNRESOLVED: char = '\0';
+const UNRESOLVED_TEXT: &str = "\0$(";
 
 /// A value with its references resolved, as far as they can be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,17 +46,15 @@ pub fn expand<'a>(value: &'a str, mut lookup: impl FnMut(&str) -> Option<Cow<'a,
     for piece in Pieces(value) {
         match piece {
             Piece::Text(text) => expanded.text.to_mut().push_str(text),
-            Piece::Reference(name) => match lookup(name) {
-                Some(text) => expanded.text.to_mut().push_str(&text),
-                None => {
-                    let text = expanded.text.to_mut();
-                    text.push(UNRESOLVED);
-                    text.push_str("$(");
-                    text.push_str(name);
-                    text.push(')');
-                    expanded.unresolved = true;
+            Piece::Reference(name) => {
+                let found = lookup(name);
+                expanded.unresolved |= found.is_none();
+                let text = expanded.text.to_mut();
+                match found {
+                    Some(found) => text.push_str(&found),
+                    None => text.extend([UNRESOLVED_TEXT, name, ")"]),
                 }
-            },
+            }
             Piece::Unclosed => {
                 expanded.text.to_mut().push_str("$(");
                 expanded.unclosed = true;

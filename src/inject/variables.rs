@@ -302,11 +302,15 @@ impl<'a, 'c> Variables<'a, 'c> {
             self.entries.push(Entry::left(name, Reason::VariableTooLarge));
             return Vec::new();
         }
-        let reason = if self.own.unresolved { Some(Reason::MayOverride) } else { self.may_override() };
+        // A literal of the container's own beats envFrom already.
+        let hides = self.own.unresolved.then_some(Reason::MayOverride);
         let entry = match self.own.index {
             _ if text.is_empty() => self.own.index.map(|_| Entry::kept(name, "the container")),
-            None => Some(Entry { reason, ..Entry::set(name, Value::Text(text.into()), "see attributes") }),
-            Some(index) => Some(self.merge(index, comma, &text, reason)),
+            None => Some(Entry {
+                reason: self.may_override(),
+                ..Entry::set(name, Value::Text(text.into()), "see attributes")
+            }),
+            Some(index) => Some(self.merge(index, comma, &text, hides)),
         };
         self.entries.extend(entry);
         attributes
