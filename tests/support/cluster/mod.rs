@@ -11,6 +11,7 @@
 pub mod credentials;
 pub mod kubectl;
 pub mod network;
+pub mod other;
 pub mod plane;
 pub mod programs;
 pub mod proxy;
