@@ -3,7 +3,7 @@
 //!
 //! Nothing outlives the process that uses it, however that process ends: each program is killed by the kernel when the
 //! thread that started it goes ([`network::Network`]), and the namespace goes with the last process in it.
-//! A file that includes this module needs `rcgen`, `rustix`, `serde_json` and `serde-saphyr` among its dependencies.
+//! It can be included by path: it needs the dependencies of this crate, those for development among them, and no more.
 
 #![allow(dead_code, reason = "the tests and the benchmarks each use their part")]
 #![allow(clippy::panic, reason = "a test fails by panicking")]
