@@ -24,7 +24,7 @@ pub use programs::Version;
 pub use webhook::Webhook;
 
 /// Longer than anything here takes on a slow and busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Asks until there is an answer.
 ///
