@@ -272,6 +272,8 @@ impl<'a, 'n> Reader<'a, 'n> {
                 attributes.push((name, Sourced { value, source: NAMESPACE }));
             }
         }
+        // The API server sorts maps before a webhook sees them; a manifest may have them in any order.
+        attributes.sort_by_key(|(name, _)| *name);
         attributes
     }
 

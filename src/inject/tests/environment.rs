@@ -232,6 +232,18 @@ fn env_from_is_reported_and_skip_gives_it_back() {
     assert!(outcome.has_note(Reason::UnsupportedSkip));
 }
 
+/// The API server sorts maps before a webhook sees them, and offline they stand as somebody wrote them.
+#[test]
+fn the_order_of_annotations_does_not_matter() {
+    let annotations = ["resource.opentelemetry.io/a", "resource.opentelemetry.io/b", "resource.opentelemetry.io/c"];
+    let annotated = |order: [usize; 3]| {
+        order.iter().fold(case(pod(app())), |case, index| case.annotate(annotations[*index], "x")).decide()
+    };
+    let sorted = annotated([0, 1, 2]);
+    assert_eq!(sorted.attribute("b"), Some("x"));
+    assert_eq!(annotated([2, 0, 1]).variable("OTEL_RESOURCE_ATTRIBUTES"), sorted.variable("OTEL_RESOURCE_ATTRIBUTES"));
+}
+
 #[test]
 fn every_dollar_of_ours_is_doubled() {
     for name in ["a$b", "$(X)", "$$", "end$", "$$(Y"] {

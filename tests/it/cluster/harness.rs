@@ -4,14 +4,21 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::control_plane::kubectl::Outcome;
 use crate::control_plane::plane::Parts;
+use crate::control_plane::programs::Programs;
 use crate::control_plane::{ControlPlane, PATIENCE, Version, Webhook, wait_for};
 
 super::on_every_version!(the_control_plane_is_of_the_version_asked_for);
 
 fn the_control_plane_is_of_the_version_asked_for(webhook: &Webhook<'_>) {
     let version = webhook.plane.kubectl(&["get", "--raw=/version"]).json("version");
-    assert_eq!(version["gitVersion"], format!("v{}", webhook.plane.version));
+    let program = Programs::of(webhook.plane.version).path("kube-apiserver").expect("it runs");
+    let says = Outcome::of(Command::new(program).arg("--version"), "").expect("kube-apiserver --version");
+    assert_eq!(format!("Kubernetes {}", version["gitVersion"].as_str().expect("text")), says.trim());
+    if std::env::var_os("KUBEBUILDER_ASSETS").is_none() {
+        assert_eq!(version["gitVersion"], format!("v{}", webhook.plane.version));
+    }
 }
 
 /// A run that is killed can't tidy up after itself.

@@ -8,8 +8,10 @@
 mod apply;
 mod by_hand;
 mod failures;
+mod generated;
 mod harness;
 mod offline;
+mod others;
 mod pods;
 mod workloads;
 

@@ -240,6 +240,11 @@ fn pods_come_back_as_the_offline_command_says(webhook: &Webhook<'_>) {
         wrong.push(format!("captured pods would be changed: {again}"));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // Pods that stay as they are were decided all the same, if they are opted in by anything.
+    for labels in [["decision=\"observe\"", "path=\"observe\""], ["decision=\"observe\"", "path=\"pod\""]] {
+        assert!(webhook.metric("otelgate_decisions_total", &labels) > 0, "{labels:?}");
+    }
+    assert!(webhook.metric("otelgate_notes_total", &["reason=\"InvalidOptIn\""]) > 0);
 }
 
 /// Pods of which some are not valid: the webhook changes nothing about which, nor about what the API server says.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::offline::{comparable, differences, inject, injected, list_of, parse, status, variable, without_defaults};
+use crate::control_plane::programs::Programs;
 use crate::control_plane::{Version, Webhook, wait_for};
 
 /// Each with the labels by which its pods are found, and how many there are.
@@ -90,6 +91,8 @@ spec:
 /// controllers put there and the names that they alone know.
 #[test]
 fn pods_of_controllers_have_what_the_offline_command_says_of_their_templates() {
+    // Other tests do without, as with the programs that KUBEBUILDER_ASSETS usually names.
+    Programs::of(Version::Newest).path("kube-controller-manager").unwrap_or_else(|error| panic!("{error}"));
     let webhook = super::webhook(Version::Newest);
     webhook.make_namespace("workloads", Some("enabled"));
     // For the DaemonSet: a node without a machine.

@@ -3,7 +3,7 @@
 //!
 //! Nothing outlives the process that uses it, however that process ends: each program is killed by the kernel when the
 //! thread that started it goes ([`network::Network`]), and the namespace goes with the last process in it.
-//! A file that includes this module needs `rcgen`, `rustix`, `serde_json` and `serde-saphyr` among its dependencies.
+//! It can be included by path: it needs the dependencies of this crate, those for development among them, and no more.
 
 #![allow(dead_code, reason = "the tests and the benchmarks each use their part")]
 #![allow(clippy::panic, reason = "a test fails by panicking")]
@@ -11,6 +11,7 @@
 pub mod credentials;
 pub mod kubectl;
 pub mod network;
+pub mod other;
 pub mod plane;
 pub mod programs;
 pub mod proxy;
@@ -23,7 +24,7 @@ pub use programs::Version;
 pub use webhook::Webhook;
 
 /// Longer than anything here takes on a slow and busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Asks until there is an answer.
 ///

@@ -55,10 +55,10 @@ impl Network {
     /// # Errors
     /// When the machine doesn't allow it: says what is missing.
     pub fn new() -> Result<Self, String> {
-        let folder = working_folder().map_err(|error| format!("no working folder for a control plane: {error}"))?;
         if !rustix::process::geteuid().is_root() {
             return Err(format!("a network namespace needs root: run the tests with sudo. {LEAVE_OUT}"));
         }
+        let folder = working_folder().map_err(|error| format!("no working folder for a control plane: {error}"))?;
         let mut holder = Command::new("unshare")
             .args(["--net", "sh", "-c", HOLD, "sh"])
             .arg(&folder)
@@ -68,7 +68,7 @@ impl Network {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|error| format!("unshare: {error}; it is in the package util-linux. {LEAVE_OUT}"))?;
+            .map_err(|error| not_started("unshare", &error))?;
         let mut ready = String::new();
         let stdout = holder.stdout.take().expect("it is piped");
         BufReader::new(stdout).read_line(&mut ready).map_err(|error| format!("unshare: {error}"))?;
@@ -126,8 +126,8 @@ impl Network {
         program: &Path,
         arguments: impl IntoIterator<Item = S>,
     ) -> Result<Process, String> {
-        let failed = |error: io::Error| format!("{}: {error}", program.display());
         let log = self.folder.join(format!("{name}.log"));
+        let failed = |error: io::Error| format!("{}: {error}", log.display());
         let output = File::options().create(true).append(true).open(&log).map_err(failed)?;
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]).arg(program).args(arguments).process_group(0).stdin(Stdio::null());
@@ -135,7 +135,7 @@ impl Network {
         let (started, child) = mpsc::sync_channel(1);
         let starts = self.starts.lock().expect("no holder of this lock panics");
         starts.send(Start { command, started }).expect("the thread lives as long as its sender");
-        let child = child.recv().expect("each start is answered").map_err(failed)?;
+        let child = child.recv().expect("each start is answered").map_err(|error| not_started("setpriv", &error))?;
         Ok(Process { child, log })
     }
 }
@@ -144,6 +144,13 @@ impl Drop for Network {
     fn drop(&mut self) {
         drop(self.holder.stdin.take());
         let _ = self.holder.wait();
+    }
+}
+
+fn not_started(program: &str, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => format!("{program} is missing; it is in the package util-linux. {LEAVE_OUT}"),
+        _ => format!("{program} can't be started: {error}"),
     }
 }
 

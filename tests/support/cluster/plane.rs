@@ -12,6 +12,7 @@ use super::network::{ADDRESS, Network, Process};
 use super::programs::{Programs, Version};
 use super::wait_for;
 
+const CONTROLLERS: &str = "kube-controller-manager";
 const SERVER: &str = "https://127.0.0.1:6443";
 
 pub struct ControlPlane {
@@ -31,7 +32,7 @@ pub enum Parts {
 }
 
 impl ControlPlane {
-    /// The one that all tests of this process share, with controllers on the newest version.
+    /// The one that all tests of this process share; on the newest version with controllers, if they are there.
     ///
     /// # Panics
     /// When it can't be started: says what is missing.
@@ -39,7 +40,8 @@ impl ControlPlane {
         static NEWEST: OnceLock<Result<ControlPlane, String>> = OnceLock::new();
         static OLDEST: OnceLock<Result<ControlPlane, String>> = OnceLock::new();
         let (cell, parts) = match version {
-            Version::Newest => (&NEWEST, Parts::WithControllers),
+            Version::Newest if Programs::of(version).path(CONTROLLERS).is_ok() => (&NEWEST, Parts::WithControllers),
+            Version::Newest => (&NEWEST, Parts::ApiServer),
             Version::Oldest => (&OLDEST, Parts::ApiServer),
         };
         cell.get_or_init(|| Self::start(version, parts)).as_ref().unwrap_or_else(|error| panic!("{error}"))
@@ -53,7 +55,7 @@ impl ControlPlane {
         let kubectl = programs.path("kubectl")?;
         let controllers = match parts {
             Parts::ApiServer => None,
-            Parts::WithControllers => Some(programs.path("kube-controller-manager")?),
+            Parts::WithControllers => Some(programs.path(CONTROLLERS)?),
         };
         let network = Network::new()?;
         let authority = Authority::new().map_err(|error| format!("a certificate authority: {error}"))?;
@@ -94,7 +96,7 @@ impl ControlPlane {
         .map_err(|error| format!("{error}: {}", plane.last_words()))?;
         if let Some(controllers) = controllers {
             plane.run(
-                "kube-controller-manager",
+                CONTROLLERS,
                 &controllers,
                 &format!(
                     "--kubeconfig={folder}/controllers.conf --service-account-private-key-file={folder}/accounts.key

@@ -30,6 +30,8 @@ pub struct Webhook<'p> {
     kubeconfig: PathBuf,
     /// Further arguments.
     pub arguments: Vec<String>,
+    /// In place of the registration's own.
+    pub timeout_seconds: Option<u32>,
     process: Mutex<Option<Process>>,
 }
 
@@ -59,7 +61,8 @@ impl<'p> Webhook<'p> {
         let kubeconfig = plane.kubeconfig_of("otelgate", "otelgate-webhook");
         let process = Mutex::new(None);
         let name = name.to_owned();
-        Self { plane, name, program, port, configuration: path, kubeconfig, arguments: Vec::new(), process }
+        let (configuration, arguments) = (path, Vec::new());
+        Self { plane, name, program, port, configuration, kubeconfig, arguments, timeout_seconds: None, process }
     }
 
     /// Runs the program, and waits until it is ready.
@@ -103,6 +106,9 @@ impl<'p> Webhook<'p> {
             entry["name"] = json!(own);
             entry["clientConfig"]["caBundle"] = json!(base64(&self.plane.authority().pem()));
             entry["clientConfig"]["service"]["name"] = json!(self.name);
+            if let Some(seconds) = self.timeout_seconds {
+                entry["timeoutSeconds"] = json!(seconds);
+            }
             let expressions = entry["namespaceSelector"]["matchExpressions"].as_array_mut().expect("expressions");
             expressions.push(json!({"key": SEEN_BY, "operator": "In", "values": [self.name]}));
         }
