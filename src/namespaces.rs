@@ -17,7 +17,7 @@ use crate::k8s::{Api, Client, Event, Namespace, ObjectMeta, PartialObjectMeta, W
 use crate::metrics::Metrics;
 
 /// Objects of one list request: small, so that the peak of a list is small.
-const PAGE_SIZE: u32 = 250;
+const PAGE_SIZE: u32 = 50;
 const SHARDS: usize = 64;
 
 /// Keys and values, in the object's order.

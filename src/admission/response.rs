@@ -19,7 +19,7 @@ pub fn patch(uid: &str, operations: &[Operation<'_>]) -> Result<Vec<u8>, serde_j
     if operations.is_empty() {
         return allow(uid);
     }
-    let mut patch = Vec::with_capacity(4096);
+    let mut patch = Vec::with_capacity(8192);
     serde_json::to_writer(&mut patch, operations)?;
     let encoded = base64::encoded_len(patch.len(), true).unwrap_or_default();
     let mut body = Vec::with_capacity(HEAD.len() + uid.len() + encoded + 64);
