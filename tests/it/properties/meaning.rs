@@ -123,7 +123,8 @@ fn keeps_attributes(run: &Run) -> Verdict {
 
 /// Every attribute of ours against where it comes from, as far as that can be told without the engine.
 fn attributes_mean_what_they_say(run: &Run) -> Verdict {
-    let Some(after) = &run.after else { return Ok(()) };
+    // A text behind ours becomes part of our last value.
+    let Some(after) = run.after.as_ref().filter(|_| !run.pair.appended) else { return Ok(()) };
     let annotations = &run.pair.users["metadata"]["annotations"];
     let setting = &run.case.setting;
     for seen in seen(run, after) {
