@@ -1,28 +1,68 @@
-//! Any text as a container's own `OTEL_RESOURCE_ATTRIBUTES`: it stays the prefix, and what is appended can be read.
+//! Any text as a container's own `OTEL_RESOURCE_ATTRIBUTES`: what is appended leaves its bytes and its meaning alone.
 
 #![no_main]
 
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 use otelgate::config::Configuration;
-use otelgate::inject::attributes::Attributes;
-use otelgate::inject::{Action, Decision, Namespace, Pod, Value, decide};
+use otelgate::inject::attributes::{Attributes, encode};
+use otelgate::inject::{Decision, Namespace, Pod, decide};
+use serde_json::{Value, json};
 
 fuzz_target!(|text: &str| {
-    let pod = serde_json::json!({"metadata": {"name": "web"}, "spec": {"containers": [
-        {"name": "app", "image": "app:1", "env": [{"name": "OTEL_RESOURCE_ATTRIBUTES", "value": text}]}
-    ]}});
-    let json = pod.to_string();
-    let pod = Pod::from_json(&json).expect("it was just written");
-    let namespace = Namespace { name: Some("shop"), opt_in: Some("enabled"), annotations: Some(&[]) };
-    let configuration = Configuration::default();
-    let Decision::Inject(plan) = decide(&pod, &namespace, &configuration, Timestamp::UNIX_EPOCH) else { return };
-    let own = Attributes::parse(text);
-    for entry in plan.containers.iter().flat_map(|container| &container.env) {
-        if let (Action::Merged, Some(Value::Text(suffix))) = (entry.action, &entry.value) {
-            let suffix = Attributes::parse(suffix);
-            assert!(!suffix.malformed, "what is appended is well-formed");
-            assert!(suffix.pairs.iter().all(|(key, _)| own.get(key).is_none() || text.contains('$')), "the user's keys win");
-        }
+    let encoded = encode(text);
+    assert!(
+        encoded.bytes().all(|byte| byte.is_ascii_graphic() && !b"\",;\\".contains(&byte)),
+        "not encoded: {encoded}"
+    );
+    assert_eq!(decode(&encoded), text.as_bytes(), "encoding loses something");
+
+    let variable = json!({ "name": "OTEL_RESOURCE_ATTRIBUTES", "value": text });
+    let mut pod = json!({
+        "metadata": { "name": "web-0" },
+        "spec": { "containers": [{ "name": "web", "image": "web:1", "env": [variable] }] },
+    });
+    let Some(patch) = patch(&pod) else { return };
+    json_patch::patch(&mut pod, &patch).expect("the patch applies");
+    let env = pod["spec"]["containers"][0]["env"].as_array().expect("a list");
+    let merged = env.iter().find(|variable| variable["name"] == "OTEL_RESOURCE_ATTRIBUTES").expect("it stays");
+    let merged = merged["value"].as_str().expect("a literal");
+    assert!(merged.starts_with(text), "{text:?} became {merged:?}");
+    let (before, after) = (Attributes::parse(text), Attributes::parse(merged));
+    for key in text.split(',').filter_map(|pair| pair.split_once('=')).map(|(key, _)| key.trim()) {
+        assert_eq!(before.get(key), after.get(key), "{key:?} of {text:?} changed in {merged:?}");
     }
+    assert!(self::patch(&pod).is_none_or(|patch| patch.0.is_empty()), "a second call changes something");
+    otelgate::inject::undo(&mut pod).expect("a status of ours");
+    assert_eq!(pod["spec"]["containers"][0]["env"], json!([variable]), "undo gives back the original");
 });
+
+fn patch(pod: &Value) -> Option<json_patch::Patch> {
+    let (json, configuration) = (pod.to_string(), Configuration::default());
+    let pod = Pod::from_json(&json).expect("a pod");
+    let namespace = Namespace { name: Some("shop"), opt_in: Some("enabled"), annotations: Some(&[]) };
+    match decide(&pod, &namespace, &configuration, Timestamp::UNIX_EPOCH) {
+        Decision::Inject(plan) => {
+            let operations = serde_json::to_string(&plan.operations()).expect("plain data");
+            Some(serde_json::from_str(&operations).expect("a patch"))
+        }
+        Decision::Observe(_) | Decision::Skip { .. } => None,
+    }
+}
+
+/// Percent-decoding, written anew.
+fn decode(text: &str) -> Vec<u8> {
+    let mut rest = text.bytes();
+    let mut decoded = Vec::new();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let digit =
+            |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16)).expect("a hexadecimal digit");
+        let (high, low) = (digit(rest.next()), digit(rest.next()));
+        decoded.push(u8::try_from(high * 16 + low).expect("a byte"));
+    }
+    decoded
+}

@@ -175,8 +175,11 @@ impl Pair {
             self.touched = true;
         }
         let index = self.container(container);
-        let length = self.injected["spec"]["containers"][index]["env"].as_array().map_or(0, Vec::len);
-        let at = at % (length + 1);
+        // The same entry once more: whose is whose can't be told by anybody.
+        if list(&self.injected, index).contains(variable) {
+            return;
+        }
+        let at = at % (list(&self.injected, index).len() + 1);
         let before = self.users_before(index, at);
         insert_variable(&mut self.injected, index, at, variable.clone());
         insert_variable(&mut self.users, index, before, variable.clone());

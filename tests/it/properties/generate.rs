@@ -82,7 +82,7 @@ pub enum Standing {
 /// Any case, broken pods among them.
 pub fn any(random: &mut Random) -> Case {
     let mut case = valid(random);
-    if random.permille(12) {
+    if random.permille(26) {
         enlarge(random, &mut case.original);
     } else if random.percent(12) {
         for _ in 0..random.between(1, 3) {
@@ -180,7 +180,7 @@ fn enlarge(random: &mut Random, pod: &mut Value) {
     if random.percent(60) {
         let annotations = pod["metadata"]["annotations"].as_object().into_iter().flatten();
         let size: usize = annotations.map(|(key, value)| key.len() + value.as_str().unwrap_or_default().len()).sum();
-        let room = (256 * 1024 - "filler".len()).saturating_sub(size + random.below(2500));
+        let room = (256 * 1024 - "filler".len()).saturating_sub(size + random.below(900));
         pod["metadata"]["annotations"]["filler"] = json!("x".repeat(room));
     } else {
         let room = (1024 * 1024_usize).saturating_sub(pod.to_string().len() + random.below(4000));

@@ -19,6 +19,9 @@ pub const CHECKS: [Check; 6] = [
     ("service_name_is_one", service_name_is_one),
 ];
 
+/// Their annotation on the Namespace is refused, or comes after a label on the pod.
+const LABELLED: [&str; 4] = [attr::SERVICE_NAME, attr::SERVICE_INSTANCE_ID, attr::SERVICE_VERSION, attr::ENVIRONMENT];
+
 fn require(holds: bool, otherwise: impl FnOnce() -> String) -> Verdict {
     if holds { Ok(()) } else { Err(otherwise()) }
 }
@@ -120,7 +123,8 @@ fn keeps_attributes(run: &Run) -> Verdict {
 
 /// Every attribute of ours against where it comes from, as far as that can be told without the engine.
 fn attributes_mean_what_they_say(run: &Run) -> Verdict {
-    let Some(after) = &run.after else { return Ok(()) };
+    // A text behind ours becomes part of our last value.
+    let Some(after) = run.after.as_ref().filter(|_| !run.pair.appended) else { return Ok(()) };
     let annotations = &run.pair.users["metadata"]["annotations"];
     let setting = &run.case.setting;
     for seen in seen(run, after) {
@@ -128,7 +132,11 @@ fn attributes_mean_what_they_say(run: &Run) -> Verdict {
         for (key, (value, last)) in seen.own_attributes() {
             require(value == last, || format!("{}: {key} stands twice", seen.path))?;
             require(!value.is_empty(), || format!("{}: {key} is empty", seen.path))?;
-            let annotated = annotations[format!("{}{key}", annotation::RESOURCE)].as_str();
+            let name = format!("{}{key}", annotation::RESOURCE);
+            let legal = |value: &&str| !value.is_empty() && value.len() <= 4096 && !value.contains(char::is_control);
+            let of_namespace = setting.namespace.annotations.iter().flatten().find(|(key, _)| **key == *name);
+            let of_namespace = of_namespace.map(|(_, value)| &**value).filter(|_| !LABELLED.contains(&key.as_str()));
+            let annotated = annotations[&name].as_str().filter(legal).or(of_namespace.filter(legal));
             let expected = match key.as_str() {
                 attr::CONTAINER_NAME => Some(container.to_owned()),
                 attr::POD_NAME => Some(kubelet::field("metadata.name")),
@@ -142,9 +150,7 @@ fn attributes_mean_what_they_say(run: &Run) -> Verdict {
                 .contains(&key.as_str())
                 .then_some([var::SERVICE_NAME, var::DD_SERVICE, var::DD_VERSION, var::DD_ENV])
                 .is_some_and(|names| names.iter().any(|name| seen.has_users(name)));
-            let Some(expected) = annotated.map(str::to_owned).filter(|value| !value.is_empty()).or(expected) else {
-                continue;
-            };
+            let Some(expected) = annotated.map(str::to_owned).or(expected) else { continue };
             require(overruled || value == expected.as_bytes(), || {
                 format!("{}: {key} is {:?}, not {expected:?}", seen.path, text(&value))
             })?;
