@@ -71,6 +71,9 @@ pub const SAMPLERS: [&str; 9] = [
 /// Values of `OTEL_PROPAGATORS`, which takes a comma-separated list of them.
 pub const PROPAGATORS: [&str; 8] = ["tracecontext", "baggage", "b3", "b3multi", "jaeger", "xray", "ottrace", "none"];
 
+/// Stands alone: with others beside it, a Java application doesn't start.
+const NO_PROPAGATOR: &str = "none";
+
 /// Whether a sampler and its argument go together.
 ///
 /// A ratio sampler's argument is a probability; what other samplers take is theirs to say.
@@ -88,7 +91,8 @@ pub fn is_sampler(name: &str, arg: Option<&str>) -> bool {
 /// Whether every name of a comma-separated list is a propagator of the specification's.
 #[must_use]
 pub fn are_propagators(list: &str) -> bool {
-    list.split(',').all(|name| PROPAGATORS.contains(&name.trim()))
+    list == NO_PROPAGATOR
+        || list.split(',').map(str::trim).all(|name| name != NO_PROPAGATOR && PROPAGATORS.contains(&name))
 }
 
 /// A variable or attribute that otelgate sets, for the reference and for `otelgate.dev/skip`.
@@ -112,7 +116,10 @@ pub const VARIABLES: [Known; 19] = [
     known(var::SERVICE_NAME, "The service's name; not where the container has `service.name` already."),
     known(var::ENDPOINT, "Where to send, together with the protocol; not where the container says so for any signal."),
     known(var::PROTOCOL, "How to send, together with the endpoint."),
-    known("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "Where the container says for another signal only where to send."),
+    known(
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "Where the container has an endpoint or a protocol for some signal, instead of the general pair.",
+    ),
     known("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "Likewise."),
     known("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "Likewise."),
     known("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "Likewise."),

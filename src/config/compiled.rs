@@ -251,7 +251,7 @@ fn faults(document: &Document) -> Vec<String> {
         format!("apiVersion: {:?} isn't known; this version reads {API_VERSION}", document.api_version)
     });
     check(document.kind == KIND, &|| format!("kind: {:?} isn't known; write {KIND}", document.kind));
-    check(legal::is_dns_subdomain(&document.cluster_domain), &|| {
+    check(document.cluster_domain.split('.').all(legal::is_dns_label), &|| {
         format!("clusterDomain: {:?} is no DNS name", document.cluster_domain)
     });
     for (field, name) in
@@ -272,11 +272,10 @@ fn faults(document: &Document) -> Vec<String> {
     if let Some(endpoint) = &document.otlp.endpoint {
         check(Url::parse(endpoint).is_some(), &|| "otlp.endpoint: must be an http or https URL".to_owned());
     }
-    for name in &document.propagators {
-        check(otel::PROPAGATORS.contains(&name.as_str()), &|| {
-            format!("propagators: {name:?} isn't one of {}", otel::PROPAGATORS.join(", "))
-        });
-    }
+    let propagators = document.propagators.join(",");
+    check(document.propagators.is_empty() || otel::are_propagators(&propagators), &|| {
+        format!("propagators: {propagators:?} must be some of {}; none stands alone", otel::PROPAGATORS.join(", "))
+    });
     if let Some(sampler) = &document.sampler {
         check(otel::is_sampler(&sampler.name, sampler.arg.as_deref()), &|| {
             format!(
@@ -292,13 +291,14 @@ fn faults(document: &Document) -> Vec<String> {
 }
 
 /// Fields that the downward API serves to variables.
-const FIELD_PATHS: [&str; 8] = [
+const FIELD_PATHS: [&str; 9] = [
     "metadata.name",
     "metadata.namespace",
     "metadata.uid",
     "spec.nodeName",
     "spec.serviceAccountName",
     "status.hostIP",
+    "status.hostIPs",
     "status.podIP",
     "status.podIPs",
 ];
@@ -324,9 +324,9 @@ fn variable_faults(document: &Document, faults: &mut Vec<String>) {
             }
             (None, Some(from)) => {
                 let path = from.field_ref.field_path.as_str();
-                let subscripted = ["metadata.labels['", "metadata.annotations['"]
-                    .iter()
-                    .any(|prefix| path.strip_prefix(prefix).is_some_and(|rest| rest.len() > 2 && rest.ends_with("']")));
+                let key = |prefix| path.strip_prefix(prefix).and_then(|rest: &str| rest.strip_suffix("']"));
+                let subscripted = key("metadata.labels['").is_some_and(legal::is_qualified_name)
+                    || key("metadata.annotations['").is_some_and(|key| legal::is_qualified_name(&key.to_lowercase()));
                 if !subscripted && !FIELD_PATHS.contains(&path) {
                     faults.push(format!(
                         "env: the fieldPath of {name} must be one of {}, metadata.labels['KEY'], metadata.annotations['KEY']",

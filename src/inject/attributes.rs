@@ -5,10 +5,12 @@
 
 use std::borrow::Cow;
 
+use super::expand::UNRESOLVED;
+
 /// What a container's own `OTEL_RESOURCE_ATTRIBUTES` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
-    /// In their order; keys may stand twice.
+    /// By key; those of one key in their order.
     pub pairs: Vec<(String, String)>,
     /// An entry that isn't `key=value`, or whose encoding is broken: SDKs may discard the whole variable.
     pub malformed: bool,
@@ -22,7 +24,8 @@ impl Attributes {
         let mut attributes = Self::default();
         for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
             let Some((key, value)) = entry.split_once('=').filter(|(key, _)| !key.trim().is_empty()) else {
-                attributes.malformed = true;
+                // What the reference stands for may well be pairs.
+                attributes.malformed |= !entry.contains(UNRESOLVED);
                 continue;
             };
             let value = decode(value.trim()).unwrap_or_else(|| {
@@ -32,13 +35,15 @@ impl Attributes {
             let key = decode(key.trim()).unwrap_or_else(|| key.trim().to_owned());
             attributes.pairs.push((key, value));
         }
+        attributes.pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
         attributes
     }
 
     /// The value of a key; the last one, if it stands twice.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.pairs.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+        let behind = self.pairs.partition_point(|(name, _)| name.as_str() <= key);
+        self.pairs[..behind].last().filter(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 }
 

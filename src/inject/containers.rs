@@ -66,21 +66,20 @@ pub fn all<'a>(pod: &'a Pod<'a>) -> impl Iterator<Item = (Slot, &'a Container<'a
 #[must_use]
 pub fn is_selected(slot: Slot, container: &Container<'_>, options: &Options<'_>) -> bool {
     let name = container.name.as_str();
-    match options.containers {
-        Some(list) => list.split(',').any(|one| one.trim() == name),
+    match &options.containers {
+        Some(list) => list.binary_search(&name).is_ok(),
         None => !slot.init && !SIDECARS.contains(&name),
     }
 }
 
 /// Notes the names in `otelgate.dev/containers` that the pod doesn't have.
 pub(super) fn note_unknown<'a>(pod: &'a Pod<'a>, options: &Options<'a>, notes: &mut Vec<Note<'a>>) {
-    let named = options.containers.into_iter().flat_map(|list| list.split(','));
-    for name in named.map(str::trim).filter(|name| !name.is_empty()) {
-        if !pod.containers().any(|container| container.name.as_str() == name) {
+    for name in options.containers.iter().flatten() {
+        if !pod.containers().any(|container| container.name.as_str() == *name) {
             notes.push(Note {
                 reason: Reason::UnknownContainer,
                 subject: Subject::Annotation(annotation::CONTAINERS.into()),
-                detail: Some(name.into()),
+                detail: Some((*name).into()),
             });
         }
     }

@@ -7,11 +7,12 @@ use super::Reason;
 use super::attributes::Attributes;
 use super::expand::{Piece, Pieces, expand};
 use super::prior::{Ownership, Prior, without};
+use super::status::Mark;
 use super::view::{Container, Presence, Variable};
 use crate::api::otel::var;
 
 /// References followed for one value: chains of them can be made to grow without end.
-const MAX_REFERENCES: u32 = 256;
+const MAX_REFERENCES: u32 = 64;
 /// Length up to which a value is expanded, in bytes.
 const MAX_EXPANDED: usize = 64 * 1024;
 
@@ -28,7 +29,7 @@ pub struct Existing<'a> {
 pub enum Known<'a> {
     Absent,
     Literal(Cow<'a, str>),
-    /// Set, but not knowable: [`Reason::ValueFrom`], or [`Reason::MayOverride`] for an unresolved reference.
+    /// Set, but not knowable: [`Reason::ValueFrom`], or [`Reason::UnresolvedReference`].
     Hidden(Reason),
 }
 
@@ -90,7 +91,7 @@ impl<'a> Existing<'a> {
         let budget = Cell::new(MAX_REFERENCES);
         match self.resolve(index, &budget) {
             Some(text) => Known::Literal(text),
-            None => Known::Hidden(Reason::MayOverride),
+            None => Known::Hidden(Reason::UnresolvedReference),
         }
     }
 
@@ -108,6 +109,24 @@ impl<'a> Existing<'a> {
         };
         let parsed = Attributes::parse(&expanded);
         OwnAttributes { index: Some(index), text, parsed, value_from: false, unresolved, unclosed }
+    }
+
+    /// Variables that otelgate wrote, and whose value somebody edited since.
+    #[must_use]
+    pub fn edited(&self, prior: &Prior) -> Vec<&'a str> {
+        let Some(written) = prior.container(self.container.name.as_str()) else { return Vec::new() };
+        let mut edited: Vec<&'a str> = Vec::new();
+        for name in self.entries().map(|(_, variable)| variable.name.as_str()) {
+            let stands = match written.set.get(name) {
+                Some(Mark::Whole(_)) => self.own(name).is_some(),
+                Some(Mark::Suffix { .. }) => self.ownership.iter().any(|own| matches!(own, Ownership::Suffix(_))),
+                None => true,
+            };
+            if (!stands || written.edited.iter().any(|known| known == name)) && !edited.contains(&name) {
+                edited.push(name);
+            }
+        }
+        edited
     }
 
     /// Whether one of the user's own values refers to a variable.

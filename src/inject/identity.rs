@@ -53,7 +53,7 @@ impl<'a> Effective<'a> {
     /// Of an attribute, whose value may hold a reference that can't be resolved here.
     fn expanded(value: &str, source: &'static str) -> Option<Self> {
         if value.contains(UNRESOLVED) {
-            return Some(Self::Unknown(Reason::MayOverride));
+            return Some(Self::Unknown(Reason::UnresolvedReference));
         }
         (!value.is_empty()).then(|| Self::Known { value: Cow::Owned(value.to_owned()), source })
     }
@@ -77,19 +77,30 @@ impl<'a> Identity<'a> {
         let attribute = |key| {
             own.parsed.get(key).and_then(|value| Effective::expanded(value, "the container's OTEL_RESOURCE_ATTRIBUTES"))
         };
+        // What the container's hidden or skipped variable says can't be known.
+        let hidden = || {
+            let skips = |name| sources.options.skips(name).then_some(Reason::SkippedByAnnotation);
+            let reason = own.value_from.then_some(Reason::ValueFrom).or_else(|| skips(var::RESOURCE_ATTRIBUTES));
+            reason.map(Effective::Unknown)
+        };
+        let skipped =
+            || sources.options.skips(var::SERVICE_NAME).then_some(Effective::Unknown(Reason::SkippedByAnnotation));
         Self {
             service: variable(existing, var::SERVICE_NAME, "the container's OTEL_SERVICE_NAME")
                 .or_else(|| attribute(attr::SERVICE_NAME))
                 .or_else(|| variable(existing, var::DD_SERVICE, "the container's DD_SERVICE"))
+                .or_else(skipped)
                 .or_else(|| sources.service(container))
                 .unwrap_or(Effective::Absent),
             version: attribute(attr::SERVICE_VERSION)
                 .or_else(|| variable(existing, var::DD_VERSION, "the container's DD_VERSION"))
+                .or_else(hidden)
                 .or_else(|| sources.version(existing))
                 .unwrap_or(Effective::Absent),
             environment: attribute(attr::ENVIRONMENT)
                 .or_else(|| attribute(attr::ENVIRONMENT_OLD))
                 .or_else(|| variable(existing, var::DD_ENV, "the container's DD_ENV"))
+                .or_else(hidden)
                 .or_else(|| sources.environment(container))
                 .unwrap_or(Effective::Absent),
         }
@@ -133,9 +144,11 @@ impl<'a> Sources<'a, '_> {
 
     fn environment(&self, container: &str) -> Option<Effective<'a>> {
         self.annotated(attr::ENVIRONMENT)
+            .or_else(|| self.annotated(attr::ENVIRONMENT_OLD))
             .or_else(|| self.container_label(container, "env", "label tags.datadoghq.com/<container>.env"))
             .or_else(|| self.label(label::DATADOG_ENV, "label tags.datadoghq.com/env"))
             .or_else(|| self.inherited(attr::ENVIRONMENT))
+            .or_else(|| self.inherited(attr::ENVIRONMENT_OLD))
             .or_else(|| Effective::known(self.configuration.environment()?, "configuration"))
     }
 
@@ -144,7 +157,7 @@ impl<'a> Sources<'a, '_> {
         Effective::known(found.value, found.source)
     }
 
-    /// From the namespace's annotation.
+    /// From the namespace's annotation, once the pod's was asked.
     fn inherited(&self, key: &str) -> Option<Effective<'a>> {
         let found = self.options.attribute(key)?;
         Effective::known(found.value, found.source)

@@ -47,7 +47,7 @@ pub fn is_qualified_name(key: &str) -> bool {
 /// RFC 1123: labels of `[a-z0-9-]` joined by dots, 253 at most.
 #[must_use]
 pub fn is_dns_subdomain(name: &str) -> bool {
-    name.len() <= 253 && name.split('.').all(|label| label.len() <= 253 && is_dns_part(label))
+    name.len() <= 253 && name.split('.').all(is_dns_part)
 }
 
 /// RFC 1123: `[a-z0-9-]`, alphanumeric at both ends, 63 at most.

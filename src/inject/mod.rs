@@ -44,7 +44,7 @@ use crate::config::Configuration;
 use existing::Existing;
 use identity::{Identity, Sources};
 use options::Options;
-use plan::{ListState, MetadataState};
+use plan::{Edit, ListState, MetadataState};
 use prior::Prior;
 use rules::Case;
 use status::{NewStatus, NewWritten, Pairs};
@@ -78,6 +78,9 @@ pub fn decide<'a>(
         note_annotated_opt_in(case, &mut notes);
         return Decision::Skip { reason, notes };
     }
+    if let Err(reason) = too_large(pod) {
+        return Decision::Skip { reason, notes };
+    }
     let prior = Prior::read(pod);
     let options = Options::read(pod, namespace, configuration, &prior, &mut notes);
     let workload = Workload::of(pod, now);
@@ -88,6 +91,18 @@ pub fn decide<'a>(
     };
     let observed = configuration.mode() == OptIn::Observe || rules::opt_in(pod, namespace) == Some(OptIn::Observe);
     if observed { Decision::Observe(plan) } else { Decision::Inject(plan) }
+}
+
+/// What no API server keeps is not worth a decision, which takes longer the more there is.
+fn too_large(pod: &Pod<'_>) -> Result<(), Reason> {
+    if pod.size > legal::MAX_OBJECT {
+        return Err(Reason::ObjectTooLarge);
+    }
+    let annotations = pod.metadata.value.annotations.iter();
+    if annotations.map(|(key, value)| key.len() + value.len()).sum::<usize>() > legal::MAX_ANNOTATIONS {
+        return Err(Reason::AnnotationsTooLarge);
+    }
+    Ok(())
 }
 
 /// Who wrote the label as an annotation is not opted in, and would wonder why.
@@ -104,7 +119,8 @@ impl<'a> Context<'a, '_> {
     fn plan(&self, mut notes: Vec<Note<'a>>) -> Result<Plan<'a>, (Reason, Vec<Note<'a>>)> {
         self.note_surroundings(&mut notes);
         let mut selected = Vec::new();
-        let mut plans = Vec::with_capacity(self.pod.spec.containers.items.len());
+        let mut plans = Vec::with_capacity(self.pod.spec.containers.items.len().min(64));
+        let mut written = self.pod.size;
         for (slot, container) in containers::all(self.pod) {
             let existing = Existing::new(container, self.prior);
             if !containers::is_selected(slot, container, self.options) {
@@ -114,6 +130,10 @@ impl<'a> Context<'a, '_> {
                 continue;
             }
             let (plan, identity) = self.container(slot, &existing, &mut notes);
+            written += plan.env.iter().filter(|entry| entry.edit != Edit::None).map(length).sum::<usize>();
+            if written > legal::MAX_OBJECT {
+                return Err((Reason::ObjectTooLarge, notes));
+            }
             plans.push(plan);
             selected.push((container, identity));
         }
@@ -289,9 +309,9 @@ impl<'a> Context<'a, '_> {
         }
         let mut entry = Entry::set(annotation::STATUS, Value::Text(status.into()), "otelgate");
         entry.edit = match (annotations.get(annotation::STATUS), &entry.value) {
-            (Some(now), Some(Value::Text(text))) if now == text => plan::Edit::None,
-            (Some(_), _) => plan::Edit::Replace(0),
-            (None, _) => plan::Edit::Add,
+            (Some(now), Some(Value::Text(text))) if now == text => Edit::None,
+            (Some(_), _) => Edit::Replace(0),
+            (None, _) => Edit::Add,
         };
         plan.annotations.push(entry);
         Ok(())
@@ -305,10 +325,13 @@ impl<'a> Context<'a, '_> {
         }
     }
 
-    /// About how large the object will be, in bytes; not worked out where it can't matter.
+    /// How large the object will be, in bytes; exactly only where it comes near the limit.
     fn grown(&self, plan: &Plan<'a>) -> usize {
-        if self.pod.size < legal::MAX_OBJECT / 4 {
-            return self.pod.size;
+        /// Of an entry's name, punctuation and mark in the status; quotes are escaped there.
+        const AROUND: usize = 128;
+        let bound: usize = plan.entries().map(|entry| AROUND + 2 * length(entry)).sum();
+        if self.pod.size + bound <= legal::MAX_OBJECT {
+            return self.pod.size + bound;
         }
         self.pod.size + serde_json::to_vec(&plan.operations()).map_or(0, |patch| patch.len())
     }
@@ -330,14 +353,14 @@ fn is_disabled(existing: &Existing<'_>) -> bool {
 
 impl Plan<'_> {
     fn status(&self, config: &str) -> String {
-        fn written<'e>(entries: &'e [Entry<'_>], was: Presence) -> NewWritten<'e> {
+        fn written<'e>(entries: &'e [Entry<'_>], edited: &'e [&'e str], was: Presence) -> NewWritten<'e> {
             let marks = entries.iter().filter_map(|entry| Some((&*entry.key, entry.mark()?)));
-            NewWritten { was, set: Pairs(marks.collect()) }
+            NewWritten { was, set: Pairs(marks.collect()), edited }
         }
 
         let containers = self.containers.iter().map(|container| {
-            let ListState { was, .. } = container.state;
-            (container.name, written(&container.env, was))
+            let ListState { was, edited, .. } = &container.state;
+            (container.name, written(&container.env, edited, *was))
         });
         let status = NewStatus {
             version: VERSION,
@@ -346,8 +369,8 @@ impl Plan<'_> {
             metadata: self.metadata.was,
             reasons: self.lasting_reasons(),
             containers: Pairs(containers.collect()),
-            annotations: written(&self.annotations, self.metadata.annotations.was),
-            labels: written(&self.labels, self.metadata.labels.was),
+            annotations: written(&self.annotations, &self.metadata.annotations.edited, self.metadata.annotations.was),
+            labels: written(&self.labels, &self.metadata.labels.edited, self.metadata.labels.was),
         };
         serde_json::to_string(&status).expect("a status is plain data")
     }

@@ -26,7 +26,8 @@ enum Level {
 /// The options in force for a pod, legal ones only.
 #[derive(Clone, Debug, Default)]
 pub struct Options<'a> {
-    pub containers: Option<&'a str>,
+    /// In order.
+    pub containers: Option<Vec<&'a str>>,
     /// `None` where no address is known that this pod could use.
     pub destination: Option<Cow<'a, Destination>>,
     pub endpoint_source: &'static str,
@@ -35,11 +36,14 @@ pub struct Options<'a> {
     pub sampler_arg: Option<Sourced<'a>>,
     pub logs: bool,
     pub log_source: Option<Sourced<'a>>,
-    skip: Option<&'a str>,
+    /// In order.
+    skip: Vec<&'a str>,
     /// `<container>`, source: for one container.
     pub container_log_sources: Vec<(&'a str, &'a str)>,
-    /// `resource.opentelemetry.io/<attribute>`: of the pod, then of the namespace.
+    /// `resource.opentelemetry.io/<attribute>`, by name: the pod's, else the namespace's.
     pub attributes: Vec<(&'a str, Sourced<'a>)>,
+    /// Of all of them together, in bytes, as they would at least be written.
+    pub attributes_length: usize,
 }
 
 const POD: &str = "annotation of the pod";
@@ -73,15 +77,17 @@ impl<'a> Options<'a> {
         let mut reader = Reader { pod, namespace, prior, notes };
         reader.unknown();
         let nonempty = |value: &str| !value.trim().is_empty();
-        let containers = reader.option(annotation::CONTAINERS, nonempty).map(|(value, _)| value);
+        let containers = reader.option(annotation::CONTAINERS, nonempty).map(|(value, _)| list(value));
         let logs = reader.option(annotation::LOGS, |value| matches!(value, "enabled" | "disabled"));
         let propagators = reader.option(annotation::PROPAGATORS, otel::are_propagators).map(sourced);
         let log_source = reader.option(annotation::LOG_SOURCE, |value| !value.is_empty()).map(sourced);
-        let skip = reader.option(annotation::SKIP, nonempty).map(|(value, _)| value);
+        let skip = reader.option(annotation::SKIP, nonempty).map(|(value, _)| list(value)).unwrap_or_default();
         let (sampler, sampler_arg) = reader.sampler(configuration);
         let (destination, endpoint_source) = reader.destination(configuration);
         let container_log_sources = reader.container_log_sources(configuration);
         let attributes = reader.attributes();
+        let legal = attributes.iter().filter(|(_, sourced)| super::legal::is_value(sourced.value).is_ok());
+        let attributes_length = legal.map(|(name, sourced)| name.len() + sourced.value.len() + 2).sum();
         Self {
             containers,
             destination,
@@ -95,26 +101,28 @@ impl<'a> Options<'a> {
             skip,
             container_log_sources,
             attributes,
+            attributes_length,
         }
     }
 
     /// Whether `otelgate.dev/skip` names this variable or attribute.
     #[must_use]
     pub fn skips(&self, key: &str) -> bool {
-        self.skipped().any(|skipped| skipped == key)
+        self.skip.binary_search(&key).is_ok()
     }
 
     pub fn skipped(&self) -> impl Iterator<Item = &'a str> {
-        self.skip.into_iter().flat_map(|list| list.split(',')).map(str::trim).filter(|key| !key.is_empty())
+        self.skip.iter().copied()
     }
 
     /// What annotations say of a resource attribute.
     #[must_use]
     pub fn attribute(&self, key: &str) -> Option<Sourced<'a>> {
-        self.attributes.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
+        let found = self.attributes.binary_search_by_key(&key, |(name, _)| *name).ok()?;
+        Some(self.attributes[found].1)
     }
 
-    /// Of the pod alone, or of the namespace alone: labels stand between the two.
+    /// What the pod's own annotation says: labels stand between it and the namespace's.
     #[must_use]
     pub fn pod_attribute(&self, key: &str) -> Option<Sourced<'a>> {
         self.attribute(key).filter(|sourced| sourced.source == POD)
@@ -169,7 +177,7 @@ impl<'a, 'n> Reader<'a, 'n> {
             namespace: self.on_namespace().find(|(name, _)| *name == key).map(|(_, value)| value),
         };
         for (value, level) in [(&mut raw.pod, Level::Pod), (&mut raw.namespace, Level::Namespace)] {
-            if value.is_some_and(|value| !legal(value)) {
+            if value.is_some_and(|value| value.len() > super::legal::MAX_VALUE || !legal(value)) {
                 *value = None;
                 let detail = (level == Level::Namespace).then_some(Cow::Borrowed("on the namespace"));
                 self.note(Reason::InvalidOption, key, detail);
@@ -268,12 +276,14 @@ impl<'a, 'n> Reader<'a, 'n> {
         for (key, name, value) in self.on_namespace().filter_map(prefixed) {
             if matches!(name, otel::attr::SERVICE_NAME | otel::attr::SERVICE_INSTANCE_ID) {
                 self.note(Reason::NotOnNamespace, key, None);
-            } else if !attributes.iter().any(|(known, _)| *known == name) {
+            } else {
                 attributes.push((name, Sourced { value, source: NAMESPACE }));
             }
         }
-        // The API server sorts maps before a webhook sees them; a manifest may have them in any order.
+        // The API server sorts maps before a webhook sees them; a manifest may have them in any order. Of two with one
+        // name the pod's comes first, and stays.
         attributes.sort_by_key(|(name, _)| *name);
+        attributes.dedup_by_key(|(name, _)| *name);
         attributes
     }
 
@@ -296,6 +306,14 @@ impl<'a, 'n> Reader<'a, 'n> {
             }
         }
     }
+}
+
+/// A comma-separated list, sorted.
+fn list(text: &str) -> Vec<&str> {
+    let mut list: Vec<&str> = text.split(',').map(str::trim).filter(|one| !one.is_empty()).collect();
+    list.sort_unstable();
+    list.dedup();
+    list
 }
 
 fn container_of_log_source(name: &str) -> Option<&str> {

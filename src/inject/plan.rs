@@ -55,12 +55,12 @@ pub struct ContainerPlan<'a> {
     /// What `OTEL_RESOURCE_ATTRIBUTES` carries, in its order.
     pub attributes: Vec<Entry<'a>>,
     pub(super) slot: Slot,
-    pub(super) state: ListState,
+    pub(super) state: ListState<'a>,
 }
 
 /// How a container's `env` stands, and what of otelgate's earlier entries goes.
 #[derive(Clone, Debug)]
-pub(super) struct ListState {
+pub(super) struct ListState<'a> {
     /// Now.
     pub now: Presence,
     /// Before otelgate first wrote into it.
@@ -69,6 +69,8 @@ pub(super) struct ListState {
     pub insert_at: usize,
     /// Earlier entries that are no longer wanted, in ascending order.
     pub removed: Vec<usize>,
+    /// What otelgate wrote and somebody edited: still listed, so that undo knows.
+    pub edited: Vec<&'a str>,
     /// A user's value that loses otelgate's earlier suffix, with its place.
     pub stripped: Option<(usize, Stripped)>,
 }
@@ -95,6 +97,8 @@ pub(super) struct MapState<'a> {
     pub now: Presence,
     pub was: Presence,
     pub removed: Vec<&'a str>,
+    /// As in [`ListState`].
+    pub edited: Vec<&'a str>,
 }
 
 /// What happens to one key.

@@ -160,6 +160,13 @@ fn agent_logs<'a>(context: &Context<'a, '_>, (container, identity): &Selected<'a
         .or_else(|| logs::source_of_image(container.image.as_str()));
     let key = format!("{}{name}{}", annotation::DATADOG_AUTODISCOVERY, annotation::DATADOG_LOGS_SUFFIX);
     let service = identity.service.value().filter(|_| !options.skips(attr::SERVICE_NAME));
+    if source.is_none() && service.is_none() {
+        let reason = match &identity.service {
+            Effective::Unknown(reason) => *reason,
+            Effective::Known { .. } | Effective::Absent => Reason::SkippedByAnnotation,
+        };
+        return Some(Entry::left(key, reason));
+    }
     let value = serde_json::to_string(&[Log { source, service }]).expect("two strings are JSON");
     entry(context, Place::Annotations, key.into(), None, Ok(Some((value.into(), "logs are read by the Agent"))))
 }
@@ -178,6 +185,11 @@ pub(super) fn settle<'a>(
         }
     }
     let wanted = |key: &str| entries.iter().any(|entry| entry.is_written() && entry.key == key);
+    let was_written = |key: &str| {
+        written.is_some_and(|written| written.set.contains_key(key) || written.edited.iter().any(|known| known == key))
+    };
+    let edited =
+        map.iter().filter(|(key, value)| was_written(key) && !is_own(key, value)).map(|(key, _)| key).collect();
     let removed = map.iter().filter(|(key, value)| is_own(key, value) && !wanted(key)).map(|(key, _)| key).collect();
-    MapState { now: map.presence, was: Prior::before(written, map.presence), removed }
+    MapState { now: map.presence, was: Prior::before(written, map.presence), removed, edited }
 }

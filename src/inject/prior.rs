@@ -104,7 +104,7 @@ impl Prior {
             .collect();
         for (index, variable) in variables.iter().enumerate().rev() {
             let suffix =
-                written.set.get(variable.name.as_str()).filter(|_| variable.value_from.presence == Presence::Absent);
+                written.set.get(variable.name.as_str()).filter(|_| variable.value_from.presence != Presence::Filled);
             if let Some(range) = suffix.and_then(|mark: &Mark| mark.suffix_in(variable.value.value.as_str())) {
                 ownership[index] = Ownership::Suffix(range);
                 break;

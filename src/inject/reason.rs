@@ -82,6 +82,10 @@ reasons! {
         "nothing; to have it set by otelgate, write a literal or remove the variable";
     MayOverride: Key, "may override a value that can't be seen at admission (envFrom, or an unresolved reference)",
         "if the hidden value should win, name the key in otelgate.dev/skip";
+    UnresolvedReference: Key, "the container's value has a reference that can't be resolved at admission",
+        "write the value out, if it should be known to logs and tags too";
+    PairIsUsers: Key, "belongs to a setting that the container has itself, and is left alone with it",
+        "nothing; to have both from otelgate, remove the container's own";
     SkippedByAnnotation: Key, "named in otelgate.dev/skip",
         "nothing, if that is meant";
     NotLegal: Key, "not legal as a Kubernetes name or value, so the API server would refuse it",

@@ -56,8 +56,9 @@ impl<'a, 'c, 'v> Resource<'a, 'c, 'v> {
         for (key, name) in context.workload.attributes() {
             self.offer(key, Source::Text(name, "owner"));
         }
+        let computed = self.entries.len();
         for (key, sourced) in &context.options.attributes {
-            if !self.entries.iter().any(|entry| entry.key == *key) {
+            if !self.entries[..computed].iter().any(|entry| entry.key == *key) {
                 self.offer(key, Source::Text(sourced.value.into(), sourced.source));
             }
         }

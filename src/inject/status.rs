@@ -63,6 +63,9 @@ pub struct Written {
     pub was: Presence,
     #[serde(default)]
     pub set: BTreeMap<String, Mark>,
+    /// Keys that were written once, and that somebody edited since: they are the user's.
+    #[serde(default)]
+    pub edited: Vec<String>,
 }
 
 /// As written into a pod; the same format as [`Status`], borrowed.
@@ -86,6 +89,8 @@ pub(super) struct NewWritten<'a> {
     pub was: Presence,
     #[serde(skip_serializing_if = "Pairs::is_empty")]
     pub set: Pairs<'a, Mark>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub edited: &'a [&'a str],
 }
 
 /// A JSON object in the order of its pairs.
@@ -152,8 +157,12 @@ impl Mark {
             Was::Absent | Was::Null => 0,
             Was::Text(old) => old,
         };
-        let range = start..start.checked_add(length)?;
-        (value.get(range.clone()).map(Digest::of) == Some(digest)).then_some(range)
+        let written = |start: usize| {
+            let range = start..start.checked_add(length)?;
+            (value.get(range.clone()).map(Digest::of) == Some(digest)).then_some(range)
+        };
+        // Who edits only what stands before it leaves the suffix at the end.
+        written(start).or_else(|| written(value.len().checked_sub(length)?))
     }
 
     /// Whether a literal is what was written.
@@ -164,9 +173,9 @@ impl Mark {
 
     /// Whether a variable is what was written, as a whole.
     pub(super) fn is_variable(self, variable: &Variable<'_>) -> bool {
-        match (variable.value.presence, variable.value_from.presence) {
-            (Presence::Filled, Presence::Absent) => self.is_whole(variable.value.value.as_str()),
-            (Presence::Absent, Presence::Filled) => {
+        match (variable.value.presence == Presence::Filled, variable.value_from.presence == Presence::Filled) {
+            (true, false) => self.is_whole(variable.value.value.as_str()),
+            (false, true) => {
                 let ValueFrom { field_ref } = &variable.value_from.value;
                 self == Self::Whole(Digest::of_field(field_ref.field_path.as_str()))
             }
@@ -253,7 +262,8 @@ mod tests {
         let mark = Mark::Suffix { digest: Digest::of(",b=2"), was: Was::Text(3), length: 4 };
         assert_eq!(mark.suffix_in("a=1,b=2"), Some(3..7));
         assert_eq!(mark.suffix_in("a=1,b=2,c=3"), Some(3..7));
-        assert_eq!(mark.suffix_in("a=11,b=2"), None);
+        assert_eq!(mark.suffix_in("a=11,b=2"), Some(4..8));
+        assert_eq!(mark.suffix_in("a=11,b=2,c=3"), None);
         assert_eq!(mark.suffix_in("a=1"), None);
         let cut = Mark::Suffix { digest: Digest::of("x"), was: Was::Text(1), length: 1 };
         assert_eq!(cut.suffix_in("ü"), None, "a range inside a character");

@@ -7,7 +7,7 @@ use super::containers;
 use super::existing::Existing;
 use super::expand::{Piece, Pieces};
 use super::plan::Stripped;
-use super::prior::{Ownership, Prior};
+use super::prior::{Ownership, Prior, without};
 use super::status::{Mark, Written};
 use super::variables::is_reference;
 use super::view::{Pod, Presence};
@@ -81,13 +81,12 @@ fn undo_container(
             strip(variable, prior.stripped(existing.container, value, range));
         }
     }
-    let gone: Vec<usize> = existing.own_entries().filter(|index| !is_needed(existing, written, *index)).collect();
+    let edited = existing.edited(prior);
+    let gone: Vec<usize> = existing.own_entries().filter(|index| !is_needed(existing, &edited, *index)).collect();
     for index in gone.iter().rev() {
         list.remove(*index);
     }
-    let left = list.iter().filter_map(|variable| variable.get("name").and_then(Value::as_str));
-    let edited = left.filter(|name| matches!(written.set.get(*name), Some(Mark::Whole(_))));
-    undone.kept.extend(edited.map(|name| format!("{name} of container {}", existing.container.name.as_str())));
+    undone.kept.extend(edited.iter().map(|name| format!("{name} of container {}", existing.container.name.as_str())));
     if list.is_empty() {
         restore(container, "env", written.was);
     }
@@ -109,31 +108,25 @@ fn strip(variable: &mut Object, stripped: Stripped) {
 }
 
 /// Whether somebody edited a value of ours that refers to this entry: what was the user's before never needed it.
-fn is_needed(existing: &Existing<'_>, written: &Written, own: usize) -> bool {
+fn is_needed(existing: &Existing<'_>, edited: &[&str], own: usize) -> bool {
     let name = existing.container.env.items[own].name.as_str();
     let refers = |text: &str| Pieces::of(text).any(|piece| piece == Piece::Reference(name));
     is_reference(name)
         && existing.entries().any(|(index, variable)| {
             let value = variable.value.value.as_str();
+            let is_edited = edited.contains(&variable.name.as_str());
             match existing.ownership.get(index) {
+                Some(Ownership::Suffix(range)) if is_edited => refers(&without(value, range)),
                 Some(Ownership::Suffix(range)) => refers(&value[range.end..]),
-                _ => is_edited(existing, written, variable.name.as_str()) && refers(value),
+                _ => is_edited && refers(value),
             }
         })
-}
-
-/// Whether otelgate wrote this variable, and what it wrote stands nowhere any more.
-fn is_edited(existing: &Existing<'_>, written: &Written, name: &str) -> bool {
-    match written.set.get(name) {
-        Some(Mark::Whole(_)) => existing.own(name).is_none(),
-        Some(Mark::Suffix { .. }) => !existing.ownership.iter().any(|own| matches!(own, Ownership::Suffix(_))),
-        None => false,
-    }
 }
 
 fn undo_map(metadata: &mut Object, name: &str, written: &Written, always: &str, undone: &mut Undone) {
     let Some(map) = metadata.get_mut(name).and_then(Value::as_object_mut) else { return };
     map.shift_remove(always);
+    undone.kept.extend(written.edited.iter().filter(|key| map.contains_key(*key)).cloned());
     for (key, mark) in &written.set {
         match map.get(key).and_then(Value::as_str) {
             Some(value) if mark.is_whole(value) => {

@@ -17,7 +17,7 @@ use super::resource::Resource;
 use super::status::Was;
 use super::view::Presence;
 use super::{Context, Reason};
-use crate::api::otel::var;
+use crate::api::otel::{attr, var};
 use crate::config::{ExtraSource, Protocol};
 
 /// Downward-API variables of otelgate's own, in their order.
@@ -29,6 +29,7 @@ pub(super) const REFERENCES: [(&str, &str); 4] = [
 ];
 
 const DOWNWARD: &str = "downward API";
+const CONTAINER: &str = "the container";
 
 /// Builds the entries of one container.
 pub(super) struct Variables<'a, 'c> {
@@ -41,27 +42,67 @@ pub(super) struct Variables<'a, 'c> {
     referred: [bool; REFERENCES.len()],
 }
 
-/// How a container says where one kind of telemetry goes.
-struct Exporter<'a> {
-    endpoint: Known<'a>,
-    protocol: Known<'a>,
+/// What a container says where or how one kind of telemetry goes.
+struct Exporter {
+    endpoint: Said<()>,
+    protocol: Said<Protocol>,
 }
 
-// === impl Exporter ===
+/// What a container says by one variable.
+enum Said<T> {
+    Nothing,
+    /// The variable is there and empty, which counts as unset; but its name is taken.
+    Empty,
+    Value(T),
+    /// It can't be used or known, for this reason.
+    Hidden(Reason),
+}
 
-impl Exporter<'_> {
-    fn is_set(&self) -> bool {
-        self.endpoint != Known::Absent || self.protocol != Known::Absent
+/// How a protocol comes about.
+enum Chosen {
+    /// By otelgate, which then says so.
+    Free,
+    /// By the container, in this variable or in one that is in force for it.
+    Given(Protocol),
+}
+
+// === impl Said ===
+
+impl<T> Said<T> {
+    fn of(known: Known<'_>, read: impl FnOnce(&str) -> Result<T, Reason>) -> Self {
+        match known {
+            Known::Absent => Self::Nothing,
+            Known::Literal(text) if text.is_empty() => Self::Empty,
+            Known::Literal(text) => read(&text).map_or_else(Self::Hidden, Self::Value),
+            Known::Hidden(reason) => Self::Hidden(reason),
+        }
     }
 
-    /// The protocol that the container chose; `Ok(None)` when it chose none.
-    fn protocol(&self) -> Result<Option<Protocol>, Reason> {
-        match &self.protocol {
-            Known::Absent => Ok(None),
-            // An empty variable counts as unset, which means the specification's default.
-            Known::Literal(text) if text.is_empty() => Ok(Some(Protocol::HttpProtobuf)),
-            Known::Literal(text) => Protocol::parse(text).map(Some).ok_or(Reason::NoEndpointForProtocol),
-            Known::Hidden(reason) => Err(*reason),
+    fn is_set(&self) -> bool {
+        matches!(self, Self::Value(_) | Self::Hidden(_))
+    }
+
+    fn is_there(&self) -> bool {
+        !matches!(self, Self::Nothing)
+    }
+}
+
+impl Said<Protocol> {
+    /// The specification's default holds where the name is taken and empty.
+    fn chosen(&self) -> Result<Chosen, Reason> {
+        match self {
+            Self::Nothing => Ok(Chosen::Free),
+            Self::Empty => Ok(Chosen::Given(Protocol::HttpProtobuf)),
+            Self::Value(protocol) => Ok(Chosen::Given(*protocol)),
+            Self::Hidden(reason) => Err(*reason),
+        }
+    }
+
+    /// As a signal's, where the general one is in force unless it has its own.
+    fn chosen_under(&self, general: &Self) -> Result<Chosen, Reason> {
+        match (self, general) {
+            (Self::Nothing | Self::Empty, Self::Value(_) | Self::Hidden(_)) => general.chosen(),
+            _ => self.chosen(),
         }
     }
 }
@@ -100,7 +141,7 @@ impl<'a, 'c> Variables<'a, 'c> {
     /// Sets a variable, unless the container has it or must not have it.
     fn offer(&mut self, name: &'a str, value: Value<'a>, source: &'static str) {
         let entry = if self.existing.last(name).is_some() {
-            Entry::kept(name, "the container")
+            Entry::kept(name, CONTAINER)
         } else if self.context.options.skips(name) {
             Entry::left(name, Reason::SkippedByAnnotation)
         } else if let Some(reason) = illegal(&value) {
@@ -117,12 +158,16 @@ impl<'a, 'c> Variables<'a, 'c> {
 
     fn service_name(&mut self) {
         let name = var::SERVICE_NAME;
-        if self.existing.last(name).is_some() || self.own.parsed.get("service.name").is_some() {
-            self.entries.push(Entry::kept(name, "the container"));
+        if self.existing.last(name).is_some() {
+            self.entries.push(Entry::kept(name, CONTAINER));
+            return;
+        }
+        if self.own.parsed.get(attr::SERVICE_NAME).is_some_and(|value| !value.is_empty()) {
+            self.entries.push(Entry::left(name, Reason::PairIsUsers));
             return;
         }
         match &self.identity.service {
-            _ if self.context.options.skips("service.name") => {
+            _ if self.context.options.skips(attr::SERVICE_NAME) => {
                 self.entries.push(Entry::left(name, Reason::SkippedByAnnotation));
             }
             Effective::Known { value, source } => {
@@ -153,29 +198,38 @@ impl<'a, 'c> Variables<'a, 'c> {
         let general = self.exporter(var::ENDPOINT, var::PROTOCOL);
         let signals =
             Signal::ALL.map(|signal| (signal, self.exporter(signal.endpoint_variable(), signal.protocol_variable())));
-        if general.endpoint != Known::Absent {
-            self.entries.push(Entry::kept(var::ENDPOINT, "the container"));
-            self.entries.push(Entry::kept(var::PROTOCOL, "the container"));
+        if general.endpoint.is_set() {
+            self.entries.push(Entry::kept(var::ENDPOINT, CONTAINER));
+            self.entries.push(match general.protocol {
+                Said::Nothing => Entry::left(var::PROTOCOL, Reason::PairIsUsers),
+                _ => Entry::kept(var::PROTOCOL, CONTAINER),
+            });
             return;
         }
-        if signals.iter().all(|(_, signal)| !signal.is_set()) {
-            self.pair(var::ENDPOINT, var::PROTOCOL, None, general.protocol(), None);
+        let no_signal = signals.iter().all(|(_, own)| !own.endpoint.is_set() && !own.protocol.is_set());
+        if no_signal && !general.endpoint.is_there() {
+            let chosen = general.protocol.chosen();
+            self.pair(var::ENDPOINT, var::PROTOCOL, None, chosen, general.protocol.is_there());
             return;
         }
         for (signal, own) in signals {
             let (endpoint, protocol) = (signal.endpoint_variable(), signal.protocol_variable());
-            if own.endpoint == Known::Absent {
-                // The general protocol is in force for a signal that has none of its own.
-                let inherited = if own.protocol == Known::Absent { general.protocol() } else { Ok(None) };
-                self.pair(endpoint, protocol, Some(signal), own.protocol(), Some(inherited));
+            if own.endpoint.is_there() {
+                self.entries.push(Entry::kept(endpoint, CONTAINER));
             } else {
-                self.entries.push(Entry::kept(endpoint, "the container"));
+                let chosen = own.protocol.chosen_under(&general.protocol);
+                self.pair(endpoint, protocol, Some(signal), chosen, own.protocol.is_there());
             }
         }
     }
 
-    fn exporter(&self, endpoint: &str, protocol: &str) -> Exporter<'a> {
-        Exporter { endpoint: self.existing.value(endpoint), protocol: self.existing.value(protocol) }
+    fn exporter(&self, endpoint: &str, protocol: &str) -> Exporter {
+        Exporter {
+            endpoint: Said::of(self.existing.value(endpoint), |_| Ok(())),
+            protocol: Said::of(self.existing.value(protocol), |text| {
+                Protocol::parse(text).ok_or(Reason::NoEndpointForProtocol)
+            }),
+        }
     }
 
     /// An endpoint that the container doesn't have, with the protocol that goes with it.
@@ -184,39 +238,29 @@ impl<'a, 'c> Variables<'a, 'c> {
         endpoint: &'static str,
         protocol: &'static str,
         signal: Option<Signal>,
-        own: Result<Option<Protocol>, Reason>,
-        inherited: Option<Result<Option<Protocol>, Reason>>,
+        chosen: Result<Chosen, Reason>,
+        has_protocol: bool,
     ) {
-        let has_protocol = !matches!(own, Ok(None));
-        let chosen = match own {
-            Ok(None) => inherited.unwrap_or(Ok(None)),
-            own => own,
-        };
-        let skipped = self.context.options.skips(endpoint) || self.context.options.skips(protocol);
+        // A signal's pair stands for the general one, which somebody may have in envFrom.
+        let skipped = [endpoint, protocol, var::ENDPOINT, var::PROTOCOL].map(|name| self.context.options.skips(name));
+        let given = matches!(chosen, Ok(Chosen::Given(_)) | Err(_));
         let found = match chosen {
-            _ if skipped => Err(Reason::SkippedByAnnotation),
-            Ok(chosen) => self.endpoint(signal, chosen),
+            _ if skipped.contains(&true) => Err(Reason::SkippedByAnnotation),
+            Ok(Chosen::Free) => self.endpoint(signal, None),
+            Ok(Chosen::Given(protocol)) => self.endpoint(signal, Some(protocol)),
             Err(reason) => Err(reason),
         };
-        let inherits = !has_protocol && matches!(chosen, Ok(Some(_)) | Err(_));
+        let source = self.context.options.endpoint_source;
+        let speaks = found.as_ref().map(|(_, speaks)| *speaks).map_err(|reason| *reason);
         match found {
-            Ok((url, speaks)) => {
-                let source = self.context.options.endpoint_source;
-                self.offer(endpoint, Value::Text(url), source);
-                if has_protocol {
-                    self.entries.push(Entry::kept(protocol, "the container"));
-                } else if !inherits {
-                    self.offer(protocol, Value::text(speaks.as_str()), source);
-                }
-            }
-            Err(reason) => {
-                self.entries.push(Entry::left(endpoint, reason));
-                self.entries.push(if has_protocol {
-                    Entry::kept(protocol, "the container")
-                } else {
-                    Entry::left(protocol, reason)
-                });
-            }
+            Ok((url, _)) => self.offer(endpoint, Value::Text(url), source),
+            Err(reason) => self.entries.push(Entry::left(endpoint, reason)),
+        }
+        match speaks {
+            _ if has_protocol => self.entries.push(Entry::kept(protocol, CONTAINER)),
+            Ok(speaks) if !given => self.offer(protocol, Value::text(speaks.as_str()), source),
+            Ok(_) => {}
+            Err(reason) => self.entries.push(Entry::left(protocol, reason)),
         }
     }
 
@@ -252,8 +296,8 @@ impl<'a, 'c> Variables<'a, 'c> {
             let own_logs = self.existing.entries().any(|(_, variable)| {
                 var::LOGS_PREFIXES.iter().any(|prefix| variable.name.as_str().starts_with(prefix))
             });
-            if own_logs {
-                self.entries.push(Entry::kept(var::LOGS_EXPORTER, "the container"));
+            if own_logs && self.existing.last(var::LOGS_EXPORTER).is_none() {
+                self.entries.push(Entry::left(var::LOGS_EXPORTER, Reason::PairIsUsers));
             } else {
                 self.offer(var::LOGS_EXPORTER, Value::text("none"), "logs are read from files");
             }
@@ -266,7 +310,10 @@ impl<'a, 'c> Variables<'a, 'c> {
         let Some(sampler) = options.sampler else { return };
         let names = [var::SAMPLER, var::SAMPLER_ARG];
         if names.iter().any(|name| self.existing.last(name).is_some()) {
-            self.entries.extend(names.map(|name| Entry::kept(name, "the container")));
+            self.entries.extend(names.map(|name| match self.existing.last(name) {
+                Some(_) => Entry::kept(name, CONTAINER),
+                None => Entry::left(name, Reason::PairIsUsers),
+            }));
         } else if names.iter().any(|name| options.skips(name)) {
             self.entries.extend(names.map(|name| Entry::left(name, Reason::SkippedByAnnotation)));
         } else {
@@ -287,7 +334,8 @@ impl<'a, 'c> Variables<'a, 'c> {
         } else if self.own.unclosed {
             Some(Reason::UnclosedReference)
         } else {
-            None
+            let asked = self.own.text.len() + self.context.options.attributes_length;
+            (asked > legal::MAX_VARIABLE).then_some(Reason::VariableTooLarge)
         };
         if let Some(reason) = refused {
             self.entries.push(Entry::left(name, reason));
@@ -305,7 +353,7 @@ impl<'a, 'c> Variables<'a, 'c> {
         // A literal of the container's own beats envFrom already.
         let hides = self.own.unresolved.then_some(Reason::MayOverride);
         let entry = match self.own.index {
-            _ if text.is_empty() => self.own.index.map(|_| Entry::kept(name, "the container")),
+            _ if text.is_empty() => self.own.index.map(|_| Entry::kept(name, CONTAINER)),
             None => Some(Entry {
                 reason: self.may_override(),
                 ..Entry::set(name, Value::Text(text.into()), "see attributes")
@@ -442,7 +490,7 @@ fn illegal(value: &Value<'_>) -> Option<Reason> {
 }
 
 /// How the list stands, given what is written into it.
-pub(super) fn list_state(existing: &Existing<'_>, entries: &[Entry<'_>], prior: &Prior) -> ListState {
+pub(super) fn list_state<'a>(existing: &Existing<'a>, entries: &[Entry<'_>], prior: &Prior) -> ListState<'a> {
     let container = existing.container;
     let written = prior.container(container.name.as_str());
     let wanted = |index: &usize| {
@@ -469,6 +517,7 @@ pub(super) fn list_state(existing: &Existing<'_>, entries: &[Entry<'_>], prior: 
         was: Prior::before(written, container.env.presence),
         insert_at,
         removed,
+        edited: existing.edited(prior),
         stripped,
     }
 }

@@ -194,7 +194,7 @@ fn a_value_that_cannot_be_resolved_is_not_guessed() {
     let hidden = json!([{"name": ATTRIBUTES, "value": "service.name=$(N),team=$(T)"}]);
     let outcome = case(pod(with_env(hidden))).decide();
     assert!(outcome.is("service.name", Action::Kept, None));
-    assert!(outcome.is("tags.datadoghq.com/service", Action::Left, Some(Reason::MayOverride)));
+    assert!(outcome.is("tags.datadoghq.com/service", Action::Left, Some(Reason::UnresolvedReference)));
     // No variable has such a name, so Kubernetes leaves the text, and the key in it, as they are.
     let odd = json!([{"name": ATTRIBUTES, "value": "a=$(,service.version=9,b=)"}]);
     assert!(case(pod(with_env(odd))).decide().is("service.version", Action::Kept, None));
@@ -386,4 +386,50 @@ fn references_that_grow_without_end_are_not_followed() {
 fn an_attribute_is_never_empty() {
     let nameless = case(pod(json!({"image": "a:1"}))).decide();
     assert_eq!(nameless.attribute("k8s.container.name"), None);
+}
+
+#[test]
+fn an_empty_variable_counts_as_unset_but_its_name_is_taken() {
+    let empty = |name: &str| json!({"name": name, "value": ""});
+    let traces = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+    let outcome = case(pod(with_env(json!([empty(traces)])))).decide();
+    assert_eq!(outcome.variable(PROTOCOL), Some("http/protobuf"));
+    assert!(outcome.variable(ENDPOINT).is_some());
+    let general = case(pod(with_env(json!([empty(ENDPOINT)])))).decide();
+    assert!(general.variable(traces).is_some());
+    assert_eq!(general.names().iter().filter(|name| **name == ENDPOINT).count(), 1);
+    let grpc = json!([{"name": PROTOCOL, "value": "grpc"}, {"name": "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "value": "http://m:4317"},
+        empty("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")]);
+    let outcome = case(pod(with_env(grpc))).decide();
+    assert_eq!(outcome.variable(traces), Some("http://otel-collector.datadog.svc.cluster.local:4317"));
+}
+
+#[test]
+fn skipping_the_general_endpoint_skips_what_stands_for_it() {
+    let env = json!([{"name": "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "value": "http://mine:4318/v1/traces"}]);
+    let outcome = case(pod(with_env(env))).annotate("otelgate.dev/skip", ENDPOINT).decide();
+    assert_eq!(outcome.variable("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"), None);
+}
+
+#[test]
+fn what_the_container_does_not_have_is_not_kept() {
+    let env = json!([{"name": ENDPOINT, "value": "http://mine:1"}, {"name": "OTEL_LOGS_LEVEL", "value": "x"},
+        {"name": ATTRIBUTES, "value": "service.name=a"}]);
+    let outcome = case(pod(with_env(env))).decide();
+    for name in [PROTOCOL, "OTEL_LOGS_EXPORTER", "OTEL_SERVICE_NAME"] {
+        assert!(outcome.is(name, Action::Left, Some(Reason::PairIsUsers)), "{name}");
+    }
+}
+
+#[test]
+fn pairs_behind_a_reference_are_no_malformed_attributes() {
+    let env = json!([{"name": ATTRIBUTES, "value": "$(COMMON),team=a"}]);
+    assert!(!case(pod(with_env(env))).decide().has_note(Reason::MalformedAttributes));
+}
+
+#[test]
+fn none_stands_alone_among_propagators() {
+    let of = |value: &str| case(pod(app())).annotate("otelgate.dev/propagators", value).decide();
+    assert_eq!(of("none").variable("OTEL_PROPAGATORS"), Some("none"));
+    assert!(of("none,b3").has_note(Reason::InvalidOption));
 }

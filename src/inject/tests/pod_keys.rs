@@ -131,3 +131,48 @@ fn the_status_never_holds_a_value() {
     let outcome = case(pod(super::with_env(env))).annotate("resource.opentelemetry.io/x", "s3cr3t").decide();
     assert!(!outcome.annotation("otelgate.dev/status").unwrap().contains("s3cr3t"));
 }
+
+#[test]
+fn what_the_container_hides_is_on_no_pod_wide_key() {
+    let hidden =
+        json!([{"name": "OTEL_RESOURCE_ATTRIBUTES", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}}]);
+    let outcome = case(pod(super::with_env(hidden))).decide();
+    assert!(outcome.is("tags.datadoghq.com/version", Action::Left, Some(Reason::ValueFrom)));
+    let skipped = case(pod(app())).annotate("otelgate.dev/skip", "OTEL_SERVICE_NAME").decide();
+    assert!(skipped.is("tags.datadoghq.com/service", Action::Left, Some(Reason::SkippedByAnnotation)));
+}
+
+#[test]
+fn an_older_environment_annotation_counts() {
+    let outcome = case(pod(app()))
+        .configure(|document| document.environment = Some("staging".into()))
+        .annotate("resource.opentelemetry.io/deployment.environment", "prod")
+        .decide();
+    assert_eq!(outcome.label("tags.datadoghq.com/env"), Some("prod"));
+    assert_eq!(outcome.attribute("deployment.environment.name"), Some("prod"));
+}
+
+#[test]
+fn the_agents_annotation_is_never_empty() {
+    let env = json!([{"name": "OTEL_SERVICE_NAME", "value": "$(FOO)"}]);
+    let agent = case(pod(super::with_env(env))).configure(|document| document.logs.owner = LogOwner::Agent).decide();
+    assert!(agent.is("ad.datadoghq.com/app.logs", Action::Left, Some(Reason::UnresolvedReference)));
+}
+
+#[test]
+fn a_small_pod_that_would_grow_too_large_is_left_alone() {
+    let containers: Vec<_> = (0..60).map(|n| json!({"name": format!("c{n}"), "image": "a:1"})).collect();
+    let mut many = pod(app());
+    many["spec"]["containers"] = containers.into();
+    let asked =
+        (0..7).fold(case(many), |case, n| case.annotate(&format!("resource.opentelemetry.io/k{n}"), &"x".repeat(4000)));
+    assert_eq!(asked.decide().skipped, Some(Reason::ObjectTooLarge));
+}
+
+#[test]
+fn more_attributes_than_a_variable_holds_are_not_worked_through() {
+    let asked =
+        (0..6000).fold(case(pod(app())), |case, n| case.annotate(&format!("resource.opentelemetry.io/a{n}"), "x"));
+    let outcome = asked.decide();
+    assert!(outcome.is("OTEL_RESOURCE_ATTRIBUTES", Action::Left, Some(Reason::VariableTooLarge)));
+}

@@ -161,3 +161,25 @@ fn a_suffix_moves_to_the_entry_that_counts() {
         assert_eq!(third.decide().operations, [] as [Value; 0]);
     }
 }
+
+#[test]
+fn an_edit_before_our_suffix_leaves_it_ours() {
+    let edited = again(case(pod(with_env(json!([{"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "team=a"}])))), |pod| {
+        let variable = env(pod).iter_mut().find(|one| one["name"] == "OTEL_RESOURCE_ATTRIBUTES").unwrap();
+        variable["value"] = variable["value"].as_str().unwrap().replace("team=a", "team=abc").into();
+        pod["spec"]["containers"][0]["image"] = "shop/web:2".into();
+    });
+    let outcome = edited.decide();
+    assert_eq!(outcome.attribute("service.version"), Some("2"));
+    assert!(outcome.variable("OTEL_RESOURCE_ATTRIBUTES").unwrap().starts_with("team=abc,service.name=web"));
+    assert_eq!(outcome.variable("OTEL_SERVICE_NAME"), Some("web"));
+}
+
+#[test]
+fn nulls_beside_a_literal_change_nothing() {
+    let second = again(
+        case(pod(with_env(json!([{"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "team=a", "valueFrom": null}])))),
+        |_| (),
+    );
+    assert_eq!(second.decide().operations, [] as [Value; 0]);
+}

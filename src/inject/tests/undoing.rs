@@ -17,6 +17,7 @@ fn originals() -> Vec<Value> {
         with_env(json!([{"name": "OTEL_RESOURCE_ATTRIBUTES", "value": null}])),
         with_env(json!([{"name": "OTEL_RESOURCE_ATTRIBUTES"}])),
         with_env(json!([{"name": "OTEL_SERVICE_NAME", "value": "mine"}])),
+        with_env(json!([{"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "a=1", "valueFrom": null}])),
         with_env(json!([{"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "$(OTELGATE_POD_NAME)"}, {"name": "OTEL_RESOURCE_ATTRIBUTES"}])),
     ]
     .into_iter()
@@ -88,10 +89,7 @@ fn what_somebody_edited_or_added_stays() {
         ])
     );
     assert_eq!(injected["metadata"]["labels"], json!({"tags.datadoghq.com/service": "mine"}));
-    assert_eq!(
-        undone.kept,
-        ["OTELGATE_POD_NAME of container app", "OTEL_SERVICE_NAME of container app", "tags.datadoghq.com/service"]
-    );
+    assert_eq!(undone.kept, ["OTEL_SERVICE_NAME of container app", "tags.datadoghq.com/service"]);
 }
 
 #[test]
@@ -103,4 +101,25 @@ fn without_a_status_nothing_happens() {
     let before = plain.clone();
     assert!(undo(&mut plain).is_err());
     assert_eq!(plain, before);
+}
+
+#[test]
+fn an_edited_value_keeps_what_it_refers_to_also_after_another_decision() {
+    let first = case(pod(app()));
+    let mut injected = first.decide().pod;
+    for variable in injected["spec"]["containers"][0]["env"].as_array_mut().unwrap() {
+        if variable["name"] == "OTEL_RESOURCE_ATTRIBUTES" {
+            variable["value"] = "mine=$(OTELGATE_POD_NAME)".into();
+        }
+    }
+    let mut again = super::Case { pod: injected, ..first }.decide().pod;
+    undo(&mut again).unwrap();
+    let names: Vec<_> = again["spec"]["containers"][0]["env"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["OTELGATE_POD_NAME", "OTEL_RESOURCE_ATTRIBUTES"]);
+    assert_eq!(again["spec"]["containers"][0]["env"][1]["value"], "mine=$(OTELGATE_POD_NAME)");
 }
