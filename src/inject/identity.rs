@@ -55,7 +55,11 @@ impl<'a> Effective<'a> {
         if value.contains(UNRESOLVED) {
             return Some(Self::Unknown(Reason::UnresolvedReference));
         }
-        (!value.is_empty()).then(|| Self::Known { value: Cow::Owned(value.to_owned()), source })
+        // The user's key wins, also where it is empty.
+        Some(match value {
+            "" => Self::Absent,
+            value => Self::Known { value: Cow::Owned(value.to_owned()), source },
+        })
     }
 
     #[must_use]

@@ -223,7 +223,10 @@ fn endpoint_and_protocol_fit(run: &Run) -> Verdict {
         })?;
         let is_signal = |variable: &Value| {
             let name = variable["name"].as_str().unwrap_or_default();
-            let signal = ["_TRACES_", "_METRICS_", "_LOGS_"].iter().any(|signal| name.contains(signal));
+            // Empty is as good as absent.
+            let is_set =
+                variable["value"].as_str().is_some_and(|value| !value.is_empty()) || !variable["valueFrom"].is_null();
+            let signal = is_set && ["_TRACES_", "_METRICS_", "_LOGS_"].iter().any(|signal| name.contains(signal));
             signal && (name.ends_with("_ENDPOINT") || name.ends_with("_PROTOCOL")) && name.starts_with("OTEL_EXPORTER_")
         };
         if env(seen.users).iter().any(is_signal) {
