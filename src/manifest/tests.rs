@@ -403,6 +403,12 @@ fn json_stays_json() {
     let written = rewritten(pretty, |value| value["a"] = json!(["x"]));
     assert_eq!(written, "{\n    \"kind\": \"Pod\",\n    \"n\": 1.0,\n    \"a\": [\n        \"x\"\n    ]\n}\n");
     assert_eq!(rewritten("{\"a\":1}", |value| value["b"] = json!(2)), "{\"a\":1,\"b\":2}");
+    let marked = "\u{feff} {\"a\":1}\n{\"b\":1}\n";
+    let documents = read(marked).expect("a byte-order mark is no fault");
+    assert!(documents.iter().all(|document| document.format == Format::Json));
+    assert_eq!(rewrite(&documents[0], &json!({"a": 2})), "\u{feff} {\"a\":2}");
+    assert_eq!(documents.iter().map(|document| document.text).collect::<String>(), marked);
+    assert_eq!(fault("\u{feff}{\"a\": 1,\n \"a\": 2}"), (2, 8, Fault::DuplicateKey("a".into())));
 }
 
 /// Texts that some reader takes for something else, and texts that are hard to write.
