@@ -211,28 +211,32 @@ fn defect(place: &Place<'_>) -> Complaint {
 /// All inputs in a row, with what has to stand between them.
 fn joined(inputs: &[Rewritten<'_>]) -> String {
     let mut out = String::new();
-    let mut last = None;
-    for Rewritten { new, format, .. } in inputs.iter().filter(|input| !input.new.trim().is_empty()) {
+    let inputs = || inputs.iter().filter(|input| !input.new.trim().is_empty());
+    // Objects of JSON need nothing between them, as long as all are.
+    let json = inputs().all(|input| input.format == Format::Json);
+    for Rewritten { new, .. } in inputs() {
         // A byte-order mark is one only at the beginning.
         let text = if out.is_empty() { new.as_str() } else { new.trim_start_matches('\u{feff}') };
         if !out.is_empty() {
             if !out.ends_with('\n') {
                 out.push('\n');
             }
-            if (last, *format) != (Some(Format::Json), Format::Json) && !begins_document(text) {
+            let first = first_line(text).unwrap_or_default();
+            if first.starts_with('%') {
+                // A directive is one only where no document is open.
+                out.push_str(if first_line(&out).is_some() { "...\n" } else { "" });
+            } else if !json && !first.starts_with("---") {
                 out.push_str("---\n");
             }
         }
         out.push_str(text);
-        last = Some(*format);
     }
     out
 }
 
-/// Whether the first line that counts is a separator or a directive.
-fn begins_document(text: &str) -> bool {
-    let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#'));
-    first.is_some_and(|line| line.starts_with("---") || line.starts_with('%'))
+/// The first line that counts.
+fn first_line(text: &str) -> Option<&str> {
+    text.lines().find(|line| !matches!(line.trim_matches(['\u{feff}', ' ', '\t']), "") && !line.starts_with('#'))
 }
 
 fn differences(inputs: &[Rewritten<'_>]) -> String {

@@ -245,6 +245,35 @@ fn injected_is_stable_and_undone_to_the_byte() {
     }
 }
 
+#[test]
+fn files_in_a_row_are_read_again_as_what_they_were() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let json =
+        r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "j"}, "spec": {"containers": [{"name": "j"}]}}"#;
+    let pod = |name: &str| POD.replace("name: p", &format!("name: {name}"));
+    let files = |files: &[(&str, String)]| {
+        let mut args = vec!["inject", "-q", "--opt-in"];
+        for (name, text) in files {
+            fs::write(directory.path().join(name), text).expect("written");
+            args.extend(["-f", name]);
+        }
+        let once = otelgate_on(directory.path(), &args, "");
+        assert_eq!(otelgate_on(directory.path(), &["inject", "-q", "--opt-in", "-f", "-"], &once), once);
+        let output = fed(directory.path(), &["explain", "-o", "json", "-f", "-"], once.as_bytes());
+        let explained: serde_json::Value = serde_json::from_str(&printed(&output)).expect("JSON");
+        let names =
+            explained.as_array().expect("a list").iter().map(|one| one["name"].as_str().expect("text").to_owned());
+        names.collect::<String>()
+    };
+    let directive = |name| ("directive.yaml", format!("# c\n%YAML 1.1\n---\n{}", pod(name)));
+    assert_eq!(files(&[("a.yaml", pod("a")), directive("b")]), "ab");
+    assert_eq!(files(&[("a.yaml", format!("{}...\n", pod("a"))), directive("b"), ("c.yaml", pod("c"))]), "abc");
+    assert_eq!(files(&[("a.yaml", "# only a comment\n".to_owned()), directive("b")]), "b");
+    assert_eq!(files(&[("a.json", json.to_owned()), ("b.json", json.to_owned())]), "jj");
+    assert_eq!(files(&[("a.json", json.to_owned()), ("b.json", json.to_owned()), ("c.yaml", pod("c"))]), "jjc");
+    assert_eq!(files(&[("a.json", format!("\u{feff}{json}")), ("b.json", format!("\u{feff}{json}"))]), "jj");
+}
+
 fn otelgate_on(directory: &Path, args: &[&str], input: &str) -> String {
     let output = fed(directory, args, input.as_bytes());
     assert_eq!((output.status.code(), told(&output).as_str()), (Some(0), ""));
