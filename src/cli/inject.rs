@@ -11,7 +11,7 @@ use super::offline::{self, Namespaces, Place, Setting};
 use super::output::{self, BAD, Complaint, DIM, GOOD};
 use super::report::{self, Outcome};
 use super::{CHANGES, UNREADABLE};
-use crate::inject::{Decision, Plan, Pod, UndoError, decide, undo};
+use crate::inject::{Decision, Plan, Pod, Reason, UndoError, decide, undo};
 use crate::manifest::kind::{self, Templated};
 use crate::manifest::{self, Document, Format, Lines};
 
@@ -156,6 +156,12 @@ impl Rules<'_> {
         let Setting { configuration, opt_in, now, .. } = self.setting;
         let namespace = self.namespaces.view(place.namespace, opt_in);
         let decision = decide(pod, &namespace, configuration, now);
+        // It is all that tells otelgate's keys from the user's, and the patch would replace it.
+        if matches!(decision, Decision::Inject(_))
+            && decision.notes().iter().any(|note| note.reason == Reason::InvalidStatus)
+        {
+            return Err(unreadable_status(templated, place));
+        }
         let changed = match &decision {
             Decision::Inject(plan) => patched(template, plan).map_err(|()| defect(place))?,
             Decision::Observe(_) | Decision::Skip { .. } => None,

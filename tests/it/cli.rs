@@ -144,6 +144,25 @@ fn faulty_inputs_name_file_line_and_next_step_and_give_no_output() {
 }
 
 #[test]
+fn a_status_that_cannot_be_read_is_not_replaced() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let once = otelgate_on(directory.path(), &["inject", "-q", "--opt-in", "-f", "-"], POD);
+    let (head, tail) = once.split_once("otelgate.dev/status: '{").expect("a status");
+    let broken = format!("{head}otelgate.dev/status: '{tail}");
+    let line = head.lines().count();
+    for args in [&["inject", "--opt-in", "-f", "-"][..], &["inject", "--undo", "-f", "-"]] {
+        let output = fed(directory.path(), args, broken.as_bytes());
+        assert_eq!((output.status.code(), printed(&output).as_str()), (Some(2), ""));
+        let says = format!(
+            "error: standard input:{line}: Pod shop/p: the annotation otelgate.dev/status can't be read\n       next: restore it from"
+        );
+        assert!(told(&output).contains(&says), "{}", told(&output));
+    }
+    // Nothing is replaced where nothing is injected.
+    assert_eq!(otelgate_on(directory.path(), &["inject", "-q", "-f", "-"], &broken), broken);
+}
+
+#[test]
 fn items_of_a_list_have_their_own_lines() {
     let directory = tempfile::tempdir().expect("a directory");
     let item = POD.trim_end().replace('\n', "\n  ");
