@@ -163,6 +163,24 @@ fn a_status_that_cannot_be_read_is_not_replaced() {
 }
 
 #[test]
+fn a_pod_is_explained_with_its_namespace_as_kubectl_gives_both() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let explained = |text: &str| {
+        let output = fed(directory.path(), &["explain", "-o", "json", "-f", "-"], text.as_bytes());
+        let value: serde_json::Value = serde_json::from_str(&printed(&output)).expect("JSON");
+        (
+            value[0]["decision"].as_str().expect("text").to_owned(),
+            value[0]["reason"]["code"].as_str().map(str::to_owned),
+        )
+    };
+    let pod = POD.trim_end().replace('\n', "\n  ");
+    let list = |items: &str| format!("apiVersion: v1\nitems:\n{items}kind: List\nmetadata:\n  resourceVersion: \"\"\n");
+    let pod = format!("- {pod}\n");
+    assert_eq!(explained(&list(&format!("- {NAMESPACE}{pod}"))), ("inject".to_owned(), None));
+    assert_eq!(explained(&list(&pod)), ("skip".to_owned(), Some("NotOptedIn".to_owned())));
+}
+
+#[test]
 fn items_of_a_list_have_their_own_lines() {
     let directory = tempfile::tempdir().expect("a directory");
     let item = POD.trim_end().replace('\n', "\n  ");
