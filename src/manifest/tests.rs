@@ -319,7 +319,9 @@ fn a_long_list_is_edited_entry_by_entry() {
     let text = (0..3000).fold("l:\n".to_owned(), |text, i| text + &format!("- name: n{i} # {i}\n  v: a\n"));
     let changed = rewritten(&text, |value| {
         let list = value["l"].as_array_mut().expect("a list");
-        list.iter_mut().for_each(|item| item["v"] = json!("b"));
+        for item in list.iter_mut() {
+            item["v"] = json!("b");
+        }
         list.insert(1500, json!({"name": "new"}));
     });
     let wanted = text.replace("v: a", "v: b").replace("- name: n1500 ", "- name: new\n- name: n1500 ");
