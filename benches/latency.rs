@@ -187,7 +187,7 @@ impl<'p> Client<'p> {
         Self { plane, load, created: 0 }
     }
 
-    /// Creates the usual pod, as a user would who has no ServiceAccount for it; the answer, and how long it took, in ms.
+    /// Creates the usual pod, as a user would who has no `ServiceAccount` for it; the answer, and how long it took, in ms.
     fn create(&mut self, namespace: &str) -> (Vec<u8>, f64) {
         self.created += 1;
         let mut pod = review::pod(review::USUAL);

@@ -109,7 +109,7 @@ impl Webhook {
         let known =
             || process::get(self.admin, "/metrics").is_some_and(|text| lines.iter().all(|line| text.contains(line)));
         while !known() {
-            assert!(begun.elapsed() < Duration::from_secs(60), "the namespaces were never all known");
+            assert!(begun.elapsed() < Duration::from_mins(1), "the namespaces were never all known");
             thread::sleep(Duration::from_millis(10));
         }
     }
@@ -153,7 +153,7 @@ fn api_server(folder: &Path, certificate: &Certificate, count: usize) -> PathBuf
     path
 }
 
-/// A page of the metadata of all namespaces, as `kubectl create namespace` and GitOps tools leave it.
+/// A page of the metadata of all namespaces, as `kubectl create namespace` and `GitOps` tools leave it.
 fn list(count: usize, from: usize, limit: usize) -> Response {
     let until = (from + limit).min(count);
     let next = (until < count).then(|| until.to_string());

@@ -283,7 +283,8 @@ fn service_name_is_one(run: &Run) -> Verdict {
     let Some(after) = &run.after else { return Ok(()) };
     for seen in seen(run, after) {
         let before = seen.attributes_before();
-        let of_user = before.contains_key(attr::SERVICE_NAME) && !seen.has_users(var::SERVICE_NAME);
+        let named = before.get(attr::SERVICE_NAME).is_some_and(|(_, last)| !last.is_empty());
+        let of_user = named && !seen.has_users(var::SERVICE_NAME);
         require(!(of_user && seen.added.contains(&var::SERVICE_NAME)), || {
             format!("{}: OTEL_SERVICE_NAME overrules the user's service.name", seen.path)
         })?;
