@@ -141,6 +141,25 @@ async fn a_body_over_the_cap_is_answered_from_its_beginning() {
     assert_eq!(stack.metrics.failures(Entry::Pod, Reason::BodyTooLarge), 2);
 }
 
+#[tokio::test]
+async fn an_object_that_is_too_large_is_skipped_unseen() {
+    let stack = Stack::new();
+    let of_variables = |count: usize| {
+        recorded_with("deployment-pod", |review| {
+            review["request"]["object"]["spec"]["containers"][0]["env"] = json!(vec![json!({}); count]);
+        })
+    };
+    // The whole would not read as a pod, which nobody gets to see.
+    let unread = recorded_with("deployment-pod", |review| {
+        review["request"]["object"]["spec"]["hostNetwork"] = json!("x".repeat(1 << 20));
+    });
+    for body in [of_variables(600_000), unread] {
+        assert_eq!(stack.review(Entry::Pod, body).await, json!({"uid": UID, "allowed": true}));
+    }
+    assert_eq!(stack.sample("otelgate_decisions_total{decision=\"skip\",reason=\"ObjectTooLarge\",path=\"pod\"}"), 2.0);
+    assert!(stack.review(Entry::Pod, of_variables(100_000)).await.get("warnings").is_none());
+}
+
 #[expect(clippy::panic, reason = "stands in for a defect")]
 fn panics<'a>(
     pod: &'a otelgate::inject::Pod<'a>,
