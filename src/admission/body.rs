@@ -1,27 +1,35 @@
 //! Reads a request's body: bounded in memory and in time, and as much of it as there is.
 
 use std::pin::pin;
+use std::time::{Duration, Instant};
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream, HttpBody as _};
 use futures::StreamExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout_at;
 
 use super::deadline::Deadline;
-use super::review::MAX_BODY;
+use super::review::{LARGE, MAX_BODY};
 
-/// The bodies that are held at once. What doesn't fit is shed, not queued.
+/// What all requests together may take up. What doesn't fit is shed, not queued.
 #[derive(Debug)]
-pub struct Capacity(Semaphore);
+pub struct Capacity {
+    /// Of all bodies beyond their first [`STEP`], which is any connection's.
+    kibibytes: Semaphore,
+    /// The view of a review can be dozens of times its size.
+    large: Semaphore,
+}
 
-/// A share of the capacity, given back on drop.
+/// Given back on drop.
 #[derive(Debug)]
-pub struct Share<'c>(#[expect(dead_code, reason = "held, not read")] SemaphorePermit<'c>);
+pub struct Turn<'c>(#[expect(dead_code, reason = "held, not read")] Option<SemaphorePermit<'c>>);
 
 /// What was read, and how it ended.
 #[derive(Debug)]
-pub struct Intake {
+pub struct Intake<'c> {
     pub bytes: Vec<u8>,
     pub end: End,
+    share: Option<SemaphorePermit<'c>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +37,8 @@ pub enum End {
     Complete,
     /// There was more than is kept; `bytes` is its beginning.
     TooLarge,
+    /// There was no capacity for more; `bytes` is the beginning, and more may come.
+    Shed,
     /// The deadline came first.
     Late,
     /// The client went away, or sent what isn't HTTP.
@@ -36,69 +46,109 @@ pub enum End {
 }
 
 const KIB: usize = 1024;
-/// A small request costs more than its body.
-const SMALLEST_SHARE: usize = 16;
-/// Holds the fields of a review that an answer without a decision needs.
-const BEGINNING: usize = 64 * KIB;
-/// Without a usable Content-Length: most reviews are smaller.
+/// Memory is taken as bytes arrive, and never for a mere Content-Length. The first step needs no capacity; it also holds
+/// the fields of a review that an answer without a decision needs.
+const STEP: usize = 64 * KIB;
+/// Of a body that declares no length.
 const USUAL: usize = 32 * KIB;
 /// Read on past the limit, so that the client gets to read the answer, but not for ever.
 const MAX_DISCARDED: usize = 4 * MAX_BODY;
+/// The same for what is shed: what is on its way already.
+const DISCARDING: Duration = Duration::from_millis(100);
 
 // === impl Capacity ===
 
 impl Capacity {
+    /// For that many bytes of bodies.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
-        Self(Semaphore::new(bytes.div_ceil(KIB)))
+        Self { kibibytes: Semaphore::new(bytes.div_ceil(KIB)), large: Semaphore::new(1) }
     }
 
-    /// A share for a body of that length, if there is one left. A body of unknown length may be as large as allowed.
+    /// Leave to decide a review of that length. Large ones are decided one at a time.
     #[must_use]
-    pub fn try_reserve(&self, length: Option<usize>) -> Option<Share<'_>> {
-        let length = length.unwrap_or(MAX_BODY).min(MAX_BODY).div_ceil(KIB).max(SMALLEST_SHARE);
-        self.0.try_acquire_many(u32::try_from(length).ok()?).ok().map(Share)
+    pub fn try_turn(&self, length: usize) -> Option<Turn<'_>> {
+        if length <= LARGE {
+            return Some(Turn(None));
+        }
+        self.large.try_acquire().ok().map(|permit| Turn(Some(permit)))
+    }
+
+    fn try_share(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        self.kibibytes.try_acquire_many(u32::try_from(bytes.div_ceil(KIB)).ok()?).ok()
     }
 }
 
 // === impl Intake ===
 
-impl Intake {
-    /// Reads a body that is to be decided.
-    pub async fn whole(body: Body, length: Option<usize>, deadline: Deadline) -> Self {
-        let keep = if length.is_some_and(|length| length > MAX_BODY) { BEGINNING } else { MAX_BODY };
-        Self::read(body, keep, length, deadline).await
+impl<'c> Intake<'c> {
+    /// Reads a body until its end, the deadline's, or that of the capacity.
+    pub async fn of(body: Body, deadline: Deadline, capacity: &'c Capacity) -> Self {
+        let declared = body.size_hint().upper().and_then(|length| usize::try_from(length).ok());
+        let bytes = Vec::with_capacity(declared.unwrap_or(USUAL).min(STEP));
+        let mut frames = body.into_data_stream();
+        let mut intake = Self { bytes, end: End::Complete, share: None };
+        let reading = timeout_at(deadline.instant().into(), intake.fill(&mut frames, capacity)).await;
+        intake.end = reading.unwrap_or(End::Late);
+        match intake.end {
+            End::Complete | End::Late | End::Broken => {}
+            End::TooLarge => discard(&mut frames, deadline.instant()).await,
+            End::Shed => discard(&mut frames, deadline.instant().min(Instant::now() + DISCARDING)).await,
+        }
+        intake
     }
 
-    /// Reads a body that is only to be answered: its beginning is kept, and the rest discarded.
-    pub async fn beginning(body: Body, deadline: Deadline) -> Self {
-        Self::read(body, BEGINNING, None, deadline).await
-    }
-
-    async fn read(body: Body, keep: usize, length: Option<usize>, deadline: Deadline) -> Self {
-        let mut frames = pin!(body.into_data_stream());
-        let mut bytes = Vec::with_capacity(length.unwrap_or(USUAL).min(keep).min(2 * USUAL));
-        let mut discarded = 0;
-        let reading = async {
-            while let Some(frame) = frames.next().await {
-                let Ok(frame) = frame else { return End::Broken };
-                if discarded == 0 && bytes.len() + frame.len() <= keep {
-                    bytes.extend_from_slice(&frame);
-                    continue;
-                }
-                if discarded == 0 {
-                    bytes.extend_from_slice(&frame[..keep - bytes.len()]);
-                    bytes.truncate(BEGINNING);
-                    bytes.shrink_to_fit();
-                }
-                discarded += frame.len();
-                if discarded > MAX_DISCARDED {
-                    break;
-                }
+    async fn fill(&mut self, frames: &mut BodyDataStream, capacity: &'c Capacity) -> End {
+        while let Some(frame) = frames.next().await {
+            let Ok(frame) = frame else { return End::Broken };
+            let length = self.bytes.len() + frame.len();
+            if length > MAX_BODY || !self.makes_room(length, capacity) {
+                self.keep_the_beginning(&frame);
+                return if length > MAX_BODY { End::TooLarge } else { End::Shed };
             }
-            if discarded == 0 { End::Complete } else { End::TooLarge }
-        };
-        let end = tokio::time::timeout_at(deadline.instant().into(), reading).await.unwrap_or(End::Late);
-        Self { bytes, end }
+            self.bytes.extend_from_slice(&frame);
+        }
+        End::Complete
     }
+
+    fn makes_room(&mut self, length: usize, capacity: &'c Capacity) -> bool {
+        let before = self.bytes.capacity();
+        if length <= before {
+            return true;
+        }
+        // By a part of what is there, so that a long body isn't copied at every step.
+        let wanted = length.max(before + before / 4).next_multiple_of(STEP);
+        if wanted > STEP {
+            let Some(more) = capacity.try_share(wanted - before.max(STEP)) else { return false };
+            match &mut self.share {
+                Some(share) => share.merge(more),
+                none => *none = Some(more),
+            }
+        }
+        self.bytes.reserve_exact(wanted - self.bytes.len());
+        true
+    }
+
+    fn keep_the_beginning(&mut self, next: &[u8]) {
+        self.bytes.truncate(STEP);
+        let missing = next.len().min(STEP - self.bytes.len());
+        self.bytes.extend_from_slice(&next[..missing]);
+        self.bytes.shrink_to_fit();
+        self.share = None;
+    }
+}
+
+async fn discard(frames: &mut BodyDataStream, until: Instant) {
+    let discarding = async {
+        let mut frames = pin!(frames);
+        let mut discarded = 0;
+        while let Some(Ok(frame)) = frames.next().await {
+            discarded += frame.len();
+            if discarded > MAX_DISCARDED {
+                break;
+            }
+        }
+    };
+    // However it ends, there is nothing more to do.
+    let _ = timeout_at(until.into(), discarding).await;
 }

@@ -4,7 +4,7 @@ use std::str;
 
 use jiff::Timestamp;
 
-use super::review::{MAX_BODY, Outline, Request, Review};
+use super::review::{MAX_BODY, Object, Outline, Request, Review};
 use super::{Entry, Settings, response};
 use crate::api::{OptIn, label};
 use crate::config::Configuration;
@@ -67,7 +67,7 @@ pub fn evaluate(
     if !request.is_pod_creation() {
         return Err(Refusal::from(Reason::NotAPod));
     }
-    let Some(pod) = &request.object else { return Err(Refusal::from(Reason::Undecodable)) };
+    let Some(object) = &request.object else { return Err(Refusal::from(Reason::Undecodable)) };
     let Some(settings) = question.settings else { return Err(Refusal::from(Reason::NoConfiguration)) };
 
     let known = request.namespace().and_then(|name| question.namespaces.get(name));
@@ -76,9 +76,14 @@ pub fn evaluate(
         opt_in: question.entry.namespace_opt_in().map(OptIn::as_str),
         annotations: known.as_ref().map(|known| known.annotations()),
     };
-    let configuration =
-        if is_probe(&request, pod, question.own_namespace) { settings.for_probe() } else { settings.configuration() };
-    let decision = (question.decide)(pod, &namespace, configuration, question.now);
+    let decision = match object {
+        Object::TooLarge => Decision::Skip { reason: Reason::ObjectTooLarge, notes: Vec::new() },
+        Object::Pod(pod) => {
+            let is_probe = is_probe(&request, pod, question.own_namespace);
+            let configuration = if is_probe { settings.for_probe() } else { settings.configuration() };
+            (question.decide)(pod, &namespace, configuration, question.now)
+        }
+    };
     let operations = match &decision {
         Decision::Inject(plan) => plan.operations(),
         Decision::Observe(_) | Decision::Skip { .. } => Vec::new(),

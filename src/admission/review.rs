@@ -11,24 +11,27 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::inject::Pod;
+use crate::inject::legal::MAX_OBJECT;
 use crate::inject::view::Text;
 
 /// The API server refuses objects of 3 MiB; a review can't be much more than twice that.
 pub const MAX_BODY: usize = 7 << 20;
 
-/// Below it, no pod can come near the engine's limits, and the body's length stands for the object's.
-const EXACT_SIZE_FROM: usize = 256 << 10;
+/// Beyond it a review is large. Below, no pod can come near the engine's limits, and the body's length stands for the
+/// object's.
+pub const LARGE: usize = 256 << 10;
 
 #[derive(Debug, Deserialize)]
-pub struct Review<'a> {
-    #[serde(borrow, default)]
-    pub request: Option<Request<'a>>,
+#[serde(bound(deserialize = "O: Deserialize<'de>"))]
+pub struct Review<'a, O = Object<'a>> {
+    #[serde(borrow)]
+    pub request: Option<Request<'a, O>>,
 }
 
 /// What the API server asks, as far as it is read.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct Request<'a> {
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "O: Deserialize<'de>"))]
+pub struct Request<'a, O = Object<'a>> {
     #[serde(borrow)]
     pub uid: Option<Text<'a>>,
     #[serde(borrow)]
@@ -42,8 +45,15 @@ pub struct Request<'a> {
     #[serde(borrow)]
     pub operation: Option<Text<'a>>,
     pub dry_run: Option<bool>,
-    #[serde(borrow)]
-    pub object: Option<Pod<'a>>,
+    pub object: Option<O>,
+}
+
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly always the large one, and never many of them")]
+pub enum Object<'a> {
+    Pod(Pod<'a>),
+    /// More than is ever patched. The view of it could be many times its size, and isn't built.
+    TooLarge,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -72,32 +82,46 @@ impl<'a> Review<'a> {
     /// # Errors
     /// When the text is no JSON, or a field that is read has the wrong type.
     pub fn from_json(json: &'a str) -> Result<Self, serde_json::Error> {
+        let mut size = json.len();
+        if size > LARGE {
+            // A first pass, for the few reviews that are large.
+            let review: Review<'a, &'a RawValue> = serde_json::from_str(json)?;
+            size = review.object().map_or(0, |object| object.get().len());
+            if size > MAX_OBJECT {
+                return Ok(Self { request: review.request.map(Request::without_object) });
+            }
+        }
         let mut review: Self = serde_json::from_str(json)?;
-        if let Some(object) = review.request.as_mut().and_then(|request| request.object.as_mut()) {
-            object.size = if json.len() < EXACT_SIZE_FROM { json.len() } else { object_size(json)? };
+        if let Some(Object::Pod(pod)) = review.request.as_mut().and_then(|request| request.object.as_mut()) {
+            pod.size = size;
         }
         Ok(review)
     }
 }
 
-/// A second pass, for the few reviews that are large.
-fn object_size(json: &str) -> Result<usize, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Review<'a> {
-        #[serde(borrow)]
-        request: Request<'a>,
+impl<O> Review<'_, O> {
+    fn object(&self) -> Option<&O> {
+        self.request.as_ref()?.object.as_ref()
     }
-    #[derive(Deserialize)]
-    struct Request<'a> {
-        #[serde(borrow)]
-        object: &'a RawValue,
+}
+
+// === impl Object ===
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Pod::deserialize(deserializer).map(Self::Pod)
     }
-    serde_json::from_str::<Review<'_>>(json).map(|review| review.request.object.get().len())
 }
 
 // === impl Request ===
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    fn without_object(sized: Request<'a, &'a RawValue>) -> Self {
+        let Request { uid, kind, sub_resource, namespace, name, operation, dry_run, object } = sized;
+        let object = object.map(|_| Object::TooLarge);
+        Self { uid, kind, sub_resource, namespace, name, operation, dry_run, object }
+    }
+
     #[must_use]
     pub fn uid(&self) -> Option<&str> {
         text(self.uid.as_ref())
@@ -112,7 +136,10 @@ impl Request<'_> {
     /// The object's name, which a pod with `generateName` doesn't have yet.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        let object = self.object.as_ref().map(|pod| pod.metadata.value.name.as_str()).filter(|name| !name.is_empty());
+        let object = match &self.object {
+            Some(Object::Pod(pod)) => Some(pod.metadata.value.name.as_str()).filter(|name| !name.is_empty()),
+            _ => None,
+        };
         object.or(text(self.name.as_ref()))
     }
 
@@ -230,18 +257,16 @@ mod tests {
             (request.uid(), request.namespace(), request.name(), request.dry_run),
             (Some("u-1"), Some("shop"), Some("web-0"), Some(true))
         );
-        assert_eq!(request.object.expect("a pod").spec.containers.items[0].name.as_str(), "web");
+        let Some(Object::Pod(pod)) = request.object else { panic!("no pod") };
+        assert_eq!(pod.spec.containers.items[0].name.as_str(), "web");
     }
 
     #[test]
     fn the_size_of_a_large_object_is_exact() {
-        let filler = "x".repeat(EXACT_SIZE_FROM);
-        let json = REVIEW.replace("\"web-0\"", &format!("\"{filler}\""));
-        let object = Review::from_json(&json).expect("a review").request.expect("a request").object.expect("a pod");
-        assert_eq!(
-            object.size,
-            json.rfind(",\"oldObject\"").expect("there") - json.find("{\"metadata\"").expect("there")
-        );
+        let json = REVIEW.replace("\"web-0\"", &format!("\"{}\"", "x".repeat(LARGE)));
+        let object = Review::from_json(&json).expect("a review").request.expect("a request").object;
+        let Some(Object::Pod(pod)) = object else { panic!("no pod") };
+        assert_eq!(pod.size, json.rfind(",\"oldObject\"").expect("there") - json.find("{\"metadata\"").expect("there"));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::header::{CONNECTION, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use axum::routing::post;
 use jiff::Timestamp;
@@ -34,7 +34,7 @@ pub struct Admission {
     pub decide: Decide,
 }
 
-/// Bytes of all bodies that are held at once.
+/// Bytes of all bodies that are held at once, small ones apart.
 const CAPACITY: usize = 16 << 20;
 
 // === impl Admission ===
@@ -54,26 +54,26 @@ impl Admission {
         let started = Instant::now();
         let (head, body) = request.into_parts();
         let deadline = Deadline::new(started, head.uri.query());
-        let length = content_length(&head.headers);
-        let response = if let Some(_share) = self.capacity.try_reserve(length) {
-            let intake = Intake::whole(body, length, deadline).await;
-            self.answer(entry, &intake, started, deadline)
-        } else {
-            let intake = Intake::beginning(body, deadline).await;
-            self.refuse(entry, Reason::Overloaded.into(), &intake.bytes)
-        };
+        let intake = Intake::of(body, deadline, &self.capacity).await;
+        let mut response = self.answer(entry, &intake, started, deadline);
+        if intake.end == End::Shed {
+            // The rest of the body may still be on its way.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         self.metrics.answered(entry, started.elapsed());
         response
     }
 
-    fn answer(&self, entry: Entry, intake: &Intake, started: Instant, deadline: Deadline) -> Response {
+    fn answer(&self, entry: Entry, intake: &Intake<'_>, started: Instant, deadline: Deadline) -> Response {
         let refused = |reason: Reason| self.refuse(entry, reason.into(), &intake.bytes);
         match intake.end {
             End::TooLarge => return refused(Reason::BodyTooLarge),
+            End::Shed => return refused(Reason::Overloaded),
             End::Late => return refused(Reason::DeadlineExceeded),
             End::Broken => return refused(Reason::Undecodable),
             End::Complete => {}
         }
+        let Some(_turn) = self.capacity.try_turn(intake.bytes.len()) else { return refused(Reason::Overloaded) };
         let settings = self.settings.current();
         let question = Question {
             entry,
@@ -114,10 +114,6 @@ pub fn router(admission: &Arc<Admission>) -> Router {
         let admission = Arc::clone(admission);
         router.route(entry.path(), post(move |request: Request| async move { admission.handle(entry, request).await }))
     })
-}
-
-fn content_length(headers: &HeaderMap) -> Option<usize> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn json(answer: Vec<u8>) -> Response {

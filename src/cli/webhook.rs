@@ -90,7 +90,7 @@ struct Sources {
 /// The ports, bound before anything else is started.
 struct Ports {
     webhook: TcpListener,
-    admin: TcpListener,
+    admin: std::net::TcpListener,
 }
 
 /// What the signals said, or a task.
@@ -187,7 +187,11 @@ async fn serve(
     // The plain port stays to the end, so that liveness doesn't fail while the other drains.
     let (_endless, always) = Lifecycle::new();
     let admin = sources.admin_router(phases.clone(), metrics);
-    tasks.spawn("admin port", server::serve(ports.admin, Transport::Plain, admin, Limits::default(), None, always));
+    let admin = server::serve_apart(ports.admin, admin, Limits::default(), always);
+    tasks.spawn(
+        "admin port",
+        admin.context("can't start the thread of the admin port; check the limits of the container")?,
+    );
     let transport = Transport::Tls(Arc::clone(&sources.identity));
     let mut webhook =
         tokio::spawn(server::serve(ports.webhook, transport, router, limits, Some(Arc::clone(metrics)), phases));
@@ -246,7 +250,7 @@ impl Sources {
 
 impl Ports {
     async fn bind(webhook: SocketAddr, admin: SocketAddr) -> anyhow::Result<Self> {
-        let ports = Self { webhook: bind(webhook).await?, admin: bind(admin).await? };
+        let ports = Self { webhook: bind(webhook).await?, admin: bind(admin).await?.into_std()? };
         info!(
             server.address = %ports.webhook.local_addr()?,
             otelgate.admin.address = %ports.admin.local_addr()?,

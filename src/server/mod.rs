@@ -3,8 +3,10 @@
 mod accept;
 mod activity;
 mod admin;
+mod apart;
 mod lifecycle;
 
 pub use accept::{Limits, Transport, serve};
 pub use admin::{Readiness, router as admin_router};
+pub use apart::serve_apart;
 pub use lifecycle::{Lifecycle, Phase, Phases};

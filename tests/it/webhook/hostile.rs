@@ -141,6 +141,25 @@ async fn a_body_over_the_cap_is_answered_from_its_beginning() {
     assert_eq!(stack.metrics.failures(Entry::Pod, Reason::BodyTooLarge), 2);
 }
 
+#[tokio::test]
+async fn an_object_that_is_too_large_is_skipped_unseen() {
+    let stack = Stack::new();
+    let of_variables = |count: usize| {
+        recorded_with("deployment-pod", |review| {
+            review["request"]["object"]["spec"]["containers"][0]["env"] = json!(vec![json!({}); count]);
+        })
+    };
+    // The whole would not read as a pod, which nobody gets to see.
+    let unread = recorded_with("deployment-pod", |review| {
+        review["request"]["object"]["spec"]["hostNetwork"] = json!("x".repeat(1 << 20));
+    });
+    for body in [of_variables(600_000), unread] {
+        assert_eq!(stack.review(Entry::Pod, body).await, json!({"uid": UID, "allowed": true}));
+    }
+    assert_eq!(stack.sample("otelgate_decisions_total{decision=\"skip\",reason=\"ObjectTooLarge\",path=\"pod\"}"), 2.0);
+    assert!(stack.review(Entry::Pod, of_variables(100_000)).await.get("warnings").is_none());
+}
+
 #[expect(clippy::panic, reason = "stands in for a defect")]
 fn panics<'a>(
     pod: &'a otelgate::inject::Pod<'a>,
@@ -184,21 +203,87 @@ async fn a_decision_that_comes_too_late_is_not_answered_with_a_patch() {
     assert!(response.get("patch").is_some());
 }
 
+/// A request whose body has so far only begun.
+fn unfinished(beginning: Vec<u8>) -> axum::http::Request<Body> {
+    let first = stream::once(async { Ok::<_, std::io::Error>(Bytes::from(beginning)) });
+    let request = axum::http::Request::post(format!("{}?timeout=30s", Entry::Pod.path()));
+    let body = Body::from_stream(first.chain(stream::pending()));
+    request.header("content-length", (7 << 20).to_string()).body(body).expect("a request")
+}
+
+fn padded(length: usize) -> Vec<u8> {
+    let mut body = recorded("deployment-pod");
+    body.resize(length, b' ');
+    body
+}
+
 #[tokio::test]
-async fn what_does_not_fit_is_shed_with_an_answer() {
+async fn bodies_that_are_announced_and_do_not_come_shed_nobody() {
+    let stack = Stack::new();
+    let mut slow: Vec<_> = (0..8)
+        .map(|_| Box::pin(tower::ServiceExt::oneshot(stack.router.clone(), unfinished(recorded("deployment-pod")))))
+        .collect();
+    for request in &mut slow {
+        assert!(futures::poll!(request).is_pending());
+    }
+    for length in [9_000, 200 << 10, 5 << 20] {
+        assert!(stack.review(Entry::Enabled, padded(length)).await.get("patch").is_some(), "{length} bytes");
+    }
+    assert_eq!(stack.metrics.failures(Entry::Enabled, Reason::Overloaded), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_fit_is_shed_at_once_and_what_is_small_is_not() {
     let stack = Stack::of({
         let mut small = admission(Document::default());
-        small.capacity = otelgate::admission::Capacity::new(16 << 10);
+        small.capacity = otelgate::admission::Capacity::new(64 << 10);
         small
     });
-    // A body that never ends holds the whole capacity; its beginning is there.
-    let held = stream::once(async { Ok::<_, std::io::Error>(Bytes::from(recorded("deployment-pod"))) });
-    let held = Body::from_stream(held.chain(stream::pending()));
-    let request = axum::http::Request::post(Entry::Pod.path()).header("content-length", "9000").body(held);
-    let mut holding = std::pin::pin!(tower::ServiceExt::oneshot(stack.router.clone(), request.expect("a request")));
+    let mut holding = Box::pin(tower::ServiceExt::oneshot(stack.router.clone(), unfinished(padded(100 << 10))));
     assert!(futures::poll!(&mut holding).is_pending());
-    assert_warns(&stack.review(Entry::Enabled, recorded("deployment-pod")).await, Reason::Overloaded);
-    assert_eq!(stack.metrics.failures(Entry::Enabled, Reason::Overloaded), 1);
+    let started = tokio::time::Instant::now();
+    let shed =
+        tower::ServiceExt::oneshot(stack.router.clone(), unfinished(padded(100 << 10))).await.expect("infallible");
+    assert!(started.elapsed() < Duration::from_secs(1), "of the 24 s that a body may take");
+    assert_eq!(shed.headers()["connection"], "close");
+    let body = axum::body::to_bytes(shed.into_body(), usize::MAX).await.expect("a body");
+    assert_warns(&super::client::response(&body), Reason::Overloaded);
+    assert!(stack.review(Entry::Enabled, recorded("deployment-pod")).await.get("patch").is_some());
+    drop(holding);
+    assert!(stack.review(Entry::Enabled, padded(100 << 10)).await.get("patch").is_some(), "the share was given back");
+    assert_eq!(stack.metrics.failures(Entry::Pod, Reason::Overloaded), 1);
+}
+
+/// Signals its beginning, and waits for leave to end.
+static TURNS: (std::sync::Barrier, std::sync::Barrier) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+
+fn waits<'a>(
+    pod: &'a otelgate::inject::Pod<'a>,
+    namespace: &'a otelgate::inject::Namespace<'a>,
+    configuration: &'a otelgate::config::Configuration,
+    now: jiff::Timestamp,
+) -> Decision<'a> {
+    TURNS.0.wait();
+    TURNS.1.wait();
+    otelgate::inject::decide(pod, namespace, configuration, now)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_reviews_are_decided_one_at_a_time() {
+    let stack = std::sync::Arc::new(Stack::of({
+        let mut waiting = admission(Document::default());
+        waiting.decide = waits;
+        waiting
+    }));
+    let large = 300 << 10;
+    let first = tokio::spawn({
+        let stack = std::sync::Arc::clone(&stack);
+        async move { stack.review_within(Entry::Pod, "30s", padded(large)).await }
+    });
+    TURNS.0.wait();
+    assert_warns(&stack.review(Entry::Pod, padded(large)).await, Reason::Overloaded);
+    TURNS.1.wait();
+    assert!(first.await.expect("no panic").get("patch").is_some());
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use otelgate::admission::{Entry, MAX_BODY};
 use otelgate::inject::Reason;
 use otelgate::metrics::{HandshakeFailure, Refused};
-use otelgate::server::Limits;
+use otelgate::server::{Lifecycle, Limits, serve_apart};
 use rustls::ClientConfig;
 use rustls::version::{TLS12, TLS13};
 use tempfile::{TempDir, tempdir};
@@ -210,4 +210,21 @@ async fn the_drain_ends_also_when_a_request_does_not() {
     server.port.lifecycle.end(Duration::ZERO).await;
     server.port.served.await.expect("no panic");
     drop(connection);
+}
+
+#[tokio::test]
+async fn the_plain_port_answers_while_the_threads_that_decide_are_busy() {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (_lifecycle, phases) = Lifecycle::new();
+    let router = axum::Router::new().route("/livez", axum::routing::get(async || "ok"));
+    let _served = serve_apart(listener, router, Limits::default(), phases).expect("served");
+    // Blocking calls: this test's only thread gets to do nothing else.
+    let mut stream = std::net::TcpStream::connect(address).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a limit");
+    stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("written");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }

@@ -62,7 +62,8 @@ async fn a_configuration_is_reloaded_and_a_bad_one_refused() {
     fs::write(&path, configuration("otlp: {protocol: telegraph}\n")).expect("written");
     wait_until(|| async { metric(process.admin, failures).await >= 1.0 }).await;
     assert!((metric(process.admin, last).await).abs() < f64::EPSILON);
-    let refusal = process.logged("refused").pop().expect("a line");
+    wait_until(|| async { !process.logged("refused").is_empty() }).await;
+    let refusal = process.logged("refused").pop().expect("just seen");
     assert_eq!(
         (&refusal["otelgate.source"], &refusal["otelgate.last_good_in_force"]),
         (&"configuration".into(), &true.into())

@@ -9,7 +9,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use otelgate::admission::{Admission, Entry, Settings, router};
 use otelgate::config::{Configuration, Document};
-use otelgate::metrics::Metrics;
+use otelgate::metrics::{Exposition, InForce, Metrics};
 use otelgate::namespaces::Namespaces;
 use otelgate::source::Source;
 use serde_json::Value;
@@ -38,6 +38,16 @@ impl Stack {
     pub fn of(admission: Admission) -> Self {
         let metrics = Arc::clone(&admission.metrics);
         Self { router: router(&Arc::new(admission)), metrics }
+    }
+
+    /// The value of a metric's sample.
+    pub fn sample(&self, sample: &str) -> f64 {
+        let admission = admission(Document::default());
+        let identity = Arc::new(Source::new(Arc::clone(&self.metrics.certificate_reloads)));
+        let in_force = InForce { settings: admission.settings, identity };
+        let text = Exposition::new(Arc::clone(&self.metrics), in_force).text().expect("metrics");
+        let line = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {sample} in {text}")).parse().expect("a number")
     }
 
     pub async fn post(&self, entry: Entry, body: impl Into<Body>) -> (StatusCode, Vec<u8>) {
