@@ -47,7 +47,7 @@ use options::Options;
 use plan::{Edit, ListState, MetadataState};
 use prior::Prior;
 use rules::Case;
-use status::{NewStatus, NewWritten, Pairs};
+use status::{Digests, NewStatus, NewWritten, Pairs};
 use view::Presence;
 
 /// Written into the status: which otelgate it was.
@@ -353,24 +353,32 @@ fn is_disabled(existing: &Existing<'_>) -> bool {
 
 impl Plan<'_> {
     fn status(&self, config: &str) -> String {
-        fn written<'e>(entries: &'e [Entry<'_>], edited: &'e [&'e str], was: Presence) -> NewWritten<'e> {
-            let marks = entries.iter().filter_map(|entry| Some((&*entry.key, entry.mark()?)));
+        fn written<'e>(
+            entries: &'e [Entry<'_>],
+            edited: &'e [&'e str],
+            was: Presence,
+            digests: &mut Digests<'e>,
+        ) -> NewWritten<'e> {
+            let marks = entries.iter().filter_map(|entry| Some((&*entry.key, entry.mark(digests)?)));
             NewWritten { was, set: Pairs(marks.collect()), edited }
         }
 
+        let digests = &mut Digests::default();
         let containers = self.containers.iter().map(|container| {
             let ListState { was, edited, .. } = &container.state;
-            (container.name, written(&container.env, edited, *was))
+            (container.name, written(&container.env, edited, *was, digests))
         });
+        let containers = Pairs(containers.collect());
+        let MetadataState { labels, annotations, .. } = &self.metadata;
         let status = NewStatus {
             version: VERSION,
             decision: "inject",
             config,
             metadata: self.metadata.was,
             reasons: self.lasting_reasons(),
-            containers: Pairs(containers.collect()),
-            annotations: written(&self.annotations, &self.metadata.annotations.edited, self.metadata.annotations.was),
-            labels: written(&self.labels, &self.metadata.labels.edited, self.metadata.labels.was),
+            containers,
+            annotations: written(&self.annotations, &annotations.edited, annotations.was, digests),
+            labels: written(&self.labels, &labels.edited, labels.was, digests),
         };
         serde_json::to_string(&status).expect("a status is plain data")
     }

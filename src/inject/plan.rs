@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::containers::Slot;
 use super::owner::Workload;
 use super::reason::Reason;
-use super::status::{Digest, Mark, Was};
+use super::status::{Digests, Mark, Was};
 use super::view::Presence;
 
 /// What is known of a pod's namespace.
@@ -235,14 +235,14 @@ impl<'a> Entry<'a> {
     }
 
     /// How the status lists it; `None` when it isn't written.
-    pub(super) fn mark(&self) -> Option<Mark> {
+    pub(super) fn mark<'e>(&'e self, digests: &mut Digests<'e>) -> Option<Mark> {
         let value = self.value.as_ref().filter(|_| self.is_written())?;
         Some(match (&self.edit, value) {
             (Edit::Append { was, .. }, Value::Text(suffix)) => {
-                Mark::Suffix { digest: Digest::of(suffix), was: *was, length: suffix.len() }
+                Mark::Suffix { digest: digests.of(suffix), was: *was, length: suffix.len() }
             }
-            (_, Value::Text(text)) => Mark::Whole(Digest::of(text)),
-            (_, Value::Field(path)) => Mark::Whole(Digest::of_field(path)),
+            (_, Value::Text(text)) => Mark::Whole(digests.of(text)),
+            (_, Value::Field(path)) => Mark::Whole(digests.of_field(path)),
         })
     }
 }

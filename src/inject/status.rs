@@ -20,6 +20,10 @@ use super::view::{Presence, ValueFrom, Variable};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Digest([u8; 4]);
 
+/// Digests by the place of their text in memory: what all containers share is worked out once.
+#[derive(Default)]
+pub(super) struct Digests<'e>(Vec<(&'e str, Digest)>);
+
 /// What otelgate wrote under a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
@@ -143,6 +147,28 @@ impl FromStr for Digest {
             return Err(());
         }
         u32::from_str_radix(text, 16).map(|number| Self(number.to_be_bytes())).map_err(drop)
+    }
+}
+
+// === impl Digests ===
+
+impl<'e> Digests<'e> {
+    pub fn of(&mut self, text: &'e str) -> Digest {
+        self.remembered(text, Digest::of)
+    }
+
+    pub fn of_field(&mut self, path: &'e str) -> Digest {
+        self.remembered(path, Digest::of_field)
+    }
+
+    /// A place holds either a literal or a path, never both.
+    fn remembered(&mut self, text: &'e str, work_out: impl FnOnce(&str) -> Digest) -> Digest {
+        if let Some((_, digest)) = self.0.iter().find(|(known, _)| std::ptr::eq(*known, text)) {
+            return *digest;
+        }
+        let digest = work_out(text);
+        self.0.push((text, digest));
+        digest
     }
 }
 

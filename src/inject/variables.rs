@@ -14,7 +14,7 @@ use super::options::Sourced;
 use super::plan::{Edit, Entry, ListState, Value};
 use super::prior::{Ownership, Prior};
 use super::resource::Resource;
-use super::status::Was;
+use super::status::{Digests, Was};
 use super::view::Presence;
 use super::{Context, Reason};
 use crate::api::otel::{attr, var};
@@ -453,7 +453,9 @@ impl<'a, 'c> Variables<'a, 'c> {
         let others = self.existing.own_entries().filter(|index| !is_reference(variables[*index].name.as_str()));
         let limit = merged.chain(others).min().unwrap_or(usize::MAX);
         for entry in self.entries.iter_mut().filter(|entry| entry.edit == Edit::Add) {
-            let (Some(index), Some(mark)) = (self.existing.own(&entry.key), entry.mark()) else { continue };
+            let (Some(index), Some(mark)) = (self.existing.own(&entry.key), entry.mark(&mut Digests::default())) else {
+                continue;
+            };
             if is_reference(&entry.key) && index > limit {
                 continue;
             }
