@@ -86,6 +86,10 @@ async fn no_log_line_and_no_metric_holds_a_users_value() {
         fs::write(Pair::paths(folder.path()).1, SECRET).expect("written");
         wait_log(&process, "refused").await;
         authority.issue().write(folder.path());
+        let good = fs::read_to_string(&config).expect("written above");
+        fs::write(&config, good.replace(&format!("value: {SECRET}"), SECRET)).expect("written");
+        wait_log(&process, "env[0]").await;
+        fs::write(&config, good).expect("written");
         let metrics = get(process.admin, "/metrics").await.expect("metrics").text();
         process.signal(Signal::TERM);
         assert!(process.ended().await.success());
