@@ -67,7 +67,7 @@ pub struct Args {
     /// Connections at a time; further ones are closed at once.
     #[arg(long, value_name = "N", default_value = "512", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     max_connections: usize,
-    /// Threads that serve.
+    /// Threads that decide; the plain port has one of its own.
     #[arg(long, value_name = "N", default_value = "2", value_parser = RangedU64ValueParser::<usize>::new().range(1..=256))]
     worker_threads: usize,
     #[arg(long, value_enum, default_value = "json")]
