@@ -103,7 +103,7 @@ fn compare() {
         }
     }
     println!("{:<10} {:>16} {:>14} {:>12} {:>12}", "", "a second and core", "CPU each", "p50", "p99");
-    let rates = [&mut echo, &mut otelgate].map(|server| server.print());
+    let rates = [&mut echo, &mut otelgate].map(Server::print);
     println!(
         "otelgate reaches {:.0}% of the echo server's rate; the budget is {:.0}%",
         100.0 * rates[1] / rates[0],
@@ -119,7 +119,7 @@ impl Server {
     fn burst(&mut self, request: &std::sync::Arc<[u8]>) {
         let before = self.process.cpu();
         let burst = self.load.send(request, REQUESTS);
-        let spent = self.process.cpu() - before;
+        let spent = self.process.cpu().saturating_sub(before);
         #[expect(clippy::cast_precision_loss, reason = "a small number")]
         let count = burst.latencies.len() as f64;
         self.per_core.push(count / spent.as_secs_f64());

@@ -30,7 +30,7 @@ mod support;
 
 use cluster::credentials::Subject;
 use cluster::network::ADDRESS;
-use cluster::plane::Parts;
+use cluster::plane::{Parts, base64};
 use cluster::{ControlPlane, Version, Webhook};
 use support::load::Load;
 use support::{median, quantile};
@@ -38,6 +38,7 @@ use support::{median, quantile};
 const ROUNDS: usize = 1000;
 const WARM_UP: usize = 60;
 const FIXED_PORT: u16 = 19_443;
+const SEEN: &[u8] = br#""name":"seen""#;
 
 fn main() {
     if !support::is_asked_for() {
@@ -124,8 +125,7 @@ fn patch_of(injected: &Value) -> Value {
 
 /// Answers each review with that patch, in the control plane's network.
 fn serve_fixed(plane: &ControlPlane, patch: &Value) {
-    use base64::Engine as _;
-    let patch = base64::engine::general_purpose::STANDARD.encode(patch.to_string());
+    let patch = base64(&patch.to_string());
     let folder = plane.network().folder();
     let (chain, key) = (folder.join("fixed-bench.crt"), folder.join("fixed-bench.key"));
     let router = ["enabled", "observe", "pod"].into_iter().fold(Router::new(), |router, entry| {
@@ -138,6 +138,13 @@ fn serve_fixed(plane: &ControlPlane, patch: &Value) {
 async fn answer(request: Request, patch: String) -> Response {
     let body = to_bytes(request.into_body(), 8 << 20).await.expect("a body");
     let uid = uid(&body).unwrap_or_default();
+    // By a pod of its own the harness finds out whether this is called yet.
+    let asks = body.windows(SEEN.len()).any(|window| window == SEEN);
+    let patch = if asks {
+        base64(r#"[{"op":"add","path":"/metadata/annotations","value":{"otelgate.dev/status":"x"}}]"#)
+    } else {
+        patch
+    };
     let answer = format!(
         r#"{{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{{"uid":"{uid}","allowed":true,"patchType":"JSONPatch","patch":"{patch}"}}}}"#
     );
@@ -180,7 +187,7 @@ impl<'p> Client<'p> {
         Self { plane, load, created: 0 }
     }
 
-    /// Creates the usual pod, as a user would who has no ServiceAccount for it; the answer, and how long it took, in ms.
+    /// Creates the usual pod, as a user would who has no `ServiceAccount` for it; the answer, and how long it took, in ms.
     fn create(&mut self, namespace: &str) -> (Vec<u8>, f64) {
         self.created += 1;
         let mut pod = review::pod(review::USUAL);

@@ -1,5 +1,7 @@
 //! How often one admission asks for memory: a number that doesn't depend on the machine, and so can be a test.
 
+#![allow(clippy::print_stdout, reason = "the counts are worth reading, not only their verdict")]
+
 use allocation_counter::measure;
 
 #[path = "support/review.rs"]

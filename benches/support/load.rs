@@ -1,5 +1,6 @@
 //! A load as the API server makes it: keep-alive connections over TLS with one request in flight on each.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -58,11 +59,18 @@ impl Load {
     }
 
     /// Sends that many requests, spread over all connections; each has to succeed.
+    ///
+    /// This thread never sleeps: else a slow server would pay for waking it at each answer, and a fast one wouldn't.
     pub fn send(&mut self, request: &Arc<[u8]>, count: usize) -> Burst {
         let each = count.div_ceil(self.connections.len());
         let started = Instant::now();
         let mut latencies = Vec::with_capacity(count);
         self.runtime.block_on(async {
+            let awake = tokio::spawn(async {
+                loop {
+                    tokio::task::yield_now().await;
+                }
+            });
             let mut tasks = JoinSet::new();
             for mut connection in self.connections.drain(..) {
                 let request = Arc::clone(request);
@@ -81,6 +89,7 @@ impl Load {
                 self.connections.push(connection);
                 latencies.extend(of_one);
             }
+            awake.abort();
         });
         Burst { took: started.elapsed(), latencies }
     }
@@ -88,16 +97,20 @@ impl Load {
     /// The body of one answer.
     pub fn ask(&mut self, request: &Arc<[u8]>) -> Vec<u8> {
         let connection = &mut self.connections[0];
-        self.runtime.block_on(async {
-            let (head, end) = connection.exchange(request).await;
-            connection.buffer[head..end].to_vec()
-        })
+        let answer = self.runtime.block_on(connection.exchange(request));
+        let body = &connection.buffer[answer.body];
+        if answer.chunked { joined(body) } else { body.to_vec() }
     }
 }
 
+/// Where the body of an answer is in the buffer, and how it is written.
+struct Answer {
+    body: Range<usize>,
+    chunked: bool,
+}
+
 impl Connection {
-    /// Where the body of the answer begins and ends in the buffer.
-    async fn exchange(&mut self, request: &[u8]) -> (usize, usize) {
+    async fn exchange(&mut self, request: &[u8]) -> Answer {
         self.stream.write_all(request).await.expect("the server reads");
         self.stream.flush().await.expect("the server reads");
         let mut filled = 0;
@@ -108,16 +121,35 @@ impl Connection {
             let read = self.stream.read(&mut self.buffer[filled..]).await.expect("the server answers");
             assert!(read > 0, "the server closed the connection");
             filled += read;
-            let Some(head) = self.buffer[..filled].windows(4).position(|window| window == b"\r\n\r\n") else {
-                continue;
-            };
-            let text = String::from_utf8_lossy(&self.buffer[..head]).to_ascii_lowercase();
-            assert!(text.starts_with("http/1.1 20"), "the server answered {text}");
-            let length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
-            let length: usize = length.and_then(|length| length.parse().ok()).expect("a length");
-            if filled >= head + 4 + length {
-                return (head + 4, filled);
+            if let Some(answer) = answer(&self.buffer[..filled]) {
+                return answer;
             }
         }
     }
+}
+
+/// The answer, once all of it is there.
+fn answer(read: &[u8]) -> Option<Answer> {
+    let head = read.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let text = String::from_utf8_lossy(&read[..head]).to_ascii_lowercase();
+    assert!(text.starts_with("http/1.1 20"), "the server answered {text}");
+    let length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let chunked = length.is_none();
+    let complete = match length {
+        Some(length) => read.len() >= head + 4 + length.parse::<usize>().expect("a length is a number"),
+        None => read.ends_with(b"\r\n0\r\n\r\n"),
+    };
+    complete.then_some(Answer { body: head + 4..read.len(), chunked })
+}
+
+/// The chunks of a body, without what stands between them.
+fn joined(mut chunks: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Some(end) = chunks.windows(2).position(|window| window == b"\r\n") {
+        let length = String::from_utf8_lossy(&chunks[..end]);
+        let length = usize::from_str_radix(&length, 16).expect("a chunk says its length");
+        body.extend_from_slice(&chunks[end + 2..end + 2 + length]);
+        chunks = &chunks[end + 2 + length + 2..];
+    }
+    body
 }

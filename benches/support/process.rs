@@ -23,23 +23,22 @@ impl Process {
         Self(command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display())))
     }
 
-    /// Waits until a port answers `GET` with status 200; how long that took.
-    pub fn wait_for(&mut self, port: u16, path: &str) -> Duration {
-        let started = Instant::now();
-        while get(port, path).is_none() {
-            assert!(self.0.try_wait().expect("its state").is_none(), "the program ended; see its log");
-            assert!(started.elapsed() < PATIENCE, "port {port} didn't answer {path}");
-            thread::sleep(Duration::from_micros(500));
-        }
-        started.elapsed()
+    /// Waits until a port answers `GET` with status 200.
+    pub fn wait_for(&mut self, port: u16, path: &str) {
+        self.wait_until(|| get(port, path).is_some());
     }
 
     /// Waits until a port accepts connections.
     pub fn wait_for_port(&mut self, port: u16) {
+        self.wait_until(|| TcpStream::connect(("127.0.0.1", port)).is_ok());
+    }
+
+    fn wait_until(&mut self, holds: impl Fn() -> bool) {
         let started = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(started.elapsed() < PATIENCE, "port {port} isn't listened on");
-            thread::sleep(Duration::from_millis(1));
+        while !holds() {
+            assert!(self.0.try_wait().expect("its state").is_none(), "the program ended; see its log");
+            assert!(started.elapsed() < PATIENCE, "the program doesn't listen");
+            thread::sleep(Duration::from_micros(500));
         }
     }
 

@@ -34,5 +34,5 @@ pub fn serve(address: (&str, u16), chain: &Path, key: &Path, router: &Router) {
                 let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
             });
         }
-    })
+    });
 }

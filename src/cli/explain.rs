@@ -145,7 +145,7 @@ fn try_run(args: &Args) -> Result<ExitCode, Vec<Complaint>> {
 }
 
 fn explain_all(inputs: &[Parsed<'_>], setting: &Setting<'_>) -> Result<Vec<Explanation>, Vec<Complaint>> {
-    let namespaces = Namespaces::of(inputs);
+    let namespaces = Namespaces::of(inputs)?;
     let (mut explanations, mut complaints) = (Vec::new(), Vec::new());
     for Parsed { input, documents } in inputs {
         for document in documents {
@@ -154,7 +154,7 @@ fn explain_all(inputs: &[Parsed<'_>], setting: &Setting<'_>) -> Result<Vec<Expla
                 let place = Place::of(&input.name, &lines, &templated, setting);
                 let Some(template) = document.value.pointer(&templated.template) else { continue };
                 let json = template.to_string();
-                match offline::pod(&json, &templated, &place) {
+                match offline::pod(&json, &document.value, &templated, &place) {
                     Ok(pod) => {
                         let namespace = namespaces.view(place.namespace, setting.opt_in);
                         let case = Case { pod: &pod, namespace: &namespace, configuration: setting.configuration };

@@ -11,7 +11,7 @@ use super::offline::{self, Namespaces, Place, Setting};
 use super::output::{self, BAD, Complaint, DIM, GOOD};
 use super::report::{self, Outcome};
 use super::{CHANGES, UNREADABLE};
-use crate::inject::{Decision, Plan, UndoError, decide, undo};
+use crate::inject::{Decision, Plan, Pod, Reason, UndoError, decide, undo};
 use crate::manifest::kind::{self, Templated};
 use crate::manifest::{self, Document, Format, Lines};
 
@@ -80,7 +80,7 @@ fn try_run(args: &Args) -> Result<ExitCode, Vec<Complaint>> {
         opt_in: files.opt_in,
         now: Timestamp::now(),
     };
-    let rules = Rules { setting, namespaces: Namespaces::of(&parsed), undo: *undo };
+    let rules = Rules { setting, namespaces: Namespaces::of(&parsed)?, undo: *undo };
     let (rewritten, outcomes) = rules.apply(&parsed)?;
     let printed = match (diff, check) {
         (true, _) => output::print(&differences(&rewritten), true),
@@ -129,10 +129,12 @@ impl Rules<'_> {
         for templated in kind::templated(&document.value) {
             let place = Place::of(file, &lines, &templated, &self.setting);
             let Some(template) = document.value.pointer(&templated.template) else { continue };
+            let json = template.to_string();
+            let pod = offline::pod(&json, &document.value, &templated, &place)?;
             let (changed, outcome) = if self.undo {
                 undone(template, &templated, &place)?
             } else {
-                self.decided(template, &templated, &place)?
+                self.decided(template, &pod, &templated, &place)?
             };
             outcomes.push(outcome);
             if let Some(changed) = changed
@@ -147,14 +149,19 @@ impl Rules<'_> {
     fn decided(
         &self,
         template: &Value,
+        pod: &Pod<'_>,
         templated: &Templated<'_>,
         place: &Place<'_>,
     ) -> Result<(Option<Value>, Outcome), Complaint> {
         let Setting { configuration, opt_in, now, .. } = self.setting;
-        let json = template.to_string();
-        let pod = offline::pod(&json, templated, place)?;
         let namespace = self.namespaces.view(place.namespace, opt_in);
-        let decision = decide(&pod, &namespace, configuration, now);
+        let decision = decide(pod, &namespace, configuration, now);
+        // It is all that tells otelgate's keys from the user's, and the patch would replace it.
+        if matches!(decision, Decision::Inject(_))
+            && decision.notes().iter().any(|note| note.reason == Reason::InvalidStatus)
+        {
+            return Err(unreadable_status(templated, place));
+        }
         let changed = match &decision {
             Decision::Inject(plan) => patched(template, plan).map_err(|()| defect(place))?,
             Decision::Observe(_) | Decision::Skip { .. } => None,
@@ -188,16 +195,18 @@ fn undone(
             let outcome = Outcome::undone(place, &undone);
             Ok((undone.found.then_some(changed), outcome))
         }
-        Err(UndoError::Status) => Err(Complaint {
-            place: place.position(),
-            message: format!("{}: the annotation otelgate.dev/status can't be read", place.subject()),
-            next: "restore it from the manifest that otelgate wrote, or remove otelgate's keys by hand".to_owned(),
-        }),
-        // The view that `inject` has of it names the field.
-        Err(UndoError::NotAPod(_)) => {
-            Err(offline::pod(&template.to_string(), templated, place).err().unwrap_or_else(|| defect(place)))
-        }
+        Err(UndoError::Status) => Err(unreadable_status(templated, place)),
+        // What was read before this is one.
+        Err(UndoError::NotAPod(_)) => Err(defect(place)),
     }
+}
+
+fn unreadable_status(templated: &Templated<'_>, place: &Place<'_>) -> Complaint {
+    place.complaint(
+        &format!("{}/metadata/annotations/otelgate.dev~1status", templated.template),
+        "the annotation otelgate.dev/status can't be read",
+        "restore it from the manifest that otelgate wrote, or remove it and otelgate's keys by hand",
+    )
 }
 
 fn defect(place: &Place<'_>) -> Complaint {
@@ -211,28 +220,32 @@ fn defect(place: &Place<'_>) -> Complaint {
 /// All inputs in a row, with what has to stand between them.
 fn joined(inputs: &[Rewritten<'_>]) -> String {
     let mut out = String::new();
-    let mut last = None;
-    for Rewritten { new, format, .. } in inputs.iter().filter(|input| !input.new.trim().is_empty()) {
+    let inputs = || inputs.iter().filter(|input| !input.new.trim().is_empty());
+    // Objects of JSON need nothing between them, as long as all are.
+    let json = inputs().all(|input| input.format == Format::Json);
+    for Rewritten { new, .. } in inputs() {
         // A byte-order mark is one only at the beginning.
         let text = if out.is_empty() { new.as_str() } else { new.trim_start_matches('\u{feff}') };
         if !out.is_empty() {
             if !out.ends_with('\n') {
                 out.push('\n');
             }
-            if (last, *format) != (Some(Format::Json), Format::Json) && !begins_document(text) {
+            let first = first_line(text).unwrap_or_default();
+            if first.starts_with('%') {
+                // A directive is one only where no document is open.
+                out.push_str(if first_line(&out).is_some() { "...\n" } else { "" });
+            } else if !json && !first.starts_with("---") {
                 out.push_str("---\n");
             }
         }
         out.push_str(text);
-        last = Some(*format);
     }
     out
 }
 
-/// Whether the first line that counts is a separator or a directive.
-fn begins_document(text: &str) -> bool {
-    let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#'));
-    first.is_some_and(|line| line.starts_with("---") || line.starts_with('%'))
+/// The first line that counts.
+fn first_line(text: &str) -> Option<&str> {
+    text.lines().find(|line| !matches!(line.trim_matches(['\u{feff}', ' ', '\t']), "") && !line.starts_with('#'))
 }
 
 fn differences(inputs: &[Rewritten<'_>]) -> String {

@@ -10,6 +10,7 @@ mod input;
 mod offline;
 mod output;
 mod report;
+mod shape;
 pub mod webhook;
 
 /// Makes pods observable by a label.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::input::Parsed;
 use super::output::Complaint;
+use super::shape::{self, Misfit, Shape};
 use crate::api::{OptIn, label};
 use crate::config::Configuration;
 use crate::inject::{Namespace, Pod};
@@ -39,6 +40,8 @@ pub struct Place<'a> {
     pub file: &'a str,
     pub line: usize,
     lines: &'a Lines<'a>,
+    /// JSON pointer of the object in its document.
+    pointer: &'a str,
     pub object: Object<'a>,
     /// The object's own, or the one for documents that name none.
     pub namespace: Option<&'a str>,
@@ -48,17 +51,35 @@ pub struct Place<'a> {
 
 impl Namespaces {
     /// Those of all inputs; of two with one name, the later wins, as it would in a cluster.
-    #[must_use]
-    pub fn of(inputs: &[Parsed<'_>]) -> Self {
-        let mut known = BTreeMap::new();
-        for document in inputs.iter().flat_map(|parsed| &parsed.documents) {
-            for (_, object) in kind::objects(&document.value) {
-                if kind::is_core(object, "Namespace") {
-                    known.insert(kind::object(object).name.to_owned(), Known::of(object));
+    ///
+    /// # Errors
+    /// When the API server would refuse one for its metadata.
+    pub fn of(inputs: &[Parsed<'_>]) -> Result<Self, Vec<Complaint>> {
+        let (mut known, mut complaints) = (BTreeMap::new(), Vec::new());
+        for Parsed { input, documents } in inputs {
+            for document in documents {
+                let lines = Lines::of(document);
+                for (pointer, value) in kind::objects(&document.value) {
+                    if !kind::is_core(value, "Namespace") {
+                        continue;
+                    }
+                    let object = kind::object(value);
+                    let place = Place {
+                        file: &input.name,
+                        line: lines.at(&pointer),
+                        lines: &lines,
+                        pointer: &pointer,
+                        object,
+                        namespace: None,
+                    };
+                    match place.check(&shape::OBJECT, value, &pointer) {
+                        Ok(()) => drop(known.insert(object.name.to_owned(), Known::of(value))),
+                        Err(complaint) => complaints.push(complaint),
+                    }
                 }
             }
         }
-        Self(known)
+        if complaints.is_empty() { Ok(Self(known)) } else { Err(complaints) }
     }
 
     /// What the engine is told of one. One that isn't in the input has neither label nor annotations.
@@ -84,11 +105,13 @@ impl Namespaces {
 impl Known {
     fn of(object: &Value) -> Self {
         let texts = |pointer| object.pointer(pointer).and_then(Value::as_object).into_iter().flatten();
+        // Null is an empty text to the API server.
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let opt_in = texts("/metadata/labels").find(|(key, _)| *key == label::INJECT);
         Self {
-            opt_in: opt_in.and_then(|(_, value)| value.as_str()).map(ToOwned::to_owned),
+            opt_in: opt_in.map(|(_, value)| text(value)),
             annotations: texts("/metadata/annotations")
-                .filter_map(|(key, value)| Some((key.as_str().into(), value.as_str()?.into())))
+                .map(|(key, value)| (key.as_str().into(), text(value).into()))
                 .collect(),
         }
     }
@@ -98,10 +121,10 @@ impl Known {
 
 impl<'a> Place<'a> {
     #[must_use]
-    pub fn of(file: &'a str, lines: &'a Lines<'a>, templated: &Templated<'a>, setting: &Setting<'a>) -> Self {
+    pub fn of(file: &'a str, lines: &'a Lines<'a>, templated: &'a Templated<'a>, setting: &Setting<'a>) -> Self {
         let Templated { object, pointer, .. } = templated;
         let namespace = object.namespace.or(setting.namespace);
-        Self { file, line: lines.at(pointer), lines, object: *object, namespace }
+        Self { file, line: lines.at(pointer), lines, pointer, object: *object, namespace }
     }
 
     #[must_use]
@@ -118,106 +141,81 @@ impl<'a> Place<'a> {
             None => format!("{} {name}", self.object.kind),
         }
     }
+
+    /// That something is wrong in the object, on the line of the value that a JSON pointer of the document names.
+    #[must_use]
+    pub fn complaint(&self, pointer: &str, message: &str, next: &str) -> Complaint {
+        Complaint {
+            place: format!("{}:{}", self.file, self.lines.at(pointer)),
+            message: format!("{}: {message}", self.subject()),
+            next: next.to_owned(),
+        }
+    }
+
+    /// The path of a field of a pod template in its object, such as `spec.template.spec.containers[0]`.
+    fn path(&self, pointer: &str, path: &str) -> String {
+        let within = pointer.strip_prefix(self.pointer).unwrap_or_default().replace('/', ".");
+        format!("{within}{path}").trim_start_matches('.').to_owned()
+    }
+
+    /// Whether a value of the object has the types that the API server wants.
+    fn check(&self, shape: &Shape, value: &Value, pointer: &str) -> Result<(), Complaint> {
+        let Some(Misfit { pointer: below, path, wanted, found }) = shape.misfit(value) else { return Ok(()) };
+        let next = if wanted == "a string" && matches!(found, "a boolean" | "an integer" | "a number") {
+            "quote it if it is meant as text: unquoted numbers, y, n, yes, no, on, off, true and false are none to \
+             kubectl"
+        } else {
+            "correct it; the API server refuses it too"
+        };
+        let path = self.path(pointer, &path);
+        let message = format!("{path} must be {wanted}, and is {found}");
+        Err(self.complaint(&format!("{pointer}{below}"), &message, next))
+    }
 }
 
 /// The pod template as the engine sees it.
 ///
 /// # Errors
-/// When a field that a decision reads is of the wrong type: the API server would refuse the object.
-pub fn pod<'a>(json: &'a str, templated: &Templated<'a>, place: &Place<'_>) -> Result<Pod<'a>, Complaint> {
-    let mut pod = Pod::from_json(json).map_err(|error| refused(json, &error, templated, place))?;
+/// When the API server would refuse the object for a field that a decision reads.
+pub fn pod<'a>(
+    json: &'a str,
+    document: &Value,
+    templated: &Templated<'a>,
+    place: &Place<'_>,
+) -> Result<Pod<'a>, Complaint> {
+    let Templated { pointer, template, .. } = templated;
+    if let Some(object) = document.pointer(pointer).filter(|_| pointer != template) {
+        place.check(&shape::OBJECT, object, pointer)?;
+    }
+    let value = document.pointer(template).unwrap_or(&Value::Null);
+    place.check(&shape::POD, value, template)?;
+    check_names(value, template, place)?;
+    let mut pod = Pod::from_json(json).map_err(|_| {
+        let message = "the pod template can't be read".to_owned();
+        place.complaint(template, &message, "correct it; the API server refuses it too")
+    })?;
     pod.template_of.clone_from(&templated.workload);
     Ok(pod)
 }
 
-/// What is wrong, without the value itself.
-fn refused(json: &str, error: &serde_json::Error, templated: &Templated<'_>, place: &Place<'_>) -> Complaint {
-    let words = error.to_string();
-    let wanted = words.split_once("expected ").map_or("something else", |(_, rest)| rest);
-    let wanted = wanted.split(" at line ").next().unwrap_or(wanted);
-    let found = words.strip_prefix("invalid type: ").and_then(|rest| rest.split([' ', ',']).next());
-    let found = match found {
-        Some("boolean") => ", and is a boolean",
-        Some("integer") => ", and is an integer",
-        Some("floating") => ", and is a number",
-        Some("string") => ", and is a text",
-        Some("sequence") => ", and is a list",
-        Some("map") => ", and is a map",
-        Some("null") => ", and is null",
-        _ => "",
-    };
-    let steps = steps_to(json, error.column());
-    let pointer: String = steps.iter().map(Step::pointer).collect();
-    let path = steps.iter().fold(String::new(), |path, step| step.path(&path));
-    let path = if path.is_empty() { "the pod template" } else { &path };
-    let next = if wanted == "a string" {
-        "quote it if it is meant as text: unquoted numbers, y, n, yes, no, on, off, true and false are none to kubectl"
-    } else {
-        "correct it; the API server refuses it too"
-    };
-    Complaint {
-        place: format!("{}:{}", place.file, place.lines.at(&format!("{}{pointer}", templated.template))),
-        message: format!("{}: {path} must be {wanted}{found}", place.subject()),
-        next: next.to_owned(),
-    }
-}
-
-/// A step from a value to one that it holds.
-#[derive(Debug)]
-enum Step<'a> {
-    /// As it stands in the JSON text.
-    Key(&'a str),
-    Index(usize),
-}
-
-/// The way to the value in which a column of a JSON text on one line lies.
-fn steps_to(json: &str, column: usize) -> Vec<Step<'_>> {
-    let mut steps = Vec::new();
-    let (mut text, mut escaped, mut last) = (None, false, "");
-    for (index, byte) in json.bytes().enumerate().take(column.saturating_sub(1)) {
-        if let Some(start) = text {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => {
-                    last = json.get(start..index).unwrap_or_default();
-                    text = None;
-                }
-                _ => {}
-            }
-            continue;
-        }
-        match (byte, steps.last_mut()) {
-            (b'"', _) => text = Some(index + 1),
-            (b'{', _) => steps.push(Step::Key("")),
-            (b'[', _) => steps.push(Step::Index(0)),
-            (b'}' | b']', _) => {
-                steps.pop();
-            }
-            (b':', Some(Step::Key(key))) => *key = last,
-            (b',', Some(Step::Index(index))) => *index += 1,
-            _ => {}
+/// Every container of a pod has a name of its own.
+fn check_names(template: &Value, pointer: &str, place: &Place<'_>) -> Result<(), Complaint> {
+    let mut names = BTreeMap::new();
+    for list in ["containers", "initContainers"] {
+        let items = template.pointer(&format!("/spec/{list}")).and_then(Value::as_array);
+        for (index, container) in items.into_iter().flatten().enumerate() {
+            let below = format!("/spec/{list}/{index}");
+            let path = place.path(pointer, &format!(".spec.{list}[{index}]"));
+            let (below, message) = match container.get("name").and_then(Value::as_str).unwrap_or_default() {
+                "" => (below, format!("{path} has no name")),
+                name => match names.insert(name, path.clone()) {
+                    Some(first) => (format!("{below}/name"), format!("{path} has the name of {first}")),
+                    None => continue,
+                },
+            };
+            let next = "give every container of the pod a name of its own; the API server refuses it too";
+            return Err(place.complaint(&format!("{pointer}{below}"), &message, next));
         }
     }
-    steps
-}
-
-// === impl Step ===
-
-impl Step<'_> {
-    fn pointer(&self) -> String {
-        match self {
-            Self::Key(key) => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
-            Self::Index(index) => format!("/{index}"),
-        }
-    }
-
-    /// Behind a path, such as `spec.containers[0].env[1].value`.
-    fn path(&self, path: &str) -> String {
-        match self {
-            Self::Key(key) if path.is_empty() => (*key).to_owned(),
-            Self::Key(key) => format!("{path}.{key}"),
-            Self::Index(index) => format!("{path}[{index}]"),
-        }
-    }
+    Ok(())
 }

@@ -51,11 +51,15 @@ impl<'a> Effective<'a> {
     }
 
     /// Of an attribute, whose value may hold a reference that can't be resolved here.
-    fn expanded(value: &str, source: &'static str) -> Option<Self> {
+    fn expanded(value: &str, source: &'static str) -> Self {
         if value.contains(UNRESOLVED) {
-            return Some(Self::Unknown(Reason::UnresolvedReference));
+            return Self::Unknown(Reason::UnresolvedReference);
         }
-        (!value.is_empty()).then(|| Self::Known { value: Cow::Owned(value.to_owned()), source })
+        // The user's key wins, also where it is empty.
+        match value {
+            "" => Self::Absent,
+            value => Self::Known { value: Cow::Owned(value.to_owned()), source },
+        }
     }
 
     #[must_use]
@@ -75,7 +79,7 @@ impl<'a> Identity<'a> {
     pub fn of(existing: &Existing<'a>, own: &OwnAttributes<'a>, sources: Sources<'a, '_>) -> Self {
         let container = existing.container.name.as_str();
         let attribute = |key| {
-            own.parsed.get(key).and_then(|value| Effective::expanded(value, "the container's OTEL_RESOURCE_ATTRIBUTES"))
+            own.parsed.get(key).map(|value| Effective::expanded(value, "the container's OTEL_RESOURCE_ATTRIBUTES"))
         };
         // What the container's hidden or skipped variable says can't be known.
         let hidden = || {

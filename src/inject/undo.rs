@@ -8,7 +8,7 @@ use super::existing::Existing;
 use super::expand::{Piece, Pieces};
 use super::plan::Stripped;
 use super::prior::{Ownership, Prior, without};
-use super::status::{Mark, Written};
+use super::status::Written;
 use super::variables::is_reference;
 use super::view::{Pod, Presence};
 use crate::api::{annotation, label};

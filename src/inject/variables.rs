@@ -59,6 +59,7 @@ enum Said<T> {
 }
 
 /// How a protocol comes about.
+#[derive(Clone, Copy)]
 enum Chosen {
     /// By otelgate, which then says so.
     Free,
@@ -162,7 +163,7 @@ impl<'a, 'c> Variables<'a, 'c> {
             self.entries.push(Entry::kept(name, CONTAINER));
             return;
         }
-        if self.own.parsed.get(attr::SERVICE_NAME).is_some_and(|value| !value.is_empty()) {
+        if self.own.parsed.get(attr::SERVICE_NAME).is_some() {
             self.entries.push(Entry::left(name, Reason::PairIsUsers));
             return;
         }
@@ -429,7 +430,8 @@ impl<'a, 'c> Variables<'a, 'c> {
     fn references(&mut self) {
         // A value that somebody edited, and is the user's now, may still refer to what we wrote before it.
         for (referred, (name, _)) in self.referred.iter_mut().zip(REFERENCES) {
-            *referred |= self.existing.own(name).is_some() && self.existing.refers_to(name);
+            let stands_alone = self.existing.own(name).is_some() && self.existing.last(name).is_none();
+            *referred |= stands_alone && self.existing.refers_to(name);
         }
         let referred = self.referred;
         let wanted = REFERENCES.iter().zip(referred).filter(|(_, referred)| *referred);

@@ -1,8 +1,9 @@
 //! Changes a YAML document's text in place, so that comments, order and style of everything else stay.
 //!
 //! It works on lines: new entries are lines of their own, removed ones take their lines along, changed scalars are
-//! replaced where they stand. It never has to be right: the caller gets `None` where the text is laid out in a way that
-//! isn't foreseen here, and where reading the edited text doesn't give exactly the wanted value.
+//! replaced where they stand. What is laid out in a way that isn't foreseen here is written anew, as little around it as
+//! possible. It never has to be right: the caller gets `None` where that would be all of it, and where reading the edited
+//! text doesn't give exactly the wanted value.
 
 use std::ops::Range;
 
@@ -18,11 +19,26 @@ const MAX_COMPARED: usize = 1_000_000;
 /// The text of one document with that value, or `None` when it has to be written anew.
 pub fn edit(text: &str, old: &Value, new: &Value) -> Option<String> {
     let root = tree(text)?;
-    let mut editor = Editor { text, layout: Layout { list_offset: list_offset(&root) }, changes: Vec::new() };
-    editor.node(&root, None, old, new)?;
-    let edited = editor.apply()?;
-    let documents = super::read_yaml(&edited).ok()?;
-    matches!(documents.as_slice(), [document] if document.value == *new).then_some(edited)
+    let layout = Layout { list_offset: list_offset(&root) };
+    let attempts =
+        if root.has_alias() { &[Aliases::Stay, Aliases::Follow, Aliases::Vanish][..] } else { &[Aliases::Stay] };
+    attempts.iter().find_map(|aliases| {
+        let mut editor = Editor { text, layout, aliases: *aliases, changes: Vec::new() };
+        editor.node(&root, None, old, new)?;
+        let edited = editor.apply()?;
+        let documents = super::read_yaml(&edited).ok()?;
+        matches!(documents.as_slice(), [document] if document.value == *new).then_some(edited)
+    })
+}
+
+/// What becomes of aliases. A change of what an anchor names changes all that are left of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Aliases {
+    Stay,
+    /// Those whose value changes are written out.
+    Follow,
+    /// All of them are.
+    Vanish,
 }
 
 struct Change {
@@ -33,6 +49,7 @@ struct Change {
 struct Editor<'a> {
     text: &'a str,
     layout: Layout,
+    aliases: Aliases,
     changes: Vec<Change>,
 }
 
@@ -41,7 +58,7 @@ struct Editor<'a> {
 impl Editor<'_> {
     /// `key` is the key whose value the node is.
     fn node(&mut self, node: &Node, key: Option<&Key>, old: &Value, new: &Value) -> Option<()> {
-        if old == new {
+        if old == new && !(self.aliases == Aliases::Vanish && node.has_alias()) {
             return Some(());
         }
         let known = self.changes.len();
@@ -62,7 +79,9 @@ impl Editor<'_> {
                     return Some(());
                 }
             }
-            (Content::Alias, ..) => return None,
+            (Content::Alias, ..) => return (self.aliases == Aliases::Stay).then_some(()),
+            // The caller has more room for several lines.
+            (Content::Scalar(_), _, Value::String(text)) if text.contains('\n') && !node.flow => return None,
             (Content::Scalar(style), _, Value::String(text)) if is_line(*style) && !node.range.is_empty() => {
                 let mut scalar = String::new();
                 match style {
@@ -84,47 +103,80 @@ impl Editor<'_> {
     }
 
     fn mapping(&mut self, entries: &[Entry], old: &Map<String, Value>, new: &Map<String, Value>) -> Option<()> {
-        for Entry { key, value } in entries {
-            match (old.get(&key.name), new.get(&key.name)) {
-                (Some(old), Some(new)) => self.node(value, Some(key), old, new)?,
-                (Some(_), None) => self.remove(key.range.start, value.range.end.max(key.range.end))?,
+        for entry in entries {
+            match (old.get(&entry.key.name), new.get(&entry.key.name)) {
+                (Some(old), Some(new)) => self.entry(entry, old, new)?,
+                (Some(_), None) => self.remove(entry.key.range.start, entry.end())?,
                 (None, _) => {}
             }
         }
         let (first, last) = (entries.first()?, entries.last()?);
         let mut lines = String::new();
-        for (key, value) in new.iter().filter(|(key, _)| !old.contains_key(*key)) {
+        // What only a merge brings is written below it, and wins.
+        let is_here = |key: &str| entries.iter().any(|entry| entry.key.name == key);
+        for (key, value) in new.iter().filter(|(key, value)| old.get(*key) != Some(*value) && !is_here(key)) {
             write::entry(&mut lines, key, value, first.key.column, self.layout);
         }
-        self.insert(self.line_end(last.value.range.end.max(last.key.range.end)), lines);
+        self.insert(self.line_end(last.end()), lines);
         Some(())
     }
 
+    /// Edits an entry of a block, or writes its lines anew.
+    fn entry(&mut self, entry: &Entry, old: &Value, new: &Value) -> Option<()> {
+        let known = self.changes.len();
+        if self.node(&entry.value, Some(&entry.key), old, new).is_some() {
+            return Some(());
+        }
+        self.changes.truncate(known);
+        let mut lines = String::new();
+        write::entry(&mut lines, &entry.key.name, new, entry.key.column, self.layout);
+        self.rewrite(entry.key.range.start, entry.end(), lines)
+    }
+
     fn sequence(&mut self, items: &[Node], key: Option<&Key>, old: &[Value], new: &[Value]) -> Option<()> {
-        let first = items.first()?;
-        let dash = self.dash(first)?;
-        let column = dash - self.line_start(dash);
+        let dash = items.iter().find_map(|item| self.dash(item));
+        let column = dash.map(|dash| dash - self.line_start(dash));
         let pairs = align(old, new)?;
         // Where the next new entry goes: below the key, then below the entry before it.
-        let mut place = key.map_or(self.line_start(dash), |key| self.line_end(key.range.end));
+        let mut place = match key {
+            Some(key) => self.line_end(key.range.end),
+            None => self.line_start(self.dash(items.first()?)?),
+        };
         let (mut at_old, mut at_new) = (0, 0);
         for (index_old, index_new) in pairs.into_iter().chain([(old.len(), new.len())]) {
+            // What takes the place of another stands where that stood, below the same comment.
+            while at_old < index_old && at_new < index_new {
+                self.item(&items[at_old], column?, &old[at_old], &new[at_new])?;
+                place = self.line_end(items[at_old].range.end);
+                (at_old, at_new) = (at_old + 1, at_new + 1);
+            }
             let mut lines = String::new();
             for value in &new[at_new..index_new] {
-                write::item(&mut lines, value, column, self.layout);
+                write::item(&mut lines, value, column?, self.layout);
             }
             self.insert(place, lines);
             for item in &items[at_old..index_old] {
                 self.remove(self.dash(item)?, item.range.end)?;
             }
             if let Some(item) = items.get(index_old) {
-                self.dash(item)?;
-                self.node(item, None, &old[index_old], &new[index_new])?;
+                self.item(item, column?, &old[index_old], &new[index_new])?;
                 place = self.line_end(item.range.end);
             }
             (at_old, at_new) = (index_old + 1, index_new + 1);
         }
         Some(())
+    }
+
+    /// Edits an entry of a block list, or writes its lines anew.
+    fn item(&mut self, item: &Node, column: usize, old: &Value, new: &Value) -> Option<()> {
+        let known = self.changes.len();
+        if identity(old) == identity(new) && self.node(item, None, old, new).is_some() {
+            return Some(());
+        }
+        self.changes.truncate(known);
+        let mut lines = String::new();
+        write::item(&mut lines, new, column, self.layout);
+        self.rewrite(self.dash(item)?, item.range.end, lines)
     }
 
     fn flow_mapping(&mut self, entries: &[Entry], old: &Map<String, Value>, new: &Map<String, Value>) -> Option<()> {
@@ -204,6 +256,15 @@ impl Editor<'_> {
         let end = node.range.end.max(colon);
         let text = if new.is_null() { String::new() } else { format!(" {}", flow(new)) };
         let below = self.line_start(node.range.start);
+        if matches!(node.content, Content::Scalar(ScalarStyle::Literal | ScalarStyle::Folded)) {
+            // The comment beside the indicator stays.
+            let (header, end) = (self.line_end(colon), self.line_end(end));
+            let header = self.text[colon..header].trim_end();
+            self.replace(colon..colon + header.find(" #").unwrap_or(header.len()), text);
+            let body = self.text[..end].trim_end_matches(['\r', '\n', ' ']).len();
+            self.replace(colon + header.len()..body, String::new());
+            return Some(());
+        }
         if below < colon {
             let between = self.text[colon..node.range.start.max(colon)].trim().is_empty();
             return between.then(|| self.replace(colon..end, text));
@@ -216,9 +277,18 @@ impl Editor<'_> {
 
     /// Takes whole lines out, from the one of a key or a dash to the one on which its value ends.
     fn remove(&mut self, start: usize, end: usize) -> Option<()> {
+        self.rewrite(start, end, String::new())
+    }
+
+    /// Puts lines in the place of those.
+    fn rewrite(&mut self, start: usize, end: usize, mut lines: String) -> Option<()> {
         let line = self.line_start(start);
         let alone = self.text[line..start].bytes().all(|byte| byte == b' ');
-        alone.then(|| self.replace(line..self.line_end(end), String::new()))
+        let end = self.line_end(end);
+        if !self.text[..end].ends_with('\n') && lines.ends_with('\n') {
+            lines.pop();
+        }
+        alone.then(|| self.replace(line..end, lines))
     }
 
     fn replace(&mut self, range: Range<usize>, text: String) {
@@ -235,12 +305,19 @@ impl Editor<'_> {
         self.changes.push(Change { range: place..place, text });
     }
 
-    /// Where an entry's dash stands, if the entry begins on the dash's line and nothing stands before it.
+    /// Where an entry's dash stands, if only blanks stand before it, and at most comments between them.
     fn dash(&self, item: &Node) -> Option<usize> {
-        let line = self.line_start(item.range.start);
-        let before = &self.text[line..item.range.start];
-        let dash = before.strip_suffix(' ')?.trim_end_matches(' ').strip_suffix('-')?;
-        dash.bytes().all(|byte| byte == b' ').then_some(line + dash.len())
+        let mut before = &self.text[..item.range.start];
+        loop {
+            before = before.trim_end_matches([' ', '\r', '\n']);
+            let line = self.line_start(before.len());
+            if !before[line..].trim_start().starts_with('#') {
+                break;
+            }
+            before = &before[..line];
+        }
+        let dash = before.strip_suffix('-')?.len();
+        self.text[self.line_start(dash)..dash].bytes().all(|byte| byte == b' ').then_some(dash)
     }
 
     /// Behind a key's colon.
@@ -301,12 +378,17 @@ fn is_line(style: ScalarStyle) -> bool {
 }
 
 /// Which old entries are which new ones: a longest common subsequence, where entries of one
-/// name, or objects of one kind and name, are the same one.
+/// name, or objects of one kind, namespace and name, are the same one.
 fn align(old: &[Value], new: &[Value]) -> Option<Vec<(usize, usize)>> {
+    let same = |a: &Value, b: &Value| a == b || identity(a).is_some_and(|one| Some(one) == identity(b));
+    // Long lists differ in few entries.
+    let head = old.iter().zip(new).take_while(|(old, new)| same(old, new)).count();
+    let (length_old, length_new) = (old.len(), new.len());
+    let tail = old[head..].iter().rev().zip(new[head..].iter().rev()).take_while(|(old, new)| same(old, new)).count();
+    let (old, new) = (&old[head..old.len() - tail], &new[head..new.len() - tail]);
     if old.len().checked_mul(new.len())? > MAX_COMPARED {
         return None;
     }
-    let same = |a: &Value, b: &Value| a == b || identity(a).is_some_and(|one| Some(one) == identity(b));
     let width = new.len() + 1;
     let mut longest = vec![0usize; (old.len() + 1) * width];
     for i in (0..old.len()).rev() {
@@ -318,10 +400,11 @@ fn align(old: &[Value], new: &[Value]) -> Option<Vec<(usize, usize)>> {
             };
         }
     }
-    let (mut i, mut j, mut pairs) = (0, 0, Vec::new());
+    let mut pairs: Vec<_> = (0..head).map(|index| (index, index)).collect();
+    let (mut i, mut j) = (0, 0);
     while i < old.len() && j < new.len() {
         if same(&old[i], &new[j]) {
-            pairs.push((i, j));
+            pairs.push((head + i, head + j));
             i += 1;
             j += 1;
         } else if longest[(i + 1) * width + j] >= longest[i * width + j + 1] {
@@ -330,15 +413,17 @@ fn align(old: &[Value], new: &[Value]) -> Option<Vec<(usize, usize)>> {
             j += 1;
         }
     }
+    pairs.extend((0..tail).map(|index| (length_old - tail + index, length_new - tail + index)));
     Some(pairs)
 }
 
 /// What tells an entry from others, whatever else of it changes.
-fn identity(value: &Value) -> Option<[&str; 2]> {
-    match value.get("name") {
-        Some(name) => Some(["", name.as_str()?]),
-        None => Some([value.get("kind")?.as_str()?, value.pointer("/metadata/name")?.as_str()?]),
+fn identity(value: &Value) -> Option<[&str; 3]> {
+    if let Some(name) = value.get("name") {
+        return Some(["", "", name.as_str()?]);
     }
+    let namespace = value.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
+    Some([value.get("kind")?.as_str()?, namespace, value.pointer("/metadata/name")?.as_str()?])
 }
 
 /// How this document indents its lists: as the first one below a key does.

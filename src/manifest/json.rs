@@ -12,22 +12,23 @@ use super::{Document, Format};
 /// Begins the message of a duplicate key, on its way through serde's error.
 const DUPLICATE: &str = "duplicate key ";
 
-/// Reads a stream of JSON values; `offset` is where `text` begins in the input whose `lines` went before.
+/// Reads a stream of JSON values, behind a byte-order mark if there is one.
 ///
 /// # Errors
 /// When it is no JSON, or a key stands twice in an object.
 pub fn read(text: &str) -> Result<Vec<Document<'_>>, ReadError> {
     let mut documents = Vec::new();
-    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Strict>();
+    let unmarked = text.trim_start_matches('\u{feff}');
+    let mark = text.len() - unmarked.len();
+    let mut stream = serde_json::Deserializer::from_str(unmarked).into_iter::<Strict>();
     let mut start = 0;
     while let Some(item) = stream.next() {
         let Strict(value) = item.map_err(|error| explain(&error))?;
-        let end = stream.byte_offset();
-        let blank = text[start..end].len() - text[start..end].trim_start().len();
-        let body = start + blank;
+        let end = mark + stream.byte_offset();
+        let body = end - text[start.max(mark)..end].trim_start().len();
         documents.push(Document {
             text: &text[start..end],
-            body: blank..end - start,
+            body: body - start..end - start,
             line: 1 + text[..body].matches('\n').count(),
             value,
             format: Format::Json,

@@ -72,7 +72,7 @@ pub fn decode(bytes: &[u8]) -> Result<&str, ReadError> {
 /// When one of them can't be read, so that nobody acts on half an input.
 pub fn read(text: &str) -> Result<Vec<Document<'_>>, ReadError> {
     let content = text.trim_start_matches('\u{feff}').trim_start();
-    if !content.starts_with('{') || text.starts_with('\u{feff}') {
+    if !content.starts_with('{') {
         return read_yaml(text);
     }
     // `{` begins JSON, a flow mapping, or a template.

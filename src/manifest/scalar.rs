@@ -1,7 +1,7 @@
 //! What an unquoted scalar is to kubectl.
 //!
 //! kubectl reads YAML with sigs.k8s.io/yaml, that is go-yaml v2: YAML 1.1's booleans and octals, 1.2's `0o`, numbers
-//! with underscores, no base 60, timestamps as text. `tests/data/kubectl-yaml.json` holds what it really answers.
+//! with underscores, no base 60, timestamps as text. `tests/data/kubectl-yaml.jsonl` holds what it really answers.
 
 use serde_json::{Number, Value};
 

@@ -296,12 +296,98 @@ fn edits_take_lines_out_again() {
 }
 
 #[test]
+fn an_item_without_a_name_is_edited_where_it_stands() {
+    let text = "items:\n# one\n- kind: P # a\n  v: 1\n# two\n- kind: P # b\n  v: 2\n- x\n# three\n- y\n";
+    let changed = rewritten(text, |value| {
+        value["items"][0]["v"] = json!(3);
+        value["items"][1]["v"] = json!(4);
+        value["items"][3] = json!({"name": "z"});
+    });
+    assert_eq!(changed, text.replace("v: 1", "v: 3").replace("v: 2", "v: 4").replace("- y", "- name: z"));
+}
+
+#[test]
+fn objects_of_one_name_in_two_namespaces_are_two() {
+    let item = |namespace: &str| format!("- kind: P\n  metadata: {{name: p, namespace: {namespace}}} # {namespace}\n");
+    let text = format!("items:\n{}{}", item("a"), item("b"));
+    let changed = rewritten(&text, |value| drop(value["items"].as_array_mut().expect("a list").remove(0)));
+    assert_eq!(changed, format!("items:\n{}", item("b")));
+}
+
+#[test]
+fn a_long_list_is_edited_entry_by_entry() {
+    let text = (0..3000).fold("l:\n".to_owned(), |text, i| text + &format!("- name: n{i} # {i}\n  v: a\n"));
+    let changed = rewritten(&text, |value| {
+        let list = value["l"].as_array_mut().expect("a list");
+        for item in list.iter_mut() {
+            item["v"] = json!("b");
+        }
+        list.insert(1500, json!({"name": "new"}));
+    });
+    let wanted = text.replace("v: a", "v: b").replace("- name: n1500 ", "- name: new\n- name: n1500 ");
+    assert_eq!(changed, wanted);
+}
+
+#[test]
+fn what_aliases_and_anchors_make_of_a_value_is_written_out_and_nothing_else() {
+    let add = |list: &mut Value| list.as_array_mut().expect("a list").push(json!("new"));
+    let text = "a: &x # an anchor\n- one # of one\nb: *x\nc: *x # beside\nd: 1 # d\n";
+    // An alias that changes.
+    assert_eq!(rewritten(text, |value| add(&mut value["b"])), text.replace("b: *x", "b:\n- one\n- new"));
+    // Both of them.
+    let both = rewritten(text, |value| ["a", "b", "c"].iter().for_each(|key| add(&mut value[*key])));
+    assert_eq!(both, text.replace("# of one\n", "# of one\n- new\n"));
+    // An anchor whose aliases stay.
+    let anchor = rewritten(text, |value| add(&mut value["a"]));
+    assert_eq!(anchor, "a: &x # an anchor\n- one # of one\n- new\nb:\n- one\nc:\n- one\nd: 1 # d\n");
+    // A merge.
+    let text = "a: &x # an anchor\n  k: [v] # of k\nb: # of b\n  <<: *x # merged\n  l: 1 # of l\n";
+    let merged = rewritten(text, |value| add(&mut value["b"]["k"]));
+    assert_eq!(merged, format!("{text}  k:\n  - v\n  - new\n"));
+    // In a list.
+    let text = "a: &x {k: 1} # an anchor\nl:\n# first\n- *x\n- {k: 2} # second\n";
+    assert_eq!(rewritten(text, |value| value["l"][0]["k"] = json!(3)), text.replace("- *x", "- k: 3"));
+}
+
+#[test]
+fn a_dash_may_stand_above_its_entry() {
+    let text = "l:\n  -\n    # of a\n    name: a # beside\n  -\n    name: b # likewise\n    v: 1\n";
+    let changed = rewritten(text, |value| {
+        value["l"][0]["v"] = json!(1);
+        value["l"].as_array_mut().expect("a list").insert(1, json!({"name": "c"}));
+    });
+    assert_eq!(changed, text.replace("# beside\n", "# beside\n    v: 1\n  - name: c\n"));
+    let removed = rewritten(text, |value| drop(value["l"].as_array_mut().expect("a list").remove(1)));
+    assert_eq!(removed, "l:\n  -\n    # of a\n    name: a # beside\n");
+}
+
+#[test]
+fn entries_beside_block_scalars_are_edited() {
+    let text = "m: # of m\n  a: |+\n    one\n    two\n\n  b: >- # folded\n    x\n    y\nl:\n- |\n  text\n  more\n- name: z # of z\n  v: |-\n    p\n    q\n";
+    let changed = rewritten(text, |value| {
+        value["m"]["c"] = json!("new");
+        value["m"]["b"] = json!("x y,z=1");
+        value["l"][1]["v"] = json!("p\nq\nr");
+        value["l"].as_array_mut().expect("a list").push(json!({"name": "last"}));
+    });
+    assert_eq!(
+        changed,
+        "m: # of m\n  a: |+\n    one\n    two\n\n  b: \"x y,z=1\" # folded\n  c: new\nl:\n- |\n  text\n  more\n- name: z # of z\n  v: |-\n    p\n    q\n    r\n- name: last\n"
+    );
+    for text in ["# c\na: >-\n  x\n  y", "# c\na: |\r\n  x\r\n  y\r\nb: 1 # b\r\n"] {
+        let changed = rewritten(text, |value| value["a"] = json!("z"));
+        let end = text.find("\r\nb").map_or("", |at| &text[at..]);
+        assert_eq!(changed, format!("# c\na: z{end}"));
+    }
+}
+
+#[test]
 fn what_cannot_be_edited_is_written_anew_between_its_comments() {
-    // An alias: an edit of the anchor would change both.
-    let text = "# top\n---\na: &x\n  k: 1\nb: *x\n# end\n---\n";
+    // An edit of the anchor would change what the merge brings.
+    let text = "# top\n---\na: &x # gone\n  k: 1\nb:\n  <<: *x\n# end\n---\n";
     let documents = read(text).expect("valid");
-    let written = rewrite(&documents[0], &json!({"a": {"k": 1}, "b": {"k": 2}}));
-    assert_eq!(written, "# top\n---\na:\n  k: 1\nb:\n  k: 2\n# end\n");
+    let written = rewrite(&documents[0], &json!({"a": {"k": 2}, "b": {"k": 1}}));
+    assert_eq!(written, "# top\n---\na:\n  k: 2\nb:\n  k: 1\n# end\n");
     let inline = read("--- 'text' # c\n").expect("valid");
     assert_eq!(rewrite(&inline[0], &json!({"a": 1})), "---\na: 1\n# c\n");
 }
@@ -319,6 +405,12 @@ fn json_stays_json() {
     let written = rewritten(pretty, |value| value["a"] = json!(["x"]));
     assert_eq!(written, "{\n    \"kind\": \"Pod\",\n    \"n\": 1.0,\n    \"a\": [\n        \"x\"\n    ]\n}\n");
     assert_eq!(rewritten("{\"a\":1}", |value| value["b"] = json!(2)), "{\"a\":1,\"b\":2}");
+    let marked = "\u{feff} {\"a\":1}\n{\"b\":1}\n";
+    let documents = read(marked).expect("a byte-order mark is no fault");
+    assert!(documents.iter().all(|document| document.format == Format::Json));
+    assert_eq!(rewrite(&documents[0], &json!({"a": 2})), "\u{feff} {\"a\":2}");
+    assert_eq!(documents.iter().map(|document| document.text).collect::<String>(), marked);
+    assert_eq!(fault("\u{feff}{\"a\": 1,\n \"a\": 2}"), (2, 8, Fault::DuplicateKey("a".into())));
 }
 
 /// Texts that some reader takes for something else, and texts that are hard to write.

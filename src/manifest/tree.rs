@@ -111,9 +111,27 @@ pub fn tree(text: &str) -> Option<Node> {
     root
 }
 
+// === impl Entry ===
+
+impl Entry {
+    /// Where its key or its value ends.
+    pub fn end(&self) -> usize {
+        self.value.range.end.max(self.key.range.end)
+    }
+}
+
 // === impl Node ===
 
 impl Node {
+    pub fn has_alias(&self) -> bool {
+        match &self.content {
+            Content::Alias => true,
+            Content::Scalar(_) => false,
+            Content::Mapping(entries) => entries.iter().any(|entry| entry.value.has_alias()),
+            Content::Sequence(items) => items.iter().any(Self::has_alias),
+        }
+    }
+
     /// The node that a JSON pointer names.
     fn find(&self, pointer: &str) -> Option<&Self> {
         pointer.split('/').skip(1).try_fold(self, |node, step| match &node.content {

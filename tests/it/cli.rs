@@ -88,12 +88,96 @@ fn faulty_inputs_name_file_line_and_next_step_and_give_no_output() {
         b"apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - name: a\n    env: [{name: A, value: 1}]\n",
         &["./x.yaml:7: Pod p: spec.containers[0].env[0].value must be a string, and is an integer", "quote it"],
     );
+    for (spec, says) in [
+        ("containers: {}", "x.yaml:5: Pod p: spec.containers must be a list, and is a map"),
+        ("containers: [null]", "spec.containers[0] must be a map, and is null"),
+        ("containers: [[a, b]]", "spec.containers[0] must be a map, and is a list"),
+        ("containers: [{name: [a]}]", "spec.containers[0].name must be a string, and is a list"),
+        ("containers: [{name: a, env: [x]}]", "spec.containers[0].env[0] must be a map, and is a string"),
+        ("containers: [{name: a, envFrom: {}}]", "spec.containers[0].envFrom must be a list, and is a map"),
+        ("nodeSelector: {a/b: {}}", "spec.nodeSelector[a/b] must be a string, and is a map"),
+        ("hostNetwork: 0.5", "spec.hostNetwork must be a boolean, and is a number"),
+        ("os: linux", "spec.os must be a map, and is a string"),
+        ("containers:\n  - name: a\n  - image: x", "x.yaml:7: Pod p: spec.containers[1] has no name"),
+        ("containers: [{name: ''}]", "spec.containers[0] has no name"),
+        (
+            "containers:\n  - name: a\n  - image: x\n    name: a",
+            "x.yaml:8: Pod p: spec.containers[1] has the name of spec.containers[0]",
+        ),
+        (
+            "containers: [{name: a}]\n  initContainers: [{name: a}]",
+            "spec.initContainers[0] has the name of spec.containers[0]",
+        ),
+    ] {
+        let pod = format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec:\n  {spec}\n");
+        refused("x.yaml", pod.as_bytes(), &[says]);
+    }
+    for (metadata, says) in [
+        ("{name: d, namespace: n}", "Deployment d: metadata.namespace must be a string, and is a boolean"),
+        ("{name: d}", "Deployment d: spec.template.spec.containers[0].image must be a string, and is an integer"),
+    ] {
+        let deployment = format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {metadata}\nspec: {{template: {{spec: {{containers: [{{name: a, image: 1}}]}}}}}}\n"
+        );
+        refused("x.yaml", deployment.as_bytes(), &[says]);
+    }
+    for (metadata, says) in [
+        (
+            "labels:\n    otelgate.dev/inject: on",
+            "5: Namespace shop: metadata.labels[otelgate.dev/inject] must be a string, and is a boolean",
+        ),
+        (
+            "annotations:\n    otelgate.dev/sampler-arg: 0.5",
+            "5: Namespace shop: metadata.annotations[otelgate.dev/sampler-arg] must be a string, and is a number",
+        ),
+        ("labels: [a]", "4: Namespace shop: metadata.labels must be a map, and is a list"),
+    ] {
+        let namespace = format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  {metadata}\n  name: shop\n");
+        refused("x.yaml", namespace.as_bytes(), &[&format!("./x.yaml:{says}")]);
+    }
     let short = POD.replace("shop", "n");
     refused(
         "x.yaml",
         short.as_bytes(),
         &["./x.yaml:5: Pod p: metadata.namespace must be a string, and is a boolean", "y, n, yes"],
     );
+}
+
+#[test]
+fn a_status_that_cannot_be_read_is_not_replaced() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let once = otelgate_on(directory.path(), &["inject", "-q", "--opt-in", "-f", "-"], POD);
+    let (head, tail) = once.split_once("otelgate.dev/status: '{").expect("a status");
+    let broken = format!("{head}otelgate.dev/status: '{tail}");
+    let line = head.lines().count();
+    for args in [&["inject", "--opt-in", "-f", "-"][..], &["inject", "--undo", "-f", "-"]] {
+        let output = fed(directory.path(), args, broken.as_bytes());
+        assert_eq!((output.status.code(), printed(&output).as_str()), (Some(2), ""));
+        let says = format!(
+            "error: standard input:{line}: Pod shop/p: the annotation otelgate.dev/status can't be read\n       next: restore it from"
+        );
+        assert!(told(&output).contains(&says), "{}", told(&output));
+    }
+    // Nothing is replaced where nothing is injected.
+    assert_eq!(otelgate_on(directory.path(), &["inject", "-q", "-f", "-"], &broken), broken);
+}
+
+#[test]
+fn a_pod_is_explained_with_its_namespace_as_kubectl_gives_both() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let explained = |text: &str| {
+        let output = fed(directory.path(), &["explain", "-o", "json", "-f", "-"], text.as_bytes());
+        let value: serde_json::Value = serde_json::from_str(&printed(&output)).expect("JSON");
+        (
+            value[0]["decision"].as_str().expect("text").to_owned(),
+            value[0]["reason"]["code"].as_str().map(str::to_owned),
+        )
+    };
+    let pod = POD.trim_end().replace('\n', "\n  ");
+    let list = |items: &str| format!("apiVersion: v1\nitems:\n{items}kind: List\nmetadata:\n  resourceVersion: \"\"\n");
+    let pod = format!("- {pod}\n");
+    assert_eq!(explained(&list(&format!("- {NAMESPACE}{pod}"))), ("inject".to_owned(), None));
+    assert_eq!(explained(&list(&pod)), ("skip".to_owned(), Some("NotOptedIn".to_owned())));
 }
 
 #[test]
@@ -243,6 +327,35 @@ fn injected_is_stable_and_undone_to_the_byte() {
             assert_eq!(undone, input);
         }
     }
+}
+
+#[test]
+fn files_in_a_row_are_read_again_as_what_they_were() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let json =
+        r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "j"}, "spec": {"containers": [{"name": "j"}]}}"#;
+    let pod = |name: &str| POD.replace("name: p", &format!("name: {name}"));
+    let files = |files: &[(&str, String)]| {
+        let mut args = vec!["inject", "-q", "--opt-in"];
+        for (name, text) in files {
+            fs::write(directory.path().join(name), text).expect("written");
+            args.extend(["-f", name]);
+        }
+        let once = otelgate_on(directory.path(), &args, "");
+        assert_eq!(otelgate_on(directory.path(), &["inject", "-q", "--opt-in", "-f", "-"], &once), once);
+        let output = fed(directory.path(), &["explain", "-o", "json", "-f", "-"], once.as_bytes());
+        let explained: serde_json::Value = serde_json::from_str(&printed(&output)).expect("JSON");
+        let names =
+            explained.as_array().expect("a list").iter().map(|one| one["name"].as_str().expect("text").to_owned());
+        names.collect::<String>()
+    };
+    let directive = |name| ("directive.yaml", format!("# c\n%YAML 1.1\n---\n{}", pod(name)));
+    assert_eq!(files(&[("a.yaml", pod("a")), directive("b")]), "ab");
+    assert_eq!(files(&[("a.yaml", format!("{}...\n", pod("a"))), directive("b"), ("c.yaml", pod("c"))]), "abc");
+    assert_eq!(files(&[("a.yaml", "# only a comment\n".to_owned()), directive("b")]), "b");
+    assert_eq!(files(&[("a.json", json.to_owned()), ("b.json", json.to_owned())]), "jj");
+    assert_eq!(files(&[("a.json", json.to_owned()), ("b.json", json.to_owned()), ("c.yaml", pod("c"))]), "jjc");
+    assert_eq!(files(&[("a.json", format!("\u{feff}{json}")), ("b.json", format!("\u{feff}{json}"))]), "jj");
 }
 
 fn otelgate_on(directory: &Path, args: &[&str], input: &str) -> String {

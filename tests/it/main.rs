@@ -1,5 +1,12 @@
 //! Everything that is tested through the crate's public face: one binary, a module per topic.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::float_cmp,
+    reason = "a test that fails panics, and compares exactly"
+)]
+
 mod cli;
 mod cluster;
 mod docs;

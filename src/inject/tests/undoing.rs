@@ -123,3 +123,15 @@ fn an_edited_value_keeps_what_it_refers_to_also_after_another_decision() {
     assert_eq!(names, ["OTELGATE_POD_NAME", "OTEL_RESOURCE_ATTRIBUTES"]);
     assert_eq!(again["spec"]["containers"][0]["env"][1]["value"], "mine=$(OTELGATE_POD_NAME)");
 }
+
+#[test]
+fn an_entry_that_somebody_added_under_a_name_of_ours_stays() {
+    let own = json!({"name": "OTELGATE_POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}});
+    let mut injected = case(pod(app())).decide().pod;
+    let env = injected["spec"]["containers"][0]["env"].as_array_mut().unwrap();
+    env.last_mut().unwrap()["value"] = "edited".into();
+    env.insert(5, own.clone());
+    undo(&mut injected).unwrap();
+    let edited = json!({"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "edited"});
+    assert_eq!(injected["spec"]["containers"][0]["env"], json!([own, edited]));
+}

@@ -26,7 +26,7 @@ pub enum Edit {
         variable: Value,
     },
     /// A variable of ours gets another value.
-    EditVariable {
+    ChangeVariable {
         container: usize,
         ours: usize,
         value: String,
@@ -41,7 +41,7 @@ pub enum Edit {
         text: String,
     },
     /// An annotation or label of ours.
-    EditKey {
+    ChangeKey {
         ours: usize,
         value: String,
     },
@@ -83,12 +83,12 @@ impl Edit {
                 Self::AddVariable { container, at: random.below(16), variable }
             }
             6..9 => Self::AddVariable { container, at: random.below(16), variable: containers::variable(random) },
-            9..12 => Self::EditVariable { container, ours, value: "edited$$by,hand".to_owned() },
+            9..12 => Self::ChangeVariable { container, ours, value: "edited$$by,hand".to_owned() },
             12 => Self::RemoveVariable { container, ours },
             13 | 14 => {
                 Self::Append { container, text: random.pick(&[",late=1", "late", ",k8s.pod.name=x"]).to_owned() }
             }
-            15 => Self::EditKey { ours, value: "edited".to_owned() },
+            15 => Self::ChangeKey { ours, value: "edited".to_owned() },
             16 => Self::RemoveKey { ours },
             17 => {
                 let (key, value) =
@@ -115,7 +115,7 @@ impl Pair {
                 }
             }
             Edit::AddVariable { container, at, variable } => self.add_variable(*container, *at, variable),
-            Edit::EditVariable { container, ours, value } => {
+            Edit::ChangeVariable { container, ours, value } => {
                 let index = self.container(*container);
                 let Some((at, name)) = self.own_variable(index, *ours) else { return };
                 let edited = json!({ "name": name, "value": value });
@@ -134,7 +134,7 @@ impl Pair {
                 self.appended = true;
                 self.append(*container, text);
             }
-            Edit::EditKey { ours, value } => {
+            Edit::ChangeKey { ours, value } => {
                 let Some((map, key)) = self.own_key(*ours) else { return };
                 put(&mut self.injected, map, &key, value);
                 put(&mut self.users, map, &key, value);

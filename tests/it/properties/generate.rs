@@ -133,7 +133,7 @@ fn pod(random: &mut Random, template: bool, now: Timestamp) -> Value {
 
 fn surroundings(random: &mut Random, offline: bool) -> Surroundings {
     let name = match random.below(100) {
-        0..3 if offline => None,
+        0..3 | 40..60 if offline => None,
         0..3 => Some("kube-system"),
         3..4 => Some("kube-public"),
         4..5 => Some("kube-node-lease"),
@@ -141,7 +141,6 @@ fn surroundings(random: &mut Random, offline: bool) -> Surroundings {
         8..10 => Some("otelgate"),
         10..14 => Some("a-namespace-whose-name-is-as-long-as-names-of-namespaces-may-be"),
         14..40 => Some("payments"),
-        40..60 if offline => None,
         _ => Some("shop"),
     };
     let annotations = (!random.percent(8)).then(|| metadata::namespace_annotations(random));

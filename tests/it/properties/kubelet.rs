@@ -57,20 +57,19 @@ pub fn expand(text: &str, known: &Environment) -> Vec<u8> {
                 expanded.push(b'$');
                 rest = &tail[1..];
             }
-            (b'$', Some(b'(')) => match tail.iter().position(|byte| *byte == b')') {
-                Some(end) => {
+            (b'$', Some(b'(')) => {
+                if let Some(end) = tail.iter().position(|byte| *byte == b')') {
                     let name = String::from_utf8_lossy(&tail[1..end]).into_owned();
                     match known.get(&name) {
                         Some(value) => expanded.extend_from_slice(value),
                         None => expanded.extend_from_slice(&rest[..=end + 1]),
                     }
                     rest = &tail[end + 1..];
-                }
-                None => {
+                } else {
                     expanded.extend_from_slice(b"$(");
                     rest = &tail[1..];
                 }
-            },
+            }
             _ => {
                 expanded.push(first);
                 rest = tail;

@@ -129,6 +129,13 @@ fn attributes_mean_what_they_say(run: &Run) -> Verdict {
     let setting = &run.case.setting;
     for seen in seen(run, after) {
         let container = seen.now["name"].as_str().unwrap_or_default();
+        // A reference of the user's to a variable of ours means something else once that is there.
+        if env(seen.users)
+            .iter()
+            .any(|variable| variable["value"].as_str().is_some_and(|text| text.contains("$(OTELGATE_")))
+        {
+            continue;
+        }
         for (key, (value, last)) in seen.own_attributes() {
             require(value == last, || format!("{}: {key} stands twice", seen.path))?;
             require(!value.is_empty(), || format!("{}: {key} is empty", seen.path))?;
@@ -223,7 +230,10 @@ fn endpoint_and_protocol_fit(run: &Run) -> Verdict {
         })?;
         let is_signal = |variable: &Value| {
             let name = variable["name"].as_str().unwrap_or_default();
-            let signal = ["_TRACES_", "_METRICS_", "_LOGS_"].iter().any(|signal| name.contains(signal));
+            // Empty is as good as absent.
+            let is_set =
+                variable["value"].as_str().is_some_and(|value| !value.is_empty()) || !variable["valueFrom"].is_null();
+            let signal = is_set && ["_TRACES_", "_METRICS_", "_LOGS_"].iter().any(|signal| name.contains(signal));
             signal && (name.ends_with("_ENDPOINT") || name.ends_with("_PROTOCOL")) && name.starts_with("OTEL_EXPORTER_")
         };
         if env(seen.users).iter().any(is_signal) {
@@ -273,7 +283,8 @@ fn service_name_is_one(run: &Run) -> Verdict {
     let Some(after) = &run.after else { return Ok(()) };
     for seen in seen(run, after) {
         let before = seen.attributes_before();
-        let of_user = before.contains_key(attr::SERVICE_NAME) && !seen.has_users(var::SERVICE_NAME);
+        let named = before.get(attr::SERVICE_NAME).is_some_and(|(_, last)| !last.is_empty());
+        let of_user = named && !seen.has_users(var::SERVICE_NAME);
         require(!(of_user && seen.added.contains(&var::SERVICE_NAME)), || {
             format!("{}: OTEL_SERVICE_NAME overrules the user's service.name", seen.path)
         })?;

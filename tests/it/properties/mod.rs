@@ -4,6 +4,8 @@
 //! below then ask for one property each. `OTELGATE_SEED` repeats a run, `OTELGATE_CASES` says how many cases it has. Case
 //! number `n` of seed `s` is case 0 of seed `s + n`.
 
+#![allow(clippy::panic, reason = "a test fails by panicking")]
+
 mod agreement;
 mod attributes;
 mod breakage;
@@ -81,13 +83,11 @@ fn report() -> Report {
     });
     let cases = number("OTELGATE_CASES").unwrap_or(CASES);
     tell(&format!("{cases} generated pods; OTELGATE_SEED={seed} repeats them\n"));
-    let threads = thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    let threads = thread::available_parallelism().map_or(1, usize::from);
     let mut whole = Report { seed, cases, ..Report::default() };
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
-            .map(|worker| {
-                scope.spawn(move || (worker..cases).step_by(threads as usize).map(|n| seed + n).collect_report())
-            })
+        let workers: Vec<_> = (0..threads as u64)
+            .map(|worker| scope.spawn(move || (worker..cases).step_by(threads).map(|n| seed + n).collect_report()))
             .collect();
         for worker in workers {
             whole.add(worker.join().expect("panics are caught case by case"));
@@ -132,7 +132,7 @@ impl Report {
         let Some(run) = run else { return };
         let decision = run.outcome.as_ref().map_or("unreadable", |outcome| outcome.decision);
         *self.decisions.entry(decision.to_owned()).or_default() += 1;
-        for outcome in run.outcome.iter() {
+        if let Some(outcome) = &run.outcome {
             outcome.reasons().into_iter().for_each(|reason| *self.reasons.entry(reason).or_default() += 1);
             outcome.actions().into_iter().for_each(|action| *self.actions.entry(action).or_default() += 1);
         }
@@ -222,7 +222,7 @@ properties! {
 #[test]
 fn every_reason_and_action_occurs() {
     if REPORT.cases < CASES {
-        eprintln!("{} cases are too few to ask for every reason; run {CASES}", REPORT.cases);
+        tell(&format!("{} cases are too few to ask for every reason; run {CASES}\n", REPORT.cases));
         return;
     }
     let rare: Vec<String> = expected_reasons()
