@@ -67,7 +67,7 @@ pub struct Args {
     /// Connections at a time; further ones are closed at once.
     #[arg(long, value_name = "N", default_value = "512", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     max_connections: usize,
-    /// Threads that serve.
+    /// Threads that decide; the plain port has one of its own.
     #[arg(long, value_name = "N", default_value = "2", value_parser = RangedU64ValueParser::<usize>::new().range(1..=256))]
     worker_threads: usize,
     #[arg(long, value_enum, default_value = "json")]
@@ -96,6 +96,8 @@ struct Ports {
 /// What the signals said, or a task.
 enum End {
     Signal,
+    /// A second signal, which may have cut requests short.
+    Impatience,
     Task,
 }
 
@@ -156,6 +158,7 @@ pub fn run(args: Args) -> ExitCode {
         let router = admission::router(&Arc::new(admission));
         match serve(ports, router, limits, &sources, &metrics, tasks, shutdown_delay).await {
             Ok(End::Signal) => ExitCode::SUCCESS,
+            Ok(End::Impatience) => ExitCode::FAILURE,
             Ok(End::Task) => ExitCode::from(SOFTWARE),
             Err(error) => failed(&error, ExitCode::FAILURE),
         }
@@ -187,7 +190,7 @@ async fn serve(
     // The plain port stays to the end, so that liveness doesn't fail while the other drains.
     let (_endless, always) = Lifecycle::new();
     let admin = sources.admin_router(phases.clone(), metrics);
-    let admin = server::serve_apart(ports.admin, admin, Limits::default(), always);
+    let admin = server::serve_apart(ports.admin, admin, Limits::plain(), always);
     tasks.spawn(
         "admin port",
         admin.context("can't start the thread of the admin port; check the limits of the container")?,
@@ -210,10 +213,15 @@ async fn serve(
         let _ = webhook.await;
     };
     tokio::select! {
-        () = orderly => info!("stopped"),
-        () = signals.next() => warn!("a second signal: stopped at once"),
+        () = orderly => {
+            info!("stopped");
+            Ok(end)
+        }
+        () = signals.next() => {
+            warn!("a second signal: stopped at once");
+            Ok(End::Impatience)
+        }
     }
-    Ok(end)
 }
 
 // === impl Sources ===

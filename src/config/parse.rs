@@ -114,8 +114,12 @@ fn explain(error: &YamlError, text: &str) -> ParseError {
     };
     let message = match error {
         YamlError::SerdeUnknownField { field, expected, .. } => {
-            let path = path_at(text, at, Node::Key).unwrap_or_else(|| field.clone());
-            format!("{path}: unknown key; {}", suggestion(field, expected))
+            let path = path_at(text, at, Node::Key).unwrap_or_else(|| "a key".to_owned());
+            match path.strip_prefix("env[").and_then(|rest| rest.split_once(']')) {
+                // Where a colon is missing, it is a value.
+                Some((index, _)) => format!("env[{index}]: has an unknown key; known are {}", expected.join(", ")),
+                None => format!("{path}: unknown key; {}", suggestion(field, expected)),
+            }
         }
         YamlError::SerdeUnknownVariant { variant, expected, .. } => {
             named(format!("{variant:?} isn't one of {}", expected.join(", ")))
@@ -127,7 +131,10 @@ fn explain(error: &YamlError, text: &str) -> ParseError {
         YamlError::InvalidScalar { ty, .. } => named(format!("must be a {ty}")),
         YamlError::DuplicateMappingKey { .. } => {
             let path = path_at(text, at, Node::Key).unwrap_or_default();
-            format!("{path}: stands twice; keep one")
+            match path.strip_prefix("env[").and_then(|rest| rest.split_once(']')) {
+                Some((index, _)) => format!("env[{index}]: a key stands twice; keep one"),
+                None => format!("{path}: stands twice; keep one"),
+            }
         }
         YamlError::MultipleDocuments { .. } => {
             "a second document starts here; a configuration is one document".to_owned()
@@ -320,6 +327,30 @@ mod tests {
         assert!(fault.starts_with("line 4, column 24: identity.fromWellKnownLabels: "), "{fault}");
         let fault = fault_in("propagators: tracecontext\n");
         assert!(fault.starts_with("line 3, column 14: propagators: "), "{fault}");
+    }
+
+    #[test]
+    fn what_stands_in_place_of_a_variables_key_may_be_its_value() {
+        for body in [
+            "env: [{name: TOKEN, hunter2}]\n",
+            "env: [{name: TOKEN, hunter2: 1, hunter2: 2}]\n",
+            "env: [{name: A}, {hunter2}]\n",
+            "env:\n- name: TOKEN\n  hunter2\n",
+            "env:\n- name: TOKEN\n  valueFrom: {hunter2}\n",
+            "env:\n- name: TOKEN\n  valueFrom: hunter2\n",
+            "env:\n- hunter2\n",
+            "env: hunter2\n",
+            "env: {TOKEN: hunter2}\n",
+            "env: [{name: TOKEN, value: *hunter2}]\n",
+            "env: [{name: TOKEN, value: \"hunter2\n",
+        ] {
+            let fault = fault_in(body);
+            assert!(fault.starts_with("line ") && !fault.contains("hunter2"), "{body:?}: {fault}");
+        }
+        assert_eq!(
+            fault_in("env: [{name: TOKEN, hunter2}]\n"),
+            "line 3, column 21: env[0]: has an unknown key; known are name, value, valueFrom"
+        );
     }
 
     #[test]

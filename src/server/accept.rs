@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -37,9 +37,10 @@ pub struct Limits {
     pub connections: usize,
     /// For a TLS handshake.
     pub handshake: Duration,
-    /// For the head of a request, from its first byte.
+    /// For the head of a request, from its first byte; that of the first, from the handshake.
     pub header: Duration,
-    /// For silence between requests: longer than the 90 s that the API server's pool keeps a connection.
+    /// For silence between requests. On the webhook's port, longer than the 90 s that the API server's pool keeps a
+    /// connection.
     pub idle: Duration,
     /// For the requests that are being answered when the server drains.
     pub drain: Duration,
@@ -58,6 +59,15 @@ const MAX_BUFFER: usize = 64 << 10;
 const PAUSE: Duration = Duration::from_millis(50);
 
 // === impl Limits ===
+
+impl Limits {
+    /// Of the plain port, whose clients ask and go.
+    #[must_use]
+    pub fn plain() -> Self {
+        let patience = Duration::from_secs(4);
+        Self { header: patience, idle: patience, ..Self::default() }
+    }
+}
 
 impl Default for Limits {
     fn default() -> Self {
@@ -182,7 +192,7 @@ impl Connection {
         http.max_buf_size(MAX_BUFFER).header_read_timeout(None);
         let mut exchange = pin!(http.serve_connection(io, service));
 
-        let patrol = (self.limits.header / 4).max(Duration::from_millis(1));
+        let patrol = (self.limits.header.min(self.limits.idle) / 4).max(Duration::from_millis(1));
         let mut patrol = interval_at(Instant::now() + patrol, patrol);
         let mut phases = self.phases.clone();
         let mut draining = pin!(phases.reached(Phase::Draining));
@@ -206,7 +216,7 @@ impl Connection {
         activity: &Activity,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<axum::response::Response, std::convert::Infallible>> {
-        activity.request_began();
+        activity.request_began(request.body().size_hint().exact());
         let answered = self.router.clone().call(request.map(Body::new));
         let (phases, activity) = (self.phases.clone(), activity.clone());
         async move {

@@ -1,23 +1,21 @@
 //! What a connection is doing, so that one that does nothing for too long can be closed.
 //!
 //! hyper's own timeout doesn't tell a client that is silent between requests, which the API server's pool is for 90 s,
-//! from one that sends half a request's head.
+//! from one that sends half a request's head. Nor does hyper tell how far it has read ahead, so this counts along.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 enum Doing {
-    /// Between requests, or before the first.
+    /// Between requests.
     Nothing,
-    /// A request has begun to arrive.
+    /// A request has begun to arrive, or a first one is waited for.
     Head,
     /// A request is being answered, which has a deadline of its own.
     Request,
@@ -25,14 +23,26 @@ enum Doing {
 
 /// Shared by a connection's parts, all of which run in one task.
 #[derive(Clone, Debug)]
-pub struct Activity(Arc<Shared>);
+pub struct Activity(Arc<Mutex<State>>);
 
 #[derive(Debug)]
-struct Shared {
-    opened: Instant,
-    doing: AtomicU8,
-    /// Milliseconds after `opened`.
-    since: AtomicU64,
+struct State {
+    doing: Doing,
+    since: Instant,
+    /// Of the current request, as long as it is known where that began.
+    framing: Option<Framing>,
+}
+
+/// How much of a request has arrived.
+#[derive(Debug, Default)]
+struct Framing {
+    arrived: u64,
+    /// Up to the empty line, once that is there.
+    head: Option<u64>,
+    /// Nothing but a carriage return since the last line feed.
+    at_line_start: bool,
+    /// As declared.
+    body: Option<u64>,
 }
 
 /// A stream that notes when bytes arrive.
@@ -46,42 +56,88 @@ pub struct Watched<S> {
 
 impl Activity {
     pub fn new() -> Self {
-        Self(Arc::new(Shared {
-            opened: Instant::now(),
-            doing: AtomicU8::new(Doing::Nothing as u8),
-            since: AtomicU64::new(0),
-        }))
+        let state = State { doing: Doing::Head, since: Instant::now(), framing: Some(Framing::default()) };
+        Self(Arc::new(Mutex::new(state)))
     }
 
-    pub fn request_began(&self) {
-        self.becomes(Doing::Request);
+    /// `length` is that of the body, if it is known in advance.
+    pub fn request_began(&self, length: Option<u64>) {
+        let mut state = self.state();
+        if let Some(framing) = &mut state.framing {
+            framing.body = length;
+        }
+        state.becomes(Doing::Request);
     }
 
     pub fn request_ended(&self) {
-        self.becomes(Doing::Nothing);
+        let mut state = self.state();
+        if state.framing.as_ref().is_some_and(Framing::is_at_the_end) {
+            state.framing = Some(Framing::default());
+            state.becomes(Doing::Nothing);
+        } else {
+            // There is a part of the next request already, or there may be, from now on.
+            state.framing = None;
+            state.becomes(Doing::Head);
+        }
     }
 
     /// Whether it is time to give up on the client.
     pub fn is_stale(&self, header: Duration, idle: Duration) -> bool {
-        let Shared { opened, doing, since } = &*self.0;
-        let quiet = opened.elapsed().saturating_sub(Duration::from_millis(since.load(Relaxed)));
-        match doing.load(Relaxed) {
-            doing if doing == Doing::Nothing as u8 => quiet > idle,
-            doing if doing == Doing::Head as u8 => quiet > header,
-            _ => false,
+        let state = self.state();
+        match state.doing {
+            Doing::Nothing => state.since.elapsed() > idle,
+            Doing::Head => state.since.elapsed() > header,
+            Doing::Request => false,
         }
     }
 
-    fn bytes_arrived(&self) {
-        if self.0.doing.load(Relaxed) == Doing::Nothing as u8 {
-            self.becomes(Doing::Head);
+    fn bytes_arrived(&self, bytes: &[u8]) {
+        let mut state = self.state();
+        if state.doing == Doing::Nothing {
+            state.becomes(Doing::Head);
+        }
+        if let Some(framing) = &mut state.framing {
+            framing.extend(bytes);
         }
     }
 
-    fn becomes(&self, doing: Doing) {
-        let since = u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.since.store(since, Relaxed);
-        self.0.doing.store(doing as u8, Relaxed);
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn becomes(&mut self, doing: Doing) {
+        self.doing = doing;
+        self.since = Instant::now();
+    }
+}
+
+// === impl Framing ===
+
+impl Framing {
+    fn extend(&mut self, bytes: &[u8]) {
+        if self.head.is_none() {
+            for (count, byte) in (1..).zip(bytes) {
+                match byte {
+                    b'\n' if self.at_line_start => {
+                        self.head = Some(self.arrived + count);
+                        break;
+                    }
+                    b'\n' => self.at_line_start = true,
+                    b'\r' => {}
+                    _ => self.at_line_start = false,
+                }
+            }
+        }
+        self.arrived += bytes.len() as u64;
+    }
+
+    fn is_at_the_end(&self) -> bool {
+        let end = self.head.zip(self.body).and_then(|(head, body)| head.checked_add(body));
+        end == Some(self.arrived)
     }
 }
 
@@ -98,7 +154,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.activity.bytes_arrived();
+            self.activity.bytes_arrived(&buffer.filled()[before..]);
         }
         polled
     }
@@ -127,5 +183,32 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(pieces: &[&str], body: Option<u64>) -> Doing {
+        let activity = Activity::new();
+        for piece in pieces {
+            activity.bytes_arrived(piece.as_bytes());
+        }
+        activity.request_began(body);
+        activity.request_ended();
+        activity.state().doing
+    }
+
+    #[test]
+    fn silence_begins_only_where_a_request_ends() {
+        assert_eq!(after(&["POST / HTTP/1.1\r\na: b\r\n\r\n{}"], Some(2)), Doing::Nothing);
+        assert_eq!(after(&["POST / HTTP/1.1\na: b\n", "\n", "{", "}"], Some(2)), Doing::Nothing);
+        assert_eq!(after(&["GET / HTTP/1.1\r\na: b\r", "\n\r", "\n"], Some(0)), Doing::Nothing);
+        for ahead in ["P", "\r\n", "GET / HTTP/1.1\r\n\r\n"] {
+            assert_eq!(after(&["POST / HTTP/1.1\r\n\r\n{}", ahead], Some(2)), Doing::Head, "{ahead:?}");
+            assert_eq!(after(&[&format!("POST / HTTP/1.1\r\n\r\n{{}}{ahead}")], Some(2)), Doing::Head, "{ahead:?}");
+        }
+        assert_eq!(after(&["POST / HTTP/1.1\r\n\r\n2\r\n{}\r\n0\r\n\r\n"], None), Doing::Head);
     }
 }

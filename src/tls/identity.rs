@@ -5,10 +5,11 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{InconsistentKeys, RootCertStore, ServerConfig};
 use sha2::{Digest as _, Sha256};
@@ -104,6 +105,34 @@ fn check_chain(chain: &[CertificateDer<'_>], now: i64) -> Result<Duration, Strin
     Ok(Duration::from_secs(u64::try_from(until).unwrap_or_default()))
 }
 
+fn is_authority(der: &CertificateDer<'_>) -> bool {
+    X509Certificate::from_der(der).is_ok_and(|(_, certificate)| certificate.is_ca())
+}
+
+/// The chain with its key, once they are known to belong together.
+fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, &'static str> {
+    let key = provider.key_provider.load_private_key(key).map_err(|_| {
+        "a private key of this kind or size doesn't work; use ECDSA P-256, P-384 or P-521, Ed25519, or RSA with 2048 bits \
+         or more"
+    })?;
+    let authority_first = chain.len() > 1 && chain.first().is_some_and(is_authority);
+    let certified = CertifiedKey::new(chain, key);
+    match certified.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
+        Err(rustls::Error::InconsistentKeys(_)) if authority_first => {
+            Err("the chain begins with an authority's certificate; write the leaf first")
+        }
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            Err("certificate and key don't belong together; write both, or wait until both are written")
+        }
+        Err(_) => Err("the certificate can't be used; it must be one of X.509, version 3"),
+    }
+}
+
 fn server_config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
@@ -121,17 +150,13 @@ fn server_config(
             if added == 0 {
                 return Err("the client CA file holds no certificate; write the authorities in PEM".to_owned());
             }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
             builder
                 .with_client_cert_verifier(verifier.map_err(|error| format!("the client CA can't be used: {error}"))?)
         }
     };
-    let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-            "certificate and key don't belong together; write both, or wait until both are written".to_owned()
-        }
-        other => format!("certificate and key can't be used: {other}"),
-    })?;
+    let certified = certified(chain, key, &provider)?;
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     // The API server speaks HTTP/1.1 to webhooks, and resumes no session.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.send_tls13_tickets = 0;
@@ -142,7 +167,7 @@ fn server_config(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 
     const NOW: i64 = 1_800_000_000; // in January 2027
 
@@ -184,6 +209,27 @@ mod tests {
         let (a, key) = pair(2026, 2030);
         let broken = format!("{a}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
         assert!(fault(&broken, &key).contains("can't be parsed"));
+    }
+
+    #[test]
+    fn a_chain_in_the_wrong_order_is_told_from_a_wrong_key() {
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority =
+            CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
+        let key = KeyPair::generate().expect("a key");
+        let leaf = CertificateParams::new(["localhost".to_owned()]).expect("parameters").signed_by(&key, &authority);
+        let leaf = leaf.expect("a certificate").pem();
+        let (right, wrong) = (format!("{leaf}{}", authority.pem()), format!("{}{leaf}", authority.pem()));
+        assert_eq!(fault(&right, &key.serialize_pem()), "none");
+        assert!(fault(&wrong, &key.serialize_pem()).contains("leaf first"));
+        assert!(fault(&right, &KeyPair::generate().expect("a key").serialize_pem()).contains("don't belong together"));
+    }
+
+    #[test]
+    fn a_key_that_is_too_weak_is_told_with_those_that_work() {
+        let weak = fault(&pair(2026, 2030).0, include_str!("../../tests/data/rsa-1024.key"));
+        assert!(weak.contains("RSA with 2048 bits"), "{weak}");
     }
 
     #[test]

@@ -61,3 +61,25 @@ fn links_lead_somewhere() {
         }
     }
 }
+
+#[test]
+fn the_webhooks_page_has_every_flag_with_its_default() {
+    let page = page("docs/webhook.md");
+    let output = run("cargo run -- webhook --help");
+    let help = String::from_utf8(output.stdout).unwrap();
+    let mut flags = 0;
+    for entry in help.split("\n      --").flat_map(|entry| entry.split("\n  -c, --")).skip(1) {
+        let flag = entry.split_whitespace().next().unwrap();
+        let row = page.lines().find(|line| {
+            line.starts_with('|') && (line.contains(&format!("`--{flag} ")) || line.contains(&format!("`--{flag}`")))
+        });
+        let row = row.unwrap_or_else(|| panic!("--{flag} is missing"));
+        if let Some((_, default)) = entry.split_once("[default: ") {
+            let default = default.split(']').next().unwrap();
+            assert!(row.contains(&format!("| `{default}` |")), "--{flag} has the default {default}");
+        }
+        flags += 1;
+    }
+    let rows = page.lines().filter(|line| line.starts_with('|') && line.contains("`--")).count();
+    assert_eq!(flags, rows, "the page has flags that don't exist");
+}

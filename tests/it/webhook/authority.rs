@@ -57,7 +57,7 @@ impl Authority {
         let mut config = match own {
             None => builder.with_no_client_auth(),
             Some(pair) => {
-                let chain = vec![CertificateDer::from_pem_slice(pair.certificate.as_bytes()).expect("a certificate")];
+                let chain = vec![pair.leaf()];
                 let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("a key");
                 builder.with_client_auth_cert(chain, key).expect("a client certificate")
             }
@@ -68,6 +68,10 @@ impl Authority {
 }
 
 impl Pair {
+    pub fn leaf(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("a certificate")
+    }
+
     /// The two files, as they are asked for on the command line.
     pub fn paths(folder: &Path) -> (PathBuf, PathBuf) {
         (folder.join("tls.crt"), folder.join("tls.key"))

@@ -6,6 +6,7 @@ use std::fs;
 use otelgate::admission::{Entry, MAX_BODY};
 use otelgate::inject::Reason;
 use otelgate::metrics::reference;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
@@ -85,8 +86,12 @@ async fn no_log_line_and_no_metric_holds_a_users_value() {
         fs::write(Pair::paths(folder.path()).1, SECRET).expect("written");
         wait_log(&process, "refused").await;
         authority.issue().write(folder.path());
+        let good = fs::read_to_string(&config).expect("written above");
+        fs::write(&config, good.replace(&format!("value: {SECRET}"), SECRET)).expect("written");
+        wait_log(&process, "env[0]").await;
+        fs::write(&config, good).expect("written");
         let metrics = get(process.admin, "/metrics").await.expect("metrics").text();
-        process.signal("TERM");
+        process.signal(Signal::TERM);
         assert!(process.ended().await.success());
         let log = process.log();
         assert!(log.contains("decided") && log.contains("let through undecided"), "{log}");
@@ -120,7 +125,7 @@ async fn a_log_that_nobody_reads_holds_up_no_review() {
         assert!(reviews < 20_000, "a pipe and the queue hold less than that");
     }
     process.read_log(true);
-    process.signal("TERM");
+    process.signal(Signal::TERM);
     assert!(process.ended().await.success());
     assert!(process.logged("decided").len() < reviews);
 }
@@ -136,7 +141,7 @@ async fn one_line_tells_of_each_injected_and_each_failed_review() {
     for name in ["deployment-pod", "bare-pod-dry-run", "cronjob-pod", "widget"] {
         connection.review(Entry::Pod.path(), &recorded(name)).await.expect("an answer").response();
     }
-    process.signal("TERM");
+    process.signal(Signal::TERM);
     assert!(process.ended().await.success());
     let decided = process.logged("decided");
     assert_eq!(decided.len(), 2, "skipped ones are told at debug only: {decided:?}");

@@ -1,6 +1,7 @@
 //! The certificate is swapped under load, and nobody notices.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
@@ -8,11 +9,13 @@ use otelgate::admission::Entry;
 use otelgate::server::Limits;
 use otelgate::source::Reload as _;
 use otelgate::tls::Identity;
+use rustls::pki_types::CertificateDer;
 use tempfile::tempdir;
 
 use super::authority::{Authority, Pair};
-use super::client::{tls, wait_until};
+use super::client::{tls, wait_ready, wait_until};
 use super::port::Port;
+use super::process::Process;
 use super::stack::recorded;
 
 const ROTATIONS: usize = 24;
@@ -23,6 +26,29 @@ fn identity_of(pair: &Pair) -> String {
 
 fn in_force(port: &Port) -> Option<String> {
     port.identity.current().as_ref().map(|identity| identity.identity())
+}
+
+/// The leaf that a client gets to see.
+async fn shown(address: SocketAddr, authority: &Authority) -> CertificateDer<'static> {
+    let connection = tls(address, authority.client(None)).await.expect("a handshake");
+    let chain = connection.stream().get_ref().1.peer_certificates().expect("a chain");
+    chain[0].clone().into_owned()
+}
+
+#[tokio::test]
+async fn the_process_shows_each_new_certificate() {
+    let folder = tempdir().expect("a folder");
+    let authority = Authority::new("one");
+    let first = authority.issue();
+    first.mount(folder.path(), 0);
+    let process = Process::start(folder.path(), &["--no-namespaces"]).await;
+    wait_ready(process.admin, "ok").await;
+    assert_eq!(shown(process.address, &authority).await, first.leaf());
+    for generation in 1..=2 {
+        let pair = authority.issue();
+        pair.mount(folder.path(), generation);
+        wait_until(|| async { shown(process.address, &authority).await == pair.leaf() }).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -68,6 +94,7 @@ async fn no_handshake_and_no_request_fails_while_the_certificate_rotates() {
         }
         let wanted = Some(identity_of(&pair));
         wait_until(|| async { in_force(&port) == wanted }).await;
+        assert_eq!(shown(port.address, &authority).await, pair.leaf(), "on the wire, rotation {rotation}");
         wait_until(|| async { handshakes.load(SeqCst) > before.0 + 2 && requests.load(SeqCst) > before.1 + 4 }).await;
     }
     stop.store(true, SeqCst);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use otelgate::admission::Entry;
+use rustix::process::Signal;
 use rustls::ClientConfig;
 use tempfile::tempdir;
 
@@ -85,7 +86,7 @@ async fn no_request_fails_while_replicas_are_replaced() {
         let before = done.load(SeqCst);
         wait_until(|| async { done.load(SeqCst) > before + 50 }).await;
 
-        first.signal("TERM");
+        first.signal(Signal::TERM);
         wait_ready(first.admin, "shutting down").await;
         endpoints.follow(&replicas, Duration::from_millis(300)).await;
         assert!(first.ended().await.success(), "{}", first.log());
@@ -108,7 +109,7 @@ async fn liveness_holds_and_new_connections_are_served_until_the_drain() {
     wait_ready(process.admin, "ok").await;
     let mut idle = tls(process.address, authority.client(None)).await.expect("a handshake");
     idle.review(Entry::Pod.path(), &recorded("deployment-pod")).await.expect("an answer");
-    process.signal("INT");
+    process.signal(Signal::INT);
     wait_ready(process.admin, "shutting down").await;
     assert_eq!(get(process.admin, "/livez").await.expect("an answer").status, 200);
     let mut late = tls(process.address, authority.client(None)).await.expect("still accepted");
@@ -123,10 +124,10 @@ async fn a_second_signal_ends_it_at_once() {
     let folder = tempdir().expect("a folder");
     Authority::new("one").issue().write(folder.path());
     let mut process = Process::start(folder.path(), &["--no-namespaces", "--shutdown-delay", "1h"]).await;
-    process.signal("TERM");
+    process.signal(Signal::TERM);
     wait_ready(process.admin, "shutting down").await;
-    process.signal("TERM");
-    process.ended().await;
+    process.signal(Signal::TERM);
+    assert_eq!(process.ended().await.code(), Some(1));
     assert_eq!(process.logged("a second signal: stopped at once").len(), 1);
 }
 
