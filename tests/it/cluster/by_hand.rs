@@ -1,4 +1,5 @@
-//! Installing without Helm, by the commands in the READMEs of `webhook-config/` and `certs/`, word by word.
+//! Installing without Helm, by the commands in the READMEs of `webhook-config/` and `certs/`, and what `docs/webhook.md`
+//! says to type afterwards, word by word.
 
 use std::fs;
 use std::path::Path;
@@ -45,6 +46,8 @@ fn the_readmes_lead_to_injected_pods(version: Version) {
     });
     assert_eq!(variable(&made.expect("a pod"), 0, "OTEL_SERVICE_NAME"), Some("app"));
 
+    the_webhooks_page_explains_a_pod(&plane, root);
+
     // Applied again, the API server still trusts the webhook.
     let before = plane.get("", "mutatingwebhookconfiguration/otelgate");
     run(&plane, root, &install).expect("installing again");
@@ -55,6 +58,23 @@ fn the_readmes_lead_to_injected_pods(version: Version) {
 
     run(&plane, root, "kubectl delete --wait=false -k webhook-config").expect("deleting");
     wait_for("pods to be left alone", || status(&create_pod(&plane)).is_none().then_some(())).expect("no webhook");
+}
+
+fn the_webhooks_page_explains_a_pod(plane: &ControlPlane, root: &Path) {
+    let folder = plane.network().folder().join("operator");
+    fs::create_dir(&folder).expect("a folder");
+    fs::copy(root.join("webhook-config/configuration.yaml"), folder.join("config.yaml")).expect("a file");
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-0", "namespace": "shop"},
+        "spec": {"containers": [{"name": "app", "image": "shop/app:1"}]},
+    });
+    plane.kubectl_with(&["create", "-f", "-"], &pod.to_string()).expect("a pod");
+    let outputs: Vec<String> = shell_blocks(&root.join("docs/webhook.md"))
+        .iter()
+        .map(|block| run(plane, &folder, block).expect("a command of the page"))
+        .collect();
+    let explained = outputs.last().expect("the page explains a pod");
+    assert!(explained.contains("Pod shop/web-0 is injected"), "{explained}");
 }
 
 /// What the README says to apply, and how a namespace is opted in; without the image, since nothing pulls one here.
@@ -82,7 +102,8 @@ fn shell_blocks(file: &Path) -> Vec<String> {
 
 fn run(plane: &ControlPlane, folder: &Path, script: &str) -> Outcome {
     let (kubectl, kubeconfig) = plane.kubectl_environment();
-    let path = format!("{}:{}", kubectl.display(), std::env::var("PATH").unwrap_or_default());
+    let otelgate = Path::new(OTELGATE).parent().expect("a folder");
+    let path = format!("{}:{}:{}", kubectl.display(), otelgate.display(), std::env::var("PATH").unwrap_or_default());
     let mut command = Command::new("sh");
     command.args(["-euc", script]).current_dir(folder).env("PATH", path).env("KUBECONFIG", kubeconfig);
     plane.network().inside(|| Outcome::of(&mut command, ""))
