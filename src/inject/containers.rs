@@ -1,5 +1,7 @@
 //! Which containers are selected.
 
+use std::collections::BTreeSet;
+
 use super::options::Options;
 use super::plan::{Note, Subject};
 use super::view::Container;
@@ -55,11 +57,14 @@ impl Slot {
     }
 }
 
-/// Every container with its place: regular ones, then init containers.
+/// Every container with its place: regular ones, then init containers. Of several with one name, which no API server
+/// accepts, only the first: the status tells them apart by their names.
 pub fn all<'a>(pod: &'a Pod<'a>) -> impl Iterator<Item = (Slot, &'a Container<'a>)> {
     let slots = |init| move |(index, container)| (Slot { init, index }, container);
     let regular = pod.spec.containers.items.iter().enumerate().map(slots(false));
-    regular.chain(pod.spec.init_containers.items.iter().enumerate().map(slots(true)))
+    let init = pod.spec.init_containers.items.iter().enumerate().map(slots(true));
+    let mut names = BTreeSet::new();
+    regular.chain(init).filter(move |(_, container)| names.insert(container.name.as_str()))
 }
 
 /// Whether a container is selected.

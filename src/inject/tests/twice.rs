@@ -183,3 +183,14 @@ fn nulls_beside_a_literal_change_nothing() {
     );
     assert_eq!(second.decide().operations, [] as [Value; 0]);
 }
+
+#[test]
+fn of_containers_with_one_name_only_the_first_is_written_into() {
+    let mut two = pod(app());
+    two["spec"]["containers"] = json!([{"name": "app", "image": "a:1"}, {"name": "app", "image": "b:2"}]);
+    let second = again(case(two.clone()), |_| ());
+    assert_eq!(second.decide().operations, [] as [Value; 0]);
+    let mut injected = second.decide().pod;
+    crate::inject::undo(&mut injected).unwrap();
+    assert_eq!(injected, two);
+}
