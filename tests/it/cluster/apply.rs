@@ -1,5 +1,6 @@
 //! The ways by which objects reach an API server: dry runs, server-side apply, the raw API, everything in one file.
 
+use otelgate::api::annotation;
 use serde_json::{Value, json};
 
 use super::offline::{comparable, differences, injected, parse, status, variable};
@@ -135,6 +136,7 @@ fn pods_of_a_manifest_of_others_come_back_as_the_offline_command_says(webhook: &
         let name = object["metadata"]["name"].as_str().expect("a name");
         for list in ["containers", "initContainers"] {
             let containers = |of: &Value| of["spec"][list].as_array().cloned().unwrap_or_default();
+            assert_eq!(containers(&made).len(), containers(said).len(), "{name}: {list}");
             for (online, offline) in containers(&made).iter().zip(containers(said)) {
                 let online = super::workloads::known_offline(&online["env"]);
                 let found = differences(&online, &super::workloads::known_offline(&offline["env"]));
@@ -142,6 +144,13 @@ fn pods_of_a_manifest_of_others_come_back_as_the_offline_command_says(webhook: &
             }
         }
         assert_eq!(status(&made).is_some(), status(said).is_some(), "{name}");
+        for map in ["annotations", "labels"] {
+            let said = said["metadata"][map].as_object().into_iter().flatten();
+            // The status digests what only controllers know, too.
+            for (key, value) in said.filter(|(key, _)| *key != annotation::STATUS) {
+                assert_eq!(&made["metadata"][map][key], value, "{name}: {map}: {key}");
+            }
+        }
     }
     assert!(templates >= 6, "{templates}");
 }
