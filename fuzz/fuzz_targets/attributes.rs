@@ -15,7 +15,8 @@ fuzz_target!(|text: &str| {
         encoded.bytes().all(|byte| byte.is_ascii_graphic() && !b"\",;\\".contains(&byte)),
         "not encoded: {encoded}"
     );
-    assert_eq!(decode(&encoded), text.as_bytes(), "encoding loses something");
+    // Kubernetes reads `$$` as `$` before an SDK sees the value.
+    assert_eq!(decode(&encoded.replace("$$", "$")), text.as_bytes(), "encoding loses something");
 
     let variable = json!({ "name": "OTEL_RESOURCE_ATTRIBUTES", "value": text });
     let mut pod = json!({
