@@ -4,7 +4,9 @@
 
 pub mod annotation;
 pub mod label;
+pub mod object;
 pub mod otel;
+pub mod stack;
 
 use std::fmt;
 

@@ -1,0 +1,119 @@
+//! `TelemetryStack`: the one object that says what otelgate does in a cluster, and what became of it.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::CustomResource;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::config::Document;
+
+/// What otelgate does in this cluster. Only the one named `default` counts.
+#[derive(Clone, Debug, Default, PartialEq, CustomResource, Serialize, Deserialize, JsonSchema)]
+#[kube(group = "otelgate.dev", version = "v1alpha1", kind = "TelemetryStack", plural = "telemetrystacks")]
+#[kube(status = "TelemetryStackStatus", derive = "Default", derive = "PartialEq")]
+#[kube(category = "otelgate")]
+#[serde(rename_all = "camelCase")]
+pub struct TelemetryStackSpec {
+    /// What is put into pods, and into which.
+    #[serde(default)]
+    pub injection: Injection,
+    /// The webhook's certificate.
+    #[serde(default)]
+    pub certificates: Certificates,
+}
+
+/// The fields of [`Document`], as they were written: reading them strictly is the controller's, which has a condition
+/// to say what is wrong.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Injection(pub Map<String, Value>);
+
+/// The webhook's certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Certificates {
+    /// Who makes it: `otelgate` itself, `certManager`, or whoever writes the Secret (`provided`).
+    #[serde(default)]
+    pub provider: Provider,
+    /// With `certManager` and `provided`: the Secret in otelgate's namespace with `tls.crt`, `tls.key` and `ca.crt`.
+    #[serde(default = "default_secret_name")]
+    pub secret_name: String,
+    /// With `otelgate`: how long an authority lives, such as `8760h`.
+    #[serde(default = "default_authority_lifetime")]
+    pub authority_lifetime: String,
+    /// With `otelgate`: how long a certificate lives, such as `336h`. The next is made when a third of it is left.
+    #[serde(default = "default_leaf_lifetime")]
+    pub leaf_lifetime: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Provider {
+    #[default]
+    Otelgate,
+    CertManager,
+    Provided,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TelemetryStackStatus {
+    /// The generation of the spec that the rest is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// One of each type.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+// === impl Injection ===
+
+impl JsonSchema for Injection {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Injection".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    /// That of the configuration file, without its envelope.
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = Document::json_schema(generator);
+        for field in ["apiVersion", "kind"] {
+            if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+                properties.remove(field);
+            }
+        }
+        schema.remove("required");
+        schema.remove("additionalProperties");
+        schema
+    }
+}
+
+// === impl Certificates ===
+
+impl Default for Certificates {
+    fn default() -> Self {
+        Self {
+            provider: Provider::default(),
+            secret_name: default_secret_name(),
+            authority_lifetime: default_authority_lifetime(),
+            leaf_lifetime: default_leaf_lifetime(),
+        }
+    }
+}
+
+fn default_secret_name() -> String {
+    "otelgate-webhook-provided".to_owned()
+}
+
+fn default_authority_lifetime() -> String {
+    "8760h".to_owned()
+}
+
+fn default_leaf_lifetime() -> String {
+    "336h".to_owned()
+}
