@@ -11,13 +11,15 @@ use tokio::time::timeout_at;
 use super::deadline::Deadline;
 use super::review::{LARGE, MAX_BODY};
 
-/// What all requests together may take up. What doesn't fit is shed, not queued.
+/// What all requests together may take up. What doesn't fit is shed.
 #[derive(Debug)]
 pub struct Capacity {
     /// Of all bodies beyond their first [`STEP`], which is any connection's.
     kibibytes: Semaphore,
     /// The view of a review can be dozens of times its size.
     large: Semaphore,
+    /// Places in the line for that; who stands there holds a body.
+    line: Semaphore,
 }
 
 /// Given back on drop.
@@ -51,6 +53,8 @@ const KIB: usize = 1024;
 const STEP: usize = 64 * KIB;
 /// Of a body that declares no length.
 const USUAL: usize = 32 * KIB;
+/// Large reviews take milliseconds each: a line that is longer than this is no burst.
+const LINE: usize = 32;
 /// Read on past the limit, so that the client gets to read the answer, but not for ever.
 const MAX_DISCARDED: usize = 4 * MAX_BODY;
 /// The same for what is shed: what is on its way already.
@@ -62,16 +66,18 @@ impl Capacity {
     /// For that many bytes of bodies.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
-        Self { kibibytes: Semaphore::new(bytes.div_ceil(KIB)), large: Semaphore::new(1) }
+        Self { kibibytes: Semaphore::new(bytes.div_ceil(KIB)), large: Semaphore::new(1), line: Semaphore::new(LINE) }
     }
 
-    /// Leave to decide a review of that length. Large ones are decided one at a time.
-    #[must_use]
-    pub fn try_turn(&self, length: usize) -> Option<Turn<'_>> {
+    /// Leave to decide a review of that length. Large ones are decided one at a time: the others wait in a line, which
+    /// is as long as the bytes of their bodies and [`LINE`] allow, and none beyond its deadline.
+    pub async fn turn(&self, length: usize, deadline: Deadline) -> Option<Turn<'_>> {
         if length <= LARGE {
             return Some(Turn(None));
         }
-        self.large.try_acquire().ok().map(|permit| Turn(Some(permit)))
+        let _place = self.line.try_acquire().ok()?;
+        let permit = timeout_at(deadline.instant().into(), self.large.acquire()).await.ok()?;
+        permit.ok().map(|permit| Turn(Some(permit)))
     }
 
     fn try_share(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
@@ -151,4 +157,33 @@ async fn discard(frames: &mut BodyDataStream, until: Instant) {
     };
     // However it ends, there is nothing more to do.
     let _ = timeout_at(until.into(), discarding).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use futures::future::join_all;
+    use futures::poll;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn large_ones_wait_in_a_line_until_their_deadline() {
+        let capacity = Capacity::new(0);
+        let at = |query| Deadline::new(Instant::now(), Some(query));
+        let first = capacity.turn(LARGE + 1, at("timeout=1s")).await.expect("nobody else is there");
+        assert!(capacity.turn(LARGE, at("timeout=1s")).await.is_some(), "what isn't large doesn't wait");
+        let mut line: Vec<_> =
+            (0..LINE).map(|_| Box::pin(capacity.turn(LARGE + 1, at("timeout=30s")))).collect();
+        for waiting in &mut line {
+            assert!(poll!(waiting).is_pending());
+        }
+        assert!(capacity.turn(LARGE + 1, at("timeout=30s")).await.is_none(), "the line has an end");
+        drop(line.pop());
+        assert!(capacity.turn(LARGE + 1, at("timeout=1s")).await.is_none(), "its deadline came");
+        drop(first);
+        let turns = join_all(line.into_iter().map(async |turn| turn.await.is_some())).await;
+        assert_eq!(turns, [true; LINE - 1]);
+    }
 }

@@ -27,6 +27,7 @@ super::on_every_version!(
     a_webhook_that_is_out_of_connections,
     a_webhook_that_is_not_trusted,
     a_pod_that_is_almost_too_large,
+    large_pods_at_the_same_instant,
 );
 
 /// A webhook of a test's own. It is registered later, perhaps somewhere else.
@@ -212,6 +213,21 @@ fn a_pod_that_is_almost_too_large(shared: &Webhook<'_>) {
     assert_eq!(status(&made), None);
     assert_eq!(webhook.metric("otelgate_decisions_total", &["ObjectTooLarge"]), 1);
     assert_eq!(webhook.failed_open(), before);
+}
+
+/// They are decided one after the other, and all of them are.
+fn large_pods_at_the_same_instant(shared: &Webhook<'_>) {
+    let webhook = own(shared, "together", &[]);
+    webhook.register_at(webhook.port());
+    webhook.make_namespace("together", Some("enabled"));
+    thread::scope(|scope| {
+        let created: Vec<_> = (0..6).map(|_| scope.spawn(|| create(&webhook, 400_000))).collect();
+        for one in created {
+            let (made, warnings) = one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            assert!(status(&made).is_some(), "{warnings:?}");
+        }
+    });
+    assert_eq!(webhook.metric("otelgate_failures_total", &["Overloaded"]), 0);
 }
 
 /// Has the API server call the webhook through a proxy, and waits until it does.

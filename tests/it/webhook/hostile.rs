@@ -1,5 +1,7 @@
 //! Bodies that nobody should send: none is denied, none ends the process, each is counted.
 
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -255,7 +257,8 @@ async fn what_does_not_fit_is_shed_at_once_and_what_is_small_is_not() {
 }
 
 /// Signals its beginning, and waits for leave to end.
-static TURNS: (std::sync::Barrier, std::sync::Barrier) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+static TURNS: (Barrier, Barrier) = (Barrier::new(2), Barrier::new(2));
+static DECIDING: AtomicUsize = AtomicUsize::new(0);
 
 fn waits<'a>(
     pod: &'a otelgate::inject::Pod<'a>,
@@ -263,27 +266,35 @@ fn waits<'a>(
     configuration: &'a otelgate::config::Configuration,
     now: jiff::Timestamp,
 ) -> Decision<'a> {
+    assert_eq!(DECIDING.fetch_add(1, SeqCst), 0, "one at a time");
     TURNS.0.wait();
     TURNS.1.wait();
+    DECIDING.fetch_sub(1, SeqCst);
     otelgate::inject::decide(pod, namespace, configuration, now)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn large_reviews_are_decided_one_at_a_time() {
-    let stack = std::sync::Arc::new(Stack::of({
+async fn large_reviews_wait_for_their_turn_until_their_deadline() {
+    let stack = Arc::new(Stack::of({
         let mut waiting = admission(Document::default());
         waiting.decide = waits;
         waiting
     }));
     let large = 300 << 10;
-    let first = tokio::spawn({
-        let stack = std::sync::Arc::clone(&stack);
-        async move { stack.review_within(Entry::Pod, "30s", padded(large)).await }
-    });
+    let send = || {
+        let stack = Arc::clone(&stack);
+        tokio::spawn(async move { stack.review_within(Entry::Pod, "30s", padded(large)).await })
+    };
+    let first = send();
     TURNS.0.wait();
-    assert_warns(&stack.review(Entry::Pod, padded(large)).await, Reason::Overloaded);
+    let second = send();
+    let late = stack.review_within(Entry::Pod, "100ms", padded(large)).await;
+    assert_warns(&late, Reason::Overloaded);
     TURNS.1.wait();
     assert!(first.await.expect("no panic").get("patch").is_some());
+    TURNS.0.wait();
+    TURNS.1.wait();
+    assert!(second.await.expect("no panic").get("patch").is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -310,7 +321,7 @@ async fn without_a_configuration_pods_pass_with_a_warning() {
     use otelgate::source::Source;
     let mut admission = admission(Document::default());
     admission.settings =
-        std::sync::Arc::new(Source::new(std::sync::Arc::clone(&admission.metrics.configuration_reloads)));
+        Arc::new(Source::new(Arc::clone(&admission.metrics.configuration_reloads)));
     let response = Stack::of(admission).review(Entry::Pod, recorded("deployment-pod")).await;
     assert_warns(&response, Reason::NoConfiguration);
 }
