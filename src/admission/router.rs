@@ -56,8 +56,7 @@ impl Admission {
         let deadline = Deadline::new(started, head.uri.query());
         let intake = Intake::of(body, deadline, &self.capacity).await;
         let mut response = self.answer(entry, &intake, started, deadline).await;
-        if intake.end == End::Shed {
-            // The rest of the body may still be on its way.
+        if intake.end.leaves_a_rest() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         self.metrics.answered(entry, started.elapsed());

@@ -205,6 +205,18 @@ async fn a_decision_that_comes_too_late_is_not_answered_with_a_patch() {
     assert!(response.get("patch").is_some());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_body_that_turns_out_too_large_is_answered_at_once() {
+    let stack = Stack::new();
+    let started = tokio::time::Instant::now();
+    let request = unfinished(padded(MAX_BODY + 1));
+    let answer = tower::ServiceExt::oneshot(stack.router.clone(), request).await.expect("infallible");
+    assert!(started.elapsed() < Duration::from_secs(1), "of the 24 s that a body may take");
+    assert_eq!(answer.headers()["connection"], "close");
+    let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.expect("a body");
+    assert_warns(&super::client::response(&body), Reason::BodyTooLarge);
+}
+
 /// A request whose body has so far only begun.
 fn unfinished(beginning: Vec<u8>) -> axum::http::Request<Body> {
     let first = stream::once(async { Ok::<_, std::io::Error>(Bytes::from(beginning)) });
@@ -320,8 +332,7 @@ async fn a_body_that_does_not_come_in_time_is_answered_from_its_beginning() {
 async fn without_a_configuration_pods_pass_with_a_warning() {
     use otelgate::source::Source;
     let mut admission = admission(Document::default());
-    admission.settings =
-        Arc::new(Source::new(Arc::clone(&admission.metrics.configuration_reloads)));
+    admission.settings = Arc::new(Source::new(Arc::clone(&admission.metrics.configuration_reloads)));
     let response = Stack::of(admission).review(Entry::Pod, recorded("deployment-pod")).await;
     assert_warns(&response, Reason::NoConfiguration);
 }
