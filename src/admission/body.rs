@@ -49,7 +49,7 @@ pub enum End {
 const KIB: usize = 1024;
 /// Memory is taken as bytes arrive, and never for a mere Content-Length. The first step needs no capacity; it also holds
 /// the fields of a review that an answer without a decision needs.
-const STEP: usize = 64 * KIB;
+const STEP: usize = 32 * KIB;
 /// Of a body that declares no length.
 const USUAL: usize = 32 * KIB;
 /// Large reviews take milliseconds each: a line that is longer than this is no burst.

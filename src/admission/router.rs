@@ -34,8 +34,9 @@ pub struct Admission {
     pub decide: Decide,
 }
 
-/// Bytes of all bodies that are held at once, small ones apart.
-const CAPACITY: usize = 16 << 20;
+/// Bytes of all bodies that are held at once, small ones apart. With them and all connections, the process stays within the
+/// limit of memory in `webhook-config`.
+const CAPACITY: usize = 12 << 20;
 
 // === impl Admission ===
 

@@ -250,7 +250,7 @@ async fn bodies_that_are_announced_and_do_not_come_shed_nobody() {
 async fn what_does_not_fit_is_shed_at_once_and_what_is_small_is_not() {
     let stack = Stack::of({
         let mut small = admission(Document::default());
-        small.capacity = otelgate::admission::Capacity::new(64 << 10);
+        small.capacity = otelgate::admission::Capacity::new(96 << 10);
         small
     });
     let mut holding = Box::pin(tower::ServiceExt::oneshot(stack.router.clone(), unfinished(padded(100 << 10))));
