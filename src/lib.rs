@@ -19,3 +19,4 @@ pub mod source;
 pub mod tasks;
 pub mod telemetry;
 pub mod tls;
+pub mod unavailable;

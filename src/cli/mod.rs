@@ -4,13 +4,15 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub mod cluster;
 mod explain;
 mod inject;
 mod input;
 mod offline;
-mod output;
+pub mod output;
 mod report;
 mod shape;
+pub mod table;
 pub mod webhook;
 
 use output::Complaint;
