@@ -17,6 +17,8 @@ mod shape;
 pub mod table;
 pub mod webhook;
 
+use output::Complaint;
+
 /// Makes pods observable by a label.
 #[derive(Debug, Parser)]
 #[command(name = "otelgate", version)]
@@ -44,10 +46,18 @@ impl Cli {
     #[must_use]
     pub fn run(self) -> ExitCode {
         match self.command {
-            Command::Inject(args) => inject::run(&args),
-            Command::Explain(args) => explain::run(&args),
+            Command::Inject(args) => concluded(inject::run(&args)),
+            Command::Explain(args) => concluded(explain::run(&args)),
             Command::Webhook(args) => webhook::run(args),
             Command::Controller(args) => controller::run(args),
         }
     }
+}
+
+/// How a command over manifests ends.
+fn concluded(run: Result<ExitCode, Vec<Complaint>>) -> ExitCode {
+    run.unwrap_or_else(|complaints| {
+        output::complain(&complaints);
+        ExitCode::from(UNREADABLE)
+    })
 }
