@@ -1,13 +1,24 @@
 //! The Kubernetes types and clients in use, and no others: a new version of kube is met here.
 
+use std::io;
 use std::path::Path;
 
-pub use k8s_openapi::api::core::v1::Namespace;
-pub use kube::Client;
-pub use kube::api::{Api, ObjectMeta, PartialObjectMeta};
+pub use k8s_openapi::api::apps::v1::Deployment;
+pub use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+pub use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
+pub use k8s_openapi::api::discovery::v1::EndpointSlice;
+pub use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, OwnerReference, Time};
+pub use kube::api::{
+    Api, ApiResource, DynamicObject, ListParams, ObjectMeta, PartialObjectMeta, Patch, PatchParams, PostParams,
+};
+pub use kube::core::Status;
 pub use kube::runtime::WatchStreamExt;
+pub use kube::runtime::utils::Backoff;
 pub use kube::runtime::watcher::{self, Event, watcher};
+pub use kube::{Client, CustomResourceExt, Error, Resource, ResourceExt, Result};
 
+use axum::http::{HeaderValue, header};
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use thiserror::Error;
@@ -32,4 +43,67 @@ pub async fn connection(kubeconfig: Option<&Path>) -> Result<Config, ConnectionE
     let failed = |source| ConnectionError::Kubeconfig { path: path.display().to_string(), source };
     let file = Kubeconfig::read_from(path).map_err(failed)?;
     Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(failed)
+}
+
+/// A person's kubeconfig doesn't lead to a cluster.
+#[derive(Debug, Error)]
+pub enum KubeconfigFault {
+    #[error("neither $KUBECONFIG nor ~/.kube/config is there, and this isn't a pod with a service account")]
+    Nowhere,
+    #[error("{path} can't be read: {why}")]
+    Unreadable { path: String, why: String },
+    #[error("it has no current context")]
+    NoContext,
+    #[error("it has no context {0}")]
+    UnknownContext(String),
+    #[error("it has no cluster {0}, which the context names")]
+    UnknownCluster(String),
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// The connection that kubectl would take: that of the file, else of `$KUBECONFIG`, else of `~/.kube/config`, else that of
+/// the pod's service account.
+///
+/// # Errors
+/// When none of them tells where the API server is.
+pub async fn connection_of_user(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config, KubeconfigFault> {
+    let options = KubeConfigOptions { context: context.map(ToOwned::to_owned), ..KubeConfigOptions::default() };
+    if let Some(path) = kubeconfig {
+        let file = Kubeconfig::read_from(path)?;
+        return Ok(Config::from_custom_kubeconfig(file, &options).await?);
+    }
+    let named = context.is_some() || std::env::var_os("KUBECONFIG").is_some_and(|path| !path.is_empty());
+    match Config::from_kubeconfig(&options).await {
+        Ok(config) => Ok(config),
+        Err(KubeconfigError::ReadConfig(error, _)) if !named && error.kind() == io::ErrorKind::NotFound => {
+            Config::incluster().map_err(|_| KubeconfigFault::Nowhere)
+        }
+        Err(KubeconfigError::FindPath) => Config::incluster().map_err(|_| KubeconfigFault::Nowhere),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// How the API server's audit log shall call this program.
+pub fn name_user_agent(config: &mut Config, name: &'static str) {
+    config.headers.push((header::USER_AGENT, HeaderValue::from_static(name)));
+}
+
+impl From<KubeconfigError> for KubeconfigFault {
+    fn from(error: KubeconfigError) -> Self {
+        match error {
+            KubeconfigError::ReadConfig(error, path) => {
+                let why = error.to_string();
+                let why = why.split(" (os error").next().unwrap_or(&why).to_lowercase();
+                Self::Unreadable { path: path.display().to_string(), why }
+            }
+            KubeconfigError::CurrentContextNotSet => Self::NoContext,
+            KubeconfigError::LoadContext(name) => Self::UnknownContext(name),
+            KubeconfigError::LoadClusterOfContext(name) => Self::UnknownCluster(name),
+            other => {
+                let words = other.to_string();
+                Self::Invalid(words.split(" (os error").next().unwrap_or(&words).replace('\n', " "))
+            }
+        }
+    }
 }

@@ -4,13 +4,17 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub mod cluster;
+pub mod controller;
 mod explain;
 mod inject;
 mod input;
 mod offline;
-mod output;
+pub mod output;
+mod process;
 mod report;
 mod shape;
+pub mod table;
 pub mod webhook;
 
 /// Makes pods observable by a label.
@@ -26,6 +30,7 @@ pub enum Command {
     Inject(inject::Args),
     Explain(explain::Args),
     Webhook(webhook::Args),
+    Controller(controller::Args),
 }
 
 /// As in `sysexits.h`: the command line or a file that it names is wrong, and nothing was done.
@@ -42,6 +47,7 @@ impl Cli {
             Command::Inject(args) => inject::run(&args),
             Command::Explain(args) => explain::run(&args),
             Command::Webhook(args) => webhook::run(args),
+            Command::Controller(args) => controller::run(args),
         }
     }
 }
