@@ -4,7 +4,9 @@ use std::io;
 use std::path::Path;
 
 pub use k8s_openapi::api::apps::v1::Deployment;
-pub use k8s_openapi::api::core::v1::Namespace;
+pub use k8s_openapi::api::core::v1::{Affinity, Namespace, ResourceRequirements, Toleration, TopologySpreadConstraint};
+pub use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+pub use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 pub use kube::api::{Api, ListParams, ObjectMeta, PartialObjectMeta};
 pub use kube::core::Status;
 pub use kube::runtime::WatchStreamExt;
