@@ -5,11 +5,13 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub mod cluster;
+pub mod controller;
 mod explain;
 mod inject;
 mod input;
 mod offline;
 pub mod output;
+mod process;
 mod report;
 mod shape;
 pub mod table;
@@ -30,6 +32,7 @@ pub enum Command {
     Inject(inject::Args),
     Explain(explain::Args),
     Webhook(webhook::Args),
+    Controller(controller::Args),
 }
 
 /// As in `sysexits.h`: the command line or a file that it names is wrong, and nothing was done.
@@ -46,6 +49,7 @@ impl Cli {
             Command::Inject(args) => concluded(inject::run(&args)),
             Command::Explain(args) => concluded(explain::run(&args)),
             Command::Webhook(args) => webhook::run(args),
+            Command::Controller(args) => controller::run(args),
         }
     }
 }
