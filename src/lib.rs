@@ -7,6 +7,7 @@
 
 pub mod admission;
 pub mod api;
+pub mod chart;
 pub mod cli;
 pub mod config;
 pub mod controller;
@@ -16,6 +17,7 @@ pub mod manifest;
 pub mod metrics;
 pub mod namespaces;
 pub mod reference;
+pub mod schema;
 pub mod server;
 pub mod source;
 pub mod tasks;
