@@ -3,10 +3,14 @@
 use std::io;
 use std::path::Path;
 
+pub use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations,
+};
 pub use k8s_openapi::api::apps::v1::Deployment;
-pub use k8s_openapi::api::core::v1::Namespace;
-pub use kube::api::{Api, ListParams, ObjectMeta, PartialObjectMeta};
-pub use kube::core::Status;
+pub use k8s_openapi::api::core::v1::{Namespace, Pod};
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+pub use kube::api::{Api, GetParams, ListParams, LogParams, ObjectMeta, PartialObjectMeta};
+pub use kube::core::{Request, Status, request::Error as RequestError};
 pub use kube::runtime::WatchStreamExt;
 pub use kube::runtime::watcher::{self, Event, watcher};
 pub use kube::{Client, Error, ResourceExt};
