@@ -104,7 +104,8 @@ pub fn calls(
 /// The Services that otelgate's own entries name.
 pub fn services(registrations: &[MutatingWebhookConfiguration]) -> Vec<(String, String)> {
     let own = registrations.iter().filter(|one| one.metadata.name.as_deref() == Some(object::REGISTRATION));
-    let services = own.flat_map(|one| one.webhooks.iter().flatten()).filter_map(|one| one.client_config.service.as_ref());
+    let services =
+        own.flat_map(|one| one.webhooks.iter().flatten()).filter_map(|one| one.client_config.service.as_ref());
     let mut services: Vec<_> = services.map(|service| (service.namespace.clone(), service.name.clone())).collect();
     services.sort();
     services.dedup();
@@ -144,7 +145,10 @@ fn in_the_way(entry: &Entry<'_>, endpoints: &Endpoints, namespace: &str) -> Vec<
     if !entry.has_ca_bundle() {
         found.push(Obstacle {
             what: format!("the registration has no caBundle, so the API server can't trust the webhook and {outcome}"),
-            next_step: format!("see why the controller hasn't written it: kubectl logs -n {namespace} deploy/{}", object::CONTROLLER),
+            next_step: format!(
+                "see why the controller hasn't written it: kubectl logs -n {namespace} deploy/{}",
+                object::CONTROLLER
+            ),
         });
     }
     match entry.service() {
@@ -277,7 +281,9 @@ mod tests {
         assert_eq!(calls.called, "yes");
         let told = obstacles(&calls);
         assert_eq!(told.len(), 2, "{told:?}");
-        assert!(told[0].contains("no caBundle") && told[1].contains("no endpoint of Service otelgate/otelgate-webhook"));
+        assert!(
+            told[0].contains("no caBundle") && told[1].contains("no endpoint of Service otelgate/otelgate-webhook")
+        );
         assert!(obstacles(&called(&registrations("Y2E="), None, "enabled")).is_empty(), "what is hidden isn't guessed");
         let calls = called(&registrations(""), Some(0), "disabled");
         assert_eq!((calls.called, obstacles(&calls)), ("no", vec![]), "nobody asks");

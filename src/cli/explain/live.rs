@@ -11,9 +11,9 @@ use super::running::{Around, Replicas, Running, created};
 use super::target::{self, Target};
 use crate::api::{OptIn, label, object};
 use crate::cli::cluster::Cluster;
+use crate::cli::fetch;
 use crate::cli::input::{self, FileArgs};
 use crate::cli::output::Complaint;
-use crate::cli::fetch;
 use crate::config::{self, CONFIG_MAP_KEY, Configuration};
 use crate::coverage::{self, Changes};
 use crate::inject::rules::{self, Case};
@@ -233,12 +233,7 @@ fn ready(slice: &Value) -> usize {
 }
 
 /// The pods of a workload that are there.
-async fn pods(
-    cluster: &Cluster,
-    workload: &Value,
-    template: &str,
-    namespace: &str,
-) -> Result<Vec<Value>, Unavailable> {
+async fn pods(cluster: &Cluster, workload: &Value, template: &str, namespace: &str) -> Result<Vec<Value>, Unavailable> {
     if template.starts_with("/spec/jobTemplate") {
         return pods_of_cron_job(cluster, workload, namespace).await;
     }

@@ -84,7 +84,8 @@ impl Explanation {
             "observe" => (ATTENTION, "would be injected, and is only observed"),
             _ => (BAD, "is left alone"),
         };
-        let place = file.as_deref().zip(*line).map_or(String::new(), |(file, line)| format!("{PLACE}{file}:{line}{PLACE:#} "));
+        let place =
+            file.as_deref().zip(*line).map_or(String::new(), |(file, line)| format!("{PLACE}{file}:{line}{PLACE:#} "));
         let namespace = namespace.as_deref().map_or(String::new(), |namespace| format!("{namespace}/"));
         let verdict = styled(style, verdict, 0);
         writeln!(out, "{place}{BOLD}{kind} {namespace}{name}{BOLD:#} {verdict}").expect("a String takes all");
@@ -168,7 +169,8 @@ impl Record {
         let Self { version, configuration, containers, labels, annotations, edited } = self;
         let mut line = format!("otelgate {version} wrote, with configuration {configuration}: ");
         for (name, variables) in containers {
-            write!(line, "{} into container {name}, ", counted(variables.len(), "variable")).expect("a String takes all");
+            write!(line, "{} into container {name}, ", counted(variables.len(), "variable"))
+                .expect("a String takes all");
         }
         write!(line, "{}, {}", counted(labels.len(), "label"), counted(annotations.len(), "annotation"))
             .expect("a String takes all");

@@ -174,7 +174,8 @@ mod tests {
 
     #[test]
     fn nothing_logged_steers_the_terminal() {
-        for raw in ["2026-11-02T09:14:33Z a\u{1b}[2Jb\u{7}", r#"2026-11-02T09:14:33Z {"message":"a\u001b[2Jb\u0007"}"#] {
+        for raw in ["2026-11-02T09:14:33Z a\u{1b}[2Jb\u{7}", r#"2026-11-02T09:14:33Z {"message":"a\u001b[2Jb\u0007"}"#]
+        {
             let line = Line::parse(raw.as_bytes()).text(&origin(), 0);
             assert!(line.ends_with("a\u{fffd}[2Jb\u{fffd}"), "{line:?}");
         }
@@ -182,9 +183,8 @@ mod tests {
 
     #[test]
     fn programs_get_an_object_a_line() {
-        let json = |raw: &str| -> Value {
-            serde_json::from_str(&Line::parse(raw.as_bytes()).json(&origin())).expect("JSON")
-        };
+        let json =
+            |raw: &str| -> Value { serde_json::from_str(&Line::parse(raw.as_bytes()).json(&origin())).expect("JSON") };
         let record = json(r#"2026-11-02T09:14:33.5Z {"message":"listening","n":3}"#);
         assert_eq!(record["time"], "2026-11-02T09:14:33.5Z");
         assert_eq!((&record["pod"], &record["node"]), (&"otelgate-webhook-a".into(), &"node-1".into()));

@@ -93,7 +93,8 @@ pub fn run(args: &Args) -> ExitCode {
             return Err(Complaint {
                 place: format!("namespace {namespace}"),
                 message: "no pod of otelgate is there".to_owned(),
-                next: "give --otelgate-namespace, if it is installed elsewhere; else otelgate deploy installs it".to_owned(),
+                next: "give --otelgate-namespace, if it is installed elsewhere; else otelgate deploy installs it"
+                    .to_owned(),
             });
         }
         once(&cluster, &pods, found, extent, &mut printer).await
