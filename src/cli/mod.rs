@@ -8,6 +8,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub mod cluster;
 mod completions;
+mod diagnose;
 mod explain;
 mod fetch;
 mod inject;
@@ -34,6 +35,7 @@ pub enum Command {
     Inject(inject::Args),
     Explain(explain::Args),
     Logs(logs::Args),
+    Diagnose(diagnose::Args),
     Webhook(webhook::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -67,6 +69,7 @@ impl Cli {
             Command::Inject(args) => inject::run(&args),
             Command::Explain(args) => explain::run(&args),
             Command::Logs(args) => logs::run(&args),
+            Command::Diagnose(args) => diagnose::run(&args),
             Command::Webhook(args) => webhook::run(args),
             Command::Completions(args) => completions::run(&args),
             Command::Man(args) => man::run(&args),
