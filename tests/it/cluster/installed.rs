@@ -13,8 +13,17 @@ pub fn rendered(plane: &ControlPlane, values: &Value) -> (Vec<Value>, Vec<Value>
     std::fs::write(&file, values.to_string()).expect("a file of values");
     let (chart, file) = (chart(), file.display().to_string());
     let chart = chart.to_str().expect("a path in UTF-8");
-    let arguments =
-        ["template", "otelgate", chart, "--namespace", NAMESPACE, "--include-crds", "--values", &file, "--kube-version=1.37"];
+    let arguments = [
+        "template",
+        "otelgate",
+        chart,
+        "--namespace",
+        NAMESPACE,
+        "--include-crds",
+        "--values",
+        &file,
+        "--kube-version=1.37",
+    ];
     let text = plane.helm(Helm::Four, &arguments).expect("helm template");
     let objects: Vec<Value> = serde_saphyr::from_multiple(&text).expect("YAML");
     objects

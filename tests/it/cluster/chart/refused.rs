@@ -24,7 +24,10 @@ const FAULTS: [(&str, &str); 16] = [
     ("a misspelt field of the configuration", "injection: {clustername: production}"),
     ("a mode that YAML reads as a boolean", "injection: {mode: off}"),
     ("a section that was deleted", "webhook: {podDisruptionBudget: null}"),
-    ("the release's own namespace", "{namespaces: {datadog: {create: true}}, injection: {collector: {namespace: otelgate}}}"),
+    (
+        "the release's own namespace",
+        "{namespaces: {datadog: {create: true}}, injection: {collector: {namespace: otelgate}}}",
+    ),
     ("a configuration that nobody makes", "{controller: {enabled: false}, injection: {mode: observe}}"),
 ];
 
