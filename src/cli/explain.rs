@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::input::{self, FileArgs, Parsed};
 use super::offline::{self, Namespaces, Place, Setting};
 use super::output::{self, ATTENTION, BAD, BOLD, Complaint, DIM, GOOD, PLACE, styled, wrapped};
-use super::{UNREADABLE, report};
+use super::report;
 use crate::inject::rules::{self, Case, Verdict};
 use crate::inject::{Action, Decision, Entry, Note, Reason, decide};
 use crate::manifest::{self, Lines, kind};
@@ -113,14 +113,7 @@ struct Remark {
     reason: Why,
 }
 
-pub fn run(args: &Args) -> ExitCode {
-    try_run(args).unwrap_or_else(|complaints| {
-        output::complain(&complaints);
-        ExitCode::from(UNREADABLE)
-    })
-}
-
-fn try_run(args: &Args) -> Result<ExitCode, Vec<Complaint>> {
+pub fn run(args: &Args) -> Result<ExitCode, Vec<Complaint>> {
     let Args { files, output: format } = args;
     let configuration = input::configuration(files.config.as_deref()).map_err(|complaint| vec![complaint])?;
     let inputs = input::load(files)?;

@@ -15,6 +15,8 @@ mod shape;
 pub mod table;
 pub mod webhook;
 
+use output::Complaint;
+
 /// Makes pods observable by a label.
 #[derive(Debug, Parser)]
 #[command(name = "otelgate", version)]
@@ -41,9 +43,17 @@ impl Cli {
     #[must_use]
     pub fn run(self) -> ExitCode {
         match self.command {
-            Command::Inject(args) => inject::run(&args),
-            Command::Explain(args) => explain::run(&args),
+            Command::Inject(args) => concluded(inject::run(&args)),
+            Command::Explain(args) => concluded(explain::run(&args)),
             Command::Webhook(args) => webhook::run(args),
         }
     }
+}
+
+/// How a command over manifests ends.
+fn concluded(run: Result<ExitCode, Vec<Complaint>>) -> ExitCode {
+    run.unwrap_or_else(|complaints| {
+        output::complain(&complaints);
+        ExitCode::from(UNREADABLE)
+    })
 }

@@ -17,3 +17,5 @@ mod webhook;
 
 #[path = "../support/cluster/mod.rs"]
 mod control_plane;
+#[path = "../support/flood.rs"]
+mod flood;

@@ -10,9 +10,11 @@ mod by_hand;
 mod failures;
 mod generated;
 mod harness;
+mod node;
 mod offline;
 mod others;
 mod pods;
+mod process_nodes;
 mod workloads;
 
 use std::path::Path;

@@ -108,12 +108,12 @@ impl Network {
     }
 
     /// Starts a thread in the network.
-    pub fn spawn(&self, run: impl FnOnce() + Send + 'static) {
+    pub fn spawn(&self, run: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
         let namespace = self.namespace.try_clone().expect("a descriptor can be duplicated");
         thread::spawn(move || {
             enter(&namespace).expect("the namespace exists as long as a thread is in it");
             run();
-        });
+        })
     }
 
     /// Starts a program that runs until it's dropped, or until this process ends. Its output goes to `<name>.log`.
