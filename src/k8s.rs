@@ -3,10 +3,19 @@
 use std::io;
 use std::path::Path;
 
+pub use k8s_openapi::ByteString;
+pub use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 pub use k8s_openapi::api::apps::v1::Deployment;
-pub use k8s_openapi::api::core::v1::Namespace;
-pub use kube::api::{Api, ListParams, ObjectMeta, PartialObjectMeta};
-pub use kube::core::Status;
+pub use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
+pub use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+pub use kube::api::{
+    Api, DeleteParams, DynamicObject, ListParams, ObjectMeta, PartialObjectMeta, Patch, PatchParams, PostParams,
+    Preconditions, PropagationPolicy,
+};
+pub use kube::core::{ApiResource, GroupVersionKind, Status};
+pub use kube::discovery::{Discovery, Scope, verbs};
 pub use kube::runtime::WatchStreamExt;
 pub use kube::runtime::watcher::{self, Event, watcher};
 pub use kube::{Client, Error, ResourceExt};

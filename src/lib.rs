@@ -8,6 +8,7 @@ pub mod admission;
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod deploy;
 pub mod inject;
 pub mod k8s;
 pub mod manifest;

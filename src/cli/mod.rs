@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod cleanup;
 pub mod cluster;
+mod deploy;
 mod explain;
 mod inject;
 mod input;
@@ -30,6 +32,9 @@ pub enum Command {
     Inject(inject::Args),
     Explain(explain::Args),
     Webhook(webhook::Args),
+    Deploy(deploy::Args),
+    Update(deploy::UpdateArgs),
+    Cleanup(cleanup::Args),
 }
 
 /// As in `sysexits.h`: the command line or a file that it names is wrong, and nothing was done.
@@ -46,6 +51,9 @@ impl Cli {
             Command::Inject(args) => concluded(inject::run(&args)),
             Command::Explain(args) => concluded(explain::run(&args)),
             Command::Webhook(args) => webhook::run(args),
+            Command::Deploy(args) => deploy::run(&args),
+            Command::Update(args) => deploy::update(&args),
+            Command::Cleanup(args) => cleanup::run(&args),
         }
     }
 }
