@@ -9,7 +9,11 @@ pub use k8s_openapi::api::apps::v1::Deployment;
 pub use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
-pub use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+pub use k8s_openapi::api::core::v1::{
+    Affinity, Namespace, Pod, ResourceRequirements, Secret, Toleration, TopologySpreadConstraint,
+};
+pub use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+pub use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 pub use kube::api::{
     Api, DeleteParams, DynamicObject, ListParams, ObjectMeta, PartialObjectMeta, Patch, PatchParams, PostParams,
     Preconditions, PropagationPolicy,

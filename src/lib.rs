@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod api;
+pub mod chart;
 pub mod cli;
 pub mod config;
 pub mod deploy;
@@ -15,6 +16,7 @@ pub mod manifest;
 pub mod metrics;
 pub mod namespaces;
 pub mod reference;
+pub mod schema;
 pub mod server;
 pub mod source;
 pub mod tasks;

@@ -7,6 +7,7 @@
 
 mod apply;
 mod by_hand;
+mod chart;
 mod failures;
 mod generated;
 mod harness;
