@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::UNREADABLE;
 use super::output::{self, Complaint};
 use crate::api::{label, object};
-use crate::k8s::{self, Api, Client, Deployment, ListParams, ResourceExt as _};
+use crate::k8s::{self, Api, Client, Deployment, ListParams, ResourceExt};
 use crate::unavailable::Unavailable;
 
 /// Flags of every command that talks to a cluster.

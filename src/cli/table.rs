@@ -216,7 +216,7 @@ mod tests {
     fn columns_give_way_to_the_terminal() {
         assert_eq!(
             plain(&table().render(2, Some(44))),
-            "  READY  NAME              REASON\n  1/2    otelgate-webhook  one of the repl…\n  2/2    a\n"
+            "  READY  NAME              REASON\n  1/2    otelgate-webhook  one of the repli…\n  2/2    a\n"
         );
         for width in 30..80 {
             let text = plain(&table().render(2, Some(width)));
