@@ -7,15 +7,31 @@ pub use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations,
 };
 pub use k8s_openapi::api::apps::v1::Deployment;
-pub use k8s_openapi::api::core::v1::{Namespace, Pod};
+pub use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
+    SubjectAccessReviewSpec,
+};
+pub use k8s_openapi::api::coordination::v1::Lease;
+pub use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, ResourceQuota, Secret, Service};
+pub use k8s_openapi::api::discovery::v1::EndpointSlice;
+pub use k8s_openapi::api::networking::v1::{
+    IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort,
+};
+pub use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
-pub use kube::api::{Api, GetParams, ListParams, LogParams, ObjectMeta, PartialObjectMeta};
-pub use kube::core::{Request, Status, request::Error as RequestError};
+pub use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+pub use k8s_openapi::apimachinery::pkg::version::Info as ServerVersion;
+pub use kube::api::{Api, DynamicObject, GetParams, ListParams, LogParams, ObjectMeta, PartialObjectMeta, PostParams};
+pub use kube::client::Body;
+pub use kube::core::{CustomResourceExt, Request, Status, request::Error as RequestError};
 pub use kube::runtime::WatchStreamExt;
 pub use kube::runtime::watcher::{self, Event, watcher};
 pub use kube::{Client, Error, ResourceExt};
 
 use axum::http::{HeaderValue, header};
+use k8s_openapi::NamespaceResourceScope;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use thiserror::Error;
@@ -104,3 +120,7 @@ impl From<KubeconfigError> for KubeconfigFault {
         }
     }
 }
+
+/// An object that lives in a namespace.
+pub trait NamespacedObject: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope> {}
+impl<K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>> NamespacedObject for K {}
