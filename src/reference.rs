@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::api::{OptIn, annotation, label, otel};
+use crate::chart;
 use crate::config;
 use crate::inject::{Reason, Scope, containers, logs, rules};
 use crate::metrics as measured;
@@ -16,6 +17,7 @@ pub fn pages() -> Vec<(&'static str, String)> {
         ("variables.md", variables()),
         ("reasons.md", reasons()),
         ("metrics.md", metrics()),
+        ("values.md", chart::reference()),
     ]
 }
 

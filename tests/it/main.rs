@@ -7,9 +7,11 @@
     reason = "a test that fails panics, and compares exactly"
 )]
 
+mod chart;
 mod cli;
 mod cluster;
 mod docs;
+mod image;
 mod properties;
 mod reference;
 mod registration;

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::OTELGATE;
+use crate::control_plane::cert_manager;
 use crate::control_plane::credentials::Subject;
 use crate::control_plane::plane::{Parts, base64};
 use crate::control_plane::process_nodes::{ProcessNodes, Replica};
@@ -112,4 +113,37 @@ fn helm_finds_the_cluster(plane: &ControlPlane) {
         assert_eq!(version, format!("v{}", helm.number()));
         assert_eq!(plane.helm(helm, &["list", "--all-namespaces", "-o", "json"]).json("helm list"), json!([]));
     }
+}
+
+/// An authority from nothing, a certificate of it, and its bundle in a registration.
+#[test]
+fn cert_manager_issues_and_injects() {
+    let plane = ControlPlane::start(Version::Newest, Parts::WithControllers).unwrap_or_else(|error| panic!("{error}"));
+    let process = cert_manager::start(&plane).unwrap_or_else(|error| panic!("{error}"));
+    for file in ["namespace.yaml", "registration.yaml"] {
+        plane.apply(&manifests(file));
+    }
+    let object = |kind: &str, name: &str, spec: Value| {
+        json!({"apiVersion": "cert-manager.io/v1", "kind": kind, "metadata": {"name": name, "namespace": "otelgate"},
+               "spec": spec})
+    };
+    let authority = json!({"isCA": true, "commonName": "authority", "secretName": "authority",
+                           "issuerRef": {"name": "nothing"}});
+    let leaf = json!({"dnsNames": ["otelgate-webhook.otelgate.svc"], "secretName": "leaf",
+                      "issuerRef": {"name": "authority"}});
+    plane.apply(&[
+        object("Issuer", "nothing", json!({"selfSigned": {}})),
+        object("Certificate", "authority", authority),
+        object("Issuer", "authority", json!({"ca": {"secretName": "authority"}})),
+        object("Certificate", "leaf", leaf),
+    ]);
+    let from = "cert-manager.io/inject-ca-from=otelgate/leaf";
+    plane.kubectl(&["annotate", "mutatingwebhookconfiguration", "otelgate", from]).expect("kubectl annotate");
+    wait_for("the certificate's authority in the registration", || {
+        let secret = plane.kubectl(&["get", "secret", "-n", "otelgate", "leaf", "-o", "jsonpath={.data.ca\\.crt}"]);
+        let registration = plane.get("otelgate", "mutatingwebhookconfiguration/otelgate");
+        let bundle = &registration["webhooks"][0]["clientConfig"]["caBundle"];
+        (secret.success && !secret.stdout.is_empty() && *bundle == json!(secret.stdout)).then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}: {}", process.log()));
 }

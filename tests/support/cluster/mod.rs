@@ -9,6 +9,7 @@
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
 pub mod audit;
+pub mod cert_manager;
 pub mod credentials;
 pub mod image;
 pub mod kubectl;
