@@ -245,9 +245,11 @@ mod tests {
         let (_, leaf) = X509Certificate::from_der(chain.leaf().der()).expect("X.509");
         let usage = leaf.extended_key_usage().expect("readable").expect("there").value;
         assert!(usage.server_auth && !usage.client_auth && !usage.any);
-        assert!(leaf.extensions().iter().any(|extension| {
-            matches!(extension.parsed_extension(), ParsedExtension::AuthorityKeyIdentifier(_))
-        }));
+        assert!(
+            leaf.extensions().iter().any(|extension| {
+                matches!(extension.parsed_extension(), ParsedExtension::AuthorityKeyIdentifier(_))
+            })
+        );
         assert_eq!(chain.leaf().names(), names());
         assert!(!chain.leaf().is_authority());
         assert_ne!(leaf.serial, parsed.serial);
