@@ -7,15 +7,19 @@
 
 pub mod admission;
 pub mod api;
+pub mod chart;
 pub mod cli;
 pub mod config;
 pub mod controller;
+pub mod coverage;
 pub mod inject;
 pub mod k8s;
 pub mod manifest;
 pub mod metrics;
 pub mod namespaces;
 pub mod reference;
+pub mod registration;
+pub mod schema;
 pub mod server;
 pub mod source;
 pub mod tasks;
