@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::api::{OptIn, annotation, label, otel};
 use crate::chart;
+use crate::check::{CHECKS, Stage};
 use crate::config;
 use crate::inject::{Reason, Scope, containers, logs, rules};
 use crate::metrics as measured;
@@ -18,6 +19,7 @@ pub fn pages() -> Vec<(&'static str, String)> {
         ("reasons.md", reasons()),
         ("metrics.md", metrics()),
         ("values.md", chart::reference()),
+        ("checks.md", checks()),
     ]
 }
 
@@ -137,6 +139,22 @@ fn metrics() -> String {
         [code(metric.name), metric.kind.to_owned(), labels.join(", "), metric.help.to_owned()]
     });
     table(&mut page, ["metric", "kind", "labels", "what it says"], rows);
+    page.truncate(page.trim_end().len());
+    page.push('\n');
+    page
+}
+
+fn checks() -> String {
+    let mut page = String::from(
+        "# Checks\n\nWhat `otelgate check --pre` looks at before the installation, and `otelgate check` after it.\n\n\
+         A check whose failure follows from another's says so, and doesn't fail as well. What can't be told, because a \
+         right is missing, is unknown: it never passes.\n\n",
+    );
+    let rows = CHECKS.iter().map(|check| {
+        let at = |stage, word: &str| if check.stages.contains(&stage) { word.to_owned() } else { String::new() };
+        [code(check.name), check.summary.to_owned(), at(Stage::Before, "before"), at(Stage::After, "after")]
+    });
+    table(&mut page, ["check", "what is true when it passes", "`--pre`", "installed"], rows);
     page.truncate(page.trim_end().len());
     page.push('\n');
     page
