@@ -24,10 +24,8 @@ fn files_below(folder: &Path, list: &mut Vec<PathBuf>) {
 fn the_program_has_every_file_of_the_chart() {
     let mut files = Vec::new();
     files_below(&folder(), &mut files);
-    let mut found: Vec<String> = files
-        .iter()
-        .map(|file| file.strip_prefix(folder()).expect("it is below").display().to_string())
-        .collect();
+    let mut found: Vec<String> =
+        files.iter().map(|file| file.strip_prefix(folder()).expect("it is below").display().to_string()).collect();
     found.sort();
     assert_eq!(FILES.iter().map(|file| file.path).collect::<Vec<_>>(), found);
     for file in FILES {

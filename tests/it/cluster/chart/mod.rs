@@ -69,7 +69,8 @@ fn rendered(version: Helm, set: &str) -> String {
     let mut lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     lines.dedup_by(|line, before| line.is_empty() && before.is_empty());
     // A blank line before the next object is Helm 4's.
-    let is_kept = |(at, line): (usize, &&str)| !(line.is_empty() && lines.get(at + 1).is_none_or(|next| *next == "---"));
+    let is_kept =
+        |(at, line): (usize, &&str)| !(line.is_empty() && lines.get(at + 1).is_none_or(|next| *next == "---"));
     let kept: Vec<&str> = lines.iter().enumerate().filter(|one| is_kept(*one)).map(|(_, line)| *line).collect();
     kept.join("\n") + "\n"
 }

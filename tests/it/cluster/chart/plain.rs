@@ -40,9 +40,14 @@ fn the_manifests_are_the_chart() {
 fn kustomize_applies_every_manifest() {
     let kustomization = fs::read_to_string(root().join("webhook-config/kustomization.yaml")).expect("a file");
     let kustomization: Value = serde_saphyr::from_str(&kustomization).expect("YAML");
-    let applied: Vec<&str> =
-        kustomization["resources"].as_array().expect("a list").iter().map(|name| name.as_str().expect("text")).collect();
-    let mut expected: Vec<String> = files().into_keys().chain(["configuration.yaml".into(), "namespace.yaml".into()]).collect();
+    let applied: Vec<&str> = kustomization["resources"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|name| name.as_str().expect("text"))
+        .collect();
+    let mut expected: Vec<String> =
+        files().into_keys().chain(["configuration.yaml".into(), "namespace.yaml".into()]).collect();
     let mut sorted = applied.clone();
     (sorted.sort_unstable(), expected.sort_unstable());
     assert_eq!(sorted, expected);
@@ -60,7 +65,9 @@ fn the_webhook_is_the_same_with_helm() {
     let with_helm = objects(&rendered(Helm::Four, "default"));
     for name in ["deployment.yaml", "service.yaml", "registration.yaml"] {
         for mut object in manifests(name) {
-            let is_same = |other: &&Value| other["kind"] == object["kind"] && other["metadata"]["name"] == object["metadata"]["name"];
+            let is_same = |other: &&Value| {
+                other["kind"] == object["kind"] && other["metadata"]["name"] == object["metadata"]["name"]
+            };
             let mut other = with_helm.iter().find(is_same).expect("the chart has it").clone();
             for one in [&mut object, &mut other] {
                 one["metadata"].as_object_mut().expect("metadata").remove("labels");

@@ -44,7 +44,11 @@ fn rendering_twice_gives_the_same_bytes_and_both_helms_the_same_objects() {
         let raw = || template(Helm::Four, "otelgate", file.as_deref(), &[]).expect(set);
         let once = raw();
         assert!(once == raw(), "{set}");
-        assert_eq!(sorted(&once), sorted(&template(Helm::Three, "otelgate", file.as_deref(), &[]).expect(set)), "{set}");
+        assert_eq!(
+            sorted(&once),
+            sorted(&template(Helm::Three, "otelgate", file.as_deref(), &[]).expect(set)),
+            "{set}"
+        );
     }
 }
 

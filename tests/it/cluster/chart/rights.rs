@@ -90,7 +90,11 @@ fn no_rule_has_a_wildcard_or_reaches_further_than_its_own_account() {
             let Some(subjects) = binding["subjects"].as_array() else { continue };
             let account = &binding["metadata"]["name"];
             assert_eq!(binding["roleRef"]["name"], *account, "{set}");
-            assert_eq!(*subjects, [json!({"kind": "ServiceAccount", "name": account, "namespace": "otelgate"})], "{set}");
+            assert_eq!(
+                *subjects,
+                [json!({"kind": "ServiceAccount", "name": account, "namespace": "otelgate"})],
+                "{set}"
+            );
         }
     }
 }
