@@ -1,10 +1,9 @@
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use otelgate::cli::{Cli, USAGE};
 
 fn main() -> ExitCode {
-    match Cli::try_parse() {
+    match Cli::of(std::env::args_os()) {
         Ok(cli) => cli.run(),
         Err(error) => {
             // Nobody is left to tell when standard error is closed.

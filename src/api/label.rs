@@ -17,6 +17,8 @@ pub const DATADOG_TAGS: &str = "tags.datadoghq.com/";
 pub const APP_INSTANCE: &str = "app.kubernetes.io/instance";
 pub const APP_NAME: &str = "app.kubernetes.io/name";
 pub const APP_VERSION: &str = "app.kubernetes.io/version";
+/// Tells otelgate's own pods apart: `webhook` or `controller`.
+pub const APP_COMPONENT: &str = "app.kubernetes.io/component";
 
 /// Set by the Deployment controller on its `ReplicaSets` and their pods.
 pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";

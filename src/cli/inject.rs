@@ -21,7 +21,7 @@ use crate::manifest::{self, Document, Format, Lines};
 /// to standard output; what happened and why goes to standard error. What isn't changed keeps its bytes. Namespace
 /// documents in the input count as they would in a cluster. Nothing is written unless all input could be read.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(mut_arg("filename", |arg| arg.required(true)), after_help = EXIT_CODES)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Args {
     #[command(flatten)]

@@ -17,7 +17,7 @@ const STANDARD_INPUT: &str = "-";
 #[derive(Debug, clap::Args)]
 pub struct FileArgs {
     /// Manifests: a file, a directory with .yaml, .yml and .json files, or - for standard input; may be repeated.
-    #[arg(short, long = "filename", value_name = "FILE", required = true)]
+    #[arg(short, long = "filename", value_name = "FILE")]
     pub filename: Vec<PathBuf>,
     /// Look into the directories below as well.
     #[arg(short = 'R', long)]

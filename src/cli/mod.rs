@@ -1,14 +1,23 @@
 //! The command line: one file a command.
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+mod cleanup;
 pub mod cluster;
+mod completions;
 pub mod controller;
+mod deploy;
+mod diagnose;
 mod explain;
+mod fetch;
 mod inject;
 mod input;
+mod logs;
+mod man;
 mod offline;
 pub mod output;
 mod process;
@@ -31,8 +40,15 @@ pub struct Cli {
 pub enum Command {
     Inject(inject::Args),
     Explain(explain::Args),
+    Logs(logs::Args),
+    Diagnose(diagnose::Args),
     Webhook(webhook::Args),
     Controller(controller::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+    Deploy(deploy::Args),
+    Update(deploy::UpdateArgs),
+    Cleanup(cleanup::Args),
 }
 
 /// As in `sysexits.h`: the command line or a file that it names is wrong, and nothing was done.
@@ -42,14 +58,35 @@ const CHANGES: u8 = 1;
 /// An input can't be read, or isn't what it should be.
 const UNREADABLE: u8 = 2;
 
+/// The names under which kubectl finds it as a plugin.
+const PLUGINS: [&str; 2] = ["kubectl-otelgate", "kubectl_otelgate"];
+
 impl Cli {
+    /// Reads a command line, the program's own name first: kubectl calls plugins by theirs, and help and errors show
+    /// what the user typed.
+    pub fn of(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let arguments: Vec<_> = arguments.into_iter().collect();
+        let command = match arguments.first() {
+            Some(name) if is_plugin(Path::new(name)) => Self::command().bin_name("kubectl otelgate"),
+            _ => Self::command(),
+        };
+        Self::from_arg_matches(&command.try_get_matches_from(arguments)?)
+    }
+
     #[must_use]
     pub fn run(self) -> ExitCode {
         match self.command {
             Command::Inject(args) => concluded(inject::run(&args)),
-            Command::Explain(args) => concluded(explain::run(&args)),
+            Command::Explain(args) => explain::run(&args),
+            Command::Logs(args) => logs::run(&args),
+            Command::Diagnose(args) => diagnose::run(&args),
             Command::Webhook(args) => webhook::run(args),
             Command::Controller(args) => controller::run(args),
+            Command::Completions(args) => completions::run(&args),
+            Command::Man(args) => man::run(&args),
+            Command::Deploy(args) => deploy::run(&args),
+            Command::Update(args) => deploy::update(&args),
+            Command::Cleanup(args) => cleanup::run(&args),
         }
     }
 }
@@ -60,4 +97,8 @@ fn concluded(run: Result<ExitCode, Vec<Complaint>>) -> ExitCode {
         output::complain(&complaints);
         ExitCode::from(UNREADABLE)
     })
+}
+
+fn is_plugin(program: &Path) -> bool {
+    program.file_stem().and_then(|name| name.to_str()).is_some_and(|name| PLUGINS.contains(&name))
 }

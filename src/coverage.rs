@@ -1,0 +1,187 @@
+//! What became of a pod that runs: whether it carries what it should, and if not, why it most likely doesn't.
+//!
+//! Pure: from the pod, the decision as it would be now, and the times that the cluster remembers.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::api::{annotation, label};
+use crate::inject::status::Status;
+use crate::inject::{Decision, Pod};
+
+/// What a running pod carries, against what it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Coverage {
+    /// What the configuration in force puts into pods.
+    Injected,
+    /// What an earlier configuration put into pods.
+    Outdated,
+    /// Nothing, because it is older than what opts it in, or than the configuration in force.
+    RestartPending,
+    /// Nothing, though it was opted in when it was created.
+    Missed,
+    /// Something, though a pod that is created now would be left alone.
+    LeftOver,
+    /// Nothing, as it should be.
+    NotExpected,
+}
+
+/// When the cluster last wrote what a pod's injection depends on; each is the latest that it can have been.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Changes {
+    /// The opt-in label of the pod's namespace.
+    pub opt_in: Option<Timestamp>,
+    pub configuration: Option<Timestamp>,
+}
+
+/// Reads what otelgate wrote about a pod into it; `None` where it wrote nothing that can be read.
+#[must_use]
+pub fn status(pod: &Pod<'_>) -> Option<Status> {
+    pod.annotation(annotation::STATUS).and_then(|text| serde_json::from_str(text).ok())
+}
+
+impl Coverage {
+    pub const ALL: [Self; 6] =
+        [Self::Injected, Self::Outdated, Self::RestartPending, Self::Missed, Self::LeftOver, Self::NotExpected];
+
+    /// `decision` is for the pod as it runs, `hash` that of the configuration in force.
+    #[must_use]
+    pub fn of(
+        pod: &Pod<'_>,
+        decision: &Decision<'_>,
+        hash: &str,
+        created: Option<Timestamp>,
+        changes: Changes,
+    ) -> Self {
+        let status = status(pod);
+        match (decision, status) {
+            (Decision::Inject(_), Some(status)) if status.config == hash => Self::Injected,
+            (Decision::Inject(_), Some(_)) => Self::Outdated,
+            (Decision::Inject(_), None) => {
+                // A label of the pod's own has been there from its creation on.
+                let opt_in = changes.opt_in.filter(|_| pod.label(label::INJECT).is_none());
+                let is_older =
+                    |change: Option<Timestamp>| created.zip(change).is_some_and(|(created, at)| created <= at);
+                if is_older(opt_in) || is_older(changes.configuration) { Self::RestartPending } else { Self::Missed }
+            }
+            (_, Some(_)) => Self::LeftOver,
+            (_, None) => Self::NotExpected,
+        }
+    }
+
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Injected => "Injected",
+            Self::Outdated => "Outdated",
+            Self::RestartPending => "RestartPending",
+            Self::Missed => "Missed",
+            Self::LeftOver => "LeftOver",
+            Self::NotExpected => "NotExpected",
+        }
+    }
+
+    #[must_use]
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::Injected => "carries what the configuration in force puts into pods",
+            Self::Outdated => "carries what an earlier configuration put into pods",
+            Self::RestartPending => "was created before it was opted in, or before the configuration in force",
+            Self::Missed => "was opted in when it was created, and the webhook didn't change it",
+            Self::LeftOver => "carries values of otelgate's, and would be left alone if it were created now",
+            Self::NotExpected => "carries nothing of otelgate's, as it should be",
+        }
+    }
+
+    #[must_use]
+    pub const fn next_step(self) -> &'static str {
+        match self {
+            Self::Injected | Self::NotExpected => "nothing",
+            Self::Outdated => "restart its workload when it suits you: what it has goes on working",
+            Self::RestartPending => "restart its workload: kubectl rollout restart",
+            Self::Missed => "see otelgate check and otelgate logs for why, then restart its workload",
+            Self::LeftOver => "restart its workload to be rid of them",
+        }
+    }
+}
+
+/// When a field of an object was last written, at the latest: by the earliest of its managers' times, since each of
+/// them has the value that stands there now. `path` is that of `managedFields`, such as `["f:metadata", "f:labels"]`.
+#[must_use]
+pub fn written(object: &Value, path: &[&str]) -> Option<Timestamp> {
+    let managers = object.pointer("/metadata/managedFields")?.as_array()?;
+    let owns = |manager: &&Value| {
+        let fields = manager.get("fieldsV1");
+        path.iter().fold(fields, |fields, step| fields.and_then(|fields| fields.get(step))).is_some()
+    };
+    managers.iter().filter(owns).filter_map(|manager| manager.get("time")?.as_str()?.parse().ok()).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::Configuration;
+    use crate::inject::{Namespace, decide};
+
+    fn time(text: &str) -> Timestamp {
+        text.parse().expect("a time")
+    }
+
+    /// What is said of a pod that was created at noon.
+    fn said(pod: &Value, opt_in: Option<&str>, hash: &str, changes: Changes) -> Coverage {
+        let (json, configuration, noon) = (pod.to_string(), Configuration::default(), time("2026-11-02T12:00:00Z"));
+        let pod = Pod::from_json(&json).expect("a pod");
+        let namespace = Namespace { name: Some("shop"), opt_in, annotations: Some(&[]) };
+        let decision = decide(&pod, &namespace, &configuration, noon);
+        Coverage::of(&pod, &decision, hash, Some(noon), changes)
+    }
+
+    #[test]
+    fn every_case_has_its_word() {
+        let hash = Configuration::default().hash().to_owned();
+        let pod = |metadata: Value| json!({"metadata": metadata, "spec": {"containers": [{"name": "a"}]}});
+        let status = json!({"version": "0.1.0", "config": hash, "containers": {}}).to_string();
+        let marked = pod(json!({"annotations": {annotation::STATUS: status}}));
+        let (bare, own) = (pod(json!({})), pod(json!({"labels": {label::INJECT: "enabled"}})));
+        let at = |opt_in: &str, configuration: &str| Changes {
+            opt_in: Some(time(opt_in)),
+            configuration: Some(time(configuration)),
+        };
+        const EARLIER: &str = "2026-11-02T11:00:00Z";
+        const LATER: &str = "2026-11-02T13:00:00Z";
+        for (pod, opt_in, hash, changes, expected) in [
+            (&marked, Some("enabled"), hash.as_str(), Changes::default(), Coverage::Injected),
+            (&marked, Some("enabled"), "another", Changes::default(), Coverage::Outdated),
+            (&marked, None, &hash, Changes::default(), Coverage::LeftOver),
+            (&marked, Some("observe"), &hash, Changes::default(), Coverage::LeftOver),
+            (&bare, None, &hash, Changes::default(), Coverage::NotExpected),
+            (&bare, Some("observe"), &hash, Changes::default(), Coverage::NotExpected),
+            (&bare, Some("enabled"), &hash, Changes::default(), Coverage::Missed),
+            (&bare, Some("enabled"), &hash, at(EARLIER, EARLIER), Coverage::Missed),
+            (&bare, Some("enabled"), &hash, at(LATER, EARLIER), Coverage::RestartPending),
+            (&bare, Some("enabled"), &hash, at(EARLIER, LATER), Coverage::RestartPending),
+            (&own, None, &hash, at(LATER, EARLIER), Coverage::Missed),
+            (&own, None, &hash, at(LATER, LATER), Coverage::RestartPending),
+        ] {
+            assert_eq!(said(pod, opt_in, hash, changes), expected, "{pod} {opt_in:?} {changes:?}");
+        }
+    }
+
+    #[test]
+    fn the_earliest_of_a_fields_managers_counts() {
+        let manager = |time: &str, fields: Value| json!({"manager": "m", "time": time, "fieldsV1": fields});
+        let labels = json!({"f:metadata": {"f:labels": {"f:otelgate.dev/inject": {}}}});
+        let object = json!({"metadata": {"managedFields": [
+            manager("2026-11-02T10:00:00Z", json!({"f:metadata": {"f:labels": {"f:other": {}}}})),
+            manager("2026-11-02T13:00:00Z", labels.clone()),
+            manager("2026-11-02T12:00:00Z", labels),
+        ]}});
+        let path = ["f:metadata", "f:labels", "f:otelgate.dev/inject"];
+        assert_eq!(written(&object, &path), Some(time("2026-11-02T12:00:00Z")));
+        assert_eq!(written(&object, &["f:data"]), None);
+        assert_eq!(written(&json!({}), &path), None);
+    }
+}
