@@ -10,6 +10,7 @@ mod by_hand;
 mod chart;
 mod controller;
 mod controller_alone;
+mod deploy;
 mod failures;
 mod generated;
 mod gitops;
