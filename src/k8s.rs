@@ -7,13 +7,26 @@ pub use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations,
 };
 pub use k8s_openapi::api::apps::v1::Deployment;
-pub use k8s_openapi::api::core::v1::{Namespace, Pod};
-pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
-pub use kube::api::{Api, GetParams, ListParams, LogParams, ObjectMeta, PartialObjectMeta};
+pub use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+pub use k8s_openapi::api::core::v1::{
+    Affinity, ConfigMap, Namespace, Pod, ResourceRequirements, Secret, Service, Toleration, TopologySpreadConstraint,
+};
+pub use k8s_openapi::api::discovery::v1::EndpointSlice;
+pub use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+pub use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
+    Condition, LabelSelector, LabelSelectorRequirement, MicroTime, OwnerReference, Time,
+};
+pub use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+pub use kube::api::{
+    Api, ApiResource, DynamicObject, GetParams, ListParams, LogParams, ObjectMeta, PartialObjectMeta, Patch,
+    PatchParams, PostParams,
+};
 pub use kube::core::{Request, Status, request::Error as RequestError};
 pub use kube::runtime::WatchStreamExt;
+pub use kube::runtime::utils::Backoff;
 pub use kube::runtime::watcher::{self, Event, watcher};
-pub use kube::{Client, Error, ResourceExt};
+pub use kube::{Client, CustomResourceExt, Error, Resource, ResourceExt, Result};
 
 use axum::http::{HeaderValue, header};
 use kube::Config;

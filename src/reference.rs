@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::api::{OptIn, annotation, label, otel};
+use crate::chart;
 use crate::config;
 use crate::inject::{Reason, Scope, containers, logs, rules};
 use crate::metrics as measured;
@@ -16,6 +17,7 @@ pub fn pages() -> Vec<(&'static str, String)> {
         ("variables.md", variables()),
         ("reasons.md", reasons()),
         ("metrics.md", metrics()),
+        ("values.md", chart::reference()),
     ]
 }
 
@@ -64,6 +66,11 @@ fn labels_and_annotations() -> String {
             ["propagators".to_owned(), otel::PROPAGATORS.map(code).join(", ")],
         ],
     );
+    page.push_str(
+        "## Labels that are read\n\nOn the pod template. What a container has itself and the pod's annotations go before \
+         them; of those that say the same, the first counts.\n\n",
+    );
+    table(&mut page, ["label", "what it says"], label::READ.iter().map(|one| [code(one.key), one.summary.to_owned()]));
     page.push_str("## Written by otelgate\n\nEach only where it is absent, and legal.\n\n");
     let written =
         annotation::WRITTEN.iter().map(|one| ["annotation".to_owned(), code(one.key), one.summary.to_owned()]);

@@ -8,6 +8,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub mod cluster;
 mod completions;
+pub mod controller;
 mod diagnose;
 mod explain;
 mod fetch;
@@ -17,10 +18,13 @@ mod logs;
 mod man;
 mod offline;
 pub mod output;
+mod process;
 mod report;
 mod shape;
 pub mod table;
 pub mod webhook;
+
+use output::Complaint;
 
 /// Makes pods observable by a label.
 #[derive(Debug, Parser)]
@@ -37,6 +41,7 @@ pub enum Command {
     Logs(logs::Args),
     Diagnose(diagnose::Args),
     Webhook(webhook::Args),
+    Controller(controller::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -66,11 +71,12 @@ impl Cli {
     #[must_use]
     pub fn run(self) -> ExitCode {
         match self.command {
-            Command::Inject(args) => inject::run(&args),
+            Command::Inject(args) => concluded(inject::run(&args)),
             Command::Explain(args) => explain::run(&args),
             Command::Logs(args) => logs::run(&args),
             Command::Diagnose(args) => diagnose::run(&args),
             Command::Webhook(args) => webhook::run(args),
+            Command::Controller(args) => controller::run(args),
             Command::Completions(args) => completions::run(&args),
             Command::Man(args) => man::run(&args),
         }
@@ -79,4 +85,12 @@ impl Cli {
 
 fn is_plugin(program: &Path) -> bool {
     program.file_stem().and_then(|name| name.to_str()).is_some_and(|name| PLUGINS.contains(&name))
+}
+
+/// How a command over manifests ends.
+fn concluded(run: Result<ExitCode, Vec<Complaint>>) -> ExitCode {
+    run.unwrap_or_else(|complaints| {
+        output::complain(&complaints);
+        ExitCode::from(UNREADABLE)
+    })
 }
