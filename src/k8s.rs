@@ -3,10 +3,14 @@
 use std::io;
 use std::path::Path;
 
+pub use k8s_openapi::ByteString;
 pub use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations,
 };
 pub use k8s_openapi::api::apps::v1::Deployment;
+pub use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
 pub use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 pub use k8s_openapi::api::core::v1::{
     Affinity, ConfigMap, Namespace, Pod, ResourceRequirements, Secret, Service, Toleration, TopologySpreadConstraint,
@@ -19,10 +23,11 @@ pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
 };
 pub use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 pub use kube::api::{
-    Api, ApiResource, DynamicObject, GetParams, ListParams, LogParams, ObjectMeta, PartialObjectMeta, Patch,
-    PatchParams, PostParams,
+    Api, ApiResource, DeleteParams, DynamicObject, GetParams, ListParams, LogParams, ObjectMeta, PartialObjectMeta,
+    Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
 };
-pub use kube::core::{Request, Status, request::Error as RequestError};
+pub use kube::core::{GroupVersionKind, Request, Status, request::Error as RequestError};
+pub use kube::discovery::{Discovery, Scope, verbs};
 pub use kube::runtime::WatchStreamExt;
 pub use kube::runtime::utils::Backoff;
 pub use kube::runtime::watcher::{self, Event, watcher};

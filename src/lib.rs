@@ -12,6 +12,7 @@ pub mod cli;
 pub mod config;
 pub mod controller;
 pub mod coverage;
+pub mod deploy;
 pub mod inject;
 pub mod k8s;
 pub mod manifest;

@@ -6,9 +6,11 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+mod cleanup;
 pub mod cluster;
 mod completions;
 pub mod controller;
+mod deploy;
 mod diagnose;
 mod explain;
 mod fetch;
@@ -44,6 +46,9 @@ pub enum Command {
     Controller(controller::Args),
     Completions(completions::Args),
     Man(man::Args),
+    Deploy(deploy::Args),
+    Update(deploy::UpdateArgs),
+    Cleanup(cleanup::Args),
 }
 
 /// As in `sysexits.h`: the command line or a file that it names is wrong, and nothing was done.
@@ -79,12 +84,11 @@ impl Cli {
             Command::Controller(args) => controller::run(args),
             Command::Completions(args) => completions::run(&args),
             Command::Man(args) => man::run(&args),
+            Command::Deploy(args) => deploy::run(&args),
+            Command::Update(args) => deploy::update(&args),
+            Command::Cleanup(args) => cleanup::run(&args),
         }
     }
-}
-
-fn is_plugin(program: &Path) -> bool {
-    program.file_stem().and_then(|name| name.to_str()).is_some_and(|name| PLUGINS.contains(&name))
 }
 
 /// How a command over manifests ends.
@@ -93,4 +97,8 @@ fn concluded(run: Result<ExitCode, Vec<Complaint>>) -> ExitCode {
         output::complain(&complaints);
         ExitCode::from(UNREADABLE)
     })
+}
+
+fn is_plugin(program: &Path) -> bool {
+    program.file_stem().and_then(|name| name.to_str()).is_some_and(|name| PLUGINS.contains(&name))
 }

@@ -41,7 +41,8 @@ fn archive(folder: &Path, arguments: &[&str], umask: &str) -> Output {
     if !tools.exists() {
         fs::create_dir(&tools).unwrap();
         for tool in TOOLS.iter().chain(&["bash"]) {
-            let path = std::env::split_paths(&std::env::var_os("PATH").unwrap()).map(|folder| folder.join(tool));
+            let folders = std::env::var_os("PATH").unwrap();
+            let path = std::env::split_paths(&folders).map(|folder| folder.join(tool));
             symlink(path.into_iter().find(|path| path.exists()).expect(tool), tools.join(tool)).unwrap();
         }
     }

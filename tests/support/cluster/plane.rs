@@ -270,8 +270,7 @@ impl ControlPlane {
 
     /// The ends of the programs' logs, for a start that failed.
     fn last_words(&self) -> String {
-        let tail = |log: String| log.lines().rev().take(3).map(str::to_owned).collect::<Vec<_>>();
-        self.processes.iter().flat_map(|process| tail(process.log())).collect::<Vec<_>>().join("\n")
+        self.processes.iter().map(Process::last_words).collect::<Vec<_>>().join("\n")
     }
 }
 
