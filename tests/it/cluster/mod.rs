@@ -8,11 +8,15 @@
 mod apply;
 mod by_hand;
 mod chart;
+mod command;
+mod diagnose;
+mod explain;
 mod failures;
 mod generated;
 mod gitops;
 mod harness;
 mod installed;
+mod logs;
 mod node;
 mod offline;
 mod others;
