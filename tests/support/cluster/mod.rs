@@ -14,6 +14,7 @@ pub mod cert_manager;
 pub mod credentials;
 pub mod image;
 pub mod kubectl;
+pub mod kubelet;
 pub mod network;
 pub mod node;
 pub mod other;
