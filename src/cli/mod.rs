@@ -19,6 +19,7 @@ mod offline;
 pub mod output;
 mod report;
 mod shape;
+mod status;
 pub mod table;
 pub mod webhook;
 
@@ -35,6 +36,7 @@ pub enum Command {
     Inject(inject::Args),
     Explain(explain::Args),
     Check(check::Args),
+    Status(status::Args),
     Logs(logs::Args),
     Webhook(webhook::Args),
     Completions(completions::Args),
@@ -69,6 +71,7 @@ impl Cli {
             Command::Inject(args) => inject::run(&args),
             Command::Explain(args) => explain::run(&args),
             Command::Check(args) => check::run(&args),
+            Command::Status(args) => status::run(&args),
             Command::Logs(args) => logs::run(&args),
             Command::Webhook(args) => webhook::run(args),
             Command::Completions(args) => completions::run(&args),
