@@ -1,4 +1,5 @@
-//! What the webhook's process holds of memory: idle, with 10,000 namespaces, and under load; and how soon it is ready.
+//! What the webhook's process holds of memory: idle, with 10,000 namespaces, under load, and under loads that nobody
+//! should send; and how soon it is ready.
 //! The namespaces come from a server that lists and watches as an API server does.
 //!
 //! `cargo bench --bench memory`
@@ -7,6 +8,7 @@
 
 use std::convert::Infallible;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,10 +24,13 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
+#[path = "../tests/support/flood.rs"]
+mod flood;
 #[path = "../tests/support/review.rs"]
 mod review;
 mod support;
 
+use flood::Flood;
 use support::load::{Load, request};
 use support::process::{self, Process};
 use support::{Certificate, free_port, median};
@@ -36,6 +41,8 @@ const CONNECTIONS: [usize; 2] = [25, 75];
 const BURSTS: usize = 20;
 const REQUESTS: usize = 1500;
 const STARTS: usize = 11;
+/// Of the container in `webhook-config/deployment.yaml`, in MiB.
+const LIMIT: u32 = 128;
 
 fn main() {
     if !support::is_asked_for() {
@@ -50,7 +57,7 @@ fn main() {
         (0..STARTS).map(|_| Webhook::start(folder.path(), &certificate, &empty).started.as_secs_f64()).collect();
     println!("start to ready: {:.1} ms at the median of {STARTS}; the budget is 100 ms", 1e3 * median(&mut starts));
 
-    println!("{:<28} {:>10} {:>10} {:>10}", "MiB resident", "now", "at most", "budget");
+    println!("{:<34} {:>10} {:>10} {:>10}", "MiB resident", "now", "at most", "budget");
     let idle = Webhook::start(folder.path(), &certificate, &empty);
     idle.wait_for_namespaces(0);
     print("idle", &idle.process, 10);
@@ -70,11 +77,22 @@ fn main() {
     }
     println!("(load: {} admissions of {} bytes each time, with 10,000 namespaces)", BURSTS * REQUESTS, body.len());
     webhook.process.wait_for(webhook.admin, "/readyz");
+    drop(webhook);
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    println!("hostile loads, each to a process of its own; the budget is the limit in webhook-config");
+    for flood in Flood::all() {
+        let mut webhook = Webhook::start(folder.path(), &certificate, &full);
+        webhook.wait_for_namespaces(NAMESPACES);
+        runtime.block_on(flood.send(SocketAddr::from(([127, 0, 0, 1], webhook.port)), &certificate.client()));
+        print(flood.name, &webhook.process, LIMIT);
+        webhook.process.wait_for(webhook.admin, "/readyz");
+    }
 }
 
 fn print(state: &str, process: &Process, budget: u32) {
     let (now, most) = process.memory();
-    println!("{state:<28} {now:>10.1} {most:>10.1} {budget:>10}");
+    println!("{state:<34} {now:>10.1} {most:>10.1} {budget:>10}");
 }
 
 struct Webhook {

@@ -100,15 +100,17 @@ const BOUNDS: [f64; 12] =
     [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0, f64::INFINITY];
 const REASONS: usize = Reason::ALL.len();
 
-mod definition {
-    use super::Definition;
+/// The metrics of a program, as constants and as a list.
+macro_rules! definitions {
+    ($($id:ident = $name:literal, $kind:literal, [$($label:literal),*], $help:literal;)+) => {
+        $(pub const $id: Definition = Definition { name: $name, kind: $kind, labels: &[$($label),*], help: $help };)+
+        pub const ALL: &[Definition] = &[$($id),+];
+    };
+}
+pub(crate) use definitions;
 
-    macro_rules! definitions {
-        ($($id:ident = $name:literal, $kind:literal, [$($label:literal),*], $help:literal;)+) => {
-            $(pub const $id: Definition = Definition { name: $name, kind: $kind, labels: &[$($label),*], help: $help };)+
-            pub const ALL: &[Definition] = &[$($id),+];
-        };
-    }
+pub(crate) mod definition {
+    use super::Definition;
 
     definitions! {
         DECISIONS = "otelgate_decisions_total", "counter", ["decision", "reason", "path"],
@@ -333,8 +335,14 @@ impl Metrics {
 impl Exposition {
     #[must_use]
     pub fn new(metrics: Arc<Metrics>, in_force: InForce) -> Self {
+        Self::of(Scrape { metrics, in_force })
+    }
+
+    /// Of a program whose metrics these are.
+    #[must_use]
+    pub fn of(collector: impl Collector) -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Scrape { metrics, in_force }));
+        registry.register_collector(Box::new(collector));
         Self { registry }
     }
 
@@ -363,8 +371,7 @@ impl Collector for Scrape {
         self.encode_sources(&mut encoder)?;
         self.encode_namespaces(&mut encoder)?;
         encode_counter(&mut encoder, &definition::LOG_DROPPED, &self.metrics.log_lines_dropped)?;
-        let mut build = describe(&mut encoder, &definition::BUILD)?;
-        build.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
+        encode_build(&mut encoder)
     }
 }
 
@@ -446,7 +453,7 @@ impl Scrape {
 }
 
 /// OpenMetrics names a family without the suffix that its samples carry.
-fn describe<'s>(
+pub(crate) fn describe<'s>(
     encoder: &'s mut DescriptorEncoder<'_>,
     definition: &'static Definition,
 ) -> Result<MetricEncoder<'s>, fmt::Error> {
@@ -460,9 +467,13 @@ fn describe<'s>(
     encoder.encode_descriptor(family, definition.help, None, kind)
 }
 
-type Labels<'l, const N: usize> = [(&'l str, &'l str); N];
+pub(crate) fn encode_build(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    describe(encoder, &definition::BUILD)?.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
+}
 
-fn encode_labelled<const N: usize>(
+pub(crate) type Labels<'l, const N: usize> = [(&'l str, &'l str); N];
+
+pub(crate) fn encode_labelled<const N: usize>(
     family: &mut MetricEncoder<'_>,
     labels: &Labels<'_, N>,
     counter: &Counter,
@@ -479,7 +490,7 @@ fn encode_used<const N: usize>(
     if counter.get() == 0 { Ok(()) } else { encode_labelled(family, labels, counter) }
 }
 
-fn encode_counter(
+pub(crate) fn encode_counter(
     encoder: &mut DescriptorEncoder<'_>,
     definition: &'static Definition,
     counter: &Counter,
@@ -487,7 +498,11 @@ fn encode_counter(
     describe(encoder, definition)?.encode_counter::<NoLabelSet, u64, f64>(&counter.get(), None)
 }
 
-fn encode_gauge(encoder: &mut DescriptorEncoder<'_>, definition: &'static Definition, gauge: &Gauge) -> fmt::Result {
+pub(crate) fn encode_gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    definition: &'static Definition,
+    gauge: &Gauge,
+) -> fmt::Result {
     describe(encoder, definition)?.encode_gauge(&gauge.get())
 }
 

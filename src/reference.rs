@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::api::{OptIn, annotation, label, otel};
+use crate::chart;
 use crate::check::{CHECKS, Stage};
 use crate::config;
 use crate::inject::{Reason, Scope, containers, logs, rules};
@@ -18,6 +19,7 @@ pub fn pages() -> Vec<(&'static str, String)> {
         ("reasons.md", reasons()),
         ("metrics.md", metrics()),
         ("checks.md", checks()),
+        ("values.md", chart::reference()),
     ]
 }
 
@@ -66,6 +68,11 @@ fn labels_and_annotations() -> String {
             ["propagators".to_owned(), otel::PROPAGATORS.map(code).join(", ")],
         ],
     );
+    page.push_str(
+        "## Labels that are read\n\nOn the pod template. What a container has itself and the pod's annotations go before \
+         them; of those that say the same, the first counts.\n\n",
+    );
+    table(&mut page, ["label", "what it says"], label::READ.iter().map(|one| [code(one.key), one.summary.to_owned()]));
     page.push_str("## Written by otelgate\n\nEach only where it is absent, and legal.\n\n");
     let written =
         annotation::WRITTEN.iter().map(|one| ["annotation".to_owned(), code(one.key), one.summary.to_owned()]);

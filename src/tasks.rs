@@ -31,6 +31,11 @@ impl Tasks {
         error!(otelgate.task = name, otelgate.panicked = panicked, "a background task ended; shutting down");
         name
     }
+
+    /// Ends them all, and waits until they have.
+    pub async fn stop(mut self) {
+        self.set.shutdown().await;
+    }
 }
 
 #[cfg(test)]

@@ -1,23 +1,24 @@
 //! Reads a request's body: bounded in memory and in time, and as much of it as there is.
 
-use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, HttpBody as _};
 use futures::StreamExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
 use super::deadline::Deadline;
 use super::review::{LARGE, MAX_BODY};
 
-/// What all requests together may take up. What doesn't fit is shed, not queued.
+/// What all requests together may take up. What doesn't fit is shed.
 #[derive(Debug)]
 pub struct Capacity {
     /// Of all bodies beyond their first [`STEP`], which is any connection's.
     kibibytes: Semaphore,
     /// The view of a review can be dozens of times its size.
     large: Semaphore,
+    /// Places in the line for that; who stands there holds a body.
+    line: Semaphore,
 }
 
 /// Given back on drop.
@@ -48,13 +49,15 @@ pub enum End {
 const KIB: usize = 1024;
 /// Memory is taken as bytes arrive, and never for a mere Content-Length. The first step needs no capacity; it also holds
 /// the fields of a review that an answer without a decision needs.
-const STEP: usize = 64 * KIB;
+const STEP: usize = 32 * KIB;
 /// Of a body that declares no length.
 const USUAL: usize = 32 * KIB;
-/// Read on past the limit, so that the client gets to read the answer, but not for ever.
+/// Large reviews take milliseconds each: a line that is longer than this is no burst.
+const LINE: usize = 32;
+/// Of the rest of a body that is answered before its end, read and thrown away so that the client gets to read the answer.
 const MAX_DISCARDED: usize = 4 * MAX_BODY;
-/// The same for what is shed: what is on its way already.
-const DISCARDING: Duration = Duration::from_millis(100);
+/// For the same. Less than the server's limit for a request's head, and than that of its drain.
+const LINGERING: Duration = Duration::from_secs(5);
 
 // === impl Capacity ===
 
@@ -62,16 +65,18 @@ impl Capacity {
     /// For that many bytes of bodies.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
-        Self { kibibytes: Semaphore::new(bytes.div_ceil(KIB)), large: Semaphore::new(1) }
+        Self { kibibytes: Semaphore::new(bytes.div_ceil(KIB)), large: Semaphore::new(1), line: Semaphore::new(LINE) }
     }
 
-    /// Leave to decide a review of that length. Large ones are decided one at a time.
-    #[must_use]
-    pub fn try_turn(&self, length: usize) -> Option<Turn<'_>> {
+    /// Leave to decide a review of that length. Large ones are decided one at a time: the others wait in a line, which
+    /// is as long as the bytes of their bodies and [`LINE`] allow, and none beyond its deadline.
+    pub async fn turn(&self, length: usize, deadline: Deadline) -> Option<Turn<'_>> {
         if length <= LARGE {
             return Some(Turn(None));
         }
-        self.large.try_acquire().ok().map(|permit| Turn(Some(permit)))
+        let _place = self.line.try_acquire().ok()?;
+        let permit = timeout_at(deadline.instant().into(), self.large.acquire()).await.ok()?;
+        permit.ok().map(|permit| Turn(Some(permit)))
     }
 
     fn try_share(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
@@ -79,32 +84,42 @@ impl Capacity {
     }
 }
 
+// === impl End ===
+
+impl End {
+    /// Whether there may be more to come, so that the connection can't go on with another request.
+    #[must_use]
+    pub fn leaves_a_rest(self) -> bool {
+        matches!(self, Self::TooLarge | Self::Shed | Self::Late)
+    }
+}
+
 // === impl Intake ===
 
 impl<'c> Intake<'c> {
-    /// Reads a body until its end, the deadline's, or that of the capacity.
+    /// Reads a body until its end, the deadline's, or that of the capacity; of one that says beforehand that it is too
+    /// large, the beginning.
     pub async fn of(body: Body, deadline: Deadline, capacity: &'c Capacity) -> Self {
         let declared = body.size_hint().upper().and_then(|length| usize::try_from(length).ok());
+        let limit = if declared.is_some_and(|length| length > MAX_BODY) { STEP } else { MAX_BODY };
         let bytes = Vec::with_capacity(declared.unwrap_or(USUAL).min(STEP));
         let mut frames = body.into_data_stream();
         let mut intake = Self { bytes, end: End::Complete, share: None };
-        let reading = timeout_at(deadline.instant().into(), intake.fill(&mut frames, capacity)).await;
+        let reading = timeout_at(deadline.instant().into(), intake.fill(&mut frames, limit, capacity)).await;
         intake.end = reading.unwrap_or(End::Late);
-        match intake.end {
-            End::Complete | End::Late | End::Broken => {}
-            End::TooLarge => discard(&mut frames, deadline.instant()).await,
-            End::Shed => discard(&mut frames, deadline.instant().min(Instant::now() + DISCARDING)).await,
+        if intake.end.leaves_a_rest() {
+            tokio::spawn(linger(frames));
         }
         intake
     }
 
-    async fn fill(&mut self, frames: &mut BodyDataStream, capacity: &'c Capacity) -> End {
+    async fn fill(&mut self, frames: &mut BodyDataStream, limit: usize, capacity: &'c Capacity) -> End {
         while let Some(frame) = frames.next().await {
             let Ok(frame) = frame else { return End::Broken };
             let length = self.bytes.len() + frame.len();
-            if length > MAX_BODY || !self.makes_room(length, capacity) {
+            if length > limit || !self.makes_room(length, capacity) {
                 self.keep_the_beginning(&frame);
-                return if length > MAX_BODY { End::TooLarge } else { End::Shed };
+                return if length > limit { End::TooLarge } else { End::Shed };
             }
             self.bytes.extend_from_slice(&frame);
         }
@@ -138,17 +153,44 @@ impl<'c> Intake<'c> {
     }
 }
 
-async fn discard(frames: &mut BodyDataStream, until: Instant) {
+/// The server reads on as long as somebody takes what it reads. A client that writes its whole request before it reads
+/// would else find a reset connection in place of the answer.
+async fn linger(mut frames: BodyDataStream) {
     let discarding = async {
-        let mut frames = pin!(frames);
-        let mut discarded = 0;
+        let mut left = MAX_DISCARDED;
         while let Some(Ok(frame)) = frames.next().await {
-            discarded += frame.len();
-            if discarded > MAX_DISCARDED {
-                break;
-            }
+            let Some(less) = left.checked_sub(frame.len()) else { break };
+            left = less;
         }
     };
     // However it ends, there is nothing more to do.
-    let _ = timeout_at(until.into(), discarding).await;
+    let _ = timeout(LINGERING, discarding).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use futures::future::join_all;
+    use futures::poll;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn large_ones_wait_in_a_line_until_their_deadline() {
+        let capacity = Capacity::new(0);
+        let at = |query| Deadline::new(Instant::now(), Some(query));
+        let first = capacity.turn(LARGE + 1, at("timeout=1s")).await.expect("nobody else is there");
+        assert!(capacity.turn(LARGE, at("timeout=1s")).await.is_some(), "what isn't large doesn't wait");
+        let mut line: Vec<_> = (0..LINE).map(|_| Box::pin(capacity.turn(LARGE + 1, at("timeout=30s")))).collect();
+        for waiting in &mut line {
+            assert!(poll!(waiting).is_pending());
+        }
+        assert!(capacity.turn(LARGE + 1, at("timeout=30s")).await.is_none(), "the line has an end");
+        drop(line.pop());
+        assert!(capacity.turn(LARGE + 1, at("timeout=1s")).await.is_none(), "its deadline came");
+        drop(first);
+        let turns = join_all(line.into_iter().map(async |turn| turn.await.is_some())).await;
+        assert_eq!(turns, [true; LINE - 1]);
+    }
 }

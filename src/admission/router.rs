@@ -34,8 +34,9 @@ pub struct Admission {
     pub decide: Decide,
 }
 
-/// Bytes of all bodies that are held at once, small ones apart.
-const CAPACITY: usize = 16 << 20;
+/// Bytes of all bodies that are held at once, small ones apart. With them and all connections, the process stays within the
+/// limit of memory in `webhook-config`.
+const CAPACITY: usize = 12 << 20;
 
 // === impl Admission ===
 
@@ -55,16 +56,15 @@ impl Admission {
         let (head, body) = request.into_parts();
         let deadline = Deadline::new(started, head.uri.query());
         let intake = Intake::of(body, deadline, &self.capacity).await;
-        let mut response = self.answer(entry, &intake, started, deadline);
-        if intake.end == End::Shed {
-            // The rest of the body may still be on its way.
+        let mut response = self.answer(entry, &intake, started, deadline).await;
+        if intake.end.leaves_a_rest() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         self.metrics.answered(entry, started.elapsed());
         response
     }
 
-    fn answer(&self, entry: Entry, intake: &Intake<'_>, started: Instant, deadline: Deadline) -> Response {
+    async fn answer(&self, entry: Entry, intake: &Intake<'_>, started: Instant, deadline: Deadline) -> Response {
         let refused = |reason: Reason| self.refuse(entry, reason.into(), &intake.bytes);
         match intake.end {
             End::TooLarge => return refused(Reason::BodyTooLarge),
@@ -73,7 +73,8 @@ impl Admission {
             End::Broken => return refused(Reason::Undecodable),
             End::Complete => {}
         }
-        let Some(_turn) = self.capacity.try_turn(intake.bytes.len()) else { return refused(Reason::Overloaded) };
+        let turn = self.capacity.turn(intake.bytes.len(), deadline).await;
+        let Some(_turn) = turn else { return refused(Reason::Overloaded) };
         let settings = self.settings.current();
         let question = Question {
             entry,

@@ -1,7 +1,7 @@
 //! Annotations, on pod templates and namespaces.
 
 use super::DOMAIN;
-use super::label::WrittenKey;
+use super::label::PodKey;
 
 /// What was decided and written; enough to undo it. See [`crate::inject::status`].
 pub const STATUS: &str = "otelgate.dev/status";
@@ -84,17 +84,17 @@ pub const OPTIONS: [OptionKey; 9] = [
 ];
 
 /// Every annotation that otelgate writes.
-pub const WRITTEN: [WrittenKey; 7] = [
-    WrittenKey { key: RESOURCE_SERVICE_NAME, summary: "The service's name, so that logs carry the same as traces." },
-    WrittenKey { key: RESOURCE_SERVICE_VERSION, summary: "The service's version, likewise." },
-    WrittenKey { key: RESOURCE_ENVIRONMENT, summary: "The environment, likewise." },
-    WrittenKey { key: RESOURCE_LOG_SOURCE, summary: "The Datadog log source, where the Collector owns the logs." },
-    WrittenKey { key: DISCOVERY_LOGS, summary: "`true`, where the Collector owns the logs." },
-    WrittenKey {
+pub const WRITTEN: [PodKey; 7] = [
+    PodKey { key: RESOURCE_SERVICE_NAME, summary: "The service's name, so that logs carry the same as traces." },
+    PodKey { key: RESOURCE_SERVICE_VERSION, summary: "The service's version, likewise." },
+    PodKey { key: RESOURCE_ENVIRONMENT, summary: "The environment, likewise." },
+    PodKey { key: RESOURCE_LOG_SOURCE, summary: "The Datadog log source, where the Collector owns the logs." },
+    PodKey { key: DISCOVERY_LOGS, summary: "`true`, where the Collector owns the logs." },
+    PodKey {
         key: "ad.datadoghq.com/<container>.logs",
         summary: "Source and service, where the Datadog Agent owns the logs.",
     },
-    WrittenKey { key: STATUS, summary: "What was decided and written, by digest: never a value." },
+    PodKey { key: STATUS, summary: "What was decided and written, by digest: never a value." },
 ];
 
 /// The option that a misspelt `otelgate.dev/` key most likely meant.

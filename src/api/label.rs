@@ -25,17 +25,30 @@ pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 /// Argo Rollouts' counterpart of [`POD_TEMPLATE_HASH`].
 pub const ROLLOUTS_POD_TEMPLATE_HASH: &str = "rollouts-pod-template-hash";
 
-/// A key on injected pods that otelgate writes, for the reference.
+/// A key that otelgate reads or writes on pods, for the reference.
 #[derive(Clone, Copy, Debug)]
-pub struct WrittenKey {
+pub struct PodKey {
     pub key: &'static str,
     pub summary: &'static str,
 }
 
+/// Every label that says what a pod is; of those that say the same, the first counts.
+pub const READ: [PodKey; 9] = [
+    PodKey { key: "tags.datadoghq.com/<container>.service", summary: "The service's name, of one container." },
+    PodKey { key: DATADOG_SERVICE, summary: "The service's name." },
+    PodKey { key: APP_INSTANCE, summary: "The service's name, with `identity.fromWellKnownLabels: true`." },
+    PodKey { key: APP_NAME, summary: "The service's name, with `identity.fromWellKnownLabels: true`." },
+    PodKey { key: "tags.datadoghq.com/<container>.version", summary: "The service's version, of one container." },
+    PodKey { key: DATADOG_VERSION, summary: "The service's version." },
+    PodKey { key: APP_VERSION, summary: "The service's version, with `identity.fromWellKnownLabels: true`." },
+    PodKey { key: "tags.datadoghq.com/<container>.env", summary: "The environment, of one container." },
+    PodKey { key: DATADOG_ENV, summary: "The environment." },
+];
+
 /// Every label that otelgate writes.
-pub const WRITTEN: [WrittenKey; 4] = [
-    WrittenKey { key: DATADOG_ENV, summary: "The environment, for unified service tagging." },
-    WrittenKey { key: DATADOG_SERVICE, summary: "The service's name, likewise." },
-    WrittenKey { key: DATADOG_VERSION, summary: "The service's version, likewise." },
-    WrittenKey { key: CONFIG, summary: "The hash of what the configuration put into the pod." },
+pub const WRITTEN: [PodKey; 4] = [
+    PodKey { key: DATADOG_ENV, summary: "The environment, for unified service tagging." },
+    PodKey { key: DATADOG_SERVICE, summary: "The service's name, likewise." },
+    PodKey { key: DATADOG_VERSION, summary: "The service's version, likewise." },
+    PodKey { key: CONFIG, summary: "The hash of what the configuration put into the pod." },
 ];

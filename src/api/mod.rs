@@ -3,6 +3,7 @@
 //! Each is defined here once; the engine, the manifests' tests and the reference pages in `docs/` read it from here.
 
 pub mod annotation;
+pub mod condition;
 pub mod label;
 pub mod object;
 pub mod otel;

@@ -65,7 +65,52 @@ pub struct TelemetryStackStatus {
     pub observed_generation: Option<i64>,
     /// One of each type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+    /// The webhook's replicas, and what they serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<WebhookStatus>,
+    /// The webhook's certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificates: Option<CertificatesStatus>,
+}
+
+/// The webhook's replicas, and what they serve.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WebhookStatus {
+    /// How many serve the newest configuration, of those that there are, such as `2/2`.
+    pub serving: String,
+    /// Replicas that the API server may call.
+    pub ready: u32,
+    /// Replicas that there are.
+    pub replicas: u32,
+    /// The newest configuration, as `/status` of the webhook's second port tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// The hash of what it puts into pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
+    /// Some of those that are ready and don't serve it yet, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub behind: Vec<String>,
+}
+
+/// The webhook's certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificatesStatus {
+    /// Who makes it.
+    pub provider: Provider,
+    /// When the authority's certificate ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority_not_after: Option<String>,
+    /// When the certificate that replicas are given ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaf_not_after: Option<String>,
+    /// Where a change of certificates stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
 }
 
 // === impl Injection ===

@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 use similar::TextDiff;
 
+use super::CHANGES;
 use super::input::{self, FileArgs, Parsed};
 use super::offline::{self, Namespaces, Place, Setting};
 use super::output::{self, BAD, Complaint, DIM, GOOD};
 use super::report::{self, Outcome};
-use super::{CHANGES, UNREADABLE};
 use crate::inject::{Decision, Plan, Pod, Reason, UndoError, decide, undo};
 use crate::manifest::kind::{self, Templated};
 use crate::manifest::{self, Document, Format, Lines};
@@ -62,14 +62,7 @@ struct Rules<'a> {
     undo: bool,
 }
 
-pub fn run(args: &Args) -> ExitCode {
-    try_run(args).unwrap_or_else(|complaints| {
-        output::complain(&complaints);
-        ExitCode::from(UNREADABLE)
-    })
-}
-
-fn try_run(args: &Args) -> Result<ExitCode, Vec<Complaint>> {
+pub fn run(args: &Args) -> Result<ExitCode, Vec<Complaint>> {
     let Args { files, undo, diff, check, quiet } = args;
     let configuration = input::configuration(files.config.as_deref()).map_err(|complaint| vec![complaint])?;
     let inputs = input::load(files)?;

@@ -7,8 +7,12 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub mod check;
+mod cleanup;
 pub mod cluster;
 mod completions;
+pub mod controller;
+mod deploy;
+mod diagnose;
 mod explain;
 mod fetch;
 mod inject;
@@ -17,11 +21,14 @@ mod logs;
 mod man;
 mod offline;
 pub mod output;
+mod process;
 mod report;
 mod shape;
 mod status;
 pub mod table;
 pub mod webhook;
+
+use output::Complaint;
 
 /// Makes pods observable by a label.
 #[derive(Debug, Parser)]
@@ -38,9 +45,14 @@ pub enum Command {
     Check(check::Args),
     Status(status::Args),
     Logs(logs::Args),
+    Diagnose(diagnose::Args),
     Webhook(webhook::Args),
+    Controller(controller::Args),
     Completions(completions::Args),
     Man(man::Args),
+    Deploy(deploy::Args),
+    Update(deploy::UpdateArgs),
+    Cleanup(cleanup::Args),
 }
 
 /// As in `sysexits.h`: the command line or a file that it names is wrong, and nothing was done.
@@ -68,16 +80,29 @@ impl Cli {
     #[must_use]
     pub fn run(self) -> ExitCode {
         match self.command {
-            Command::Inject(args) => inject::run(&args),
+            Command::Inject(args) => concluded(inject::run(&args)),
             Command::Explain(args) => explain::run(&args),
             Command::Check(args) => check::run(&args),
             Command::Status(args) => status::run(&args),
             Command::Logs(args) => logs::run(&args),
+            Command::Diagnose(args) => diagnose::run(&args),
             Command::Webhook(args) => webhook::run(args),
+            Command::Controller(args) => controller::run(args),
             Command::Completions(args) => completions::run(&args),
             Command::Man(args) => man::run(&args),
+            Command::Deploy(args) => deploy::run(&args),
+            Command::Update(args) => deploy::update(&args),
+            Command::Cleanup(args) => cleanup::run(&args),
         }
     }
+}
+
+/// How a command over manifests ends.
+fn concluded(run: Result<ExitCode, Vec<Complaint>>) -> ExitCode {
+    run.unwrap_or_else(|complaints| {
+        output::complain(&complaints);
+        ExitCode::from(UNREADABLE)
+    })
 }
 
 fn is_plugin(program: &Path) -> bool {

@@ -1,6 +1,5 @@
 //! `otelgate webhook`: the server that the API server calls.
 
-use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,10 +12,10 @@ use clap::builder::RangedU64ValueParser;
 use jiff::SignedDuration;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use super::USAGE;
+use super::process::{SOFTWARE, Signals, bind, failed};
 use crate::admission::{self, Admission, Settings};
 use crate::config::Configuration;
 use crate::k8s::{self, Client};
@@ -78,8 +77,7 @@ pub struct Args {
 
 /// How often files are looked at.
 const POLL: Duration = Duration::from_secs(1);
-/// A defect of this program's own, in `sysexits.h`.
-const SOFTWARE: u8 = 70;
+const COMMAND: &str = "webhook";
 
 /// What comes from files.
 struct Sources {
@@ -124,13 +122,13 @@ pub fn run(args: Args) -> ExitCode {
     let log = telemetry::init(log_format, log_level, Arc::clone(&metrics.log_lines_dropped));
     let _flush = match log.context("can't start the thread that logs; check the limits of the container") {
         Ok(flush) => flush,
-        Err(error) => return failed(&error, ExitCode::FAILURE),
+        Err(error) => return failed(COMMAND, &error, ExitCode::FAILURE),
     };
     // For kube's client; the webhook's own port is given its provider explicitly. Only a second call can fail.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = match runtime(worker_threads) {
         Ok(runtime) => runtime,
-        Err(error) => return failed(&error, ExitCode::FAILURE),
+        Err(error) => return failed(COMMAND, &error, ExitCode::FAILURE),
     };
     let code = runtime.block_on(async {
         let client = if no_namespaces {
@@ -139,12 +137,12 @@ pub fn run(args: Args) -> ExitCode {
             let connection = k8s::connection(kubeconfig.as_deref()).await.map_err(anyhow::Error::from);
             match connection.and_then(|connection| Ok(Client::try_from(connection)?)) {
                 Ok(client) => Some(client),
-                Err(error) => return failed(&error, ExitCode::from(USAGE)),
+                Err(error) => return failed(COMMAND, &error, ExitCode::from(USAGE)),
             }
         };
         let ports = match Ports::bind(listen, admin_listen).await {
             Ok(ports) => ports,
-            Err(error) => return failed(&error, ExitCode::FAILURE),
+            Err(error) => return failed(COMMAND, &error, ExitCode::FAILURE),
         };
         let mut tasks = Tasks::default();
         let certificate = [tls_cert, tls_key].into_iter().chain(client_ca).collect();
@@ -160,7 +158,7 @@ pub fn run(args: Args) -> ExitCode {
             Ok(End::Signal) => ExitCode::SUCCESS,
             Ok(End::Impatience) => ExitCode::FAILURE,
             Ok(End::Task) => ExitCode::from(SOFTWARE),
-            Err(error) => failed(&error, ExitCode::FAILURE),
+            Err(error) => failed(COMMAND, &error, ExitCode::FAILURE),
         }
     });
     // A read of a file that hangs must not keep the process.
@@ -266,43 +264,6 @@ impl Ports {
         );
         Ok(ports)
     }
-}
-
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| anyhow::anyhow!("can't listen on {address}: {}; choose another address or port", error.kind()))
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-fn failed(error: &anyhow::Error, code: ExitCode) -> ExitCode {
-    // Many libraries repeat their source's text in their own.
-    let message = error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
-        "" => cause,
-        _ if told.contains(&cause) => told,
-        _ => format!("{told}: {cause}"),
-    });
-    // Nobody is left to tell when standard error is closed.
-    let _ = writeln!(io::stderr(), "otelgate webhook: {message}");
-    code
 }
 
 /// `5s`, `1m 30s`.

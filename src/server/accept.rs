@@ -54,7 +54,7 @@ pub enum Transport {
 }
 
 /// Of hyper's buffers, for each connection.
-const MAX_BUFFER: usize = 64 << 10;
+const MAX_BUFFER: usize = 16 << 10;
 /// After an error of the listener's own, such as no more file descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
 

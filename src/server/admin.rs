@@ -34,12 +34,17 @@ impl Readiness {
     /// Not ready before the source has had a first good value. Later, a bad one changes nothing: all replicas read the
     /// same, and all would go at once.
     #[must_use]
-    pub fn requires<T: Reload>(mut self, source: Arc<Source<T>>) -> Self {
-        let check = move || {
+    pub fn requires<T: Reload>(self, source: Arc<Source<T>>) -> Self {
+        self.looks_at(T::NAME, move || {
             let missing = source.current().is_none();
             missing.then(|| source.fault().unwrap_or_else(|| "not read yet".to_owned()))
-        };
-        self.checks.push((T::NAME, Box::new(check)));
+        })
+    }
+
+    /// Not ready while the check tells a fault.
+    #[must_use]
+    pub fn looks_at(mut self, name: &'static str, check: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+        self.checks.push((name, Box::new(check)));
         self
     }
 

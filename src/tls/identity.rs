@@ -26,6 +26,7 @@ pub struct Identity {
 
 /// Clocks of a cluster's nodes differ: a certificate that begins in a moment counts as begun.
 const CLOCK_SKEW: i64 = 300;
+const NO_KEY: &str = "the key file holds no private key in PEM; write PKCS#8, PKCS#1 or SEC1, unencrypted";
 
 // === impl Identity ===
 
@@ -47,8 +48,7 @@ impl Identity {
             chain.first().ok_or("the certificate file holds no certificate; write the chain in PEM, leaf first")?;
         let not_after = check_chain(&chain, now)?;
         let fingerprint = hex(&Sha256::digest(leaf)[..8]);
-        let key = PrivateKeyDer::from_pem_slice(key)
-            .map_err(|_| "the key file holds no private key in PEM; write PKCS#8, PKCS#1 or SEC1, unencrypted")?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| NO_KEY)?;
         Ok(Self { config: Arc::new(server_config(chain, key, client_ca)?), not_after, fingerprint })
     }
 }
@@ -131,6 +131,17 @@ fn certified(
         }
         Err(_) => Err("the certificate can't be used; it must be one of X.509, version 3"),
     }
+}
+
+/// Whether the webhook could serve a chain with that key, both in PEM; whatever the time is.
+///
+/// # Errors
+/// Says what is wrong, and what would be right.
+pub fn keys_match(certificate: &[u8], key: &[u8]) -> Result<(), String> {
+    let chain = certificates("certificate", certificate)?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| NO_KEY)?;
+    certified(chain, key, &aws_lc_rs::default_provider())?;
+    Ok(())
 }
 
 fn server_config(

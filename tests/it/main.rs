@@ -7,9 +7,11 @@
     reason = "a test that fails panics, and compares exactly"
 )]
 
+mod chart;
 mod cli;
 mod cluster;
 mod docs;
+mod image;
 mod properties;
 mod reference;
 mod registration;
@@ -17,3 +19,5 @@ mod webhook;
 
 #[path = "../support/cluster/mod.rs"]
 mod control_plane;
+#[path = "../support/flood.rs"]
+mod flood;

@@ -9,3 +9,12 @@ fn reference_pages_are_those_of_the_code() {
         assert_data_eq!(page, Data::read_from(&file, None).raw());
     }
 }
+
+#[test]
+fn the_charts_values_and_their_schema_are_those_of_the_code() {
+    let schema = serde_json::to_string_pretty(&otelgate::chart::schema()).unwrap() + "\n";
+    for (name, text) in [("values.yaml", otelgate::chart::defaults()), ("values.schema.json", schema)] {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/otelgate").join(name);
+        assert_data_eq!(text, Data::read_from(&file, None).raw());
+    }
+}

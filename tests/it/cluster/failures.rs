@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -27,6 +27,8 @@ super::on_every_version!(
     a_webhook_that_is_out_of_connections,
     a_webhook_that_is_not_trusted,
     a_pod_that_is_almost_too_large,
+    a_review_that_is_too_large,
+    large_pods_at_the_same_instant,
 );
 
 /// A webhook of a test's own. It is registered later, perhaps somewhere else.
@@ -39,15 +41,22 @@ fn own<'p>(shared: &Webhook<'p>, name: &str, arguments: &[&str]) -> Webhook<'p> 
 
 /// Creates a pod, whatever its size, which has to succeed; returns it, and the warnings.
 fn create(webhook: &Webhook<'_>, bytes: usize) -> (Value, Vec<String>) {
+    create_of(webhook, 'v', bytes)
+}
+
+/// The same, filled with that character.
+fn create_of(webhook: &Webhook<'_>, character: char, bytes: usize) -> (Value, Vec<String>) {
     let variables = bytes.div_ceil(30_000).max(1);
     let env: Vec<Value> = (0..variables)
-        .map(|index| json!({"name": format!("V{index}"), "value": "v".repeat(bytes / variables)}))
+        .map(|index| json!({"name": format!("V{index}"), "value": character.to_string().repeat(bytes / variables)}))
         .collect();
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "app-", "namespace": webhook.name},
         "spec": {"containers": [{"name": "app", "image": "shop/app:1", "env": env}]},
     });
-    let made = webhook.plane.kubectl_with(&["create", "-o", "json", "-f", "-"], &pod.to_string());
+    // Sent as it is: kubectl's own JSON is longer.
+    let path = format!("/api/v1/namespaces/{}/pods", webhook.name);
+    let made = webhook.plane.kubectl_with(&["create", "--raw", &path, "-f", "-"], &pod.to_string());
     let warnings = made.warnings().into_iter().map(str::to_owned).collect();
     let made = made.json("a pod is created whatever happens");
     if status(&made).is_none() {
@@ -212,6 +221,47 @@ fn a_pod_that_is_almost_too_large(shared: &Webhook<'_>) {
     assert_eq!(status(&made), None);
     assert_eq!(webhook.metric("otelgate_decisions_total", &["ObjectTooLarge"]), 1);
     assert_eq!(webhook.failed_open(), before);
+}
+
+/// JSON as the API server writes it has six bytes for this character, so a pod that etcd takes makes a review that the
+/// webhook doesn't read. It answers before the end, and the API server gets to see the answer.
+fn a_review_that_is_too_large(shared: &Webhook<'_>) {
+    let webhook = own(shared, "escaped", &[]);
+    webhook.register_at(webhook.port());
+    webhook.make_namespace("escaped", Some("enabled"));
+    let before = webhook.failed_open();
+    for round in 1..=5 {
+        let timed = |character| {
+            let begun = Instant::now();
+            let (made, warnings) = create_of(&webhook, character, 1_300_000);
+            assert_eq!(status(&made), None);
+            (begun.elapsed(), warnings)
+        };
+        let (plain, _) = timed('v');
+        let (escaped, warnings) = timed('<');
+        assert!(warnings.iter().any(|warning| warning.contains("BodyTooLarge")), "{warnings:?}");
+        #[expect(clippy::print_stdout, reason = "a figure for who runs it")]
+        {
+            println!("created in {escaped:.1?}, with a review that is too large; in {plain:.1?}, with one that isn't");
+        }
+        assert_eq!(webhook.metric("otelgate_failures_total", &["BodyTooLarge"]), round);
+    }
+    assert_eq!(webhook.failed_open(), before, "the API server had an answer each time");
+}
+
+/// They are decided one after the other, and all of them are.
+fn large_pods_at_the_same_instant(shared: &Webhook<'_>) {
+    let webhook = own(shared, "together", &[]);
+    webhook.register_at(webhook.port());
+    webhook.make_namespace("together", Some("enabled"));
+    thread::scope(|scope| {
+        let created: Vec<_> = (0..6).map(|_| scope.spawn(|| create(&webhook, 400_000))).collect();
+        for one in created {
+            let (made, warnings) = one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            assert!(status(&made).is_some(), "{warnings:?}");
+        }
+    });
+    assert_eq!(webhook.metric("otelgate_failures_total", &["Overloaded"]), 0);
 }
 
 /// Has the API server call the webhook through a proxy, and waits until it does.

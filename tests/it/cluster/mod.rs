@@ -7,12 +7,18 @@
 
 mod apply;
 mod by_hand;
+mod chart;
 mod failures;
 mod generated;
+mod gitops;
 mod harness;
+mod installed;
+mod node;
 mod offline;
 mod others;
 mod pods;
+mod process_nodes;
+mod rights;
 mod workloads;
 
 use std::path::Path;

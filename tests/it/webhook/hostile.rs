@@ -1,5 +1,7 @@
 //! Bodies that nobody should send: none is denied, none ends the process, each is counted.
 
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -203,6 +205,18 @@ async fn a_decision_that_comes_too_late_is_not_answered_with_a_patch() {
     assert!(response.get("patch").is_some());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_body_that_turns_out_too_large_is_answered_at_once() {
+    let stack = Stack::new();
+    let started = tokio::time::Instant::now();
+    let request = unfinished(padded(MAX_BODY + 1));
+    let answer = tower::ServiceExt::oneshot(stack.router.clone(), request).await.expect("infallible");
+    assert!(started.elapsed() < Duration::from_secs(1), "of the 24 s that a body may take");
+    assert_eq!(answer.headers()["connection"], "close");
+    let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.expect("a body");
+    assert_warns(&super::client::response(&body), Reason::BodyTooLarge);
+}
+
 /// A request whose body has so far only begun.
 fn unfinished(beginning: Vec<u8>) -> axum::http::Request<Body> {
     let first = stream::once(async { Ok::<_, std::io::Error>(Bytes::from(beginning)) });
@@ -236,7 +250,7 @@ async fn bodies_that_are_announced_and_do_not_come_shed_nobody() {
 async fn what_does_not_fit_is_shed_at_once_and_what_is_small_is_not() {
     let stack = Stack::of({
         let mut small = admission(Document::default());
-        small.capacity = otelgate::admission::Capacity::new(64 << 10);
+        small.capacity = otelgate::admission::Capacity::new(96 << 10);
         small
     });
     let mut holding = Box::pin(tower::ServiceExt::oneshot(stack.router.clone(), unfinished(padded(100 << 10))));
@@ -255,7 +269,8 @@ async fn what_does_not_fit_is_shed_at_once_and_what_is_small_is_not() {
 }
 
 /// Signals its beginning, and waits for leave to end.
-static TURNS: (std::sync::Barrier, std::sync::Barrier) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+static TURNS: (Barrier, Barrier) = (Barrier::new(2), Barrier::new(2));
+static DECIDING: AtomicUsize = AtomicUsize::new(0);
 
 fn waits<'a>(
     pod: &'a otelgate::inject::Pod<'a>,
@@ -263,27 +278,35 @@ fn waits<'a>(
     configuration: &'a otelgate::config::Configuration,
     now: jiff::Timestamp,
 ) -> Decision<'a> {
+    assert_eq!(DECIDING.fetch_add(1, SeqCst), 0, "one at a time");
     TURNS.0.wait();
     TURNS.1.wait();
+    DECIDING.fetch_sub(1, SeqCst);
     otelgate::inject::decide(pod, namespace, configuration, now)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn large_reviews_are_decided_one_at_a_time() {
-    let stack = std::sync::Arc::new(Stack::of({
+async fn large_reviews_wait_for_their_turn_until_their_deadline() {
+    let stack = Arc::new(Stack::of({
         let mut waiting = admission(Document::default());
         waiting.decide = waits;
         waiting
     }));
     let large = 300 << 10;
-    let first = tokio::spawn({
-        let stack = std::sync::Arc::clone(&stack);
-        async move { stack.review_within(Entry::Pod, "30s", padded(large)).await }
-    });
+    let send = || {
+        let stack = Arc::clone(&stack);
+        tokio::spawn(async move { stack.review_within(Entry::Pod, "30s", padded(large)).await })
+    };
+    let first = send();
     TURNS.0.wait();
-    assert_warns(&stack.review(Entry::Pod, padded(large)).await, Reason::Overloaded);
+    let second = send();
+    let late = stack.review_within(Entry::Pod, "100ms", padded(large)).await;
+    assert_warns(&late, Reason::Overloaded);
     TURNS.1.wait();
     assert!(first.await.expect("no panic").get("patch").is_some());
+    TURNS.0.wait();
+    TURNS.1.wait();
+    assert!(second.await.expect("no panic").get("patch").is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -309,8 +332,7 @@ async fn a_body_that_does_not_come_in_time_is_answered_from_its_beginning() {
 async fn without_a_configuration_pods_pass_with_a_warning() {
     use otelgate::source::Source;
     let mut admission = admission(Document::default());
-    admission.settings =
-        std::sync::Arc::new(Source::new(std::sync::Arc::clone(&admission.metrics.configuration_reloads)));
+    admission.settings = Arc::new(Source::new(Arc::clone(&admission.metrics.configuration_reloads)));
     let response = Stack::of(admission).review(Entry::Pod, recorded("deployment-pod")).await;
     assert_warns(&response, Reason::NoConfiguration);
 }

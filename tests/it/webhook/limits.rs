@@ -180,16 +180,34 @@ async fn without_a_certificate_connections_are_closed_at_once() {
 }
 
 #[tokio::test]
-async fn an_oversized_body_is_answered_on_a_connection_that_lives_on() {
+async fn a_client_that_reads_only_after_writing_gets_the_answer_to_an_oversized_body() {
+    let server = server(Limits::default()).await;
+    for times in 1..=3 {
+        let mut connection = tls(server.port.address, server.client()).await.expect("a handshake");
+        let mut body = recorded("deployment-pod");
+        body.resize(times * MAX_BODY + 1, b' ');
+        let answer = connection.review(Entry::Pod.path(), &body).await.expect("an answer");
+        assert!(answer.closes(), "what comes next may be the rest of this request");
+        assert!(answer.response()["warnings"][0].as_str().expect("a warning").contains("BodyTooLarge"));
+        assert_eq!(connection.closed().await.expect("closed in order"), 0);
+    }
+    assert_eq!(server.port.metrics.failures(Entry::Pod, Reason::BodyTooLarge), 3);
+}
+
+#[tokio::test]
+async fn a_body_that_is_announced_as_oversized_is_answered_from_its_beginning() {
     let server = server(Limits::default()).await;
     let mut connection = tls(server.port.address, server.client()).await.expect("a handshake");
-    let mut body = recorded("deployment-pod");
-    body.resize(MAX_BODY + 1, b' ');
-    let response = connection.review(Entry::Pod.path(), &body).await.expect("an answer").response();
-    assert!(response["warnings"][0].as_str().expect("a warning").contains("BodyTooLarge"));
-    assert_eq!(server.port.metrics.failures(Entry::Pod, Reason::BodyTooLarge), 1);
-    let answer = connection.review(Entry::Pod.path(), &recorded("deployment-pod")).await.expect("an answer");
-    assert!(answer.response().get("patch").is_some());
+    let mut beginning = recorded("deployment-pod");
+    beginning.resize(100 << 10, b' ');
+    let length = MAX_BODY + 1;
+    let head = format!("POST /mutate/pod?timeout=30s HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+    connection.write(&[head.as_bytes(), &beginning].concat()).await.expect("written");
+    // Nothing more comes, and the deadline is far.
+    let answer = connection.answer().await.expect("an answer");
+    assert!(answer.closes());
+    assert!(answer.response()["warnings"][0].as_str().expect("a warning").contains("BodyTooLarge"));
+    assert_eq!(connection.closed().await.unwrap_or_default(), 0, "not for ever");
 }
 
 #[tokio::test]

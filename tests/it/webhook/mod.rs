@@ -5,6 +5,7 @@ mod client;
 mod hostile;
 mod limits;
 mod logs;
+mod memory;
 mod namespaces;
 mod port;
 mod process;

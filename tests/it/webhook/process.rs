@@ -1,5 +1,6 @@
 //! `otelgate webhook` as a process of its own.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -84,6 +85,13 @@ impl Process {
 
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("the process lives");
+    }
+
+    /// The most memory that it ever held, in MiB.
+    pub fn peak(&self) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process lives");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("every process has one");
+        line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).expect("in KiB") / 1024.0
     }
 
     /// Waits for the end, and for the last of the log.

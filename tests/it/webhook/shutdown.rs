@@ -41,8 +41,18 @@ impl Endpoints {
     }
 }
 
+const SHUTDOWN_DELAY: &str = "2s";
+/// Shorter than half of the delay: a connection that is idle for longer may be closed just as its client sends.
+const ALMOST_HALF: Duration = Duration::from_millis(900);
+
 /// The API server's pool keeps a connection until the server says otherwise.
-async fn load(endpoints: Arc<Endpoints>, config: Arc<ClientConfig>, stop: Arc<AtomicBool>, done: Arc<AtomicU64>) {
+async fn load(
+    endpoints: Arc<Endpoints>,
+    config: Arc<ClientConfig>,
+    pause: Duration,
+    stop: Arc<AtomicBool>,
+    done: Arc<AtomicU64>,
+) {
     let review = recorded("deployment-pod");
     let mut pooled: Option<Connection<_>> = None;
     while !stop.load(SeqCst) {
@@ -56,7 +66,7 @@ async fn load(endpoints: Arc<Endpoints>, config: Arc<ClientConfig>, stop: Arc<At
         if !answer.closes() {
             pooled = Some(connection);
         }
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -65,17 +75,18 @@ async fn no_request_fails_while_replicas_are_replaced() {
     let folder = tempdir().expect("a folder");
     let authority = Authority::new("one");
     authority.issue().write(folder.path());
-    let arguments = &["--no-namespaces", "--shutdown-delay", "2s"];
+    let arguments = &["--no-namespaces", "--shutdown-delay", SHUTDOWN_DELAY];
     let mut first = Process::start(folder.path(), arguments).await;
     wait_ready(first.admin, "ok").await;
 
     let endpoints = Arc::new(Endpoints::default());
     endpoints.follow(&[(first.address, first.admin)], Duration::ZERO).await;
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let clients: Vec<_> = (0..8)
-        .map(|_| {
+    let pauses = [[Duration::from_millis(1); 8], [ALMOST_HALF; 8]].into_iter().flatten();
+    let clients: Vec<_> = pauses
+        .map(|pause| {
             let (stop, done) = (Arc::clone(&stop), Arc::clone(&done));
-            tokio::spawn(load(Arc::clone(&endpoints), authority.client(None), stop, done))
+            tokio::spawn(load(Arc::clone(&endpoints), authority.client(None), pause, stop, done))
         })
         .collect();
     for _ in 0..2 {
@@ -98,6 +109,35 @@ async fn no_request_fails_while_replicas_are_replaced() {
     for client in clients {
         client.await.expect("no failure");
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_idle_for_half_of_the_delay_is_answered_and_let_go() {
+    let folder = tempdir().expect("a folder");
+    let authority = Authority::new("one");
+    authority.issue().write(folder.path());
+    let mut process = Process::start(folder.path(), &["--no-namespaces", "--shutdown-delay", SHUTDOWN_DELAY]).await;
+    wait_ready(process.admin, "ok").await;
+    let review = recorded("deployment-pod");
+    let mut idle = Vec::new();
+    for _ in 0..8 {
+        let mut connection = tls(process.address, authority.client(None)).await.expect("a handshake");
+        assert!(!connection.review(Entry::Pod.path(), &review).await.expect("an answer").closes());
+        idle.push(connection);
+    }
+    process.signal(Signal::TERM);
+    // The second half of the delay begins when an answer says so.
+    wait_until(|| async {
+        let mut other = tls(process.address, authority.client(None)).await.expect("a handshake");
+        other.review(Entry::Pod.path(), &review).await.expect("an answer").closes()
+    })
+    .await;
+    for mut connection in idle {
+        let answer = connection.review(Entry::Pod.path(), &review).await.expect("an answer");
+        assert!(answer.closes() && answer.response().get("patch").is_some());
+        assert_eq!(connection.closed().await.expect("closed in order"), 0);
+    }
+    assert!(process.ended().await.success());
 }
 
 #[tokio::test]

@@ -25,7 +25,9 @@ pub struct Outcome {
 impl Kubectl {
     pub fn run(&self, network: &Network, arguments: &[&str], input: &str) -> Outcome {
         let mut command = Command::new(&self.program);
-        command.env("KUBECONFIG", &self.kubeconfig).args(arguments);
+        // What a cluster serves is kept by the server's address, and that's the same in every network.
+        let served = network.folder().join("home/kube");
+        command.env("KUBECONFIG", &self.kubeconfig).env("KUBECACHEDIR", served).args(arguments);
         network.inside(|| Outcome::of(&mut command, input))
     }
 }

@@ -8,13 +8,21 @@
 #![allow(dead_code, reason = "the tests and the benchmarks each use their part")]
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
+pub mod audit;
+pub mod cert_manager;
 pub mod credentials;
+pub mod image;
 pub mod kubectl;
 pub mod network;
+pub mod node;
 pub mod other;
 pub mod plane;
+pub mod pod;
+pub mod process_nodes;
 pub mod programs;
 pub mod proxy;
+pub mod release;
+pub mod sandbox;
 pub mod webhook;
 
 use std::time::{Duration, Instant};

@@ -27,7 +27,15 @@ const HOLD: &str = r#"
 ip link set lo up && ip link add br0 type bridge && ip addr add 10.88.0.1/24 dev br0 && ip link set br0 up || exit
 echo ready
 cat >/dev/null
-for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf "$1" 2>/dev/null && exit; sleep 0.2; done
+groups_of_containers() { # that a node ran: the groups can go when the node's processes have
+  for task in "$1"/node-*/containerd/io.containerd.runtime.v2.task/k8s.io/*; do
+    for group in /sys/fs/cgroup/k8s.io/"${task##*/}" /sys/fs/cgroup/*/k8s.io/"${task##*/}"; do
+      [ ! -d "$group" ] || rmdir "$group" || return
+    done
+  done
+}
+for _ in 1 2 3 4 5 6 7 8 9 10; do groups_of_containers "$1" 2>/dev/null && rm -rf "$1" 2>/dev/null && exit; sleep 0.2; done
+rm -rf "$1"
 "#;
 
 pub struct Network {
@@ -108,12 +116,12 @@ impl Network {
     }
 
     /// Starts a thread in the network.
-    pub fn spawn(&self, run: impl FnOnce() + Send + 'static) {
+    pub fn spawn(&self, run: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
         let namespace = self.namespace.try_clone().expect("a descriptor can be duplicated");
         thread::spawn(move || {
             enter(&namespace).expect("the namespace exists as long as a thread is in it");
             run();
-        });
+        })
     }
 
     /// Starts a program that runs until it's dropped, or until this process ends. Its output goes to `<name>.log`.
@@ -194,6 +202,12 @@ fn working_folder() -> io::Result<PathBuf> {
     Ok(folder)
 }
 
+/// The last lines of a log.
+pub fn end_of(log: &str, lines: usize) -> String {
+    let end = log.lines().rev().take(lines).collect::<Vec<_>>();
+    end.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
+
 // === impl Process ===
 
 impl Process {
@@ -204,6 +218,11 @@ impl Process {
     /// What it has written so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Its last lines.
+    pub fn last_words(&self) -> String {
+        end_of(&self.log(), 5)
     }
 
     pub fn has_ended(&mut self) -> bool {

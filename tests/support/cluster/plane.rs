@@ -1,19 +1,24 @@
-//! etcd, kube-apiserver and, with the newest version, kube-controller-manager.
+//! etcd, kube-apiserver and, with the newest version, kube-controller-manager and kube-scheduler.
 
 use std::fs;
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
 
 use rcgen::KeyPair;
 use serde_json::{Value, json};
 
+use super::audit;
 use super::credentials::{Authority, Subject};
 use super::kubectl::{Kubectl, Outcome};
 use super::network::{ADDRESS, Network, Process};
-use super::programs::{Programs, Version};
+use super::programs::{Helm, Programs, Version};
 use super::wait_for;
 
 const CONTROLLERS: &str = "kube-controller-manager";
-const SERVER: &str = "https://127.0.0.1:6443";
+const SCHEDULER: &str = "kube-scheduler";
+/// Where the API server listens, at each address of the network.
+pub const PORT: u16 = 6443;
 
 pub struct ControlPlane {
     pub version: Version,
@@ -21,14 +26,16 @@ pub struct ControlPlane {
     authority: Authority,
     // Before the network: fields are dropped in their order.
     processes: Vec<Process>,
-    network: Network,
+    network: Arc<Network>,
 }
 
-/// Which programs a control plane consists of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which programs a control plane consists of: each has what those before it have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Parts {
     ApiServer,
     WithControllers,
+    /// With a scheduler, and an audit log of what the API server was asked: for what is installed in it.
+    Whole,
 }
 
 impl ControlPlane {
@@ -53,11 +60,10 @@ impl ControlPlane {
         let programs = Programs::of(version);
         let (etcd, api_server) = (programs.path("etcd")?, programs.path("kube-apiserver")?);
         let kubectl = programs.path("kubectl")?;
-        let controllers = match parts {
-            Parts::ApiServer => None,
-            Parts::WithControllers => Some(programs.path(CONTROLLERS)?),
-        };
-        let network = Network::new()?;
+        let only_from = |least, program| (parts >= least).then(|| programs.path(program)).transpose();
+        let controllers = only_from(Parts::WithControllers, CONTROLLERS)?;
+        let scheduler = only_from(Parts::Whole, SCHEDULER)?;
+        let network = Arc::new(Network::new()?);
         let authority = Authority::new().map_err(|error| format!("a certificate authority: {error}"))?;
         let kubectl = Kubectl { program: kubectl, kubeconfig: network.folder().join("admin.conf") };
         let mut plane = Self { version, kubectl, authority, processes: Vec::new(), network };
@@ -73,19 +79,26 @@ impl ControlPlane {
              --initial-cluster=default=http://127.0.0.1:2380"
             ),
         )?;
+        // Pods reach the API server through the Service that it keeps itself, where there can be pods.
+        let further = match parts {
+            Parts::Whole => audit::enable(plane.network.folder())?,
+            Parts::ApiServer | Parts::WithControllers => "--endpoint-reconciler-type=none".to_owned(),
+        };
         // Aggregator routing: webhooks are called at their endpoints, without kube-proxy.
         plane.run(
             "kube-apiserver",
             &api_server,
             &format!(
-                "--etcd-servers=http://127.0.0.1:2379 --secure-port=6443 --bind-address=127.0.0.1
+                "--etcd-servers=http://127.0.0.1:2379 --secure-port={PORT} --bind-address=0.0.0.0
              --tls-cert-file={folder}/apiserver.crt --tls-private-key-file={folder}/apiserver.key
              --client-ca-file={folder}/ca.crt --service-cluster-ip-range=10.0.0.0/24
              --service-account-key-file={folder}/accounts.pub --service-account-signing-key-file={folder}/accounts.key
              --service-account-issuer=https://kubernetes.default.svc --authorization-mode=Node,RBAC
              --enable-admission-plugins=NodeRestriction --allow-privileged=true
-             --enable-aggregator-routing=true --endpoint-reconciler-type=none
-             --advertise-address={ADDRESS}"
+             --enable-aggregator-routing=true
+             --advertise-address={ADDRESS} --kubelet-preferred-address-types=InternalIP
+             --kubelet-certificate-authority={folder}/ca.crt
+             --kubelet-client-certificate={folder}/admin.crt --kubelet-client-key={folder}/admin.key {further}"
             ),
         )?;
         wait_for("kube-apiserver to be ready", || {
@@ -100,8 +113,16 @@ impl ControlPlane {
                 &controllers,
                 &format!(
                     "--kubeconfig={folder}/controllers.conf --service-account-private-key-file={folder}/accounts.key
-                 --root-ca-file={folder}/ca.crt --use-service-account-credentials=true --leader-elect=false"
+                 --root-ca-file={folder}/ca.crt --use-service-account-credentials=true --leader-elect=false
+                 --node-monitor-grace-period=24h"
                 ),
+            )?;
+        }
+        if let Some(scheduler) = scheduler {
+            plane.run(
+                SCHEDULER,
+                &scheduler,
+                &format!("--kubeconfig={folder}/scheduler.conf --leader-elect=false --bind-address=127.0.0.1"),
             )?;
         }
         Ok(plane)
@@ -112,7 +133,7 @@ impl ControlPlane {
         self.processes.iter().map(Process::id).chain([self.network.holder()])
     }
 
-    pub fn network(&self) -> &Network {
+    pub fn network(&self) -> &Arc<Network> {
         &self.network
     }
 
@@ -129,8 +150,42 @@ impl ControlPlane {
         self.kubectl.run(&self.network, arguments, input)
     }
 
+    /// Runs a program that finds the cluster in its environment, as a person's shell has it: `KUBECONFIG`, kubectl in
+    /// the search path, and folders of its own for what kubectl and Helm keep.
+    pub fn tool(&self, program: &Path, path: &[&Path], arguments: &[&str], input: &str) -> Outcome {
+        let home = self.network.folder().join("home");
+        let mut path: Vec<PathBuf> = path.iter().map(|&folder| folder.to_owned()).collect();
+        path.extend(self.kubectl.program.parent().map(Path::to_owned));
+        path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+        let mut command = Command::new(program);
+        command.args(arguments).env("KUBECONFIG", &self.kubectl.kubeconfig).env("HOME", &home);
+        command.env("PATH", std::env::join_paths(path).expect("no folder of theirs has a colon in its name"));
+        for (name, folder) in [
+            ("KUBECACHEDIR", "kube"),
+            ("HELM_CACHE_HOME", "cache"),
+            ("HELM_CONFIG_HOME", "config"),
+            ("HELM_DATA_HOME", "data"),
+        ] {
+            command.env(name, home.join(folder));
+        }
+        self.network.inside(|| Outcome::of(&mut command, input))
+    }
+
+    /// # Panics
+    /// When that version isn't there: says how to get it.
+    #[track_caller]
+    pub fn helm(&self, version: Helm, arguments: &[&str]) -> Outcome {
+        self.tool(&version.path().unwrap_or_else(|error| panic!("{error}")), &[], arguments, "")
+    }
+
+    /// What the API server was asked so far, by others than its own parts: in a plane with [`Parts::Whole`].
+    #[track_caller]
+    pub fn audit(&self) -> Vec<audit::Entry> {
+        audit::read(self.network.folder())
+    }
+
     /// The way to kubectl, for scripts: its folder and the kubeconfig.
-    pub fn kubectl_environment(&self) -> (&std::path::Path, &std::path::Path) {
+    pub fn kubectl_environment(&self) -> (&Path, &Path) {
         (self.kubectl.program.parent().expect("it is in a folder"), &self.kubectl.kubeconfig)
     }
 
@@ -165,14 +220,33 @@ impl ControlPlane {
 
     /// A kubeconfig for a `ServiceAccount`, with the rights that RBAC gives it and no more.
     #[track_caller]
-    pub fn kubeconfig_of(&self, namespace: &str, account: &str) -> std::path::PathBuf {
-        let token = self.kubectl(&["create", "token", "-n", namespace, account]).expect("a token");
-        let path = self.network.folder().join(format!("{account}.conf"));
+    pub fn kubeconfig_of(&self, namespace: &str, account: &str) -> PathBuf {
+        let token = self.kubectl(&["create", "token", "--duration=24h", "-n", namespace, account]).expect("a token");
+        let path = self.network.folder().join(format!("{namespace}.{account}.conf"));
         fs::write(&path, kubeconfig(&self.authority.pem(), &json!({"token": token.trim()}))).expect("a kubeconfig");
         path
     }
 
-    fn run(&mut self, name: &str, program: &std::path::Path, arguments: &str) -> Result<(), String> {
+    /// A kubeconfig for a user with a certificate, which is written beside it: `<file>.conf`, `.crt`, `.key`.
+    ///
+    /// # Errors
+    /// When a certificate can't be made or written.
+    pub fn kubeconfig_for(&self, file: &str, name: &str, group: Option<&str>) -> Result<PathBuf, String> {
+        let folder = self.network.folder();
+        let user = self.authority.issue(&Subject::User { name, group });
+        let user = user.map_err(|error| format!("a certificate for {name}: {error}"))?;
+        let content = kubeconfig(
+            &self.authority.pem(),
+            &json!({"client-certificate-data": base64(&user.certificate), "client-key-data": base64(&user.key)}),
+        );
+        let path = folder.join(format!("{file}.conf"));
+        user.write(folder, file)
+            .and_then(|()| fs::write(&path, content))
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(path)
+    }
+
+    fn run(&mut self, name: &str, program: &Path, arguments: &str) -> Result<(), String> {
         self.processes.push(self.network.start(name, program, arguments.split_whitespace())?);
         Ok(())
     }
@@ -188,24 +262,15 @@ impl ControlPlane {
         let accounts = KeyPair::generate().map_err(certificate)?;
         fs::write(folder.join("accounts.key"), accounts.serialize_pem()).map_err(written)?;
         fs::write(folder.join("accounts.pub"), accounts.public_key_pem()).map_err(written)?;
-        for (file, name, group) in [
-            ("admin.conf", "admin", Some("system:masters")),
-            ("controllers.conf", "system:kube-controller-manager", None),
-        ] {
-            let user = self.authority.issue(&Subject::User { name, group }).map_err(certificate)?;
-            let user = json!({
-                "client-certificate-data": base64(&user.certificate),
-                "client-key-data": base64(&user.key),
-            });
-            fs::write(folder.join(file), kubeconfig(&self.authority.pem(), &user)).map_err(written)?;
-        }
+        self.kubeconfig_for("admin", "admin", Some("system:masters"))?;
+        self.kubeconfig_for("controllers", "system:kube-controller-manager", None)?;
+        self.kubeconfig_for("scheduler", "system:kube-scheduler", None)?;
         Ok(())
     }
 
     /// The ends of the programs' logs, for a start that failed.
     fn last_words(&self) -> String {
-        let tail = |log: String| log.lines().rev().take(3).map(str::to_owned).collect::<Vec<_>>();
-        self.processes.iter().flat_map(|process| tail(process.log())).collect::<Vec<_>>().join("\n")
+        self.processes.iter().map(Process::last_words).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -226,10 +291,11 @@ pub fn base64(text: &str) -> String {
 
 /// A kubeconfig is YAML, of which JSON is a part.
 fn kubeconfig(authority: &str, user: &Value) -> String {
+    let server = format!("https://{ADDRESS}:{PORT}");
     json!({
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "test", "cluster": {"server": SERVER, "certificate-authority-data": base64(authority)}}],
+        "clusters": [{"name": "test", "cluster": {"server": server, "certificate-authority-data": base64(authority)}}],
         "users": [{"name": "test", "user": user}],
         "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
         "current-context": "test",

@@ -10,6 +10,13 @@ pub enum Version {
     Oldest,
 }
 
+/// The versions of Helm that the chart is installed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Helm {
+    Four,
+    Three,
+}
+
 /// The programs of one version.
 pub struct Programs {
     folder: PathBuf,
@@ -54,6 +61,32 @@ impl Programs {
             self.folder.display()
         ))
     }
+}
+
+impl Helm {
+    /// As in `tests/programs/helm-*/go.mod`.
+    pub const fn number(self) -> &'static str {
+        match self {
+            Self::Four => "4.3.1",
+            Self::Three => "3.22.0",
+        }
+    }
+
+    /// # Errors
+    /// When it isn't there: says what to do.
+    pub fn path(self) -> Result<PathBuf, String> {
+        built("helm", self.number())
+    }
+}
+
+/// A program that has a folder of its own.
+///
+/// # Errors
+/// When it isn't there: says what to do.
+pub fn built(program: &str, version: &str) -> Result<PathBuf, String> {
+    let path = cache().join(format!("{program}-{version}")).join(program);
+    let missing = || format!("{} is missing: run tests/programs/build, which needs Go. {LEAVE_OUT}", path.display());
+    if path.exists() { Ok(path) } else { Err(missing()) }
 }
 
 /// What to do about a machine that can't run cluster tests.

@@ -5,10 +5,11 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -20,6 +21,9 @@ use super::wait_for;
 
 /// A namespace with this label is seen by the webhook that the value names, and by no other.
 pub const SEEN_BY: &str = "cluster-test/webhook";
+
+/// As long as kubelet waits for a probe's answer.
+const HTTP_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub struct Webhook<'p> {
     pub plane: &'p ControlPlane,
@@ -222,8 +226,14 @@ pub fn endpoints(service: &str, port: u16) -> Vec<Value> {
 
 /// The body of an answer with status 200 of a plain HTTP server at the network's address.
 pub fn http_get(port: u16, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect((ADDRESS, port)).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {ADDRESS}\r\nConnection: close\r\n\r\n").ok()?;
+    http_get_from(ADDRESS.parse().expect("an address"), port, path)
+}
+
+/// The same of a server at another address of the network, which may not answer at all.
+pub fn http_get_from(address: Ipv4Addr, port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect_timeout(&(address, port).into(), HTTP_TIMEOUT).ok()?;
+    stream.set_read_timeout(Some(HTTP_TIMEOUT)).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;

@@ -1,0 +1,315 @@
+//! What goes into the bundle. Whatever can't be read is left out, and said to be.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::bundle::Bundle;
+use super::redact::{self, Words};
+use crate::api::stack::TelemetryStackSpec;
+use crate::api::{label, object};
+use crate::cli::fetch;
+use crate::config::{CONFIG_MAP_KEY, Document};
+use crate::k8s::{Client, ListParams, LogParams};
+use crate::manifest;
+use crate::registration::Injector;
+use crate::unavailable::Unavailable;
+
+/// Lines of one log, and bytes.
+const LOG_LINES: i64 = 5_000;
+const LOG_BYTES: i64 = 4 << 20;
+/// Names of what is about otelgate begin so.
+const OWN_PREFIX: &str = "otelgate";
+
+struct Collection<'a> {
+    client: &'a Client,
+    /// Otelgate's own.
+    namespace: &'a str,
+    words: &'a Words,
+    bundle: &'a mut Bundle,
+}
+
+/// # Errors
+/// When there is no API server to ask.
+pub async fn all(client: &Client, namespace: &str, words: &Words, bundle: &mut Bundle) -> Result<(), Unavailable> {
+    let mut collection = Collection { client, namespace, words, bundle };
+    collection.versions().await?;
+    // The Secrets first: their values are in no file that follows.
+    let stacks = collection.stacks().await;
+    let document = collection.configuration().await;
+    collection.secrets(&stacks, document.as_ref()).await;
+    collection.registrations().await;
+    collection.definition().await;
+    collection.own_objects().await;
+    collection.events().await;
+    collection.namespaces().await;
+    collection.logs().await;
+    Ok(())
+}
+
+impl Collection<'_> {
+    async fn versions(&mut self) -> Result<(), Unavailable> {
+        let server = match fetch::version(self.client).await {
+            Ok(server) => server,
+            Err(fault) if fault.is_of_connection() => return Err(fault),
+            Err(fault) => {
+                self.bundle.leave_out("the API server's version", fault);
+                Value::Null
+            }
+        };
+        let versions = json!({"otelgate": env!("CARGO_PKG_VERSION"), "kubernetes": server});
+        self.add("versions.yaml", "this program's version and the API server's", &versions);
+        Ok(())
+    }
+
+    async fn stacks(&mut self) -> Vec<Value> {
+        let stacks = self.list("telemetrystacks.yaml", "/apis/otelgate.dev/v1alpha1/telemetrystacks", None).await;
+        let schema = schema::<TelemetryStackSpec>();
+        let told = stacks.iter().map(|stack| {
+            let mut stack = stack.clone();
+            if let Some(spec) = stack.get_mut("spec") {
+                *spec = redact::known(spec, &schema, &schema);
+            }
+            stack
+        });
+        let told = told.collect::<Vec<_>>();
+        self.add_objects("telemetrystacks.yaml", "what otelgate was told to do, and what became of it", &told);
+        stacks
+    }
+
+    /// The document in force.
+    async fn configuration(&mut self) -> Option<Value> {
+        let map = self.object("configuration.yaml", &self.own("configmaps"), object::INJECTION).await?;
+        let text = map.pointer(&format!("/data/{CONFIG_MAP_KEY}")).and_then(Value::as_str).unwrap_or_default();
+        let document = serde_saphyr::from_str::<Value>(text).ok();
+        let schema = schema::<Document>();
+        let told = document.as_ref().map(|document| redact::known(document, &schema, &schema));
+        let told = json!({"metadata": map.get("metadata"), "document": told});
+        self.add(
+            "configuration.yaml",
+            "the configuration in force, without the values of env",
+            &redacted(&told, self.words),
+        );
+        document
+    }
+
+    async fn secrets(&mut self, stacks: &[Value], document: Option<&Value>) {
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(ToOwned::to_owned);
+        let provided = stacks.iter().filter_map(|stack| text(stack.pointer("/spec/certificates/secretName")));
+        let mut wanted: Vec<(String, String)> = [object::SERVING.to_owned(), object::AUTHORITY.to_owned()]
+            .into_iter()
+            .chain(provided)
+            .map(|name| (self.namespace.to_owned(), name))
+            .collect();
+        let collector = text(document.and_then(|document| document.pointer("/collector/namespace")));
+        let collector = collector.unwrap_or_else(|| Document::default().collector.namespace);
+        wanted.push((collector, object::CREDENTIALS.to_owned()));
+        let mut told = Vec::new();
+        for (namespace, name) in wanted {
+            let collection = format!("/api/v1/namespaces/{namespace}/secrets");
+            let what = format!("Secret {namespace}/{name}");
+            let Some(secret) = self.object(&what, &collection, &name).await else { continue };
+            for value in secret.get("data").and_then(Value::as_object).into_iter().flat_map(|data| data.values()) {
+                let decoded = STANDARD.decode(value.as_str().unwrap_or_default()).unwrap_or_default();
+                // Certificates are public, and stand in the registration, too.
+                if !decoded.starts_with(b"-----BEGIN CERTIFICATE") {
+                    self.bundle.hide(&decoded);
+                }
+            }
+            told.push(redact::secret(&secret, self.words));
+        }
+        self.add("secrets.yaml", "metadata of Secrets, names of their keys, dates of certificates", &json!(told));
+    }
+
+    async fn registrations(&mut self) {
+        const COLLECTION: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+        let all = self.list("registration.yaml", COLLECTION, None).await;
+        let is_own = |one: &&Value| one.pointer("/metadata/name").and_then(Value::as_str) == Some(object::REGISTRATION);
+        let (own, others): (Vec<_>, Vec<_>) = all.iter().partition(is_own);
+        let own: Vec<_> = own.into_iter().cloned().collect();
+        self.add_objects("registration.yaml", "when the API server calls the webhook", &own);
+        let others: Vec<_> = others.into_iter().map(|one| summary(one, self.words)).collect();
+        self.add("other-webhooks.yaml", "when the API server calls other mutating webhooks", &json!(others));
+    }
+
+    /// Not the schema itself, which is this version's own or is told by its digest.
+    async fn definition(&mut self) {
+        const COLLECTION: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+        let Some(definition) = self.object("definition.yaml", COLLECTION, "telemetrystacks.otelgate.dev").await else {
+            return;
+        };
+        let versions = definition.pointer("/spec/versions").and_then(Value::as_array).into_iter().flatten();
+        let versions = versions.map(|version| {
+            let schema = version.get("schema").map(ToString::to_string).unwrap_or_default();
+            let digest: String = Sha256::digest(schema).iter().map(|byte| format!("{byte:02x}")).collect();
+            json!({"name": version.get("name"), "served": version.get("served"), "storage": version.get("storage"),
+                   "schemaSha256": digest})
+        });
+        let told = json!({
+            "metadata": definition.get("metadata"), "versions": versions.collect::<Vec<_>>(),
+            "status": definition.get("status"),
+        });
+        self.add("definition.yaml", "the definition of TelemetryStack", &redacted(&told, self.words));
+    }
+
+    async fn own_objects(&mut self) {
+        let app = format!("{}={}", label::APP_NAME, object::APP);
+        let service = format!("kubernetes.io/service-name={}", object::WEBHOOK);
+        let namespace = self.namespace;
+        for (path, about, collection, labels) in [
+            (
+                "deployments.yaml",
+                "webhook and controller",
+                format!("/apis/apps/v1/namespaces/{namespace}/deployments"),
+                &app,
+            ),
+            ("pods.yaml", "otelgate's pods", self.own("pods"), &app),
+            ("services.yaml", "otelgate's Services", self.own("services"), &app),
+            (
+                "endpointslices.yaml",
+                "where the API server finds the webhook",
+                format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"),
+                &service,
+            ),
+        ] {
+            let objects = self.list(path, &collection, Some(labels)).await;
+            self.add_objects(path, about, &objects);
+        }
+        let collection = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases");
+        if let Some(lease) = self.object("lease.yaml", &collection, object::CONTROLLER).await {
+            self.add("lease.yaml", "which controller is active", &redacted(&lease, self.words));
+        }
+    }
+
+    async fn events(&mut self) {
+        let events = self.list("events.yaml", &self.own("events"), None).await;
+        let is_own = |event: &&Value| {
+            let name = event.pointer("/involvedObject/name").and_then(Value::as_str);
+            name.is_some_and(|name| name.starts_with(OWN_PREFIX))
+        };
+        let told = events.iter().filter(is_own).map(|event| {
+            let fields = ["type", "reason", "message", "count", "firstTimestamp", "lastTimestamp", "eventTime"];
+            let mut told: serde_json::Map<String, Value> =
+                fields.iter().filter_map(|field| Some(((*field).to_owned(), event.get(field)?.clone()))).collect();
+            let about = |field: &str| event.pointer(&format!("/involvedObject/{field}")).cloned().unwrap_or_default();
+            told.insert("about".to_owned(), json!({"kind": about("kind"), "name": about("name")}));
+            Value::Object(told)
+        });
+        let told: Vec<_> = told.collect();
+        self.add("events.yaml", "events about otelgate's objects", &json!(told));
+    }
+
+    async fn namespaces(&mut self) {
+        let namespaces = self.list("namespaces.yaml", "/api/v1/namespaces", None).await;
+        let told = namespaces.iter().map(|namespace| {
+            json!({"name": namespace.pointer("/metadata/name"), "labels": namespace.pointer("/metadata/labels")})
+        });
+        let told: Vec<_> = told.collect();
+        self.add("namespaces.yaml", "names and labels of namespaces", &json!(told));
+    }
+
+    async fn logs(&mut self) {
+        let labels = format!("{}={},{}", label::APP_NAME, object::APP, label::APP_COMPONENT);
+        let pods = self.list("logs", &self.own("pods"), Some(&labels)).await;
+        for pod in pods {
+            let Some(origin) = serde_json::from_value(pod.clone()).ok().as_ref().and_then(crate::cli::logs::Origin::of)
+            else {
+                continue;
+            };
+            let statuses = pod.pointer("/status/containerStatuses").and_then(Value::as_array).into_iter().flatten();
+            let restarted = statuses
+                .filter(|status| status.get("name").and_then(Value::as_str) == Some(&origin.container))
+                .any(|status| status.get("restartCount").and_then(Value::as_i64).unwrap_or_default() > 0);
+            self.log(&origin.pod, &origin.container, false).await;
+            if restarted {
+                self.log(&origin.pod, &origin.container, true).await;
+            }
+        }
+    }
+
+    async fn log(&mut self, pod: &str, container: &str, previous: bool) {
+        let params = LogParams {
+            container: Some(container.to_owned()),
+            previous,
+            timestamps: true,
+            tail_lines: Some(LOG_LINES),
+            limit_bytes: Some(LOG_BYTES),
+            ..LogParams::default()
+        };
+        let path = format!("logs/{pod}{}.log", if previous { ".previous" } else { "" });
+        match fetch::log(self.client, self.namespace, pod, &params).await {
+            Ok(log) => {
+                let about =
+                    if previous { "the last lines before the container started again" } else { "the last lines" };
+                self.bundle.add(&path, about, log);
+            }
+            Err(fault) => self.bundle.leave_out(&path, fault),
+        }
+    }
+
+    /// The path of a kind of the core group in otelgate's namespace.
+    fn own(&self, plural: &str) -> String {
+        format!("/api/v1/namespaces/{}/{plural}", self.namespace)
+    }
+
+    async fn object(&mut self, what: &str, collection: &str, name: &str) -> Option<Value> {
+        match fetch::object(self.client, collection, name).await {
+            Ok(object) => Some(object),
+            Err(fault) => {
+                self.bundle.leave_out(what, fault);
+                None
+            }
+        }
+    }
+
+    async fn list(&mut self, what: &str, collection: &str, labels: Option<&str>) -> Vec<Value> {
+        let params = labels.map_or_else(ListParams::default, |labels| ListParams::default().labels(labels));
+        fetch::list(self.client, collection, params).await.unwrap_or_else(|fault| {
+            self.bundle.leave_out(what, fault);
+            Vec::new()
+        })
+    }
+
+    fn add_objects(&mut self, path: &str, about: &str, objects: &[Value]) {
+        let told: Vec<_> = objects.iter().map(|one| redacted(one, self.words)).collect();
+        self.add(path, about, &json!(told));
+    }
+
+    fn add(&mut self, path: &str, about: &str, value: &Value) {
+        let nothing = value.as_array().is_some_and(Vec::is_empty);
+        let about = if nothing { format!("{about}: none") } else { about.to_owned() };
+        self.bundle.add(path, &about, manifest::document(value));
+    }
+}
+
+fn redacted(value: &Value, words: &Words) -> Value {
+    redact::object(value, words)
+}
+
+/// Of a registration of somebody else's: when it is called, and how.
+fn summary(registration: &Value, words: &Words) -> Value {
+    let entries = registration.get("webhooks").and_then(Value::as_array).into_iter().flatten();
+    let told = entries.map(|entry| {
+        let fields = [
+            "name",
+            "rules",
+            "namespaceSelector",
+            "objectSelector",
+            "failurePolicy",
+            "reinvocationPolicy",
+            "timeoutSeconds",
+        ];
+        let field = |field: &&str| Some(((*field).to_owned(), redacted(entry.get(*field)?, words)));
+        fields.iter().filter_map(field).collect::<Value>()
+    });
+    let injector = serde_json::from_value(registration.clone()).ok().as_ref().and_then(Injector::of);
+    json!({
+        "name": registration.pointer("/metadata/name"), "injector": injector.map(Injector::name),
+        "webhooks": told.collect::<Vec<_>>(),
+    })
+}
+
+fn schema<T: schemars::JsonSchema>() -> Value {
+    serde_json::to_value(schemars::schema_for!(T)).unwrap_or_default()
+}

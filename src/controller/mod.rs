@@ -1,0 +1,164 @@
+//! The companion controller: keeps what the webhook reads as the `TelemetryStack` says, and tells in its status how it
+//! stands.
+//!
+//! Of several controllers one leads. Its parts are tasks that look at what the watches publish, change one thing each,
+//! and report; what they decide with is pure and stands in modules of its own.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::api::condition::{ConditionType, Holds};
+use crate::k8s::Client;
+use crate::tasks::Tasks;
+use crate::watch::Health;
+
+mod election;
+pub mod endpoints;
+pub mod lease;
+pub mod metrics;
+pub mod stack;
+pub mod status;
+
+use election::Election;
+use endpoints::Endpoints;
+use metrics::Writes;
+use stack::Stack;
+
+/// What every part has: a task takes a copy.
+#[derive(Clone)]
+pub struct Context {
+    pub client: Client,
+    /// Otelgate's own.
+    pub namespace: Arc<str>,
+    /// `None` while there is none.
+    pub stack: watch::Receiver<Option<Arc<Stack>>>,
+    pub endpoints: watch::Receiver<Endpoints>,
+    pub status: status::Sink,
+    pub state: Arc<State>,
+}
+
+/// What readiness and metrics look at.
+#[derive(Debug)]
+pub struct State {
+    leads: AtomicBool,
+    pub lease: Arc<Health>,
+    pub stacks: Arc<Health>,
+    pub endpoints: Arc<Health>,
+    pub status: Arc<Health>,
+    pub writes: Writes,
+    conditions: Mutex<Vec<(ConditionType, Holds)>>,
+}
+
+/// Why it stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was asked to.
+    Asked,
+    /// A task ended that must not.
+    Task,
+}
+
+const APPLY_CRD: &str = "the API server doesn't know TelemetryStack; apply the CRD: otelgate update does, and so does Helm when it installs";
+
+// === impl State ===
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            leads: AtomicBool::new(false),
+            lease: Arc::new(Health::new("Lease")),
+            stacks: Arc::new(Health::of_kind("TelemetryStack", APPLY_CRD)),
+            endpoints: Arc::new(Health::new("EndpointSlice")),
+            status: Arc::new(Health::new("status")),
+            writes: Writes::default(),
+            conditions: Mutex::default(),
+        }
+    }
+}
+
+impl State {
+    /// Everything that calls the API server.
+    pub fn healths(&self) -> impl Iterator<Item = &Health> {
+        [&self.lease, &self.stacks, &self.endpoints, &self.status].into_iter().map(AsRef::as_ref)
+    }
+
+    /// Why it doesn't do its work yet: the election for one that stands by, the watches for the leader.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        let watches = [&self.stacks, &self.endpoints];
+        let led = watches.into_iter().filter(|_| self.leads.load(Relaxed));
+        let mut faults = [&self.lease].into_iter().chain(led);
+        faults.find_map(|health| health.fault().map(|fault| format!("{}: {fault}", health.what())))
+    }
+
+    fn conditions(&self) -> Vec<(ConditionType, Holds)> {
+        self.conditions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_conditions(&self, conditions: impl Iterator<Item = (ConditionType, Holds)>) {
+        *self.conditions.lock().unwrap_or_else(PoisonError::into_inner) = conditions.collect();
+    }
+
+    /// What a leader knew counts no more.
+    fn stand_by(&self) {
+        self.leads.store(false, Relaxed);
+        self.set_conditions(std::iter::empty());
+        for health in [&self.stacks, &self.endpoints, &self.status] {
+            health.forget();
+        }
+    }
+}
+
+/// Stands by, leads, and stands by again, until it is asked to stop.
+pub async fn run(
+    client: Client,
+    namespace: String,
+    identity: String,
+    state: Arc<State>,
+    stop: impl Future<Output = ()>,
+) -> End {
+    let namespace: Arc<str> = namespace.into();
+    let mut election = Election::new(client.clone(), &namespace, identity, Arc::clone(&state.lease));
+    let mut stop = std::pin::pin!(stop);
+    let end = loop {
+        tokio::select! {
+            () = election.win() => {}
+            () = &mut stop => break End::Asked,
+        }
+        state.leads.store(true, Relaxed);
+        let mut tasks = lead(client.clone(), Arc::clone(&namespace), Arc::clone(&state));
+        let end = tokio::select! {
+            () = election.hold() => None,
+            _ = tasks.first_exit() => Some(End::Task),
+            () = &mut stop => Some(End::Asked),
+        };
+        // Before anybody else may lead.
+        tasks.stop().await;
+        state.stand_by();
+        if let Some(end) = end {
+            break end;
+        }
+    };
+    election.release().await;
+    end
+}
+
+/// Starts the leader's tasks.
+fn lead(client: Client, namespace: Arc<str>, state: Arc<State>) -> Tasks {
+    let mut tasks = Tasks::default();
+    let (stack, stacks) = watch::channel(None);
+    let (written, statuses) = watch::channel(Arc::default());
+    let publishers = stack::Publishers { stack, written };
+    tasks.spawn("TelemetryStack", stack::watch(client.clone(), publishers, Arc::clone(&state.stacks)));
+    let (publisher, endpoints) = watch::channel(None);
+    let (slices, health) = (client.clone(), Arc::clone(&state.endpoints));
+    let of = Arc::clone(&namespace);
+    tasks.spawn("endpoints", async move { endpoints::watch(slices, &of, publisher, health).await });
+    let (sink, reports) = status::Sink::new();
+    let context = Context { client, namespace, stack: stacks, endpoints, status: sink, state };
+    tasks.spawn("status", status::write(context, reports, statuses));
+    tasks
+}

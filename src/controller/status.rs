@@ -1,0 +1,345 @@
+//! The status of the `TelemetryStack`: put together from what the controller's parts report, and written when it
+//! changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tracing::{debug, info};
+
+use super::metrics::Write;
+use super::stack::{self, Status, Written};
+use super::{Context, State};
+use crate::api::condition::{ConditionType, Holds, Reason};
+use crate::api::object;
+use crate::api::stack::{CertificatesStatus, TelemetryStack, TelemetryStackStatus, WebhookStatus};
+use crate::k8s::{self, Api, Condition, DynamicObject, Patch, PatchParams, Resource as _, Time};
+
+/// What one condition says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub reason: Reason,
+    /// What was seen, with names; the reason's summary where it is empty.
+    pub detail: String,
+    /// Of the spec that it is about.
+    pub generation: i64,
+}
+
+/// What the parts have reported. A part that hasn't yet is `None`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reports {
+    pub configuration: Option<Verdict>,
+    pub certificate: Option<Verdict>,
+    pub webhook: Option<WebhookStatus>,
+    pub certificates: Option<CertificatesStatus>,
+    /// The schema of the status that the API server has; what it doesn't know can't be written.
+    pub served_schema: Option<Arc<Value>>,
+}
+
+/// Where the parts report to.
+#[derive(Clone, Debug)]
+pub struct Sink(watch::Sender<Reports>);
+
+/// Changes that come together are written together.
+const SETTLE: Duration = Duration::from_millis(100);
+const RETRY: Duration = Duration::from_secs(2);
+/// Longest message of a condition that the API takes.
+const MAX_MESSAGE: usize = 32_768;
+
+// === impl Verdict ===
+
+impl Verdict {
+    #[must_use]
+    pub fn new(reason: Reason, detail: impl Into<String>, generation: i64) -> Self {
+        Self { reason, detail: detail.into(), generation }
+    }
+
+    /// What was seen and, unless all is well, what to do.
+    fn message(&self) -> String {
+        let seen = if self.detail.is_empty() { self.reason.summary() } else { &self.detail };
+        let message = match self.reason.holds() {
+            Holds::True => seen.to_owned(),
+            Holds::False | Holds::Unknown => format!("{seen}; next step: {}", self.reason.next_step()),
+        };
+        message.chars().take(MAX_MESSAGE / 4).collect()
+    }
+}
+
+// === impl Sink ===
+
+impl Sink {
+    #[must_use]
+    pub fn new() -> (Self, watch::Receiver<Reports>) {
+        let (sender, receiver) = watch::channel(Reports::default());
+        (Self(sender), receiver)
+    }
+
+    /// Changes what is reported. Nobody is woken where nothing changes.
+    pub fn report(&self, change: impl FnOnce(&mut Reports)) {
+        self.0.send_if_modified(|reports| {
+            let before = reports.clone();
+            change(reports);
+            *reports != before
+        });
+    }
+}
+
+// === impl Reports ===
+
+impl Reports {
+    /// The conditions, `Ready` last.
+    fn verdicts(&self) -> Vec<(ConditionType, Verdict)> {
+        let parts = [
+            (ConditionType::ConfigurationAccepted, &self.configuration),
+            (ConditionType::CertificateReady, &self.certificate),
+        ];
+        let generation = parts.iter().filter_map(|(_, part)| part.as_ref()).map(|part| part.generation).min();
+        let pending = |name: ConditionType| {
+            Verdict::new(Reason::NotLookedAt, format!("{name}: {}", Reason::NotLookedAt.summary()), 0)
+        };
+        let mut verdicts: Vec<_> =
+            parts.iter().filter_map(|(name, part)| part.as_ref().map(|part| (*name, part.clone()))).collect();
+        let first_of = |holds: Holds| verdicts.iter().find(|(_, part)| part.reason.holds() == holds);
+        let missing = parts.iter().find(|(_, part)| part.is_none());
+        let ready = match (first_of(Holds::False), missing, first_of(Holds::Unknown)) {
+            (Some((_, part)), ..) | (None, None, Some((_, part))) => part.clone(),
+            (None, Some((name, _)), _) => pending(*name),
+            (None, None, None) => Verdict::new(Reason::AsConfigured, "", 0),
+        };
+        verdicts.push((ConditionType::Ready, Verdict { generation: generation.unwrap_or_default(), ..ready }));
+        verdicts
+    }
+
+    /// The status of the one that counts.
+    fn status(&self, before: &TelemetryStackStatus, now: Timestamp) -> TelemetryStackStatus {
+        let verdicts = self.verdicts();
+        TelemetryStackStatus {
+            observed_generation: verdicts.iter().map(|(_, verdict)| verdict.generation).min(),
+            conditions: conditions(&verdicts, before, now),
+            webhook: self.webhook.clone(),
+            certificates: self.certificates.clone(),
+        }
+    }
+}
+
+/// The status of one with another name.
+fn not_default(generation: i64, before: &TelemetryStackStatus, now: Timestamp) -> TelemetryStackStatus {
+    let verdict = Verdict::new(Reason::NotDefault, "", generation);
+    let verdicts = [(ConditionType::ConfigurationAccepted, verdict.clone()), (ConditionType::Ready, verdict)];
+    TelemetryStackStatus {
+        observed_generation: Some(generation),
+        conditions: conditions(&verdicts, before, now),
+        ..TelemetryStackStatus::default()
+    }
+}
+
+/// The time of a transition stays as long as the condition does.
+fn conditions(verdicts: &[(ConditionType, Verdict)], before: &TelemetryStackStatus, now: Timestamp) -> Vec<Condition> {
+    let condition = |(name, verdict): &(ConditionType, Verdict)| {
+        let status = verdict.reason.holds().as_str();
+        let known = before.conditions.iter().find(|known| known.type_ == name.as_str() && known.status == status);
+        Condition {
+            type_: name.as_str().to_owned(),
+            status: status.to_owned(),
+            reason: verdict.reason.code().to_owned(),
+            message: verdict.message(),
+            observed_generation: Some(verdict.generation),
+            last_transition_time: known.map_or(Time(now), |known| known.last_transition_time.clone()),
+        }
+    };
+    verdicts.iter().map(condition).collect()
+}
+
+/// Without what the schema doesn't know: server-side apply refuses that.
+fn prune(value: &mut Value, schema: &Value) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(known) = schema.get("properties") {
+                fields.retain(|name, _| known.get(name).is_some());
+                for (name, field) in fields {
+                    prune(field, &known[name.as_str()]);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| prune(item, &schema["items"])),
+        _ => {}
+    }
+}
+
+/// What should stand in the status of each, where something else does.
+fn due(reports: &Reports, written: &Written, now: Timestamp) -> Vec<(String, Value)> {
+    let wanted = |name: &str, Status { generation, status }: &Status| {
+        // What isn't even a status is replaced.
+        let before: TelemetryStackStatus = serde_json::from_value(status.clone()).unwrap_or_default();
+        let status = match name {
+            object::STACK => reports.status(&before, now),
+            _ => not_default(*generation, &before, now),
+        };
+        let mut status = serde_json::to_value(status).unwrap_or_default();
+        if let Some(schema) = &reports.served_schema {
+            prune(&mut status, schema);
+        }
+        status
+    };
+    let all = written.iter().map(|(name, one)| (name.clone(), wanted(name, one), &one.status));
+    all.filter(|(_, wanted, status)| *status != wanted).map(|(name, wanted, _)| (name, wanted)).collect()
+}
+
+/// Keeps every status as it should be. Never returns.
+pub async fn write(
+    context: Context,
+    mut reports: watch::Receiver<Reports>,
+    mut written: watch::Receiver<Arc<Written>>,
+) {
+    let api = Api::<DynamicObject>::all_with(context.client.clone(), &stack::resource());
+    loop {
+        let (now_reported, now_written) =
+            (reports.borrow_and_update().clone(), Arc::clone(&written.borrow_and_update()));
+        context.state.set_conditions(now_reported.verdicts().iter().map(|(name, one)| (*name, one.reason.holds())));
+        let mut failed = false;
+        for (name, status) in due(&now_reported, &now_written, Timestamp::now()) {
+            match apply(&api, &name, &status).await {
+                Ok(()) => tell(&context.state, &name, &status),
+                Err(error) => {
+                    context.state.status.failed(&error);
+                    failed = true;
+                }
+            }
+        }
+        tokio::select! {
+            () = sleep(RETRY), if failed => {}
+            Ok(()) = reports.changed() => {}
+            Ok(()) = written.changed() => {}
+        }
+        sleep(SETTLE).await;
+    }
+}
+
+async fn apply(api: &Api<DynamicObject>, name: &str, status: &Value) -> k8s::Result<()> {
+    let object = json!({
+        "apiVersion": TelemetryStack::api_version(&()),
+        "kind": TelemetryStack::kind(&()),
+        "metadata": {"name": name},
+        "status": status,
+    });
+    let params = PatchParams::apply(object::FIELD_MANAGER).force();
+    match api.patch_status(name, &params, &Patch::Apply(&object)).await {
+        // It went since it was seen.
+        Err(k8s::Error::Api(status)) if status.is_not_found() => Ok(()),
+        other => other.map(|_| ()),
+    }
+}
+
+fn tell(state: &State, name: &str, status: &Value) {
+    state.status.answered();
+    state.writes.add(Write::Status);
+    debug!(otelgate.stack = name, "status written");
+    let ready = status["conditions"].as_array().into_iter().flatten().find(|one| one["type"] == "Ready");
+    if let Some(ready) = ready {
+        info!(
+            otelgate.stack = name,
+            otelgate.ready = ready["status"].as_str(),
+            otelgate.reason = ready["reason"].as_str(),
+            otelgate.message = ready["message"].as_str(),
+            "status written"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("in range")
+    }
+
+    fn ready(configuration: Option<Reason>, certificate: Option<Reason>) -> (Holds, Reason) {
+        let verdict = |reason: Option<Reason>| reason.map(|reason| Verdict::new(reason, "", 2));
+        let reports =
+            Reports { configuration: verdict(configuration), certificate: verdict(certificate), ..Reports::default() };
+        let verdicts = reports.verdicts();
+        let (name, ready) = verdicts.last().expect("there is one");
+        assert_eq!(*name, ConditionType::Ready);
+        (ready.reason.holds(), ready.reason)
+    }
+
+    #[test]
+    fn ready_is_what_all_are() {
+        use Reason::{AsConfigured, InForce, InvalidSpec, NotInForce, NotLookedAt};
+        for (configuration, certificate, expected) in [
+            (None, None, (Holds::Unknown, NotLookedAt)),
+            (Some(InForce), None, (Holds::Unknown, NotLookedAt)),
+            (Some(InForce), Some(InForce), (Holds::True, AsConfigured)),
+            (Some(InvalidSpec), Some(InForce), (Holds::False, InvalidSpec)),
+            (Some(InvalidSpec), None, (Holds::False, InvalidSpec)),
+            (None, Some(NotInForce), (Holds::False, NotInForce)),
+            (Some(NotLookedAt), Some(InForce), (Holds::Unknown, NotLookedAt)),
+            (Some(NotLookedAt), Some(NotInForce), (Holds::False, NotInForce)),
+        ] {
+            assert_eq!(ready(configuration, certificate), expected, "{configuration:?} {certificate:?}");
+        }
+    }
+
+    #[test]
+    fn a_transition_has_its_time_and_nothing_else_changes_it() {
+        let report = |reason: Reason, detail: &str| Reports {
+            configuration: Some(Verdict::new(reason, detail, 1)),
+            ..Reports::default()
+        };
+        let times = |status: &TelemetryStackStatus| -> Vec<_> {
+            status.conditions.iter().map(|one| one.last_transition_time.0.as_second()).collect()
+        };
+        let first = report(Reason::NotInForce, "a").status(&TelemetryStackStatus::default(), at(1));
+        assert_eq!(times(&first), [1, 1]);
+        let second = report(Reason::InvalidSpec, "b").status(&first, at(2));
+        assert_eq!(times(&second), [1, 1], "still False");
+        let third = report(Reason::InForce, "").status(&second, at(3));
+        assert_eq!(times(&third), [3, 3]);
+    }
+
+    #[test]
+    fn only_what_differs_is_written() {
+        let mut reports = Reports { configuration: Some(Verdict::new(Reason::InForce, "", 4)), ..Reports::default() };
+        let fresh = |generation| Status { generation, status: Value::Null };
+        let mut written = Written::from([("default".to_owned(), fresh(4)), ("b".to_owned(), fresh(1))]);
+        for (name, status) in due(&reports, &written, at(1)) {
+            written.get_mut(&name).expect("one of the two").status = status;
+        }
+        assert_eq!(written["b"].status["conditions"][0]["reason"], "NotDefault");
+        assert_eq!(written["default"].status["observedGeneration"], 4);
+        assert!(due(&reports, &written, at(2)).is_empty());
+        written.get_mut("b").expect("it is there").status["conditions"][0]["message"] = json!("by hand");
+        assert_eq!(due(&reports, &written, at(2)).iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["b"]);
+        reports.webhook = Some(WebhookStatus { serving: "1/1".to_owned(), ..WebhookStatus::default() });
+        assert_eq!(due(&reports, &written, at(2)).len(), 2);
+    }
+
+    #[test]
+    fn an_older_schema_gets_what_it_knows() {
+        let condition = json!({"properties": {"type": {}, "status": {}}});
+        let schema = json!({"properties": {"conditions": {"items": condition}, "observedGeneration": {}}});
+        let reports = Reports {
+            configuration: Some(Verdict::new(Reason::InForce, "", 4)),
+            webhook: Some(WebhookStatus::default()),
+            served_schema: Some(Arc::new(schema)),
+            ..Reports::default()
+        };
+        let written = Written::from([("default".to_owned(), Status { generation: 4, status: Value::Null })]);
+        let expected = json!({
+            "observedGeneration": 4,
+            "conditions": [{"type": "ConfigurationAccepted", "status": "True"}, {"type": "Ready", "status": "Unknown"}],
+        });
+        assert_eq!(due(&reports, &written, at(1)), [("default".to_owned(), expected)]);
+    }
+
+    #[test]
+    fn a_message_names_the_next_step_unless_all_is_well() {
+        let message = Verdict::new(Reason::InvalidSpec, "spec.injection.mode: must be a string", 1).message();
+        assert_eq!(message, "spec.injection.mode: must be a string; next step: correct the field that is named");
+        assert_eq!(Verdict::new(Reason::InForce, "", 1).message(), Reason::InForce.summary());
+    }
+}

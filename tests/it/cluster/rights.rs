@@ -1,0 +1,143 @@
+//! Each program has the rights that it uses, and uses those that it has: the API server's audit log against the rules.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::OTELGATE;
+use super::installed::{rendered, wait_until_in_force};
+use crate::control_plane::audit::Entry;
+use crate::control_plane::plane::Parts;
+use crate::control_plane::process_nodes::ProcessNodes;
+use crate::control_plane::programs::Helm;
+use crate::control_plane::release::{NAMESPACE, Release};
+use crate::control_plane::{ControlPlane, Version, wait_for};
+
+const ACCOUNTS: [&str; 2] = ["otelgate-webhook", "otelgate-controller"];
+
+/// One verb on one resource, by name where the rule names some.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Right {
+    account: &'static str,
+    group: String,
+    /// With the subresource, as in a rule.
+    resource: String,
+    name: Option<String>,
+    verb: String,
+}
+
+#[test]
+fn what_is_granted_is_used_and_nothing_else_is_asked_for() {
+    let plane = ControlPlane::start(Version::Newest, Parts::Whole).unwrap_or_else(|error| panic!("{error}"));
+    let nodes = ProcessNodes::join(&plane, Path::new(OTELGATE));
+    plane.make_namespace("datadog", &json!({}), &json!({}));
+    plane.apply(&[collector()]);
+    let values = json!({"injection": {"clusterName": "first"}});
+    let release = Release::install(&nodes, Helm::Four, &values);
+    wait_until_in_force(&nodes);
+    // What it does now and then.
+    for (resource, name) in
+        [("secret", "otelgate-webhook-tls"), ("secret", "otelgate-ca"), ("configmap", "otelgate-injection")]
+    {
+        take_away(&plane, resource, name);
+    }
+    release.upgrade(&json!({"injection": {"clusterName": "second"}}));
+    wait_until_in_force(&nodes);
+    every_right_is_used(&plane, &rights(&plane, &values));
+
+    let provided = json!({"certificates": {"provider": "provided", "secretName": "by-hand"}});
+    release.upgrade(&provided);
+    wait_until_in_force(&nodes);
+    every_right_is_used(&plane, &rights(&plane, &provided));
+    nothing_else_is_asked_for(&plane.audit());
+    release.uninstall();
+}
+
+fn collector() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "otel-collector", "namespace": "datadog"},
+        "spec": {"selector": {"app": "otel-collector"}, "ports": [{"name": "otlp-http", "port": 4318}]},
+    })
+}
+
+/// Deletes it, and waits until it's back.
+fn take_away(plane: &ControlPlane, resource: &str, name: &str) {
+    plane.kubectl(&["delete", "-n", NAMESPACE, resource, name]).expect("kubectl delete");
+    wait_for("the controller to make it again", || {
+        plane.kubectl(&["get", "-n", NAMESPACE, resource, name]).success.then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{resource} {name}: {error}"));
+}
+
+/// What the rendered rules grant.
+fn rights(plane: &ControlPlane, values: &Value) -> BTreeSet<Right> {
+    let (_, objects) = rendered(plane, values);
+    let words = |rule: &Value, field: &str| -> Vec<String> {
+        let list = rule[field].as_array().cloned().unwrap_or_default();
+        list.iter().map(|word| word.as_str().expect("a word").to_owned()).collect()
+    };
+    let mut rights = BTreeSet::new();
+    for account in ACCOUNTS {
+        let roles = objects.iter().filter(|object| {
+            let kind = object["kind"].as_str().unwrap_or_default();
+            ["Role", "ClusterRole"].contains(&kind) && object["metadata"]["name"] == account
+        });
+        for rule in roles.flat_map(|role| role["rules"].as_array().expect("rules").clone()) {
+            let names = words(&rule, "resourceNames");
+            let names: Vec<_> = if names.is_empty() { vec![None] } else { names.into_iter().map(Some).collect() };
+            for group in words(&rule, "apiGroups") {
+                for resource in words(&rule, "resources") {
+                    for verb in words(&rule, "verbs") {
+                        for name in &names {
+                            rights.insert(Right {
+                                account,
+                                group: group.clone(),
+                                resource: resource.clone(),
+                                name: name.clone(),
+                                verb: verb.clone(),
+                            });
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(!rights.is_empty(), "the chart has rules");
+    rights
+}
+
+impl Right {
+    fn covers(&self, entry: &Entry) -> bool {
+        let resource = match entry.subresource.as_str() {
+            "" => entry.resource.clone(),
+            subresource => format!("{}/{subresource}", entry.resource),
+        };
+        entry.is_by(NAMESPACE, self.account)
+            && entry.group == self.group
+            && resource == self.resource
+            && entry.verb == self.verb
+            && self.name.as_ref().is_none_or(|name| *name == entry.name)
+    }
+}
+
+/// Renewing and the like need their time.
+fn every_right_is_used(plane: &ControlPlane, rights: &BTreeSet<Right>) {
+    let mut unused = Vec::new();
+    wait_for("every right to be used", || {
+        let asked = plane.audit();
+        unused = rights.iter().filter(|right| !asked.iter().any(|entry| right.covers(entry))).cloned().collect();
+        unused.is_empty().then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}: {unused:#?}"));
+}
+
+fn nothing_else_is_asked_for(asked: &[Entry]) {
+    for account in ACCOUNTS {
+        let mut own = asked.iter().filter(|entry| entry.is_by(NAMESPACE, account)).peekable();
+        assert!(own.peek().is_some(), "{account} asked for something");
+        for entry in own {
+            assert_eq!(entry.decision, "allow", "{entry:#?}");
+        }
+    }
+}
