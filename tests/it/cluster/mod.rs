@@ -7,6 +7,7 @@
 
 mod apply;
 mod by_hand;
+mod certificates;
 mod chart;
 mod command;
 mod controller;
