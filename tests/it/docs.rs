@@ -51,7 +51,16 @@ fn the_readmes_test_command_is_there_and_is_what_ci_runs() {
 
 #[test]
 fn links_lead_somewhere() {
-    for name in ["README.md", "CONTRIBUTING.md", "docs/opting-in.md", "docs/webhook.md", "docs/offline.md"] {
+    for name in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/install.md",
+        "docs/upgrade-and-remove.md",
+        "docs/opting-in.md",
+        "docs/webhook.md",
+        "docs/offline.md",
+        "webhook-config/README.md",
+    ] {
         let text = page(name);
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(name).parent().unwrap().to_owned();
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
