@@ -1,5 +1,6 @@
 //! The Kubernetes types and clients in use, and no others: a new version of kube is met here.
 
+use std::fmt::Debug;
 use std::io;
 use std::path::Path;
 
@@ -34,8 +35,10 @@ pub use kube::runtime::watcher::{self, Event, watcher};
 pub use kube::{Client, CustomResourceExt, Error, Resource, ResourceExt, Result};
 
 use axum::http::{HeaderValue, header};
+use k8s_openapi::NamespaceResourceScope;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 /// Where the API server is can't be told.
@@ -121,4 +124,21 @@ impl From<KubeconfigError> for KubeconfigFault {
             }
         }
     }
+}
+
+/// Kinds with objects in namespaces, which can be read and watched.
+pub trait Namespaced:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + Sync + 'static
+{
+}
+
+impl<K> Namespaced for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + Sync
+        + 'static
+{
 }

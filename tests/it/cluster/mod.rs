@@ -8,6 +8,8 @@
 mod apply;
 mod by_hand;
 mod chart;
+mod controller;
+mod controller_alone;
 mod failures;
 mod generated;
 mod gitops;
