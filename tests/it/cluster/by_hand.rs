@@ -47,6 +47,7 @@ fn the_readmes_lead_to_injected_pods(version: Version) {
     assert_eq!(variable(&made.expect("a pod"), 0, "OTEL_SERVICE_NAME"), Some("app"));
 
     the_webhooks_page_explains_a_pod(&plane, root);
+    the_switch_works_without_a_restart(&plane);
 
     // Applied again, the API server still trusts the webhook.
     let before = plane.get("", "mutatingwebhookconfiguration/otelgate");
@@ -69,12 +70,31 @@ fn the_webhooks_page_explains_a_pod(plane: &ControlPlane, root: &Path) {
         "spec": {"containers": [{"name": "app", "image": "shop/app:1"}]},
     });
     plane.kubectl_with(&["create", "-f", "-"], &pod.to_string()).expect("a pod");
+    // What the page changes where there is a controller.
+    run(plane, root, "kubectl apply --server-side -f charts/otelgate/crds").expect("a definition");
+    plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).expect("it is served");
+    plane.apply(&[json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack",
+                         "metadata": {"name": "default"}, "spec": {}})]);
     let outputs: Vec<String> = shell_blocks(&root.join("docs/webhook.md"))
         .iter()
         .map(|block| run(plane, &folder, block).expect("a command of the page"))
         .collect();
     let explained = outputs.last().expect("the page explains a pod");
     assert!(explained.contains("Pod shop/web-0 is injected"), "{explained}");
+}
+
+fn the_switch_works_without_a_restart(plane: &ControlPlane) {
+    let as_it_was = manifests("configuration.yaml").remove(0);
+    let mut disabled = as_it_was.clone();
+    let document = as_it_was["data"]["config.yaml"].as_str().expect("a document");
+    disabled["data"]["config.yaml"] = json!(format!("{document}mode: disabled\n"));
+    for (configuration, injected) in [(disabled, false), (as_it_was, true)] {
+        plane.kubectl_with(&["apply", "-f", "-"], &configuration.to_string()).expect("a ConfigMap");
+        wait_for("the configuration to be in force", || {
+            (status(&create_pod(plane)).is_some() == injected).then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+    }
 }
 
 /// What the README says to apply, and how a namespace is opted in; without the image, since nothing pulls one here.

@@ -44,7 +44,7 @@ fn of_the_controller(collector: &str, provided: Option<&str>) -> [(String, Value
     let mut own = vec![
         rule("", &["configmaps"], &["otelgate-injection"], &["list", "watch", "create", "patch"]),
         rule("", &["secrets"], &[], &["create"]),
-        rule("", &["secrets"], &["otelgate-ca", "otelgate-webhook-tls"], &["get", "list", "watch", "update"]),
+        rule("", &["secrets"], &["otelgate-ca", "otelgate-webhook-tls"], &["list", "watch", "update"]),
     ];
     own.extend(provided.map(|name| rule("", &["secrets"], &[name], &["list", "watch"])));
     own.extend([
