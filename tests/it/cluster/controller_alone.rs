@@ -27,7 +27,7 @@ fn a_controller_waits_for_what_it_needs_and_says_so() {
     drop(dead);
 
     let controller = start(&plane, "controller", &admin);
-    says(&plane, &controller, "controller: Lease: the API server refused: namespaces \"otelgate\" not found\n");
+    says(&plane, &controller, "controller: Lease: namespaces otelgate: the API server has no such thing\n");
     plane.make_namespace("otelgate", &json!({}), &json!({}));
     says(&plane, &controller, "controller: TelemetryStack: the API server doesn't know TelemetryStack; apply the CRD");
 
