@@ -4,26 +4,40 @@ use std::fmt::Debug;
 use std::io;
 use std::path::Path;
 
+pub use k8s_openapi::ByteString;
 pub use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations,
 };
 pub use k8s_openapi::api::apps::v1::Deployment;
+pub use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
+    SubjectAccessReviewSpec,
+};
 pub use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 pub use k8s_openapi::api::core::v1::{
-    Affinity, ConfigMap, Namespace, Pod, ResourceRequirements, Secret, Service, Toleration, TopologySpreadConstraint,
+    Affinity, ConfigMap, Namespace, Node, Pod, ResourceQuota, ResourceRequirements, Secret, Service, Toleration,
+    TopologySpreadConstraint,
 };
 pub use k8s_openapi::api::discovery::v1::EndpointSlice;
-pub use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+pub use k8s_openapi::api::networking::v1::{
+    IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort,
+};
+pub use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
 pub use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
     Condition, LabelSelector, LabelSelectorRequirement, MicroTime, OwnerReference, Time,
 };
 pub use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+pub use k8s_openapi::apimachinery::pkg::version::Info as ServerVersion;
 pub use kube::api::{
-    Api, ApiResource, DynamicObject, GetParams, ListParams, LogParams, ObjectMeta, PartialObjectMeta, Patch,
-    PatchParams, PostParams,
+    Api, ApiResource, DeleteParams, DynamicObject, GetParams, ListParams, LogParams, ObjectMeta, PartialObjectMeta,
+    Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
 };
-pub use kube::core::{Request, Status, request::Error as RequestError};
+pub use kube::client::Body;
+pub use kube::core::{GroupVersionKind, Request, Status, request::Error as RequestError};
+pub use kube::discovery::{Discovery, Scope, verbs};
 pub use kube::runtime::WatchStreamExt;
 pub use kube::runtime::utils::Backoff;
 pub use kube::runtime::watcher::{self, Event, watcher};

@@ -8,10 +8,12 @@
 pub mod admission;
 pub mod api;
 pub mod chart;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod controller;
 pub mod coverage;
+pub mod deploy;
 pub mod inject;
 pub mod k8s;
 pub mod manifest;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::api::condition::{self, ConditionType};
 use crate::api::{OptIn, annotation, label, otel};
 use crate::chart;
+use crate::check::{CHECKS, Stage};
 use crate::config;
 use crate::controller::metrics as measured_by_controller;
 use crate::inject::{Reason, Scope, containers, logs, rules};
@@ -21,6 +22,7 @@ pub fn pages() -> Vec<(&'static str, String)> {
         ("conditions.md", conditions()),
         ("metrics.md", metrics()),
         ("values.md", chart::reference()),
+        ("checks.md", checks()),
     ]
 }
 
@@ -162,6 +164,22 @@ fn metrics() -> String {
         table(&mut page, ["metric", "kind", "labels", "what it says"], rows);
     }
     page.push_str("It has the webhook's `otelgate_log_lines_dropped_total` and `otelgate_build_info`, too.\n");
+    page.truncate(page.trim_end().len());
+    page.push('\n');
+    page
+}
+
+fn checks() -> String {
+    let mut page = String::from(
+        "# Checks\n\nWhat `otelgate check --pre` looks at before the installation, and `otelgate check` after it.\n\n\
+         A check whose failure follows from another's says so, and doesn't fail as well. What can't be told, because a \
+         right is missing, is unknown: it never passes.\n\n",
+    );
+    let rows = CHECKS.iter().map(|check| {
+        let at = |stage, word: &str| if check.stages.contains(&stage) { word.to_owned() } else { String::new() };
+        [code(check.name), check.summary.to_owned(), at(Stage::Before, "before"), at(Stage::After, "after")]
+    });
+    table(&mut page, ["check", "what is true when it passes", "`--pre`", "installed"], rows);
     page.truncate(page.trim_end().len());
     page.push('\n');
     page

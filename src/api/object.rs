@@ -23,5 +23,14 @@ pub const STACK: &str = "default";
 pub const CREDENTIALS: &str = "datadog-secret";
 pub const CREDENTIALS_KEY: &str = "api-key";
 
+/// The `CustomResourceDefinition` of the `TelemetryStack`.
+pub const DEFINITION: &str = "telemetrystacks.otelgate.dev";
+
+/// Label on what `otelgate deploy` made beside the chart, and `otelgate cleanup` takes away again; its value.
+pub const CREATED_BY: &str = "otelgate.dev/created-by";
+pub const DEPLOY: &str = "deploy";
+
+/// Field manager of what the command line applies.
+pub const COMMAND_LINE: &str = "otelgate-cli";
 /// Field manager of everything that the controller applies.
 pub const FIELD_MANAGER: &str = "otelgate-controller";

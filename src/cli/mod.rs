@@ -6,9 +6,12 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+pub mod check;
+mod cleanup;
 pub mod cluster;
 mod completions;
 pub mod controller;
+mod deploy;
 mod diagnose;
 mod explain;
 mod fetch;
@@ -21,6 +24,7 @@ pub mod output;
 mod process;
 mod report;
 mod shape;
+mod status;
 pub mod table;
 pub mod webhook;
 
@@ -38,17 +42,22 @@ pub struct Cli {
 pub enum Command {
     Inject(inject::Args),
     Explain(explain::Args),
+    Check(check::Args),
+    Status(status::Args),
     Logs(logs::Args),
     Diagnose(diagnose::Args),
     Webhook(webhook::Args),
     Controller(controller::Args),
     Completions(completions::Args),
     Man(man::Args),
+    Deploy(deploy::Args),
+    Update(deploy::UpdateArgs),
+    Cleanup(cleanup::Args),
 }
 
 /// As in `sysexits.h`: the command line or a file that it names is wrong, and nothing was done.
 pub const USAGE: u8 = 64;
-/// `inject --check` found something that would change.
+/// `inject --check` found something that would change, or a check failed.
 const CHANGES: u8 = 1;
 /// An input can't be read, or isn't what it should be.
 const UNREADABLE: u8 = 2;
@@ -73,12 +82,17 @@ impl Cli {
         match self.command {
             Command::Inject(args) => concluded(inject::run(&args)),
             Command::Explain(args) => explain::run(&args),
+            Command::Check(args) => check::run(&args),
+            Command::Status(args) => status::run(&args),
             Command::Logs(args) => logs::run(&args),
             Command::Diagnose(args) => diagnose::run(&args),
             Command::Webhook(args) => webhook::run(args),
             Command::Controller(args) => controller::run(args),
             Command::Completions(args) => completions::run(&args),
             Command::Man(args) => man::run(&args),
+            Command::Deploy(args) => deploy::run(&args),
+            Command::Update(args) => deploy::update(&args),
+            Command::Cleanup(args) => cleanup::run(&args),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::k8s::Client;
 use crate::tasks::Tasks;
 use crate::watch::Health;
 
+pub mod certificates;
 pub mod configuration;
 mod election;
 pub mod endpoints;

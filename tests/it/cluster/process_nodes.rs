@@ -145,5 +145,5 @@ fn cert_manager_issues_and_injects() {
         let bundle = &registration["webhooks"][0]["clientConfig"]["caBundle"];
         (secret.success && !secret.stdout.is_empty() && *bundle == json!(secret.stdout)).then_some(())
     })
-    .unwrap_or_else(|error| panic!("{error}: {}", process.log()));
+    .unwrap_or_else(|error| panic!("{error}: {}", process.last_words()));
 }

@@ -121,6 +121,8 @@ func startInjector(ctx context.Context, group *errgroup.Group, kubeconfig string
 	if err != nil {
 		return err
 	}
+	// The name of its field manager is taken from this.
+	config.UserAgent = "cainjector"
 	scheme := runtime.NewScheme()
 	kinds := runtime.NewSchemeBuilder(core.AddToScheme, admissionregistration.AddToScheme,
 		apiextensions.AddToScheme, apiregistration.AddToScheme, certmanager.AddToScheme)

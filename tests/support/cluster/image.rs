@@ -29,7 +29,7 @@ pub fn archive(folder: &Path, name: &str, program: &Path, entrypoint: &[&str]) -
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).map_err(failed)?;
     tar(&image.join("layer.tar"), &root, &["bin"]);
     let layer = fs::read(image.join("layer.tar")).map_err(failed)?;
-    let digest: String = Sha256::digest(&layer).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = Sha256::digest(&layer).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
     let config = json!({
         "architecture": std::env::consts::ARCH.replace("x86_64", "amd64").replace("aarch64", "arm64"), "os": "linux",
         "config": {"Entrypoint": entrypoint}, "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},

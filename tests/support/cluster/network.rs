@@ -202,6 +202,12 @@ fn working_folder() -> io::Result<PathBuf> {
     Ok(folder)
 }
 
+/// The last lines of a log.
+pub fn end_of(log: &str, lines: usize) -> String {
+    let end = log.lines().rev().take(lines).collect::<Vec<_>>();
+    end.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
+
 // === impl Process ===
 
 impl Process {
@@ -212,6 +218,11 @@ impl Process {
     /// What it has written so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Its last lines.
+    pub fn last_words(&self) -> String {
+        end_of(&self.log(), 5)
     }
 
     pub fn has_ended(&mut self) -> bool {

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::credentials::Subject;
 use super::image;
 use super::kubectl::Outcome;
-use super::network::Process;
+use super::network::{Process, end_of};
 use super::plane::ControlPlane;
 use super::programs::{LEAVE_OUT, Programs};
 
@@ -92,25 +92,26 @@ impl<'p> Node<'p> {
     ///
     /// # Errors
     /// When the machine lacks something: says what, and how to get it.
-    pub fn join(plane: &'p ControlPlane, place: Place, images: &[&Path]) -> Result<Self, String> {
+    pub fn join(plane: &'p ControlPlane, at: Place, images: &[&Path]) -> Result<Self, String> {
         if let Some((_, package)) = NEEDED.iter().find(|(path, _)| !Path::new(path).exists()) {
             return Err(format!("a node needs the Debian package {package}: install it. {LEAVE_OUT}"));
         }
         let programs = Programs::of(plane.version);
         let programs = programs.path("kubelet").and(programs.path("kube-proxy"))?;
         let programs = programs.parent().expect("a program is in a folder").to_owned();
-        let folder = plane.network().folder().join(place.name());
-        write(plane, place, &folder, images).map_err(|error| format!("{}: {error}", folder.display()))??;
-        let script = match place {
+        let folder = plane.network().folder().join(at.name());
+        issue(plane, at, &folder)?;
+        write(plane, at, &folder, images).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let script = match at {
             Place::First => FIRST,
             Place::Second => SECOND,
         };
         let init = folder.join("init");
         let arguments = [Path::new("-c"), Path::new(script), Path::new("sh"), &init, &folder, &programs]
             .into_iter()
-            .chain([place.name(), place.address()].map(Path::new));
-        let process = plane.network().start(place.name(), Path::new("sh"), arguments)?;
-        let node = Self { plane, name: place.name(), folder, process };
+            .chain([at.name(), at.address()].map(Path::new));
+        let process = plane.network().start(at.name(), Path::new("sh"), arguments)?;
+        let node = Self { plane, name: at.name(), folder, process };
         super::wait_for("a node to be ready", || {
             let what = "jsonpath={.status.conditions[?(@.type=='Ready')].status}";
             (plane.kubectl(&["get", "node", node.name, "-o", what]).stdout == "True").then_some(())
@@ -136,13 +137,11 @@ impl<'p> Node<'p> {
 
     /// The ends of its programs' logs.
     pub fn last_words(&self) -> String {
-        let mut words = self.process.log();
-        for name in ["containerd", "kubelet", "kube-proxy"] {
+        let programs = ["containerd", "kubelet", "kube-proxy"].map(|name| {
             let log = fs::read_to_string(self.folder.join(format!("{name}.log"))).unwrap_or_default();
-            let tail: Vec<_> = log.lines().rev().take(8).collect();
-            words += &format!("\n{name}: {}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
-        }
-        words
+            format!("{name}: {}", end_of(&log, 8))
+        });
+        [vec![self.process.log()], programs.to_vec()].concat().join("\n")
     }
 }
 
@@ -169,38 +168,38 @@ impl Place {
     }
 }
 
-/// Everything that its programs read.
-fn write(plane: &ControlPlane, place: Place, folder: &Path, images: &[&Path]) -> std::io::Result<Result<(), String>> {
-    let (all, own_images) = (plane.network().folder(), folder.join("images"));
-    for part in ["images", "cni", "kubelet"] {
+/// Its certificates and kubeconfigs, and the image that every pod starts with.
+fn issue(plane: &ControlPlane, at: Place, folder: &Path) -> Result<(), String> {
+    let images = folder.join("images");
+    fs::create_dir_all(&images).map_err(|error| format!("{}: {error}", images.display()))?;
+    plane.kubeconfig_for(at.name(), &format!("system:node:{}", at.name()), Some("system:nodes"))?;
+    plane.kubeconfig_for("kube-proxy", "system:kube-proxy", None)?;
+    let server = plane.authority().issue(&Subject::Server { names: &[at.name(), at.address()] });
+    let server = server.map_err(|error| format!("a certificate of {}: {error}", at.name()))?;
+    server.write(folder, "server").map_err(|error| format!("{}: {error}", folder.display()))?;
+    image::busybox(&images, PAUSE, &["/bin/busybox", "sleep", "1000000000"]).map(|_| ())
+}
+
+/// Everything else that its programs read.
+fn write(plane: &ControlPlane, at: Place, folder: &Path, images: &[&Path]) -> std::io::Result<()> {
+    let all = plane.network().folder();
+    for part in ["cni", "kubelet"] {
         fs::create_dir_all(folder.join(part))?;
     }
     for (number, image) in images.iter().enumerate() {
-        fs::copy(image, own_images.join(format!("{number}.tar")))?;
-    }
-    let certificates = || {
-        plane.kubeconfig_for(place.name(), &format!("system:node:{}", place.name()), Some("system:nodes"))?;
-        plane.kubeconfig_for("kube-proxy", "system:kube-proxy", None)?;
-        let server = Subject::Server { names: &[place.name(), place.address()] };
-        let server = plane.authority().issue(&server).map_err(|error| format!("a certificate: {error}"))?;
-        server.write(folder, "server").map_err(|error| format!("a certificate: {error}"))?;
-        image::busybox(&own_images, PAUSE, &["/bin/busybox", "sleep", "1000000000"])
-    };
-    if let Err(error) = certificates() {
-        return Ok(Err(error));
+        fs::copy(image, folder.join(format!("images/{number}.tar")))?;
     }
     fs::write(folder.join("init"), INIT)?;
     fs::write(folder.join("containerd.toml"), containerd(folder))?;
-    fs::write(folder.join("cni/10-bridge.conflist"), network(place).to_string())?;
+    fs::write(folder.join("cni/10-bridge.conflist"), network(at).to_string())?;
     fs::write(folder.join("kubelet.json"), kubelet(all, folder).to_string())?;
     let proxy = json!({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration", "mode": "nftables",
-        "hostnameOverride": place.name(), "clientConnection": {"kubeconfig": all.join("kube-proxy.conf")},
+        "hostnameOverride": at.name(), "clientConnection": {"kubeconfig": all.join("kube-proxy.conf")},
         // The machine's own limits stay as they are.
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
     });
-    fs::write(folder.join("kube-proxy.json"), proxy.to_string())?;
-    Ok(Ok(()))
+    fs::write(folder.join("kube-proxy.json"), proxy.to_string())
 }
 
 fn containerd(folder: &Path) -> String {
@@ -224,10 +223,10 @@ state = "/run/containerd"
     )
 }
 
-fn network(place: Place) -> serde_json::Value {
+fn network(at: Place) -> serde_json::Value {
     json!({"cniVersion": "1.0.0", "name": "bridge", "plugins": [
         {"type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": true,
-         "ipam": {"type": "host-local", "ranges": [[{"subnet": place.pods()}]], "routes": [{"dst": "0.0.0.0/0"}]}},
+         "ipam": {"type": "host-local", "ranges": [[{"subnet": at.pods()}]], "routes": [{"dst": "0.0.0.0/0"}]}},
         {"type": "portmap", "capabilities": {"portMappings": true}},
     ]})
 }

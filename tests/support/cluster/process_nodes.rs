@@ -1,4 +1,4 @@
-//! ProcessNodes whose pods are processes of this machine.
+//! Nodes whose pods are processes of this machine.
 //!
 //! Deployments, scheduler, endpoints and Helm's waiting are the real ones: a thread does what kubelet would. A pod of
 //! otelgate's image runs in a [`super::sandbox`] with its `ServiceAccount`'s token, its mounted files and an address
@@ -128,14 +128,11 @@ impl<'p> ProcessNodes<'p> {
 
     /// Why pods wait, and the ends of the logs of all.
     pub fn last_words(&self) -> String {
-        let mut words = String::new();
-        for ((_, name), running) in &*lock(&self.pods) {
-            let log = running.process.as_ref().map(Process::log).unwrap_or_default();
-            let waits_for = running.waits_for.as_deref().unwrap_or_default();
-            let tail = log.lines().rev().take(5).collect::<Vec<_>>();
-            words += &format!("\n{name}: {waits_for} {}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
-        }
-        words
+        let words = |((_, name), running): (&Key, &Running)| {
+            let log = running.process.as_ref().map(Process::last_words).unwrap_or_default();
+            format!("\n{name}: {} {log}", running.waits_for.as_deref().unwrap_or_default())
+        };
+        lock(&self.pods).iter().map(words).collect()
     }
 }
 
