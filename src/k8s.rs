@@ -14,8 +14,8 @@ pub use k8s_openapi::api::authorization::v1::{
 };
 pub use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 pub use k8s_openapi::api::core::v1::{
-    Affinity, ConfigMap, Namespace, Node, Pod, ResourceQuota, ResourceRequirements, Secret, Service, Toleration,
-    TopologySpreadConstraint,
+    Affinity, ConfigMap, Namespace, Node, Pod, ResourceQuota, ResourceRequirements, Secret, Service, ServicePort,
+    Toleration, TopologySpreadConstraint,
 };
 pub use k8s_openapi::api::discovery::v1::EndpointSlice;
 pub use k8s_openapi::api::networking::v1::{
@@ -134,5 +134,5 @@ impl From<KubeconfigError> for KubeconfigFault {
 }
 
 /// An object that lives in a namespace.
-pub trait NamespacedObject: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope> {}
-impl<K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>> NamespacedObject for K {}
+pub trait NamespacedObject: Resource<DynamicType = (), Scope = NamespaceResourceScope> {}
+impl<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>> NamespacedObject for K {}

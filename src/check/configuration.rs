@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::snapshot::WITHOUT_CONTROLLER;
 use super::{Objection, Snapshot, Verdict, some_of};
 use crate::api::OptIn;
 use crate::api::object::{CONTROLLER, INJECTION, STACK};
@@ -10,6 +11,9 @@ use crate::config::{self, Document};
 const CONTROLLERS_LOG: &str = "the controller writes it: look at its log with otelgate logs controller";
 
 pub fn stack(snapshot: &Snapshot) -> Verdict {
+    if snapshot.is_without_controller()? {
+        return Ok(WITHOUT_CONTROLLER.to_owned());
+    }
     let stacks = snapshot.stacks.as_ref()?;
     let Some(stack) = stacks.iter().find(|stack| stack["metadata"]["name"] == STACK) else {
         return Err(Objection::fail(
@@ -84,6 +88,9 @@ pub fn readable(snapshot: &Snapshot) -> Verdict {
 }
 
 pub fn current(snapshot: &Snapshot) -> Verdict {
+    if snapshot.is_without_controller()? {
+        return Ok(WITHOUT_CONTROLLER.to_owned());
+    }
     let wanted = document_of(snapshot.stack()?).ok_or_else(|| Objection::see("stack"))?;
     let is = snapshot.configuration()?;
     let fields = differing(&comparable(&wanted), &comparable(is.document()));

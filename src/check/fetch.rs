@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use super::rights::{self, Scope};
 use super::{AdmissionApi, Asked, Credentials, Fetched, Probe, Right, Server, Serving, Shape, Snapshot, Stage, Who};
-use crate::api::{OptIn, annotation, label, object, stack::TelemetryStack};
+use crate::api::stack::TelemetryStack;
+use crate::api::{OptIn, annotation, label, object};
 use crate::config::Document;
 use crate::k8s::{
     self, Api, Body, Client, CustomResourceExt as _, DynamicObject, ListParams, Namespace, Node, ObjectMeta,
@@ -119,7 +120,7 @@ impl Asking<'_> {
     }
 
     async fn crd(&self) -> Fetched<Option<k8s::CustomResourceDefinition>> {
-        get(Api::all(self.client.clone()), TelemetryStack::crd_name()).await
+        get(Api::all(self.client.clone()), object::DEFINITION).await
     }
 
     async fn stacks(&self) -> Fetched<Vec<Value>> {

@@ -12,6 +12,9 @@ use crate::k8s::{
 };
 use crate::unavailable::Unavailable;
 
+/// What is told of checks of what only a controller does.
+pub const WITHOUT_CONTROLLER: &str = "installed without the controller";
+
 pub type Fetched<T> = Result<T, Unavailable>;
 
 /// A cluster at one moment, as far as the checks look at it.
@@ -124,6 +127,12 @@ impl Snapshot {
     #[must_use]
     pub fn cluster_time(&self) -> Timestamp {
         self.server.as_ref().ok().and_then(|server| server.date).unwrap_or(self.now)
+    }
+
+    /// Whether somebody installed the webhook alone, and writes configuration and certificate by hand.
+    pub(super) fn is_without_controller(&self) -> Result<bool, Objection> {
+        let has = |name: &str| self.deployment(name).map(|found| found.is_some());
+        Ok(self.stacks.as_ref()?.is_empty() && has(object::WEBHOOK)? && !has(object::CONTROLLER)?)
     }
 
     /// The `TelemetryStack` that counts.

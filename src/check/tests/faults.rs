@@ -73,6 +73,7 @@ const AFTER: &[(&str, &str, Plant)] = &[
     ("endpoints", "no ready endpoint", |s| s.endpoints = Ok(vec![read(json!({"addressType": "IPv4", "endpoints": [{"addresses": ["10.1.0.1"], "conditions": {"ready": false}}]}))])),
     ("probe", "without the webhook's mark", |s| s.probe = Some(Ok(Probe { marked: false, warnings: Vec::new() }))),
     ("probe", "otelgate: Overloaded: x", |s| s.probe = Some(Ok(Probe { marked: false, warnings: vec!["otelgate: Overloaded: x".into()] }))),
+    ("certificate-served", "a: another certificate", |s| stack_of(s)["status"]["conditions"][1] = json!({"type": "CertificateReady", "status": "False", "reason": "NotServed", "message": "a: another certificate"})),
     ("opt-in-labels", "shop (\"true\")", |s| relabel(s, "shop", "otelgate.dev/inject", "true")),
     ("opt-in-annotations", "an annotation on quiet", |s| meta(s, "quiet").annotations = Some(read(json!({"otelgate.dev/inject": "enabled"})))),
     ("excluded-namespaces", "never looked at: kube-system", |s| relabel(s, "kube-system", "otelgate.dev/inject", "enabled")),
@@ -282,6 +283,18 @@ fn observing_is_told_and_no_fault() {
     stack_of(&mut snapshot)["spec"]["injection"]["mode"] = json!("observe");
     let mode = run(&snapshot).into_iter().find(|one| one.check == "mode").expect("a line");
     assert_eq!((mode.result, mode.found.split(':').next()), (Outcome::Pass, Some("observe")));
+}
+
+/// The plain manifests bring no controller, and somebody else writes what it would.
+#[test]
+fn the_webhook_alone_is_no_fault() {
+    let mut snapshot = healthy(Stage::After);
+    (snapshot.stacks, snapshot.lease) = (Ok(Vec::new()), Ok(None));
+    snapshot.deployments.as_mut().unwrap().pop();
+    for asked in snapshot.rights.iter_mut().filter(|asked| asked.who == Who::Controller) {
+        asked.allowed = Ok(false);
+    }
+    assert_eq!(faults(&snapshot), (Vec::new(), Vec::new()));
 }
 
 /// Nothing is there before the first installation, and that is no fault.

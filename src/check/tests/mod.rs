@@ -171,7 +171,9 @@ fn stack() -> Value {
     json!({
         "metadata": {"name": "default", "generation": 3},
         "spec": {"injection": {"clusterName": "east"}},
-        "status": {"observedGeneration": 3, "conditions": [{"type": "ConfigurationAccepted", "status": "True"}]},
+        "status": {"observedGeneration": 3, "conditions": [
+            {"type": "ConfigurationAccepted", "status": "True"}, {"type": "CertificateReady", "status": "True"},
+        ]},
     })
 }
 

@@ -8,6 +8,7 @@
 mod apply;
 mod by_hand;
 mod chart;
+mod check;
 mod failures;
 mod generated;
 mod gitops;
