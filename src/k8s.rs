@@ -1,5 +1,6 @@
 //! The Kubernetes types and clients in use, and no others: a new version of kube is met here.
 
+use std::fmt::Debug;
 use std::io;
 use std::path::Path;
 
@@ -21,9 +22,7 @@ pub use k8s_openapi::api::discovery::v1::EndpointSlice;
 pub use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort,
 };
-pub use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
-};
+pub use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 pub use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
     Condition, LabelSelector, LabelSelectorRequirement, MicroTime, OwnerReference, Time,
@@ -46,6 +45,7 @@ use axum::http::{HeaderValue, header};
 use k8s_openapi::NamespaceResourceScope;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 /// Where the API server is can't be told.
@@ -133,6 +133,19 @@ impl From<KubeconfigError> for KubeconfigFault {
     }
 }
 
-/// An object that lives in a namespace.
-pub trait NamespacedObject: Resource<DynamicType = (), Scope = NamespaceResourceScope> {}
-impl<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>> NamespacedObject for K {}
+/// Kinds with objects in namespaces, which can be read and watched.
+pub trait Namespaced:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + Sync + 'static
+{
+}
+
+impl<K> Namespaced for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + Sync
+        + 'static
+{
+}

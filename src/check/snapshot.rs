@@ -7,8 +7,8 @@ use super::{Asked, Objection, Stage};
 use crate::api::object;
 use crate::config::{self, Configuration, Document};
 use crate::k8s::{
-    ConfigMap, CustomResourceDefinition, Deployment, EndpointSlice, Lease, MutatingWebhookConfiguration, NetworkPolicy,
-    ObjectMeta, Pod, ResourceQuota, Service,
+    ConfigMap, Deployment, EndpointSlice, Lease, MutatingWebhookConfiguration, NetworkPolicy, ObjectMeta, Pod,
+    ResourceQuota, Service,
 };
 use crate::unavailable::Unavailable;
 
@@ -29,8 +29,8 @@ pub struct Snapshot {
     pub now: Timestamp,
     pub server: Fetched<Server>,
     pub admission: Fetched<AdmissionApi>,
-    pub crd: Fetched<Option<CustomResourceDefinition>>,
-    /// As they are: one of another version of otelgate's must not be in the way.
+    /// This and the next as they are: those of another version of otelgate's must not be in the way.
+    pub crd: Fetched<Option<Value>>,
     pub stacks: Fetched<Vec<Value>>,
     pub config_map: Fetched<Option<ConfigMap>>,
     pub registrations: Fetched<Vec<MutatingWebhookConfiguration>>,

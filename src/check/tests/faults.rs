@@ -15,8 +15,8 @@ const AFTER: &[(&str, &str, Plant)] = &[
     ("clock", "61 s behind", |s| s.now = now().checked_sub(Span::new().seconds(61)).unwrap()),
     ("crd", "no CustomResourceDefinition", |s| s.crd = Ok(None)),
     ("crd", ".spec.certificates", |s| drop_property(s, "spec", "certificates")),
-    ("crd", "isn't served", |s| crd(s).status = Some(read(json!({"conditions": [{"type": "Established", "status": "False"}]})))),
-    ("crd", "no version v1alpha1", |s| crd(s).spec.versions[0].served = false),
+    ("crd", "isn't served", |s| crd(s)["status"] = json!({"conditions": [{"type": "Established", "status": "False"}]})),
+    ("crd", "no version v1alpha1", |s| crd(s)["spec"]["versions"][0]["served"] = json!(false)),
     ("pod-security", "restricted pods only", |s| host_network(s)),
     ("collector-pod-security", "baseline pods only", |s| relabel(s, "datadog", "pod-security.kubernetes.io/enforce", "baseline")),
     ("quota", "small (pods: 10 of 10)", |s| quota(s, "pods", "10")),
@@ -99,13 +99,13 @@ const BEFORE: &[(&str, &str, Plant)] = &[
     ("server-version", "v1.28", |s| { let server = s.server.as_mut().unwrap(); server.minor = "28".into(); server.git_version = "v1.28".into(); }),
 ];
 
-fn crd(s: &mut Snapshot) -> &mut crate::k8s::CustomResourceDefinition {
+fn crd(s: &mut Snapshot) -> &mut Value {
     s.crd.as_mut().unwrap().as_mut().unwrap()
 }
 
 fn drop_property(s: &mut Snapshot, of: &str, name: &str) {
-    let schema = crd(s).spec.versions[0].schema.as_mut().unwrap().open_api_v3_schema.as_mut().unwrap();
-    let below = schema.properties.as_mut().unwrap().get_mut(of).unwrap().properties.as_mut().unwrap();
+    let schema = &mut crd(s)["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let below = schema["properties"][of]["properties"].as_object_mut().unwrap();
     assert!(below.remove(name).is_some());
 }
 
