@@ -1,7 +1,7 @@
 //! `otelgate deploy`, `update` and `cleanup` with the real Helm, and pods that are real processes.
 
 mod failures;
-mod person;
+pub(super) mod person;
 mod release;
 mod removal;
 
