@@ -69,7 +69,7 @@ impl Installed {
 
     /// `otelgate` on a terminal of that width, without its colours.
     pub fn on_terminal(&self, columns: usize, arguments: &[&str]) -> String {
-        let line = format!("stty cols {columns}; NO_COLOR=1 exec {OTELGATE} {}", arguments.join(" "));
+        let line = format!("stty rows 50 cols {columns}; NO_COLOR=1 exec {OTELGATE} {}", arguments.join(" "));
         let mut command = Command::new("script");
         command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
         command.env("KUBECONFIG", self.plane.kubectl_environment().1);

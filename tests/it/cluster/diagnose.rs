@@ -46,6 +46,9 @@ fn plant(installed: &Installed) {
         "name": "webhook", "image": "otelgate:1",
         "args": ["webhook", "--log-format=json", format!("--key={API_KEY}"), API_KEY],
         "env": [{"name": "DD_API_KEY", "value": API_KEY}],
+        // The namespace admits no other.
+        "securityContext": {"runAsNonRoot": true, "allowPrivilegeEscalation": false,
+                            "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}},
     }]);
     plane.apply(&[
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "datadog-secret", "namespace": "datadog"},
