@@ -1,5 +1,6 @@
 //! The Kubernetes types and clients in use, and no others: a new version of kube is met here.
 
+use std::fmt::Debug;
 use std::io;
 use std::path::Path;
 
@@ -9,23 +10,32 @@ pub use k8s_openapi::api::admissionregistration::v1::{
 };
 pub use k8s_openapi::api::apps::v1::Deployment;
 pub use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
+    SubjectAccessReviewSpec,
 };
 pub use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 pub use k8s_openapi::api::core::v1::{
-    Affinity, ConfigMap, Namespace, Pod, ResourceRequirements, Secret, Service, Toleration, TopologySpreadConstraint,
+    Affinity, ConfigMap, Namespace, Node, Pod, ResourceQuota, ResourceRequirements, Secret, Service, Toleration,
+    TopologySpreadConstraint,
 };
 pub use k8s_openapi::api::discovery::v1::EndpointSlice;
-pub use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+pub use k8s_openapi::api::networking::v1::{
+    IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort,
+};
+pub use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
 pub use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
     Condition, LabelSelector, LabelSelectorRequirement, MicroTime, OwnerReference, Time,
 };
 pub use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+pub use k8s_openapi::apimachinery::pkg::version::Info as ServerVersion;
 pub use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, GetParams, ListParams, LogParams, ObjectMeta, PartialObjectMeta,
     Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
 };
+pub use kube::client::Body;
 pub use kube::core::{GroupVersionKind, Request, Status, request::Error as RequestError};
 pub use kube::discovery::{Discovery, Scope, verbs};
 pub use kube::runtime::WatchStreamExt;
@@ -34,8 +44,10 @@ pub use kube::runtime::watcher::{self, Event, watcher};
 pub use kube::{Client, CustomResourceExt, Error, Resource, ResourceExt, Result};
 
 use axum::http::{HeaderValue, header};
+use k8s_openapi::NamespaceResourceScope;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 /// Where the API server is can't be told.
@@ -121,4 +133,21 @@ impl From<KubeconfigError> for KubeconfigFault {
             }
         }
     }
+}
+
+/// Kinds with objects in namespaces, which can be read and watched.
+pub trait Namespaced:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + Sync + 'static
+{
+}
+
+impl<K> Namespaced for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + Sync
+        + 'static
+{
 }

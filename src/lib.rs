@@ -8,6 +8,7 @@
 pub mod admission;
 pub mod api;
 pub mod chart;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod controller;

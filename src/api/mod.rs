@@ -4,9 +4,11 @@
 
 pub mod annotation;
 pub mod condition;
+pub mod crd;
 pub mod label;
 pub mod object;
 pub mod otel;
+pub mod replica;
 pub mod stack;
 
 use std::fmt;

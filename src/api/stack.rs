@@ -12,7 +12,10 @@ use crate::config::Document;
 #[derive(Clone, Debug, Default, PartialEq, CustomResource, Serialize, Deserialize, JsonSchema)]
 #[kube(group = "otelgate.dev", version = "v1alpha1", kind = "TelemetryStack", plural = "telemetrystacks")]
 #[kube(status = "TelemetryStackStatus", derive = "Default", derive = "PartialEq")]
-#[kube(category = "otelgate")]
+#[kube(
+    category = "otelgate",
+    doc = "What otelgate does in this cluster, and what became of it. Only the one named `default` counts."
+)]
 #[serde(rename_all = "camelCase")]
 pub struct TelemetryStackSpec {
     /// What is put into pods, and into which.
@@ -32,20 +35,30 @@ pub struct Injection(pub Map<String, Value>);
 /// The webhook's certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "self.provider != 'otelgate' || duration(self.authorityLifetime) >= duration(self.leafLifetime)",
+    "message": "authorityLifetime is shorter than leafLifetime: no certificate outlives its authority",
+}]))]
 pub struct Certificates {
     /// Who makes it: `otelgate` itself, `certManager`, or whoever writes the Secret (`provided`).
     #[serde(default)]
     pub provider: Provider,
     /// With `certManager` and `provided`: the Secret in otelgate's namespace with `tls.crt`, `tls.key` and `ca.crt`.
     #[serde(default = "default_secret_name")]
+    #[schemars(length(min = 1, max = 253))]
     pub secret_name: String,
     /// With `otelgate`: how long an authority lives, such as `8760h`.
     #[serde(default = "default_authority_lifetime")]
+    #[schemars(regex(pattern = DURATION), length(max = 20))]
     pub authority_lifetime: String,
     /// With `otelgate`: how long a certificate lives, such as `336h`. The next is made when a third of it is left.
     #[serde(default = "default_leaf_lifetime")]
+    #[schemars(regex(pattern = DURATION), length(max = 20))]
     pub leaf_lifetime: String,
 }
+
+/// Hours, minutes and seconds.
+const DURATION: &str = "^[0-9]+(h([0-9]+m)?([0-9]+s)?|m([0-9]+s)?|s)$";
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -124,12 +137,17 @@ impl JsonSchema for Injection {
         true
     }
 
-    /// That of the configuration file, without its envelope.
+    /// That of the configuration file, without its envelope, and without what the controller adds.
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = Document::json_schema(generator);
-        for field in ["apiVersion", "kind"] {
-            if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-                properties.remove(field);
+        if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+            properties.remove("apiVersion");
+            properties.remove("kind");
+            if let Some(Value::Object(exclude)) = properties.get_mut("exclude") {
+                exclude.remove("default");
+                let further =
+                    "Further pods that are never touched, beside those of otelgate, the Collector and the Agent.";
+                exclude.insert("description".to_owned(), further.into());
             }
         }
         schema.remove("required");

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+pub mod check;
 mod cleanup;
 pub mod cluster;
 mod completions;
@@ -23,6 +24,7 @@ pub mod output;
 mod process;
 mod report;
 mod shape;
+mod status;
 pub mod table;
 pub mod webhook;
 
@@ -40,6 +42,8 @@ pub struct Cli {
 pub enum Command {
     Inject(inject::Args),
     Explain(explain::Args),
+    Check(check::Args),
+    Status(status::Args),
     Logs(logs::Args),
     Diagnose(diagnose::Args),
     Webhook(webhook::Args),
@@ -53,7 +57,7 @@ pub enum Command {
 
 /// As in `sysexits.h`: the command line or a file that it names is wrong, and nothing was done.
 pub const USAGE: u8 = 64;
-/// `inject --check` found something that would change.
+/// `inject --check` found something that would change, or a check failed.
 const CHANGES: u8 = 1;
 /// An input can't be read, or isn't what it should be.
 const UNREADABLE: u8 = 2;
@@ -78,6 +82,8 @@ impl Cli {
         match self.command {
             Command::Inject(args) => concluded(inject::run(&args)),
             Command::Explain(args) => explain::run(&args),
+            Command::Check(args) => check::run(&args),
+            Command::Status(args) => status::run(&args),
             Command::Logs(args) => logs::run(&args),
             Command::Diagnose(args) => diagnose::run(&args),
             Command::Webhook(args) => webhook::run(args),

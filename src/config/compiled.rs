@@ -21,6 +21,7 @@ use crate::inject::legal;
 pub struct Configuration {
     document: Document,
     hash: String,
+    revision: String,
     endpoints: Endpoints,
     propagators: Option<String>,
     extra: Vec<ExtraVariable>,
@@ -69,6 +70,7 @@ impl TryFrom<Document> for Configuration {
         }
         Ok(Self {
             hash: hash(&document),
+            revision: digest(&document),
             endpoints: Endpoints::new(&document),
             propagators: (!document.propagators.is_empty()).then(|| document.propagators.join(",")),
             extra: document.env.iter().map(ExtraVariable::new).collect(),
@@ -99,6 +101,12 @@ impl Configuration {
     #[must_use]
     pub fn hash(&self) -> &str {
         &self.hash
+    }
+
+    /// Of all of it: what tells whether a replica serves the newest.
+    #[must_use]
+    pub fn revision(&self) -> &str {
+        &self.revision
     }
 
     #[must_use]
@@ -232,7 +240,12 @@ fn hash(document: &Document) -> String {
     injected.mode = OptIn::Enabled;
     injected.exclude.clear();
     injected.collector.address = None;
-    let json = serde_json::to_vec(&injected).expect("a document is plain data");
+    digest(&injected)
+}
+
+/// The first 16 hexadecimal digits of the SHA-256 of a document, however it was written.
+fn digest(document: &Document) -> String {
+    let json = serde_json::to_vec(document).expect("a document is plain data");
     Sha256::digest(json).iter().take(8).fold(String::with_capacity(16), |mut hex, byte| {
         write!(hex, "{byte:02x}").expect("writing to a String can't fail");
         hex

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::api::OptIn;
+use crate::api::{OptIn, label, object};
 
 /// Version of the configuration file.
 pub const API_VERSION: &str = "otelgate.dev/v1alpha1";
@@ -182,6 +182,10 @@ pub enum LogOwner {
 /// A further variable: a literal, or a field of the pod.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "has(self.value) != has(self.valueFrom)",
+    "message": "one of value and valueFrom has to be there, and not both",
+}]))]
 pub struct Variable {
     /// The variable's name.
     pub name: String,
@@ -231,8 +235,13 @@ pub struct Selector {
     pub match_expressions: Vec<Requirement>,
 }
 
+/// One requirement of a label selector.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+    "message": "In and NotIn take values; Exists and DoesNotExist take none",
+}]))]
 pub struct Requirement {
     /// The label's key.
     pub key: String,
@@ -328,15 +337,22 @@ fn default_collector_service() -> String {
     "otel-collector".to_owned()
 }
 
-/// The pipeline's own pods: their resource attributes would be stamped on everybody's data.
+/// The pipeline's own pods, where it is by default.
 fn default_exclude() -> Vec<Exclusion> {
+    own_pods(object::NAMESPACE, &default_collector_namespace())
+}
+
+/// The pipeline's own pods, where otelgate and the Collector are in these namespaces: their resource attributes would be
+/// stamped on everybody's data.
+#[must_use]
+pub fn own_pods(otelgate: &str, collector: &str) -> Vec<Exclusion> {
     let labelled = |key: &str, value: &str| Selector {
         match_labels: BTreeMap::from([(key.to_owned(), value.to_owned())]),
         match_expressions: Vec::new(),
     };
     vec![
-        Exclusion { namespace: Some("otelgate".to_owned()), selector: labelled("app.kubernetes.io/name", "otelgate") },
-        Exclusion { namespace: Some("datadog".to_owned()), selector: labelled("app", "otel-collector") },
+        Exclusion { namespace: Some(otelgate.to_owned()), selector: labelled(label::APP_NAME, object::APP) },
+        Exclusion { namespace: Some(collector.to_owned()), selector: labelled("app", "otel-collector") },
         Exclusion {
             namespace: None,
             selector: Selector {

@@ -7,5 +7,5 @@ mod reference;
 
 pub use compiled::{Configuration, ConfigurationError, Endpoints, ExtraVariable, Source as ExtraSource};
 pub use document::*;
-pub use parse::{CONFIG_MAP_KEY, ParseError, Position, parse};
+pub use parse::{CONFIG_MAP_KEY, ParseError, Position, fields, parse};
 pub use reference::reference;

@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 
 use granit_parser::{Event, Parser};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use serde_saphyr::{Error as YamlError, Spanned};
 use thiserror::Error;
 
 use super::compiled::{Configuration, ConfigurationError};
 use super::document::{API_VERSION, Document, KIND};
+use crate::manifest;
 
 /// Key of the document in a ConfigMap.
 pub const CONFIG_MAP_KEY: &str = "config.yaml";
@@ -61,6 +63,25 @@ pub fn parse(text: &str) -> Result<Configuration, ParseError> {
         _ => read::<Document>(text)?,
     };
     Ok(Configuration::try_from(document)?)
+}
+
+/// Reads the fields of a document that somebody wrote elsewhere, without the envelope. Not checked beyond their types.
+///
+/// # Errors
+/// Names the path of what is wrong, and what would be right.
+pub fn fields(fields: &Map<String, Value>) -> Result<Document, String> {
+    if let Some(name) = ["apiVersion", "kind"].into_iter().find(|name| fields.contains_key(*name)) {
+        return Err(format!("{name}: belongs to the configuration's file; leave it out"));
+    }
+    let mut document =
+        Map::from_iter([("apiVersion".to_owned(), Value::from(API_VERSION)), ("kind".to_owned(), Value::from(KIND))]);
+    document.extend(fields.clone());
+    // What is read from JSON is read by the same rules, with the same words, as what people write.
+    let text = manifest::document(&Value::Object(document));
+    read::<Document>(&text).map_err(|error| match error {
+        ParseError::Malformed { message, .. } => message,
+        other => other.to_string(),
+    })
 }
 
 fn from_config_map(envelope: Envelope, text: &str) -> Result<Document, ParseError> {

@@ -15,10 +15,15 @@ use crate::k8s::Client;
 use crate::tasks::Tasks;
 use crate::watch::Health;
 
+pub mod certificates;
+pub mod configuration;
 mod election;
 pub mod endpoints;
+pub mod injection;
 pub mod lease;
 pub mod metrics;
+pub mod replicas;
+mod schema;
 pub mod stack;
 pub mod status;
 
@@ -47,6 +52,9 @@ pub struct State {
     pub lease: Arc<Health>,
     pub stacks: Arc<Health>,
     pub endpoints: Arc<Health>,
+    pub config_maps: Arc<Health>,
+    pub services: Arc<Health>,
+    pub schema: Arc<Health>,
     pub status: Arc<Health>,
     pub writes: Writes,
     conditions: Mutex<Vec<(ConditionType, Holds)>>,
@@ -72,6 +80,9 @@ impl Default for State {
             lease: Arc::new(Health::new("Lease")),
             stacks: Arc::new(Health::of_kind("TelemetryStack", APPLY_CRD)),
             endpoints: Arc::new(Health::new("EndpointSlice")),
+            config_maps: Arc::new(Health::new("ConfigMap")),
+            services: Arc::new(Health::new("Service")),
+            schema: Arc::new(Health::new("CustomResourceDefinition")),
             status: Arc::new(Health::new("status")),
             writes: Writes::default(),
             conditions: Mutex::default(),
@@ -82,13 +93,17 @@ impl Default for State {
 impl State {
     /// Everything that calls the API server.
     pub fn healths(&self) -> impl Iterator<Item = &Health> {
-        [&self.lease, &self.stacks, &self.endpoints, &self.status].into_iter().map(AsRef::as_ref)
+        [&self.lease].into_iter().chain(self.of_leader()).map(AsRef::as_ref)
+    }
+
+    fn of_leader(&self) -> [&Arc<Health>; 6] {
+        [&self.stacks, &self.endpoints, &self.config_maps, &self.services, &self.schema, &self.status]
     }
 
     /// Why it doesn't do its work yet: the election for one that stands by, the watches for the leader.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
-        let watches = [&self.stacks, &self.endpoints];
+        let watches = [&self.stacks, &self.endpoints, &self.config_maps];
         let led = watches.into_iter().filter(|_| self.leads.load(Relaxed));
         let mut faults = [&self.lease].into_iter().chain(led);
         faults.find_map(|health| health.fault().map(|fault| format!("{}: {fault}", health.what())))
@@ -106,7 +121,7 @@ impl State {
     fn stand_by(&self) {
         self.leads.store(false, Relaxed);
         self.set_conditions(std::iter::empty());
-        for health in [&self.stacks, &self.endpoints, &self.status] {
+        for health in self.of_leader() {
             health.forget();
         }
     }
@@ -159,6 +174,15 @@ fn lead(client: Client, namespace: Arc<str>, state: Arc<State>) -> Tasks {
     tasks.spawn("endpoints", async move { endpoints::watch(slices, &of, publisher, health).await });
     let (sink, reports) = status::Sink::new();
     let context = Context { client, namespace, stack: stacks, endpoints, status: sink, state };
-    tasks.spawn("status", status::write(context, reports, statuses));
+    tasks.spawn("status", status::write(context.clone(), reports, statuses));
+    let (seen, config_maps) = watch::channel(None);
+    tasks.spawn("ConfigMap", configuration::watch_config_map(context.clone(), seen));
+    let (found, addresses) = watch::channel(None);
+    tasks.spawn("Collector's address", configuration::watch_address(context.clone(), found));
+    let (wanted, wants) = watch::channel(None);
+    tasks.spawn("configuration", configuration::keep(context.clone(), config_maps, addresses, wanted));
+    let (missing, lacking) = watch::channel(Arc::from([]));
+    tasks.spawn("schema", schema::look(context.clone(), missing));
+    tasks.spawn("replicas", replicas::run(context, wants, lacking));
     tasks
 }

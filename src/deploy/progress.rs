@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::api::condition::ConditionType;
 use crate::api::object;
 use crate::k8s::{Deployment, MutatingWebhookConfiguration, Pod, ResourceExt as _};
 
@@ -26,10 +27,6 @@ pub struct Line {
     pub says: String,
 }
 
-/// Conditions of the `TelemetryStack` that are waited for.
-const ACCEPTED: &str = "ConfigurationAccepted";
-const READY: &str = "Ready";
-
 /// One line for each object, in the order in which they come to be.
 #[must_use]
 pub fn lines(observed: &Observed) -> Vec<Line> {
@@ -37,7 +34,7 @@ pub fn lines(observed: &Observed) -> Vec<Line> {
     let mut lines = vec![certificate(registration.as_ref(), stack.as_ref())];
     lines.extend(deployments.iter().map(|(name, found)| deployment(name, found.as_ref(), pods)));
     lines.push(configuration(stack.as_ref()));
-    lines.push(condition(stack.as_ref(), READY, format!("TelemetryStack {}", object::STACK), "ready"));
+    lines.push(condition(stack.as_ref(), ConditionType::Ready, format!("TelemetryStack {}", object::STACK), "ready"));
     lines
 }
 
@@ -144,19 +141,24 @@ fn certificate(registration: Option<&MutatingWebhookConfiguration>, stack: Optio
     if entries.iter().all(|entry| entry.client_config.ca_bundle.as_ref().is_some_and(trusted)) {
         return Line { object, ready: true, says: "has the authority of the webhook's certificate".to_owned() };
     }
-    let phase = stack.and_then(|stack| stack.pointer("/status/certificates/phase")).and_then(Value::as_str);
-    let phase = phase.map_or_else(String::new, |phase| format!("; certificates: {phase}"));
-    waiting(object, format!("the webhook's certificate isn't made yet{phase}"))
+    let why = condition(stack, ConditionType::CertificateReady, String::new(), "").says;
+    let why = if why.is_empty() { "it isn't written there yet" } else { &why };
+    waiting(object, format!("waits for the authority of the webhook's certificate; {why}"))
 }
 
 fn configuration(stack: Option<&Value>) -> Line {
-    condition(stack, ACCEPTED, format!("ConfigMap {}", object::INJECTION), "every webhook has the configuration")
+    condition(
+        stack,
+        ConditionType::ConfigurationAccepted,
+        format!("ConfigMap {}", object::INJECTION),
+        "every webhook has the configuration",
+    )
 }
 
-fn condition(stack: Option<&Value>, name: &str, object: String, is: &str) -> Line {
+fn condition(stack: Option<&Value>, name: ConditionType, object: String, is: &str) -> Line {
     let Some(stack) = stack else { return waiting(object, "its TelemetryStack isn't there yet") };
     let conditions = stack.pointer("/status/conditions").and_then(Value::as_array);
-    let found = conditions.into_iter().flatten().find(|condition| condition["type"] == name);
+    let found = conditions.into_iter().flatten().find(|condition| condition["type"] == name.to_string());
     let Some(condition) = found else { return waiting(object, "the controller hasn't said anything yet") };
     let current = condition["observedGeneration"]
         .as_i64()

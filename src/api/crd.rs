@@ -1,0 +1,143 @@
+//! The CustomResourceDefinition, made from the types: the file in the chart is generated from it, and the controller
+//! compares with it what the API server serves.
+
+use serde_json::{Value, json};
+
+use super::stack::TelemetryStack;
+use crate::k8s::CustomResourceExt as _;
+use crate::manifest;
+
+/// Name of the CustomResourceDefinition.
+pub const NAME: &str = "telemetrystacks.otelgate.dev";
+
+/// As it is applied.
+#[must_use]
+pub fn definition() -> Value {
+    let mut definition = serde_json::to_value(TelemetryStack::crd()).unwrap_or_default();
+    for version in definition["spec"]["versions"].as_array_mut().into_iter().flatten() {
+        version["additionalPrinterColumns"] = columns();
+        without_defaults_in_lists(&mut version["schema"]["openAPIV3Schema"], false);
+    }
+    definition
+}
+
+/// The file in the chart.
+#[must_use]
+pub fn yaml() -> String {
+    manifest::document(&definition())
+}
+
+/// The schema of the whole object in the version that this program speaks.
+#[must_use]
+pub fn schema() -> Value {
+    definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"].take()
+}
+
+/// What `kubectl get telemetrystack` shows.
+fn columns() -> Value {
+    let column = |name: &str, kind: &str, path: &str, description: &str| json!({"name": name, "type": kind, "jsonPath": path, "description": description});
+    let ready = |field: &str| format!(r#".status.conditions[?(@.type=="Ready")].{field}"#);
+    json!([
+        column("Ready", "string", &ready("status"), "Whether everything is as the spec says."),
+        column("Mode", "string", ".spec.injection.mode", "What caps every opt-in."),
+        column("Webhook", "string", ".status.webhook.serving", "Replicas that serve the newest configuration."),
+        column("Reason", "string", &ready("reason"), "Why it isn't ready."),
+        column("Age", "date", ".metadata.creationTimestamp", "Since when it is there."),
+    ])
+}
+
+/// A default in a list's items would be a field that nobody wrote, in the middle of what somebody else applies.
+fn without_defaults_in_lists(schema: &mut Value, in_list: bool) {
+    let Value::Object(fields) = schema else { return };
+    if in_list {
+        fields.remove("default");
+    }
+    for (name, field) in fields {
+        match name.as_str() {
+            "properties" => {
+                for property in field.as_object_mut().into_iter().flat_map(serde_json::Map::values_mut) {
+                    without_defaults_in_lists(property, in_list);
+                }
+            }
+            "items" => without_defaults_in_lists(field, true),
+            _ => {}
+        }
+    }
+}
+
+/// Paths of what `known` has and `served` hasn't: fields that the API server drops, or refuses.
+#[must_use]
+pub fn missing(known: &Value, served: &Value) -> Vec<String> {
+    fn look(known: &Value, served: &Value, path: &str, missing: &mut Vec<String>) {
+        let drops = served["x-kubernetes-preserve-unknown-fields"] != true;
+        for (name, field) in known["properties"].as_object().into_iter().flatten() {
+            let path = format!("{path}.{name}");
+            match served["properties"].get(name) {
+                Some(served) => look(field, served, &path, missing),
+                None if drops => missing.push(path),
+                None => {}
+            }
+        }
+        if let (Some(known), Some(served)) = (known.get("items"), served.get("items")) {
+            look(known, served, &format!("{path}[]"), missing);
+        }
+    }
+
+    let mut paths = Vec::new();
+    look(known, served, "", &mut paths);
+    paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Calls `see` with each schema and its path.
+    fn walk(schema: &Value, path: &str, see: &mut dyn FnMut(&Value, &str)) {
+        see(schema, path);
+        for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+            walk(field, &format!("{path}.{name}"), see);
+        }
+        if let Some(items) = schema.get("items") {
+            walk(items, &format!("{path}[]"), see);
+        }
+    }
+
+    #[test]
+    fn every_field_says_what_it_is() {
+        walk(&schema(), "", &mut |schema, path| {
+            let described = schema["description"].as_str().is_some_and(|text| !text.contains("Auto-generated"));
+            assert!(described || path.ends_with("[]"), "{path} has no description");
+        });
+    }
+
+    #[test]
+    fn defaults_stand_outside_of_lists_only_and_are_those_of_the_program() {
+        let mut defaults = Vec::new();
+        walk(&schema(), "", &mut |schema, path| {
+            if let Some(default) = schema.get("default") {
+                assert!(!path.contains("[]"), "{path} has a default");
+                defaults.push((path.to_owned(), default.clone()));
+            }
+        });
+        let found = |path: &str| defaults.iter().find(|(one, _)| one == path).map(|(_, default)| default.clone());
+        assert_eq!(found(".spec.injection.mode"), Some(json!("enabled")));
+        assert_eq!(found(".spec.injection.exclude"), None, "the controller adds to it");
+        assert_eq!(found(".spec.certificates.leafLifetime"), Some(json!("336h")));
+    }
+
+    #[test]
+    fn what_an_older_schema_lacks_is_named() {
+        assert!(missing(&schema(), &schema()).is_empty());
+        let mut older = schema();
+        let injection = &mut older["properties"]["spec"]["properties"]["injection"]["properties"];
+        injection.as_object_mut().expect("fields").remove("mode");
+        let of_list = &mut injection["env"]["items"]["properties"];
+        of_list.as_object_mut().expect("fields").remove("valueFrom");
+        let gone = missing(&schema(), &older);
+        assert_eq!(gone, [".spec.injection.env[].valueFrom", ".spec.injection.mode"]);
+        let open = json!({"properties": {"spec": {"x-kubernetes-preserve-unknown-fields": true}}});
+        assert!(missing(&schema(), &open).iter().all(|path| !path.starts_with(".spec")));
+        assert_eq!(missing(&schema(), &json!({})), [".spec", ".status"]);
+    }
+}

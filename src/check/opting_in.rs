@@ -1,0 +1,87 @@
+//! What people wrote on their namespaces.
+
+use super::{Objection, Snapshot, Verdict, some_of};
+use crate::api::{OptIn, label};
+use crate::inject::rules::SYSTEM_NAMESPACES;
+use crate::k8s::ObjectMeta;
+
+/// Labels of namespaces that the registration leaves out: those that AKS adds to every webhook.
+const LEFT_OUT: [(&str, &str); 2] = [("control-plane", "true"), ("kubernetes.azure.com/managedby", "aks")];
+
+pub fn labels(snapshot: &Snapshot) -> Verdict {
+    let labelled = snapshot.namespaces.as_ref()?.iter().filter_map(|one| label_of(one).map(|value| (one, value)));
+    let wrong = labelled.filter(|(_, value)| OptIn::parse(value).is_none());
+    let wrong: Vec<String> = wrong.map(|(one, value)| format!("{} ({value:?})", name(one))).collect();
+    if !wrong.is_empty() {
+        return Err(Objection::fail(
+            format!("the label {} has an unknown value on {}", label::INJECT, some_of(&wrong)),
+            format!(
+                "kubectl label --overwrite namespace NAME {}=VALUE, where VALUE is enabled, observe or disabled",
+                label::INJECT
+            ),
+        ));
+    }
+    let opted_in = opted_in(snapshot)?.count();
+    Ok(match opted_in {
+        0 => format!("no namespace is opted in yet: kubectl label namespace NAME {}=enabled", label::INJECT),
+        1 => "1 namespace is opted in".to_owned(),
+        more => format!("{more} namespaces are opted in"),
+    })
+}
+
+pub fn annotations(snapshot: &Snapshot) -> Verdict {
+    let annotated = snapshot.namespaces.as_ref()?.iter().filter(|namespace| {
+        namespace.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(label::INJECT))
+    });
+    let annotated: Vec<String> = annotated.map(|namespace| name(namespace).to_owned()).collect();
+    if annotated.is_empty() {
+        return Ok(String::new());
+    }
+    Err(Objection::fail(
+        format!("{} is an annotation on {}, where it has no effect", label::INJECT, some_of(&annotated)),
+        format!("make it a label: kubectl label namespace NAME {}=enabled", label::INJECT),
+    ))
+}
+
+pub fn excluded(snapshot: &Snapshot) -> Verdict {
+    let namespaces = snapshot.namespaces.as_ref()?.iter();
+    let excluded = namespaces.filter(|one| wants(one).is_some() && !is_looked_at(one));
+    let excluded: Vec<String> = excluded.map(|one| name(one).to_owned()).collect();
+    if excluded.is_empty() {
+        return Ok(String::new());
+    }
+    Err(Objection::fail(
+        format!("opted in, but never looked at: {}", some_of(&excluded)),
+        format!(
+            "take the label off ({} are Kubernetes' own, and so is what {} and {} mark), or run the pods in another namespace",
+            SYSTEM_NAMESPACES.join(", "),
+            LEFT_OUT[0].0,
+            LEFT_OUT[1].0
+        ),
+    ))
+}
+
+/// Namespaces whose pods are decided about.
+pub fn opted_in(snapshot: &Snapshot) -> Result<impl Iterator<Item = (&ObjectMeta, OptIn)>, Objection> {
+    let namespaces = snapshot.namespaces.as_ref()?.iter().filter(|one| is_looked_at(one));
+    Ok(namespaces.filter_map(|one| wants(one).map(|opt_in| (one, opt_in))))
+}
+
+fn wants(namespace: &ObjectMeta) -> Option<OptIn> {
+    label_of(namespace).and_then(OptIn::parse).filter(|opt_in| *opt_in != OptIn::Disabled)
+}
+
+fn is_looked_at(namespace: &ObjectMeta) -> bool {
+    let labels = namespace.labels.as_ref();
+    let left_out =
+        |(key, value): &(&str, &str)| labels.is_some_and(|labels| labels.get(*key).is_some_and(|v| v == value));
+    !SYSTEM_NAMESPACES.contains(&name(namespace)) && !LEFT_OUT.iter().any(left_out)
+}
+
+fn label_of(namespace: &ObjectMeta) -> Option<&str> {
+    namespace.labels.as_ref()?.get(label::INJECT).map(String::as_str)
+}
+
+pub fn name(namespace: &ObjectMeta) -> &str {
+    namespace.name.as_deref().unwrap_or_default()
+}

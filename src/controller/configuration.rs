@@ -1,0 +1,285 @@
+//! Keeps the `ConfigMap` that the webhook reads as the `TelemetryStack` says, and repairs it when it was edited or
+//! deleted. A spec that no configuration can be made from changes nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::Context;
+use super::injection::{self, InvalidSpec, Place};
+use super::metrics::Write;
+use super::stack::Stack;
+use crate::api::object;
+use crate::config::Configuration;
+use crate::k8s::{Api, ConfigMap, Patch, PatchParams, ResourceExt as _, Service};
+use crate::unavailable::Unavailable;
+use crate::watch::{self as watching};
+
+/// What should be in force, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Of the spec that it was made from.
+    pub generation: i64,
+    pub outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It stands in the `ConfigMap`.
+    Written { revision: String, hash: String },
+    /// The spec has a fault.
+    Invalid(InvalidSpec),
+    /// The API server refused it, or didn't answer.
+    NotWritten(String),
+}
+
+/// The address of the Collector's Service, if it has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub at: Place,
+    pub address: Option<String>,
+}
+
+/// The `ConfigMap`, if there is one; nothing before that is known.
+pub type Seen = Option<Option<Arc<ConfigMap>>>;
+
+/// How long a configuration without an address waits for it: the Service may be one that can't be read.
+const GRACE: Duration = Duration::from_secs(3);
+const RETRY: Duration = Duration::from_secs(2);
+/// Between two writes, so that two who undo each other don't run hot.
+const BETWEEN_WRITES: Duration = Duration::from_millis(500);
+
+/// Publishes the `ConfigMap`. Never returns.
+pub async fn watch_config_map(context: Context, seen: watch::Sender<Seen>) {
+    let api = Api::<ConfigMap>::namespaced(context.client, &context.namespace);
+    watching::objects(api, watching::named(object::INJECTION), &context.state.config_maps, |objects| {
+        seen.send_replace(Some(objects.get(object::INJECTION).cloned().map(Arc::new)));
+    })
+    .await;
+}
+
+/// Publishes the address of the Service that the spec names, whichever that is just now. Never returns.
+pub async fn watch_address(context: Context, found: watch::Sender<Option<Found>>) {
+    let Context { client, namespace, mut stack, state, .. } = context;
+    let place_of = |stack: &Option<Arc<Stack>>| {
+        let document = injection::document(&stack.as_ref()?.injection, &namespace).ok()?;
+        injection::place(&document)
+    };
+    loop {
+        let place = place_of(&stack.borrow_and_update());
+        let another = async {
+            // The sender lives as long as the leader's tasks do.
+            if stack.wait_for(|stack| place_of(stack) != place).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let Some(at) = place.clone() else {
+            another.await;
+            continue;
+        };
+        let api = Api::<Service>::namespaced(client.clone(), &at.namespace);
+        let service = watching::objects(api, watching::named(&at.service), &state.services, |objects| {
+            let address = objects.get(&at.service).and_then(address_of);
+            found.send_replace(Some(Found { at: at.clone(), address }));
+        });
+        tokio::select! {
+            () = service => {}
+            () = another => {}
+        }
+    }
+}
+
+/// A headless Service has none, nor one that is only a name.
+fn address_of(service: &Service) -> Option<String> {
+    let address = service.spec.as_ref()?.cluster_ip.as_ref()?;
+    address.parse::<std::net::IpAddr>().is_ok().then(|| address.clone())
+}
+
+/// Writes, repairs, and publishes what is wanted. Never returns.
+pub async fn keep(
+    context: Context,
+    mut seen: watch::Receiver<Seen>,
+    mut found: watch::Receiver<Option<Found>>,
+    wanted: watch::Sender<Option<Wanted>>,
+) {
+    let mut stack = context.stack.clone();
+    let started = Instant::now();
+    loop {
+        let now = stack.borrow_and_update().clone();
+        let map = seen.borrow_and_update().clone();
+        let address = found.borrow_and_update().clone();
+        let mut again = None;
+        match (now, map) {
+            (Some(now), Some(map)) => {
+                match step(&now, map.as_deref(), address.as_ref(), &context.namespace, started.elapsed() < GRACE) {
+                    Step::Wait => again = Some(GRACE.saturating_sub(started.elapsed())),
+                    Step::Refuse(fault) => publish(&wanted, &now, Outcome::Invalid(fault)),
+                    Step::Nothing(configuration) => publish(&wanted, &now, written(&configuration)),
+                    Step::Write(configuration, text) => {
+                        let outcome = apply(&context, &now, &configuration, &text).await;
+                        if matches!(outcome, Outcome::NotWritten(_)) {
+                            again = Some(RETRY);
+                        }
+                        publish(&wanted, &now, outcome);
+                        sleep(BETWEEN_WRITES).await;
+                    }
+                }
+            }
+            (None, _) => {
+                wanted.send_if_modified(|wanted| wanted.take().is_some());
+            }
+            (Some(_), None) => {}
+        }
+        tokio::select! {
+            () = sleep(again.unwrap_or_default()), if again.is_some() => {}
+            Ok(()) = stack.changed() => {}
+            Ok(()) = seen.changed() => {}
+            Ok(()) = found.changed() => {}
+        }
+    }
+}
+
+/// What follows from what was seen.
+#[derive(Debug)]
+enum Step {
+    /// For the Collector's address.
+    Wait,
+    Refuse(InvalidSpec),
+    /// It stands there already.
+    Nothing(Configuration),
+    Write(Configuration, String),
+}
+
+fn step(stack: &Stack, map: Option<&ConfigMap>, found: Option<&Found>, namespace: &str, patient: bool) -> Step {
+    let document = match injection::document(&stack.injection, namespace) {
+        Ok(document) => document,
+        Err(fault) => return Step::Refuse(fault),
+    };
+    let address = match injection::place(&document) {
+        None => None,
+        Some(at) => match found.filter(|found| found.at == at) {
+            Some(found) => found.address.clone(),
+            None => match injection::address_in(map, &at) {
+                None if patient => return Step::Wait,
+                last_known => last_known,
+            },
+        },
+    };
+    match injection::complete(document, address.as_deref()) {
+        Err(fault) => Step::Refuse(fault),
+        Ok(configuration) => {
+            let text = injection::text(&configuration);
+            if injection::is_as_applied(map, &text, &stack.owner()) {
+                Step::Nothing(configuration)
+            } else {
+                Step::Write(configuration, text)
+            }
+        }
+    }
+}
+
+fn written(configuration: &Configuration) -> Outcome {
+    Outcome::Written { revision: configuration.revision().to_owned(), hash: configuration.hash().to_owned() }
+}
+
+fn publish(wanted: &watch::Sender<Option<Wanted>>, stack: &Stack, outcome: Outcome) {
+    let now = Wanted { generation: stack.generation, outcome };
+    wanted.send_if_modified(|wanted| {
+        let changed = wanted.as_ref() != Some(&now);
+        if changed {
+            if let Outcome::Invalid(fault) = &now.outcome {
+                warn!(error.message = %fault, "the spec is no configuration; the last good one stays in force");
+            }
+            *wanted = Some(now);
+        }
+        changed
+    });
+}
+
+async fn apply(context: &Context, stack: &Stack, configuration: &Configuration, text: &str) -> Outcome {
+    let api = Api::<ConfigMap>::namespaced(context.client.clone(), &context.namespace);
+    let object = injection::config_map(text, &context.namespace, &stack.owner());
+    let params = PatchParams::apply(object::FIELD_MANAGER).force();
+    match api.patch(object::INJECTION, &params, &Patch::Apply(&object)).await {
+        Ok(applied) => {
+            context.state.writes.add(Write::Configuration);
+            info!(
+                otelgate.generation = stack.generation,
+                otelgate.revision = configuration.revision(),
+                otelgate.mode = %configuration.mode(),
+                k8s.configmap.name = applied.name_any(),
+                "configuration written"
+            );
+            written(configuration)
+        }
+        Err(error) => {
+            context.state.config_maps.failed(&error);
+            Outcome::NotWritten(Unavailable::of(&error).to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::stack::Certificates;
+    use serde_json::{Value, json};
+
+    fn stack(injection: Value) -> Stack {
+        Stack { uid: "u".to_owned(), generation: 1, injection, certificates: Ok(Certificates::default()) }
+    }
+
+    fn found(address: Option<&str>) -> Found {
+        let at = Place { namespace: "datadog".to_owned(), service: "otel-collector".to_owned() };
+        Found { at, address: address.map(str::to_owned) }
+    }
+
+    fn map(stack: &Stack, address: Option<&str>) -> ConfigMap {
+        let document = injection::document(&stack.injection, "otelgate").expect("valid");
+        let text = injection::text(&injection::complete(document, address).expect("valid"));
+        serde_json::from_value(injection::config_map(&text, "otelgate", &stack.owner())).expect("a ConfigMap")
+    }
+
+    fn address(step: &Step) -> Option<Option<&str>> {
+        match step {
+            Step::Write(one, _) | Step::Nothing(one) => Some(one.document().collector.address.as_deref()),
+            Step::Wait | Step::Refuse(_) => None,
+        }
+    }
+
+    #[test]
+    fn the_address_is_waited_for_unless_one_is_known_or_time_is_up() {
+        let (fresh, at) = (stack(json!({})), "otelgate");
+        let known = map(&fresh, Some("10.0.0.1"));
+        let of = |map: Option<&ConfigMap>, found: Option<&Found>, patient: bool| step(&fresh, map, found, at, patient);
+        assert!(matches!(of(None, None, true), Step::Wait));
+        assert_eq!(address(&of(None, None, false)), Some(None));
+        assert_eq!(address(&of(Some(&known), None, true)), Some(Some("10.0.0.1")), "as it was");
+        assert!(matches!(of(Some(&known), Some(&found(Some("10.0.0.1"))), true), Step::Nothing(_)));
+        assert!(matches!(of(Some(&known), Some(&found(None)), true), Step::Write(..)), "the Service is gone");
+        let elsewhere = stack(json!({"collector": {"namespace": "other"}}));
+        assert!(matches!(step(&elsewhere, Some(&known), Some(&found(Some("10.0.0.1"))), at, true), Step::Wait));
+        let written = stack(json!({"collector": {"address": "10.3.3.3"}}));
+        assert_eq!(address(&step(&written, None, None, at, true)), Some(Some("10.3.3.3")));
+    }
+
+    #[test]
+    fn a_fault_writes_nothing() {
+        let faulty = stack(json!({"mode": "off"}));
+        assert!(matches!(step(&faulty, None, Some(&found(None)), "otelgate", true), Step::Refuse(_)));
+    }
+
+    #[test]
+    fn only_a_real_address_is_one() {
+        let service =
+            |address: Value| serde_json::from_value(json!({"spec": {"clusterIP": address}})).expect("a Service");
+        assert_eq!(address_of(&service(json!("10.0.0.1"))).as_deref(), Some("10.0.0.1"));
+        assert_eq!(address_of(&service(json!("fd00::1"))).as_deref(), Some("fd00::1"));
+        for none in [json!("None"), json!(""), json!(null)] {
+            assert_eq!(address_of(&service(none)), None);
+        }
+    }
+}

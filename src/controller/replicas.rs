@@ -1,0 +1,301 @@
+//! Asks the webhook's replicas what they serve, and says whether that is what the spec says.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode, header};
+use futures::{StreamExt as _, stream};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::Context;
+use super::configuration::{Outcome, Wanted};
+use super::endpoints::{Endpoint, Endpoints};
+use super::status::Verdict;
+use crate::api::condition::Reason;
+use crate::api::replica::{self, Replica};
+use crate::api::stack::WebhookStatus;
+
+/// A replica, and what it says of itself.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub name: String,
+    pub answer: Result<Replica, String>,
+}
+
+/// How long one has for its answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// At a time.
+const AT_ONCE: usize = 16;
+/// While not all serve what they should.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// A replica may have started with something older since.
+const ASK_EVERY: Duration = Duration::from_secs(15);
+const MAX_ANSWER: usize = 64 << 10;
+/// Names in a message.
+const MAX_NAMES: usize = 3;
+
+/// Asks whenever something changed, and reports. Never returns.
+pub async fn run(
+    context: Context,
+    mut wanted: watch::Receiver<Option<Wanted>>,
+    mut missing: watch::Receiver<Arc<[String]>>,
+) {
+    let mut endpoints = context.endpoints.clone();
+    loop {
+        let now = wanted.borrow_and_update().clone();
+        let lacking = Arc::clone(&missing.borrow_and_update());
+        let there: Endpoints = endpoints.borrow_and_update().clone();
+        let mut delay = ASK_EVERY;
+        match (now, there) {
+            (Some(now), Some(there)) => {
+                let asked = ask_all(&there).await;
+                let verdict = verdict(&now, &lacking, &asked);
+                if matches!(verdict.reason, Reason::NotInForce | Reason::NoReplica) {
+                    delay = ASK_AGAIN;
+                }
+                let webhook = summary(&now, &there, &asked);
+                context.status.report(|reports| {
+                    reports.configuration = Some(verdict);
+                    reports.webhook = Some(webhook);
+                });
+            }
+            (None, _) => context.status.report(|reports| {
+                reports.configuration = None;
+                reports.webhook = None;
+            }),
+            (Some(_), None) => {}
+        }
+        tokio::select! {
+            () = sleep(delay) => {}
+            Ok(()) = wanted.changed() => {}
+            Ok(()) = missing.changed() => {}
+            Ok(()) = endpoints.changed() => {}
+        }
+    }
+}
+
+/// What was seen, as the condition has it.
+#[must_use]
+pub fn verdict(wanted: &Wanted, lacking: &[String], asked: &[Asked]) -> Verdict {
+    let of = |reason, detail: String| Verdict::new(reason, detail, wanted.generation);
+    let revision = match &wanted.outcome {
+        Outcome::Invalid(fault) => return of(Reason::InvalidSpec, fault.to_string()),
+        Outcome::NotWritten(fault) => return of(Reason::NotWritten, fault.clone()),
+        Outcome::Written { revision, .. } => revision,
+    };
+    if !lacking.is_empty() {
+        return of(Reason::SchemaOutdated, format!("the cluster's CRD lacks {}", some_of(lacking, "field")));
+    }
+    if asked.is_empty() {
+        return of(Reason::NoReplica, String::new());
+    }
+    let behind = behind(asked, revision);
+    if behind.is_empty() {
+        return of(
+            Reason::InForce,
+            format!("revision {revision} is in force in {}", count(asked.len(), "ready replica")),
+        );
+    }
+    of(Reason::NotInForce, format!("revision {revision} isn't in force in {}", some_of(&behind, "replica")))
+}
+
+/// The same in numbers.
+#[must_use]
+pub fn summary(wanted: &Wanted, endpoints: &[Endpoint], asked: &[Asked]) -> WebhookStatus {
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let (revision, hash) = match &wanted.outcome {
+        Outcome::Written { revision, hash } => (Some(revision.clone()), Some(hash.clone())),
+        Outcome::Invalid(_) | Outcome::NotWritten(_) => (None, None),
+    };
+    let mut late = revision.as_ref().map_or_else(Vec::new, |revision| behind(asked, revision));
+    // Without a wanted one, those that serve any count: the last good one is in force.
+    let serves = |one: &Asked| {
+        let serving = one.answer.as_ref().ok().and_then(|replica| replica.configuration.as_ref());
+        serving.is_some_and(|serving| revision.as_ref().is_none_or(|revision| serving.revision == *revision))
+    };
+    let serving = asked.iter().filter(|one| serves(one)).count();
+    late.truncate(MAX_NAMES);
+    WebhookStatus {
+        serving: format!("{serving}/{}", endpoints.len()),
+        ready: number(asked.len()),
+        replicas: number(endpoints.len()),
+        revision,
+        hash,
+        behind: late,
+    }
+}
+
+/// Those that don't serve it, each with what it does instead.
+fn behind(asked: &[Asked], revision: &str) -> Vec<String> {
+    let late = |one: &Asked| {
+        let does = match &one.answer {
+            Err(fault) => fault.clone(),
+            Ok(Replica { configuration: None, .. }) => "serves none".to_owned(),
+            Ok(Replica { configuration: Some(serving), .. }) if serving.revision == revision => return None,
+            Ok(Replica { configuration: Some(serving), .. }) => format!("serves {}", serving.revision),
+        };
+        Some(format!("{} ({does})", one.name))
+    };
+    asked.iter().filter_map(late).collect()
+}
+
+fn count(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
+/// A few of many.
+fn some_of(all: &[String], what: &str) -> String {
+    let named = all.iter().take(MAX_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match all.len() {
+        0..=MAX_NAMES => named,
+        more => format!("{} ({named} and others)", count(more, what)),
+    }
+}
+
+/// Asks those that the API server may call, in the order of the endpoints.
+async fn ask_all(endpoints: &[Endpoint]) -> Vec<Asked> {
+    let ready: Vec<Endpoint> = endpoints.iter().filter(|one| one.ready).cloned().collect();
+    let asking = ready.into_iter().map(|endpoint| async move {
+        let name = endpoint.name();
+        let Some(port) = endpoint.admin else {
+            return Asked { name, answer: Err("Service otelgate-webhook has no port named admin".to_owned()) };
+        };
+        let asked = timeout(PATIENCE, ask(SocketAddr::new(endpoint.address, port))).await;
+        let answer = asked.unwrap_or_else(|_| Err(format!("no answer on port {port}")));
+        Asked { name, answer }
+    });
+    stream::iter(asking).buffered(AT_ONCE).collect().await
+}
+
+/// One plain request; a new connection each time, as it is rare.
+async fn ask(address: SocketAddr) -> Result<Replica, String> {
+    let port = address.port();
+    let silent = |_| format!("no answer on port {port}");
+    let stream = TcpStream::connect(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => format!("nothing listens on port {port}"),
+        _ => format!("port {port} can't be reached"),
+    })?;
+    let (mut sender, connection) = http1::handshake::<_, Body>(TokioIo::new(stream)).await.map_err(silent)?;
+    let request = Request::get(replica::PATH).header(header::HOST, address.to_string()).body(Body::empty());
+    let request = request.map_err(|error| error.to_string())?;
+    let exchange = async {
+        let answer = sender.send_request(request).await.map_err(silent)?;
+        if answer.status() != StatusCode::OK {
+            return Err(format!("answers {} with status {}", replica::PATH, answer.status().as_u16()));
+        }
+        let body = to_bytes(Body::new(answer.into_body()), MAX_ANSWER).await;
+        let body = body.map_err(|_| format!("no answer on port {port}"))?;
+        serde_json::from_slice(&body).map_err(|_| "says what this version can't read".to_owned())
+    };
+    tokio::select! {
+        biased;
+        answer = exchange => answer,
+        // It ends by itself only when it fails.
+        _ = connection => Err(format!("no answer on port {port}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::OptIn;
+    use crate::api::replica::Configuration;
+
+    fn asked(name: &str, revision: Option<&str>) -> Asked {
+        let configuration = revision.map(|revision| Configuration {
+            hash: "h".to_owned(),
+            revision: revision.to_owned(),
+            mode: OptIn::Enabled,
+        });
+        let replica = Replica { version: "1".to_owned(), configuration, certificate: None };
+        Asked { name: name.to_owned(), answer: Ok(replica) }
+    }
+
+    fn silent(name: &str) -> Asked {
+        Asked { name: name.to_owned(), answer: Err("no answer on port 1".to_owned()) }
+    }
+
+    fn wanted(outcome: Outcome) -> Wanted {
+        Wanted { generation: 3, outcome }
+    }
+
+    fn written() -> Wanted {
+        wanted(Outcome::Written { revision: "r2".to_owned(), hash: "h".to_owned() })
+    }
+
+    #[test]
+    fn the_verdicts() {
+        let path = [".spec.injection.mode".to_owned()];
+        let all_old: Vec<_> = (0..5).map(|n| asked(&format!("p{n}"), Some("r1"))).collect();
+        for (wanted, lacking, asked, reason, detail) in [
+            (written(), &[][..], vec![], Reason::NoReplica, ""),
+            (
+                written(),
+                &[],
+                vec![asked("a", Some("r2"))],
+                Reason::InForce,
+                "revision r2 is in force in 1 ready replica",
+            ),
+            (
+                written(),
+                &[],
+                vec![asked("a", Some("r2")), asked("b", Some("r1")), asked("c", None), silent("d")],
+                Reason::NotInForce,
+                "revision r2 isn't in force in b (serves r1), c (serves none), d (no answer on port 1)",
+            ),
+            (
+                written(),
+                &[],
+                all_old,
+                Reason::NotInForce,
+                "revision r2 isn't in force in 5 replicas (p0 (serves r1), p1 (serves r1), p2 (serves r1) and others)",
+            ),
+            (
+                written(),
+                &path,
+                vec![asked("a", Some("r2"))],
+                Reason::SchemaOutdated,
+                "the cluster's CRD lacks .spec.injection.mode",
+            ),
+            (wanted(Outcome::NotWritten("no".to_owned())), &path, vec![], Reason::NotWritten, "no"),
+        ] {
+            let verdict = verdict(&wanted, lacking, &asked);
+            assert_eq!((verdict.reason, verdict.detail.as_str(), verdict.generation), (reason, detail, 3));
+        }
+    }
+
+    #[test]
+    fn the_numbers() {
+        let endpoint = |ready: bool| Endpoint {
+            address: [10, 0, 0, 1].into(),
+            webhook: Some(8443),
+            admin: Some(8080),
+            pod: None,
+            ready,
+            serving: ready,
+        };
+        let endpoints = [endpoint(true), endpoint(true), endpoint(false)];
+        let two = [asked("a", Some("r2")), asked("b", Some("r1"))];
+        let told = summary(&written(), &endpoints, &two);
+        assert_eq!((told.serving.as_str(), told.ready, told.replicas), ("1/3", 2, 3));
+        assert_eq!((told.revision.as_deref(), told.behind.as_slice()), (Some("r2"), &["b (serves r1)".to_owned()][..]));
+        let told = summary(&wanted(Outcome::NotWritten(String::new())), &endpoints, &two);
+        assert_eq!((told.serving.as_str(), told.revision, told.behind.len()), ("2/3", None, 0));
+    }
+
+    #[tokio::test]
+    async fn a_replica_that_isnt_there_is_no_fault_of_ours() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("it is bound");
+        drop(listener);
+        let fault = ask(address).await.expect_err("nobody is there");
+        assert_eq!(fault, format!("nothing listens on port {}", address.port()));
+    }
+}
