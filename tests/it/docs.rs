@@ -58,6 +58,7 @@ fn links_lead_somewhere() {
         "docs/webhook.md",
         "docs/controller.md",
         "docs/offline.md",
+        "docs/troubleshooting.md",
     ] {
         let text = page(name);
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(name).parent().unwrap().to_owned();
