@@ -147,7 +147,12 @@ fn certificate(registration: Option<&MutatingWebhookConfiguration>, stack: Optio
 }
 
 fn configuration(stack: Option<&Value>) -> Line {
-    condition(stack, ConditionType::ConfigurationAccepted, format!("ConfigMap {}", object::INJECTION), "every webhook has the configuration")
+    condition(
+        stack,
+        ConditionType::ConfigurationAccepted,
+        format!("ConfigMap {}", object::INJECTION),
+        "every webhook has the configuration",
+    )
 }
 
 fn condition(stack: Option<&Value>, name: ConditionType, object: String, is: &str) -> Line {

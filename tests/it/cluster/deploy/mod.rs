@@ -2,8 +2,8 @@
 
 mod failures;
 mod person;
-mod removal;
 mod release;
+mod removal;
 
 use std::path::Path;
 
@@ -80,7 +80,8 @@ fn what_deploy_made(plane: &ControlPlane) {
     }
     let secret = plane.get("datadog", "secret/datadog-secret");
     assert_eq!(secret["data"], json!({"api-key": base64(KEY)}), "without the line end");
-    let managers = plane.kubectl(&["get", "crd", "telemetrystacks.otelgate.dev", "-o", "json", "--show-managed-fields"]);
+    let managers =
+        plane.kubectl(&["get", "crd", "telemetrystacks.otelgate.dev", "-o", "json", "--show-managed-fields"]);
     let managers = managers.json("the definition")["metadata"]["managedFields"].clone();
     let applied = |entry: &serde_json::Value| entry["manager"] == "otelgate-cli" && entry["operation"] == "Apply";
     assert!(managers.as_array().expect("managers").iter().any(applied), "{managers}");

@@ -53,7 +53,12 @@ impl<'p> Person<'p> {
     }
 
     pub fn with_key(&self, key: &str) -> Self {
-        Self { key: Some(key.to_owned()), path: self.path.clone(), kubeconfig: self.kubeconfig.clone(), plane: self.plane }
+        Self {
+            key: Some(key.to_owned()),
+            path: self.path.clone(),
+            kubeconfig: self.kubeconfig.clone(),
+            plane: self.plane,
+        }
     }
 
     pub fn with_kubeconfig(&self, kubeconfig: &Path) -> Self {
@@ -133,7 +138,8 @@ pub mod listing {
 
     pub type Listing = BTreeSet<String>;
 
-    const TEMPLATE: &str = "{{range .items}}{{.apiVersion}} {{.kind}} {{.metadata.namespace}}/{{.metadata.name}}\n{{end}}";
+    const TEMPLATE: &str =
+        "{{range .items}}{{.apiVersion}} {{.kind}} {{.metadata.namespace}}/{{.metadata.name}}\n{{end}}";
 
     fn kinds(plane: &ControlPlane) -> String {
         let kinds = plane.kubectl(&["api-resources", "--verbs=list", "-o", "name"]).expect("kubectl api-resources");

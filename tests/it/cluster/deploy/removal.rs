@@ -42,7 +42,8 @@ fn what_helm_installed_is_updated_and_what_it_leaves_is_removed() {
     plane.kubectl_with(&["create", "-f", "-"], &old.to_string()).expect("kubectl create");
     let chart = chart();
     let chart = chart.to_str().expect("UTF-8");
-    let install = ["install", "gate", chart, "--namespace", "otelgate", "--create-namespace", "--set=webhook.replicas=1"];
+    let install =
+        ["install", "gate", chart, "--namespace", "otelgate", "--create-namespace", "--set=webhook.replicas=1"];
     plane.helm(Helm::Four, &install).expect("helm install");
 
     let person = Person::new(&plane, Some(Helm::Four));
@@ -55,7 +56,8 @@ fn what_helm_installed_is_updated_and_what_it_leaves_is_removed() {
     let spec = &served["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
     assert!(spec["gone"].is_null() && spec["injection"].is_object(), "{spec}");
 
-    let namespace = |plane: &ControlPlane| plane.kubectl(&["get", "secrets,configmaps", "-n", "otelgate", "-o", "name"]).stdout;
+    let namespace =
+        |plane: &ControlPlane| plane.kubectl(&["get", "secrets,configmaps", "-n", "otelgate", "-o", "name"]).stdout;
     assert!(namespace(&plane).contains("secret/otelgate-ca"));
     plane.helm(Helm::Four, &["uninstall", "gate", "--namespace", "otelgate"]).expect("helm uninstall");
     // By the garbage collector: everything that has the TelemetryStack as its owner.
@@ -85,7 +87,8 @@ fn what_is_half_there_is_removed_without_helm_and_what_is_foreign_stays() {
     for name in ["deployment/otelgate-webhook", "service/otelgate-webhook", "serviceaccount/otelgate-controller"] {
         plane.kubectl(&["delete", "-n", "otelgate", name]).expect("kubectl delete");
     }
-    let foreign = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine", "namespace": "datadog"}});
+    let foreign =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine", "namespace": "datadog"}});
     plane.apply(&[foreign]);
 
     let alone = Person::new(&plane, None);
