@@ -1,5 +1,6 @@
 //! The Kubernetes types and clients in use, and no others: a new version of kube is met here.
 
+use std::fmt::Debug;
 use std::io;
 use std::path::Path;
 
@@ -46,6 +47,7 @@ use axum::http::{HeaderValue, header};
 use k8s_openapi::NamespaceResourceScope;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 /// Where the API server is can't be told.
@@ -136,3 +138,20 @@ impl From<KubeconfigError> for KubeconfigFault {
 /// An object that lives in a namespace.
 pub trait NamespacedObject: Resource<DynamicType = (), Scope = NamespaceResourceScope> {}
 impl<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>> NamespacedObject for K {}
+
+/// Kinds with objects in namespaces, which can be read and watched.
+pub trait Namespaced:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + Sync + 'static
+{
+}
+
+impl<K> Namespaced for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + Sync
+        + 'static
+{
+}

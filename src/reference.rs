@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 
+use crate::api::condition::{self, ConditionType};
 use crate::api::{OptIn, annotation, label, otel};
 use crate::chart;
 use crate::check::{CHECKS, Stage};
 use crate::config;
+use crate::controller::metrics as measured_by_controller;
 use crate::inject::{Reason, Scope, containers, logs, rules};
 use crate::metrics as measured;
 
@@ -17,6 +19,7 @@ pub fn pages() -> Vec<(&'static str, String)> {
         ("labels-and-annotations.md", labels_and_annotations()),
         ("variables.md", variables()),
         ("reasons.md", reasons()),
+        ("conditions.md", conditions()),
         ("metrics.md", metrics()),
         ("values.md", chart::reference()),
         ("checks.md", checks()),
@@ -130,15 +133,37 @@ fn reasons() -> String {
     page
 }
 
+fn conditions() -> String {
+    let mut page = String::from(
+        "# Conditions of the TelemetryStack\n\nIn its status. A message names what was seen and, unless all is well, the next step.\n\n",
+    );
+    let types = ConditionType::ALL.into_iter().map(|one| [code(one.as_str()), one.summary().to_owned()]);
+    table(&mut page, ["condition", "true means"], types);
+    page.push_str("## Reasons\n\n");
+    let rows = condition::Reason::ALL.iter().map(|reason| {
+        [code(reason.code()), reason.holds().as_str().into(), reason.summary().into(), reason.next_step().into()]
+    });
+    table(&mut page, ["code", "condition is", "means", "next step"], rows);
+    page.truncate(page.trim_end().len());
+    page.push('\n');
+    page
+}
+
 fn metrics() -> String {
     let mut page = String::from(
-        "# Metrics\n\nServed at `/metrics` of the webhook's second port. Every label has a closed set of values: no user can make a series.\n\n",
+        "# Metrics\n\nServed at `/metrics` of the second port. Every label has a closed set of values: no user can make a series.\n\n",
     );
-    let rows = measured::reference().iter().map(|metric| {
-        let labels: Vec<String> = metric.labels.iter().map(|label| code(label)).collect();
-        [code(metric.name), metric.kind.to_owned(), labels.join(", "), metric.help.to_owned()]
-    });
-    table(&mut page, ["metric", "kind", "labels", "what it says"], rows);
+    for (title, metrics) in
+        [("The webhook", measured::reference()), ("The controller", measured_by_controller::reference())]
+    {
+        writeln!(page, "## {title}\n").expect("writing to a String can't fail");
+        let rows = metrics.iter().map(|metric| {
+            let labels: Vec<String> = metric.labels.iter().map(|label| code(label)).collect();
+            [code(metric.name), metric.kind.to_owned(), labels.join(", "), metric.help.to_owned()]
+        });
+        table(&mut page, ["metric", "kind", "labels", "what it says"], rows);
+    }
+    page.push_str("It has the webhook's `otelgate_log_lines_dropped_total` and `otelgate_build_info`, too.\n");
     page.truncate(page.trim_end().len());
     page.push('\n');
     page

@@ -1,18 +1,22 @@
 //! Values that are read again while the server runs: the configuration and the certificate.
 //!
-//! Whoever watches the inputs (files now, objects of the cluster as well later) offers their raw contents; a
-//! [`Source`] parses and checks them, and publishes what is good. What isn't good is refused, told once, and the last
+//! Whoever watches the inputs, files or an object of the cluster, offers their raw contents; a [`Source`] parses and checks them, and publishes what is good. What isn't good is refused, told once, and the last
 //! good value stays in force.
 
+use std::fmt::Debug;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::k8s::{Api, ConfigMap, Resource, Secret};
 use crate::metrics::Reloads;
+use crate::watch::{self as watching, Health};
 
 /// What can be read again: made from the raw contents of its inputs.
 pub trait Reload: Sized + Send + Sync + 'static {
@@ -43,10 +47,23 @@ struct State {
     fault: Option<String>,
 }
 
+/// Keys of an object that are read together, in their order.
+#[derive(Clone, Copy, Debug)]
+pub struct Keys(pub &'static [&'static str]);
+
+/// An object that holds contents under keys.
+pub trait Contents {
+    const KIND: &'static str;
+
+    fn content(&self, key: &str) -> Option<Vec<u8>>;
+}
+
 /// Files that are read together, such as a certificate and its key.
 #[derive(Clone, Debug)]
 pub struct Files(Vec<PathBuf>);
 
+/// How often what is refused is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Larger than any object of the cluster, so that a wrong path doesn't fill the memory.
 const MAX_FILE: u64 = 2 << 20;
 
@@ -122,6 +139,82 @@ impl<T: Reload> Source<T> {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         // No code under the lock leaves the state half-written.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Keys ===
+
+impl Contents for ConfigMap {
+    const KIND: &'static str = "ConfigMap";
+
+    fn content(&self, key: &str) -> Option<Vec<u8>> {
+        self.data.as_ref()?.get(key).map(|text| text.clone().into_bytes())
+    }
+}
+
+impl Contents for Secret {
+    const KIND: &'static str = "Secret";
+
+    fn content(&self, key: &str) -> Option<Vec<u8>> {
+        self.data.as_ref()?.get(key).map(|content| content.0.clone())
+    }
+}
+
+impl Keys {
+    /// What the object holds under all of them.
+    ///
+    /// # Errors
+    /// Names what isn't there.
+    fn read<K: Contents>(self, name: &str, object: Option<&K>) -> Result<Vec<Vec<u8>>, String> {
+        let kind = K::KIND;
+        let object = object.ok_or_else(|| format!("{kind} {name} isn't there; the controller makes it"))?;
+        let content = |key: &&str| {
+            object.content(key).ok_or_else(|| format!("{kind} {name} has no key {key}; the controller writes it"))
+        };
+        self.0.iter().map(content).collect()
+    }
+
+    /// Offers what an object of the cluster holds, whenever that changes. While the API server is away, what was offered
+    /// last stays as it is. Never returns.
+    pub async fn follow<K, T>(self, api: Api<K>, name: String, health: Arc<Health>, source: Arc<Source<T>>)
+    where
+        K: Contents + Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+        T: Reload,
+    {
+        let (newest, contents) = watch::channel(None);
+        let watching = async {
+            watching::objects(api, watching::named(&name), &health, |objects| {
+                newest.send_replace(Some(self.read(&name, objects.get(&name))));
+            })
+            .await;
+        };
+        tokio::select! {
+            () = watching => {}
+            () = offer_newest(contents, &health, &source) => {}
+        }
+    }
+}
+
+/// Again and again while it is refused: a certificate may become valid by waiting.
+async fn offer_newest<T: Reload>(
+    mut contents: watch::Receiver<Option<Result<Vec<Vec<u8>>, String>>>,
+    health: &Health,
+    source: &Source<T>,
+) {
+    loop {
+        match contents.borrow_and_update().clone() {
+            Some(Ok(inputs)) => source.offer(inputs),
+            Some(Err(fault)) => source.unreadable(fault),
+            None => {
+                if let Some(fault) = health.fault() {
+                    source.unreadable(fault);
+                }
+            }
+        }
+        tokio::select! {
+            changed = contents.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(LOOK_AGAIN), if source.fault().is_some() => {}
+        }
     }
 }
 
@@ -258,6 +351,42 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(30)).await;
         assert_eq!((reloads.successes(), reloads.failures()), (2, 1));
         following.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_an_object_holds_is_offered_again_while_it_is_refused() {
+        let reloads = Arc::new(Reloads::default());
+        let source = Arc::new(Source::<Number>::new(Arc::clone(&reloads)));
+        let health = Arc::new(Health::new("ConfigMap"));
+        let (newest, contents) = watch::channel(None);
+        let offering = tokio::spawn({
+            let (health, source) = (Arc::clone(&health), Arc::clone(&source));
+            async move { offer_newest(contents, &health, &source).await }
+        });
+        let settle = || tokio::time::sleep(Duration::from_secs(3));
+        settle().await;
+        assert_eq!(source.fault().as_deref(), Some("not asked yet"));
+        health.failed_because("no such host".to_owned());
+        settle().await;
+        assert_eq!(source.fault().as_deref(), Some("no such host"));
+        newest.send_replace(Some(Ok(vec![b"1".to_vec()])));
+        settle().await;
+        assert_eq!(source.current().as_ref().map(|number| number.0), Some(1));
+        let gone = Keys(&["n"]).read::<ConfigMap>("settings", None);
+        newest.send_replace(Some(gone));
+        settle().await;
+        assert_eq!(source.fault().as_deref(), Some("ConfigMap settings isn't there; the controller makes it"));
+        assert_eq!(source.current().as_ref().map(|number| number.0), Some(1), "it stays in force");
+        offering.abort();
+    }
+
+    #[test]
+    fn keys_are_read_in_their_order_and_one_that_is_missing_is_named() {
+        let data = [("a", "1"), ("b", "2")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let object = ConfigMap { data: Some(data.into()), ..ConfigMap::default() };
+        assert_eq!(Keys(&["b", "a"]).read("x", Some(&object)), Ok(vec![b"2".to_vec(), b"1".to_vec()]));
+        let fault = Keys(&["a", "c"]).read("x", Some(&object));
+        assert_eq!(fault, Err("ConfigMap x has no key c; the controller writes it".to_owned()));
     }
 
     #[test]

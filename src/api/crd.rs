@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::stack::TelemetryStack;
 use crate::k8s::CustomResourceExt as _;
+use crate::manifest;
 
 /// Name of the CustomResourceDefinition.
 pub const NAME: &str = "telemetrystacks.otelgate.dev";
@@ -18,6 +19,12 @@ pub fn definition() -> Value {
         without_defaults_in_lists(&mut version["schema"]["openAPIV3Schema"], false);
     }
     definition
+}
+
+/// The file in the chart.
+#[must_use]
+pub fn yaml() -> String {
+    manifest::document(&definition())
 }
 
 /// The schema of the whole object in the version that this program speaks.

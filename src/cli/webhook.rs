@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::Router;
+use axum::routing::get;
+use axum::{Json, Router};
 use clap::builder::RangedU64ValueParser;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
@@ -17,15 +18,18 @@ use tracing::{info, warn};
 use super::USAGE;
 use super::process::{SOFTWARE, Signals, bind, failed};
 use crate::admission::{self, Admission, Settings};
-use crate::config::Configuration;
-use crate::k8s::{self, Client};
+use crate::api::object;
+use crate::api::replica::{self, Replica};
+use crate::config::{CONFIG_MAP_KEY, Configuration};
+use crate::k8s::{self, Api, Client, ConfigMap, Namespaced, Secret};
 use crate::metrics::{Exposition, InForce, Metrics};
 use crate::namespaces::{self, Namespaces};
 use crate::server::{self, Lifecycle, Limits, Phases, Readiness, Transport};
-use crate::source::{Files, Source};
+use crate::source::{Contents, Files, Keys, Reload, Source};
 use crate::tasks::Tasks;
 use crate::telemetry::{self, LogFormat, LogLevel};
 use crate::tls::Identity;
+use crate::watch::Health;
 
 /// Serve the admission webhook.
 ///
@@ -36,29 +40,35 @@ pub struct Args {
     /// Address of the webhook port, which speaks TLS.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
     listen: SocketAddr,
-    /// Address of the plain port with /livez, /readyz and /metrics.
+    /// Address of the plain port with /livez, /readyz, /metrics and /status.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     admin_listen: SocketAddr,
     /// The certificate chain in PEM, leaf first.
-    #[arg(long, value_name = "FILE")]
-    tls_cert: PathBuf,
+    #[arg(long, value_name = "FILE", requires = "tls_key", required_unless_present = "tls_secret")]
+    tls_cert: Option<PathBuf>,
     /// Its private key in PEM.
-    #[arg(long, value_name = "FILE")]
-    tls_key: PathBuf,
+    #[arg(long, value_name = "FILE", requires = "tls_cert", required_unless_present = "tls_secret")]
+    tls_key: Option<PathBuf>,
+    /// The Secret in the webhook's namespace with both, instead of files; watched.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["tls_cert", "tls_key", "client_ca"])]
+    tls_secret: Option<String>,
     /// Ask clients for a certificate that one of these authorities signed.
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
     /// The configuration, or a ConfigMap that holds it; the documented defaults without it.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// How to reach the API server, for the namespaces' annotations; in a pod, its service account.
-    #[arg(long, value_name = "FILE", conflicts_with = "no_namespaces")]
+    /// The ConfigMap in the webhook's namespace that holds the configuration, instead of a file; watched.
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    config_map: Option<String>,
+    /// How to reach the API server, for what is watched; in a pod, its service account.
+    #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// Do without the cluster: annotations on namespaces have no effect.
+    /// Watch no namespaces: annotations on them have no effect.
     #[arg(long)]
     no_namespaces: bool,
     /// The webhook's own namespace, in which the probe's pods are created.
-    #[arg(long, value_name = "NAME", default_value = "otelgate")]
+    #[arg(long, value_name = "NAME", env = "POD_NAMESPACE", default_value = object::NAMESPACE)]
     namespace: String,
     /// How long to serve on after SIGTERM, as endpoints take their time to follow.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
@@ -79,7 +89,20 @@ pub struct Args {
 const POLL: Duration = Duration::from_secs(1);
 const COMMAND: &str = "webhook";
 
-/// What comes from files.
+/// Where something comes from that is read again and again.
+enum Input {
+    Files(Vec<PathBuf>),
+    /// In the webhook's own namespace.
+    Object(String),
+}
+
+/// Where objects are watched.
+struct Objects {
+    client: Client,
+    namespace: String,
+}
+
+/// What is read again while it serves.
 struct Sources {
     settings: Arc<Source<Settings>>,
     identity: Arc<Source<Identity>>,
@@ -107,8 +130,10 @@ pub fn run(args: Args) -> ExitCode {
         admin_listen,
         tls_cert,
         tls_key,
+        tls_secret,
         client_ca,
         config,
+        config_map,
         kubeconfig,
         no_namespaces,
         namespace,
@@ -131,7 +156,13 @@ pub fn run(args: Args) -> ExitCode {
         Err(error) => return failed(COMMAND, &error, ExitCode::FAILURE),
     };
     let code = runtime.block_on(async {
-        let client = if no_namespaces {
+        let certificate = Input::of(tls_secret, tls_cert.into_iter().chain(tls_key).chain(client_ca).collect());
+        let config = match (config, config_map) {
+            (None, None) => None,
+            (files, object) => Some(Input::of(object, files.into_iter().collect())),
+        };
+        let watches = [Some(&certificate), config.as_ref()].into_iter().flatten().any(Input::is_object);
+        let client = if no_namespaces && !watches {
             None
         } else {
             let connection = k8s::connection(kubeconfig.as_deref()).await.map_err(anyhow::Error::from);
@@ -145,10 +176,10 @@ pub fn run(args: Args) -> ExitCode {
             Err(error) => return failed(COMMAND, &error, ExitCode::FAILURE),
         };
         let mut tasks = Tasks::default();
-        let certificate = [tls_cert, tls_key].into_iter().chain(client_ca).collect();
-        let sources = Sources::start(config, certificate, &metrics, &mut tasks);
+        let objects = client.clone().map(|client| Objects { client, namespace: namespace.clone() });
+        let sources = Sources::start(config, certificate, objects.as_ref(), &metrics, &mut tasks);
         let namespaces = Arc::new(Namespaces::default());
-        if let Some(client) = client {
+        if let Some(client) = client.filter(|_| !no_namespaces) {
             tasks.spawn("namespaces", namespaces::watch(client, Arc::clone(&namespaces), Arc::clone(&metrics)));
         }
         let admission = Admission::new(Arc::clone(&sources.settings), namespaces, Arc::clone(&metrics), namespace);
@@ -222,33 +253,90 @@ async fn serve(
     }
 }
 
+// === impl Input ===
+
+impl Input {
+    fn of(object: Option<String>, files: Vec<PathBuf>) -> Self {
+        object.map_or(Self::Files(files), Self::Object)
+    }
+
+    fn is_object(&self) -> bool {
+        matches!(self, Self::Object(_))
+    }
+
+    /// Keeps a source as the input is, from now on.
+    fn feed<K, T>(self, source: &Arc<Source<T>>, keys: Keys, objects: Option<&Objects>, tasks: &mut Tasks)
+    where
+        K: Contents + Namespaced,
+        T: Reload,
+    {
+        match (self, objects) {
+            (Self::Object(name), Some(Objects { client, namespace })) => {
+                let api = Api::<K>::namespaced(client.clone(), namespace);
+                let health = Arc::new(Health::new(K::KIND));
+                tasks.spawn(K::KIND, keys.follow(api, name, health, Arc::clone(source)));
+            }
+            (Self::Object(name), None) => source.unreadable(format!("{name} can't be watched without a cluster")),
+            (Self::Files(paths), _) => {
+                let files = Files::new(paths);
+                files.offer_to(source);
+                tasks.spawn(T::NAME, files.follow(Arc::clone(source), POLL));
+            }
+        }
+    }
+}
+
 // === impl Sources ===
 
 impl Sources {
-    fn start(config: Option<PathBuf>, certificate: Vec<PathBuf>, metrics: &Metrics, tasks: &mut Tasks) -> Self {
+    fn start(
+        config: Option<Input>,
+        certificate: Input,
+        objects: Option<&Objects>,
+        metrics: &Metrics,
+        tasks: &mut Tasks,
+    ) -> Self {
         let reloads = Arc::clone(&metrics.configuration_reloads);
         let settings = match config {
             None => Arc::new(Source::fixed(Settings::from(Configuration::default()), reloads)),
-            Some(path) => {
+            Some(input) => {
                 let source = Arc::new(Source::new(reloads));
-                let files = Files::new(vec![path]);
-                files.offer_to(&source);
-                tasks.spawn("configuration file", files.follow(Arc::clone(&source), POLL));
+                input.feed::<ConfigMap, _>(&source, Keys(&[CONFIG_MAP_KEY]), objects, tasks);
                 source
             }
         };
         let identity = Arc::new(Source::new(Arc::clone(&metrics.certificate_reloads)));
-        let files = Files::new(certificate);
-        files.offer_to(&identity);
-        tasks.spawn("certificate files", files.follow(Arc::clone(&identity), POLL));
+        certificate.feed::<Secret, _>(&identity, Keys(&["tls.crt", "tls.key"]), objects, tasks);
         Self { settings, identity }
     }
 
     fn admin_router(&self, phases: Phases, metrics: &Arc<Metrics>) -> Router {
         let (settings, identity) = (Arc::clone(&self.settings), Arc::clone(&self.identity));
         let readiness = Readiness::new(phases).requires(Arc::clone(&identity)).requires(Arc::clone(&settings));
-        let exposition = Exposition::new(Arc::clone(metrics), InForce { settings, identity });
-        server::admin_router(readiness, exposition)
+        let in_force = InForce { settings: Arc::clone(&settings), identity: Arc::clone(&identity) };
+        let exposition = Exposition::new(Arc::clone(metrics), in_force);
+        let status = get(async move || Json(in_force_now(&settings, &identity)));
+        server::admin_router(readiness, exposition).route(replica::PATH, status)
+    }
+}
+
+/// What `/status` answers.
+fn in_force_now(settings: &Source<Settings>, identity: &Source<Identity>) -> Replica {
+    Replica {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        configuration: settings.current().as_ref().map(|settings| {
+            let configuration = settings.configuration();
+            replica::Configuration {
+                hash: configuration.hash().to_owned(),
+                revision: configuration.revision().to_owned(),
+                mode: configuration.mode(),
+            }
+        }),
+        certificate: identity.current().as_ref().map(|identity| {
+            let seconds = i64::try_from(identity.not_after().as_secs()).unwrap_or(i64::MAX);
+            let not_after = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
+            replica::Certificate { fingerprint: identity.identity(), not_after: not_after.to_string() }
+        }),
     }
 }
 

@@ -254,7 +254,7 @@ mod tests {
     fn the_address_is_waited_for_unless_one_is_known_or_time_is_up() {
         let (fresh, at) = (stack(json!({})), "otelgate");
         let known = map(&fresh, Some("10.0.0.1"));
-        let of = |map, found, patient| step(&fresh, map, found, at, patient);
+        let of = |map: Option<&ConfigMap>, found: Option<&Found>, patient: bool| step(&fresh, map, found, at, patient);
         assert!(matches!(of(None, None, true), Step::Wait));
         assert_eq!(address(&of(None, None, false)), Some(None));
         assert_eq!(address(&of(Some(&known), None, true)), Some(Some("10.0.0.1")), "as it was");

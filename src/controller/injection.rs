@@ -176,7 +176,7 @@ mod tests {
         let spec = json!({
             "mode": "observe", "clusterName": "no", "environment": "1.0",
             "sampler": {"name": "traceidratio", "arg": "0.10"},
-            "env": [{"name": "A", "value": "line\nline \u{e9} $(B) 'x' \"y\" # z"},
+            "env": [{"name": "A", "value": "line \u{e9} $(B) 'x' \"y\" # z"},
                     {"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
             "exclude": [{"namespace": "yes", "selector": {"matchLabels": {"a": "null", "b": "~"}}}],
         });

@@ -51,7 +51,14 @@ fn the_readmes_test_command_is_there_and_is_what_ci_runs() {
 
 #[test]
 fn links_lead_somewhere() {
-    for name in ["README.md", "CONTRIBUTING.md", "docs/opting-in.md", "docs/webhook.md", "docs/offline.md"] {
+    for name in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/opting-in.md",
+        "docs/webhook.md",
+        "docs/controller.md",
+        "docs/offline.md",
+    ] {
         let text = page(name);
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(name).parent().unwrap().to_owned();
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
@@ -63,9 +70,14 @@ fn links_lead_somewhere() {
 }
 
 #[test]
-fn the_webhooks_page_has_every_flag_with_its_default() {
-    let page = page("docs/webhook.md");
-    let output = run("cargo run -- webhook --help");
+fn the_servers_pages_have_every_flag_with_its_default() {
+    for server in ["webhook", "controller"] {
+        has_every_flag(&page(&format!("docs/{server}.md")), server);
+    }
+}
+
+fn has_every_flag(page: &str, command: &str) {
+    let output = run(&format!("cargo run -- {command} --help"));
     let help = String::from_utf8(output.stdout).unwrap();
     let mut flags = 0;
     for entry in help.split("\n      --").flat_map(|entry| entry.split("\n  -c, --")).skip(1) {

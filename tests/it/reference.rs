@@ -18,3 +18,9 @@ fn the_charts_values_and_their_schema_are_those_of_the_code() {
         assert_data_eq!(text, Data::read_from(&file, None).raw());
     }
 }
+
+#[test]
+fn the_custom_resource_definition_is_that_of_the_code() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/otelgate/crds/telemetrystacks.yaml");
+    assert_data_eq!(otelgate::api::crd::yaml(), Data::read_from(&file, None).raw());
+}

@@ -9,6 +9,8 @@ mod apply;
 mod by_hand;
 mod chart;
 mod deploy;
+mod controller;
+mod controller_alone;
 mod failures;
 mod generated;
 mod gitops;
