@@ -35,7 +35,7 @@ pub struct Contents {
 }
 
 /// The `MutatingWebhookConfiguration`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Registration {
     /// `caBundle` of each entry, decoded.
     pub bundles: Vec<Vec<u8>>,
@@ -67,6 +67,14 @@ impl fmt::Debug for Contents {
 }
 
 // === impl Registration ===
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bundles: Vec<Bundle> = self.bundles.iter().map(|bundle| Bundle::read(bundle)).collect();
+        let Self { injected, trusted_for, .. } = self;
+        write!(f, "{bundles:?}, injected {injected}, trusted for {trusted_for:?}")
+    }
+}
 
 impl Registration {
     /// What every entry trusts.

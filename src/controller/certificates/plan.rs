@@ -24,6 +24,8 @@ pub struct Plan {
     pub phase: Phase,
     /// Why the provider's certificate isn't used, though another one may be.
     pub fault: Option<String>,
+    /// Replicas whose certificate the registration doesn't trust.
+    pub untrusted: Vec<String>,
     /// When there is something to do or to see next, if nothing changes before.
     pub look_again: Duration,
     /// Of the certificate in the webhook's Secret.
@@ -108,7 +110,7 @@ pub fn plan(observed: &Observed, settings: &Settings, now: Timestamp) -> Plan {
     let held = observed.serving.as_ref().and_then(held);
     let (source, fault) = match find(observed, settings, held.as_ref(), now) {
         Ok(source) => (Some(source), None),
-        Err(Wanting::Authority(fault)) => return make_authority(held.as_ref(), fault),
+        Err(Wanting::Authority) => return make_authority(held.as_ref()),
         Err(Wanting::Source { fault, instead }) => (instead, Some(fault)),
     };
     let previous = observed.serving.as_ref().map_or_else(Vec::new, |serving| Chain::read_all(&serving.previous));
@@ -116,11 +118,12 @@ pub fn plan(observed: &Observed, settings: &Settings, now: Timestamp) -> Plan {
     View { observed, settings, now, held, previous, source, fault, anchors }.plan()
 }
 
-fn make_authority(held: Option<&Chain>, fault: Option<String>) -> Plan {
+fn make_authority(held: Option<&Chain>) -> Plan {
     Plan {
         action: Some(Action::MakeAuthority),
         phase: Phase::Trusting,
-        fault,
+        fault: None,
+        untrusted: Vec::new(),
         look_again: Duration::ZERO,
         leaf_not_after: held.map(|held| held.leaf().not_after()),
         authority_not_after: None,
@@ -130,6 +133,22 @@ fn make_authority(held: Option<&Chain>, fault: Option<String>) -> Plan {
 fn held(serving: &Contents) -> Option<Chain> {
     let chain = Chain::read(&serving.certificate)?;
     keys_match(&serving.certificate, &serving.key).is_ok().then_some(chain)
+}
+
+// === impl Phase ===
+
+impl Phase {
+    /// As in the status.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stable => "Stable",
+            Self::Trusting => "Trusting",
+            Self::WaitingForInjector => "WaitingForInjector",
+            Self::Switching => "Switching",
+            Self::WaitingForSource => "WaitingForSource",
+        }
+    }
 }
 
 // === impl View ===
@@ -147,6 +166,7 @@ impl View<'_> {
             phase: self.phase(switch.as_ref(), &bundle),
             action,
             look_again,
+            untrusted: self.untrusted(),
             leaf_not_after: self.held.as_ref().map(|held| held.leaf().not_after()),
             authority_not_after: ends(&self.anchors),
             fault: self.fault,
@@ -237,7 +257,8 @@ impl View<'_> {
 
     /// Chains that API servers accept now, and that must not stop being accepted.
     fn live(&self) -> impl Iterator<Item = &Chain> {
-        let bundles: Vec<Bundle> = self.observed.registration.iter().flat_map(|it| &it.bundles).map(|b| Bundle::read(b)).collect();
+        let bundles: Vec<Bundle> =
+            self.observed.registration.iter().flat_map(|it| &it.bundles).map(|b| Bundle::read(b)).collect();
         self.held.iter().chain(self.served()).filter(move |chain| {
             bundles.iter().any(|bundle| chain.is_trusted_by(bundle, self.settings.name(), self.now))
         })
@@ -264,9 +285,11 @@ impl View<'_> {
     fn previous(&self, pair: Pair) -> Vec<Chain> {
         let replaced = self.held.iter().filter(|_| pair != Pair::Keep);
         let late = pair != Pair::Keep
-            || self.observed.endpoints.iter().any(|endpoint| {
-                endpoint.serves.as_ref().is_none_or(|chain| !self.is_under_anchor(chain))
-            });
+            || self
+                .observed
+                .endpoints
+                .iter()
+                .any(|endpoint| endpoint.serves.as_ref().is_none_or(|chain| !self.is_under_anchor(chain)));
         let mut kept: Vec<Chain> = Vec::new();
         for chain in self.previous.iter().chain(replaced) {
             let counts = late && self.now < chain.leaf().not_after() && !self.is_under_anchor(chain);
@@ -275,6 +298,15 @@ impl View<'_> {
             }
         }
         kept
+    }
+
+    fn untrusted(&self) -> Vec<String> {
+        let Some(registration) = &self.observed.registration else { return Vec::new() };
+        let trusted = registration.trusted();
+        let fails = |chain: &Chain| !chain.is_trusted_by(&trusted, self.settings.name(), self.now);
+        let endpoints = self.observed.endpoints.iter();
+        let untrusted = endpoints.filter(|endpoint| endpoint.serves.as_ref().is_some_and(fails));
+        untrusted.map(|endpoint| endpoint.pod.clone()).collect()
     }
 
     fn phase(&self, switch: Option<&Switch>, bundle: &Bundle) -> Phase {
@@ -301,7 +333,9 @@ impl View<'_> {
             Some(Switch::Now) | None => {}
         }
         if self.phase(switch, bundle) == Phase::Switching {
-            soonest = soonest.min(self.settings.poll());
+            // Who isn't seen may not be seen for long.
+            let late = self.served().any(|chain| Some(chain) != self.held.as_ref());
+            soonest = soonest.min(if late { self.settings.poll() } else { self.settings.settle() });
         }
         let own = matches!(self.source, Some(Source::Own(_)));
         let renewals = self.anchors.iter().chain(self.held.iter().map(Chain::leaf)).filter(|_| own).map(renewal);

@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn faults_name_the_field() {
-        assert_eq!(settings("1y", "x"), Err(InvalidSettings::Lifetime { field: "leafLifetime" }));
+        assert_eq!(settings("1h", "x"), Err(InvalidSettings::Lifetime { field: "leafLifetime" }));
         assert_eq!(settings("5s", "1m"), Err(InvalidSettings::Lifetime { field: "authorityLifetime" }));
         assert_eq!(settings("-9h", "1m"), Err(InvalidSettings::Lifetime { field: "authorityLifetime" }));
         assert_eq!(settings("1h", "2h"), Err(InvalidSettings::Order));

@@ -17,9 +17,10 @@ pub(super) enum Source {
 
 /// There is no source to go on with.
 pub(super) enum Wanting {
-    /// An authority has to be made first; with why the provider's certificate can't be used, if it's another provider's.
-    Authority(Option<String>),
-    /// The provider's Secret can't be used; if the webhook lives on otelgate's own certificate, that goes on.
+    /// An authority has to be made first.
+    Authority,
+    /// The provider's Secret can't be used. If the webhook lives on otelgate's own certificate, that goes on for as long
+    /// as its authority does; a new authority is made for nobody who asked for another's.
     Source { fault: String, instead: Option<Source> },
 }
 
@@ -54,25 +55,20 @@ pub(super) fn find(
 ) -> Result<Source, Wanting> {
     let stored = observed.authority.as_ref();
     let authority = stored.and_then(|stored| Authority::read(&stored.certificate, &stored.key).ok());
+    let authority = authority.filter(|authority| is_good(authority.certificate(), settings, now));
+    let own = |authority: Authority| Source::Own(Box::new(authority));
     if settings.provider == Provider::Otelgate {
-        let authority = authority.filter(|authority| is_good(authority.certificate(), settings, now));
-        return authority.map(Box::new).map(Source::Own).ok_or(Wanting::Authority(None));
+        return authority.map(own).ok_or(Wanting::Authority);
     }
     given(observed.source.as_ref(), settings, now).map_err(|fault| {
-        let fault = fault.to_string();
-        let own = authority.filter(|own| held.is_some_and(|held| held.leads_to(own.certificate())));
-        match own {
-            Some(own) if !is_good(own.certificate(), settings, now) => Wanting::Authority(Some(fault)),
-            own => Wanting::Source { fault, instead: own.map(Box::new).map(Source::Own) },
-        }
+        let instead = authority.filter(|own| held.is_some_and(|held| held.leads_to(own.certificate()))).map(own);
+        Wanting::Source { fault: fault.to_string(), instead }
     })
 }
 
 /// Valid, and not yet to be replaced.
 fn is_good(authority: &Certificate, settings: &Settings, now: Timestamp) -> bool {
-    authority.not_before() <= now
-        && now < renewal(authority)
-        && !outlasts(authority, settings.authority_lifetime, now)
+    authority.not_before() <= now && now < renewal(authority) && !outlasts(authority, settings.authority_lifetime, now)
 }
 
 fn given<'a>(contents: Option<&Contents>, settings: &'a Settings, now: Timestamp) -> Result<Source, Unusable<'a>> {
