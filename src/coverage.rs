@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::api::{annotation, label};
+use crate::api::{OptIn, annotation, label};
+use crate::inject::rules::{self, Case};
 use crate::inject::status::Status;
 use crate::inject::{Decision, Pod};
 
@@ -68,6 +69,20 @@ impl Coverage {
             (_, Some(_)) => Self::LeftOver,
             (_, None) => Self::NotExpected,
         }
+    }
+
+    /// The same from metadata alone, for a pod that has a mark; `None` for one without, whose spec counts.
+    #[must_use]
+    pub fn of_marked(case: Case<'_>) -> Option<Self> {
+        let status = status(case.pod)?;
+        let observed = case.configuration.mode() == OptIn::Observe
+            || rules::opt_in(case.pod, case.namespace) == Some(OptIn::Observe);
+        Some(match rules::objection(case) {
+            None if observed => Self::LeftOver,
+            None if status.config == case.configuration.hash() => Self::Injected,
+            None => Self::Outdated,
+            Some(_) => Self::LeftOver,
+        })
     }
 
     #[must_use]
@@ -183,5 +198,27 @@ mod tests {
         assert_eq!(written(&object, &path), Some(time("2026-11-02T12:00:00Z")));
         assert_eq!(written(&object, &["f:data"]), None);
         assert_eq!(written(&json!({}), &path), None);
+    }
+
+    /// What is told from metadata is what is told from the whole pod.
+    #[test]
+    fn metadata_is_enough_for_a_pod_with_a_mark() {
+        let own = Configuration::default();
+        let status = |hash: &str| json!({"version": "0.1.0", "config": hash, "containers": {}}).to_string();
+        for hash in [own.hash(), "another"] {
+            for opt_in in [None, Some("enabled"), Some("observe"), Some("disabled")] {
+                let metadata = json!({"name": "p", "annotations": {annotation::STATUS: status(hash)}});
+                let whole = json!({"metadata": metadata, "spec": {"containers": [{"name": "a"}]}});
+                let json = json!({"metadata": metadata}).to_string();
+                let pod = Pod::from_json(&json).expect("a pod");
+                let namespace = Namespace { name: Some("shop"), opt_in, annotations: None };
+                let case = Case { pod: &pod, namespace: &namespace, configuration: &own };
+                let expected = said(&whole, opt_in, own.hash(), Changes::default());
+                assert_eq!(Coverage::of_marked(case), Some(expected), "{hash} {opt_in:?}");
+            }
+        }
+        let bare = Pod::default();
+        let case = Case { pod: &bare, namespace: &Namespace::default(), configuration: &own };
+        assert_eq!(Coverage::of_marked(case), None);
     }
 }

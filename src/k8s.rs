@@ -135,10 +135,6 @@ impl From<KubeconfigError> for KubeconfigFault {
     }
 }
 
-/// An object that lives in a namespace.
-pub trait NamespacedObject: Resource<DynamicType = (), Scope = NamespaceResourceScope> {}
-impl<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>> NamespacedObject for K {}
-
 /// Kinds with objects in namespaces, which can be read and watched.
 pub trait Namespaced:
     Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + Sync + 'static

@@ -131,6 +131,11 @@ fn tidy_object(schema: &mut Map<String, Value>) {
         alternatives.retain(|one| one.get("type") != Some(&json!("null")));
         schema.insert(if alternatives.len() == 1 { "allOf" } else { "anyOf" }.to_owned(), Value::Array(alternatives));
     }
+    // A reference beside a description, as Helm's messages name each level that they go through.
+    if let Some(reference) = schema.get("allOf").and_then(|all| all.pointer("/0/$ref")).cloned() {
+        schema.remove("allOf");
+        schema.insert("$ref".to_owned(), reference);
+    }
     if let Some(Value::String(text)) = schema.get_mut("description") {
         *text = text.replace('\n', " ");
     }

@@ -37,6 +37,7 @@ pub const FILES: &[File] = files![
     "templates/stack.yaml",
     "templates/webhook/deployment.yaml",
     "templates/webhook/networkpolicy.yaml",
+    "templates/webhook/poddisruptionbudget.yaml",
     "templates/webhook/rbac.yaml",
     "templates/webhook/service.yaml",
     "values.schema.json",

@@ -154,7 +154,7 @@ impl Asking<'_> {
     /// Otelgate's own, by label.
     async fn labelled<K>(&self) -> Fetched<Vec<K>>
     where
-        K: Clone + DeserializeOwned + std::fmt::Debug + k8s::NamespacedObject,
+        K: Clone + DeserializeOwned + std::fmt::Debug + k8s::Namespaced,
     {
         let params = ListParams::default().labels(&format!("{}={}", label::APP_NAME, object::APP));
         list(Api::namespaced(self.client.clone(), self.namespace), params).await

@@ -41,6 +41,40 @@ pub async fn list(client: &Client, collection: &str, params: ListParams) -> Resu
     }
 }
 
+/// Which part of an object is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Whole,
+    Metadata,
+}
+
+/// Shows all objects that the parameters select, a page at a time, so that no more than one is in memory.
+///
+/// # Errors
+/// When they may not be listed.
+pub async fn each(
+    client: &Client,
+    collection: &str,
+    part: Part,
+    params: ListParams,
+    mut show: impl FnMut(&Value),
+) -> Result<(), Unavailable> {
+    let mut params = params.limit(PAGE);
+    loop {
+        let request = k8s::Request::new(collection);
+        let request = match part {
+            Part::Whole => request.list(&params),
+            Part::Metadata => request.list_metadata(&params),
+        };
+        let page: Value = answer(client.request(request.map_err(|error| refused(&error))?)).await?;
+        page["items"].as_array().into_iter().flatten().for_each(&mut show);
+        match page.pointer("/metadata/continue").and_then(Value::as_str) {
+            Some(next) if !next.is_empty() => params.continue_token = Some(next.to_owned()),
+            _ => return Ok(()),
+        }
+    }
+}
+
 /// A container's log so far.
 ///
 /// # Errors

@@ -24,6 +24,7 @@ pub mod output;
 mod process;
 mod report;
 mod shape;
+mod status;
 pub mod table;
 pub mod webhook;
 
@@ -42,6 +43,7 @@ pub enum Command {
     Inject(inject::Args),
     Explain(explain::Args),
     Check(check::Args),
+    Status(status::Args),
     Logs(logs::Args),
     Diagnose(diagnose::Args),
     Webhook(webhook::Args),
@@ -81,6 +83,7 @@ impl Cli {
             Command::Inject(args) => concluded(inject::run(&args)),
             Command::Explain(args) => explain::run(&args),
             Command::Check(args) => check::run(&args),
+            Command::Status(args) => status::run(&args),
             Command::Logs(args) => logs::run(&args),
             Command::Diagnose(args) => diagnose::run(&args),
             Command::Webhook(args) => webhook::run(args),

@@ -172,12 +172,15 @@ impl fmt::Display for Path<'_> {
             Self::Map(map) => write!(f, "/metadata/{map}"),
             Self::Key(map, key) => {
                 write!(f, "/metadata/{map}/")?;
-                // RFC 6901, 3: `~` first.
-                key.chars().try_for_each(|c| match c {
-                    '~' => f.write_str("~0"),
-                    '/' => f.write_str("~1"),
-                    c => fmt::Write::write_char(f, c),
-                })
+                // RFC 6901, 3. By pieces, because each write costs a call.
+                let mut rest = *key;
+                while let Some(at) = rest.find(['~', '/']) {
+                    let escape = if rest.as_bytes()[at] == b'~' { "~0" } else { "~1" };
+                    f.write_str(&rest[..at])?;
+                    f.write_str(escape)?;
+                    rest = &rest[at + 1..];
+                }
+                f.write_str(rest)
             }
             Self::Env(slot) => write!(f, "/spec/{}/{}/env", slot.list(), slot.index),
             Self::Variable(slot, index) => write!(f, "/spec/{}/{}/env/{index}", slot.list(), slot.index),

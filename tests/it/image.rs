@@ -41,9 +41,9 @@ fn archive(folder: &Path, arguments: &[&str], umask: &str) -> Output {
     if !tools.exists() {
         fs::create_dir(&tools).unwrap();
         for tool in TOOLS.iter().chain(&["bash"]) {
-            let folders = std::env::var_os("PATH").unwrap();
-            let path = std::env::split_paths(&folders).map(|folder| folder.join(tool));
-            symlink(path.into_iter().find(|path| path.exists()).expect(tool), tools.join(tool)).unwrap();
+            let path = std::env::var_os("PATH").unwrap();
+            let found = std::env::split_paths(&path).map(|folder| folder.join(tool)).find(|path| path.exists());
+            symlink(found.expect(tool), tools.join(tool)).unwrap();
         }
     }
     let script = format!("umask {umask}; exec bash \"$0\" \"$@\"");

@@ -15,6 +15,7 @@ mod image;
 mod properties;
 mod reference;
 mod registration;
+mod shell;
 mod webhook;
 
 #[path = "../support/cluster/mod.rs"]

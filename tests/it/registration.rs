@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use otelgate::admission::Entry;
-use otelgate::api::{OptIn, annotation, label};
+use otelgate::api::{OptIn, annotation, label, object};
 use otelgate::config::Document;
 use serde_json::{Value, json};
 
@@ -159,8 +159,14 @@ fn the_registration_leads_to_the_deployment() {
 
 /// No verb that writes, and nothing but what is read.
 #[test]
-fn the_webhook_may_only_read_namespaces() {
+fn the_webhook_may_only_read() {
     let objects = manifests("rbac.yaml");
     let rules: Vec<&Value> = objects.iter().filter_map(|object| object["rules"].as_array()).flatten().collect();
-    assert_eq!(rules, [&json!({"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]})]);
+    let named = |resource: &str, name: &str| json!({"apiGroups": [""], "resources": [resource], "resourceNames": [name], "verbs": ["list", "watch"]});
+    let expected = [
+        json!({"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]}),
+        named("configmaps", object::INJECTION),
+        named("secrets", object::SERVING),
+    ];
+    assert_eq!(rules, expected.iter().collect::<Vec<_>>());
 }

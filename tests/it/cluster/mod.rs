@@ -1,21 +1,25 @@
 //! Tests through real API servers, the newest and the oldest that are supported.
 //!
-//! They need root, `ip`, `unshare` and `setpriv`, and the programs that `tests/programs/build` makes. To leave them out:
-//! `cargo test -- --skip cluster::`.
+//! They need root, `ip`, `unshare` and `setpriv`, and the programs that `tests/programs/build` makes; those with real nodes
+//! need what `tests/run` installs too. To leave them out: `cargo test -- --skip cluster::`.
 
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
 mod apply;
 mod by_hand;
 mod chart;
-mod deploy;
+mod command;
 mod controller;
 mod controller_alone;
+mod deploy;
+mod diagnose;
+mod explain;
 mod failures;
 mod generated;
 mod gitops;
 mod harness;
 mod installed;
+mod logs;
 mod node;
 mod offline;
 mod others;

@@ -1,5 +1,6 @@
 //! A real control plane for tests and benchmarks: etcd and kube-apiserver in a network namespace of their own, and the
-//! webhook registered in it.
+//! webhook registered in it. What is installed by the chart runs as processes ([`process_nodes`], [`release`]) or on real
+//! nodes ([`node`]).
 //!
 //! Nothing outlives the process that uses it, however that process ends: each program is killed by the kernel when the
 //! thread that started it goes ([`network::Network`]), and the namespace goes with the last process in it.
@@ -13,6 +14,7 @@ pub mod cert_manager;
 pub mod credentials;
 pub mod image;
 pub mod kubectl;
+pub mod kubelet;
 pub mod network;
 pub mod node;
 pub mod other;

@@ -223,7 +223,10 @@ impl ControlPlane {
     pub fn kubeconfig_of(&self, namespace: &str, account: &str) -> PathBuf {
         let token = self.kubectl(&["create", "token", "--duration=24h", "-n", namespace, account]).expect("a token");
         let path = self.network.folder().join(format!("{namespace}.{account}.conf"));
-        fs::write(&path, kubeconfig(&self.authority.pem(), &json!({"token": token.trim()}))).expect("a kubeconfig");
+        // Another test's process may be reading it at this moment.
+        let fresh = path.with_extension(format!("{:?}", std::thread::current().id()));
+        fs::write(&fresh, kubeconfig(&self.authority.pem(), &json!({"token": token.trim()}))).expect("a kubeconfig");
+        fs::rename(&fresh, &path).expect("a kubeconfig in its place");
         path
     }
 

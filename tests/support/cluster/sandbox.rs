@@ -45,7 +45,7 @@ ip link set lo up && ip address add "$address/24" dev eth0 && ip link set eth0 u
 echo "$name" >/proc/sys/kernel/hostname
 for path in usr proc dev; do mkdir -p "$root/$path"; mount --rbind "/$path" "$root/$path"; done
 for path in bin lib lib64; do ln -sfn "usr/$path" "$root/$path"; done
-touch "$root/program"; mount --bind "$program" "$root/program"
+touch "$root/otelgate"; mount --bind "$program" "$root/otelgate"
 exec chroot "$root" env -i "$@"
 "#;
 
@@ -60,7 +60,7 @@ impl Container {
         let start = ["-c", OUTSIDE, "sh", text(&root), &self.address.to_string(), &cable, &self.name];
         let start = start.map(str::to_owned).into_iter().chain([text(&self.program).to_owned(), INSIDE.to_owned()]);
         let environment = self.environment.iter().map(|(name, value)| format!("{name}={value}"));
-        let program = ["/program".to_owned()];
+        let program = ["/otelgate".to_owned()];
         network.start(
             &self.name,
             Path::new("sh"),

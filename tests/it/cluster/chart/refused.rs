@@ -42,7 +42,8 @@ fn wrong_values_are_refused() {
             let outcome = template(version, "otelgate", Some(&file), &[]);
             assert!(!outcome.success, "Helm {} takes {fault}: {values}", version.number());
             if version == Helm::Four {
-                let error: String = outcome.stderr.lines().map(|line| format!("  {}\n", line.trim_end())).collect();
+                let lines = outcome.stderr.lines().map(str::trim_end).filter(|line| !line.is_empty());
+                let error: String = lines.map(|line| format!("  {line}\n")).collect();
                 write!(said, "{fault}: {values}\n{error}\n").expect("a String takes all");
             }
         }

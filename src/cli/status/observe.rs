@@ -1,0 +1,276 @@
+//! What a status is made from. Of pods, only counts are kept: there may be a hundred thousand.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt as _, stream};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::api::{OptIn, label, object};
+use crate::cli::fetch::{self, Part};
+use crate::config::{self, CONFIG_MAP_KEY, Configuration};
+use crate::coverage::{self, Changes, Coverage};
+use crate::inject::rules::Case;
+use crate::inject::{Namespace, Pod, Workload, decide};
+use crate::k8s::{Client, ListParams};
+use crate::unavailable::Unavailable;
+
+/// A cluster, as far as a status tells of it.
+pub struct Observed {
+    /// Otelgate's own.
+    pub namespace: String,
+    pub stacks: Result<Vec<Value>, Unavailable>,
+    pub deployments: Result<Vec<Value>, Unavailable>,
+    pub lease: Result<Option<Value>, Unavailable>,
+    /// What the webhook goes by, or why that can't be told.
+    pub configuration: Result<Configuration, Gap>,
+    /// Opt-in labels by namespace.
+    pub namespaces: BTreeMap<String, OptIn>,
+    pub tallies: BTreeMap<Owner, Tally>,
+    pub gaps: Vec<Gap>,
+}
+
+/// Something that isn't known.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Gap {
+    pub what: String,
+    pub next_step: String,
+}
+
+/// Whose pods.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Owner {
+    pub namespace: String,
+    pub kind: String,
+    pub name: String,
+}
+
+/// How many of its pods are how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally([usize; Coverage::ALL.len()]);
+
+/// A namespace, as far as its pods' coverage depends on it.
+#[derive(Clone, Default)]
+struct Around {
+    /// The label's value, as it is.
+    opt_in: Option<String>,
+    opted_in: Option<Timestamp>,
+}
+
+/// Lists of namespaces that are open at a time.
+const AT_ONCE: usize = 8;
+/// Pods that have ended are nobody's concern.
+const RUNNING: &str = "status.phase!=Succeeded,status.phase!=Failed";
+
+/// Looks at otelgate in one namespace, and at the pods of another or of all.
+///
+/// # Errors
+/// When the cluster can't be reached; what may not be seen is a gap.
+pub async fn observe(client: &Client, own: &str, only: Option<&str>) -> Result<Observed, Unavailable> {
+    let stacks = "/apis/otelgate.dev/v1alpha1/telemetrystacks";
+    let (deployments, maps, leases) = (
+        format!("/apis/apps/v1/namespaces/{own}/deployments"),
+        format!("/api/v1/namespaces/{own}/configmaps"),
+        format!("/apis/coordination.k8s.io/v1/namespaces/{own}/leases"),
+    );
+    let labelled = ListParams::default().labels(&format!("{}={}", label::APP_NAME, object::APP));
+    let (stacks, deployments, map, lease, namespaces) = tokio::join!(
+        fetch::list(client, stacks, ListParams::default()),
+        fetch::list(client, &deployments, labelled),
+        fetch::object(client, &maps, object::INJECTION),
+        fetch::object(client, &leases, object::CONTROLLER),
+        namespaces(client, only),
+    );
+    if let Err(fault) = &deployments
+        && fault.is_of_connection()
+    {
+        return Err(fault.clone());
+    }
+    let changed = map.as_ref().ok().and_then(|map| coverage::written(map, &["f:data"]));
+    let mut gaps = Vec::new();
+    let around = namespaces.unwrap_or_else(|fault| {
+        let next = format!("{}; or name a namespace of yours with -n", fault.next_step());
+        gaps.push(Gap { what: format!("namespaces that are opted in: {fault}"), next_step: next });
+        BTreeMap::new()
+    });
+    let configuration = configuration(map, own);
+    let mut tallies = BTreeMap::new();
+    match &configuration {
+        Ok(configuration) => {
+            let counting = Counting { client, around: &around, configuration, changed, only, now: Timestamp::now() };
+            for part in counting.count().await {
+                match part {
+                    Ok(part) => {
+                        for (owner, tally) in part {
+                            tallies.entry(owner).or_insert_with(Tally::default).add(tally);
+                        }
+                    }
+                    Err(fault) => {
+                        let gap = Gap { what: format!("pods: {fault}"), next_step: fault.next_step() };
+                        if !gaps.contains(&gap) {
+                            gaps.push(gap);
+                        }
+                    }
+                }
+            }
+        }
+        Err(gap) => gaps.push(gap.clone()),
+    }
+    let opt_ins =
+        around.into_iter().filter_map(|(name, around)| Some((name, OptIn::parse(around.opt_in.as_deref()?)?)));
+    Ok(Observed {
+        namespace: own.to_owned(),
+        stacks: or_none(stacks).map(Option::unwrap_or_default),
+        deployments,
+        lease: or_none(lease),
+        configuration,
+        namespaces: opt_ins.collect(),
+        tallies,
+        gaps,
+    })
+}
+
+fn or_none<T>(answer: Result<T, Unavailable>) -> Result<Option<T>, Unavailable> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(Unavailable::NotFound { .. }) => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+fn configuration(map: Result<Value, Unavailable>, own: &str) -> Result<Configuration, Gap> {
+    let name = format!("ConfigMap {} in namespace {own}", object::INJECTION);
+    let map = map.map_err(|fault| Gap { what: format!("{name}: {fault}"), next_step: fault.next_step() })?;
+    let text = map["data"][CONFIG_MAP_KEY].as_str().unwrap_or_default();
+    config::parse(text).map_err(|error| Gap {
+        what: format!("{name}: {error}"),
+        next_step: "otelgate check tells what to do about it".to_owned(),
+    })
+}
+
+/// Every namespace with the label, or the one that was named.
+async fn namespaces(client: &Client, only: Option<&str>) -> Result<BTreeMap<String, Around>, Unavailable> {
+    let mut found = BTreeMap::new();
+    let mut note = |namespace: &Value| {
+        let name = namespace["metadata"]["name"].as_str().unwrap_or_default();
+        let opted_in = coverage::written(namespace, &["f:metadata", "f:labels", &format!("f:{}", label::INJECT)]);
+        let opt_in = namespace["metadata"]["labels"][label::INJECT].as_str().map(ToOwned::to_owned);
+        found.insert(name.to_owned(), Around { opt_in, opted_in });
+    };
+    match only {
+        Some(name) => note(&fetch::object(client, "/api/v1/namespaces", name).await?),
+        None => {
+            let params = ListParams::default().labels(label::INJECT);
+            fetch::each(client, "/api/v1/namespaces", Part::Metadata, params, note).await?;
+        }
+    }
+    Ok(found)
+}
+
+type Tallies = BTreeMap<Owner, Tally>;
+
+struct Counting<'a> {
+    client: &'a Client,
+    around: &'a BTreeMap<String, Around>,
+    configuration: &'a Configuration,
+    changed: Option<Timestamp>,
+    only: Option<&'a str>,
+    now: Timestamp,
+}
+
+impl Counting<'_> {
+    /// Pods with the mark by their metadata, wherever they are; without it as a whole, where they should have it.
+    async fn count(&self) -> Vec<Result<Tallies, Unavailable>> {
+        let (marked, own) =
+            (label::CONFIG.to_owned(), format!("{} in (enabled,observe),!{}", label::INJECT, label::CONFIG));
+        let is_enabled = |around: &Around| around.opt_in.as_deref().and_then(OptIn::parse) == Some(OptIn::Enabled);
+        let enabled = self.around.iter().filter(|(_, around)| is_enabled(around)).map(|(name, _)| name.as_str());
+        let unmarked = stream::iter(enabled.map(|name| {
+            let path = fetch::pods(name);
+            async move { self.list(&path, Part::Whole, &format!("!{}", label::CONFIG), &|_| true).await }
+        }));
+        let path = self.only.map_or_else(|| "/api/v1/pods".to_owned(), fetch::pods);
+        // Those in namespaces that are enabled are counted already.
+        let elsewhere = |namespace: &str| !self.around.get(namespace).is_some_and(is_enabled);
+        let (marked, own, mut rest) = tokio::join!(
+            self.list(&path, Part::Metadata, &marked, &|_| true),
+            self.list(&path, Part::Whole, &own, &elsewhere),
+            unmarked.buffer_unordered(AT_ONCE).collect::<Vec<_>>(),
+        );
+        rest.extend([marked, own]);
+        rest
+    }
+
+    async fn list(
+        &self,
+        path: &str,
+        part: Part,
+        labels: &str,
+        counts: &dyn Fn(&str) -> bool,
+    ) -> Result<Tallies, Unavailable> {
+        let params = ListParams::default().labels(labels).fields(RUNNING);
+        let mut tallies = Tallies::new();
+        let show = |object: &Value| {
+            let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+            if counts(namespace)
+                && let Some((owner, coverage)) = self.pod(object, namespace)
+            {
+                tallies.entry(owner).or_default().count(coverage);
+            }
+        };
+        fetch::each(self.client, path, part, params, show).await?;
+        Ok(tallies)
+    }
+
+    fn pod(&self, object: &Value, name: &str) -> Option<(Owner, Coverage)> {
+        let json = object.to_string();
+        let pod = Pod::from_json(&json).ok()?;
+        let around = self.around.get(name).cloned().unwrap_or_default();
+        let namespace = Namespace { name: Some(name), opt_in: around.opt_in.as_deref(), annotations: None };
+        let created = object["metadata"]["creationTimestamp"].as_str().and_then(|text| text.parse().ok());
+        let at = created.unwrap_or(self.now);
+        let case = Case { pod: &pod, namespace: &namespace, configuration: self.configuration };
+        let coverage = Coverage::of_marked(case).unwrap_or_else(|| {
+            let decision = decide(&pod, &namespace, self.configuration, at);
+            let changes = Changes { opt_in: around.opted_in, configuration: self.changed };
+            Coverage::of(&pod, &decision, self.configuration.hash(), created, changes)
+        });
+        let workload = Workload::of(&pod, at);
+        let own_name = || object["metadata"]["name"].as_str().unwrap_or_default();
+        let owner = Owner {
+            namespace: name.to_owned(),
+            kind: workload.kind().to_owned(),
+            name: workload.name().unwrap_or_else(own_name).to_owned(),
+        };
+        Some((owner, coverage))
+    }
+}
+
+// === impl Tally ===
+
+impl Tally {
+    pub fn count(&mut self, coverage: Coverage) {
+        self.0[Self::place(coverage)] += 1;
+    }
+
+    pub fn add(&mut self, other: Self) {
+        for (own, other) in self.0.iter_mut().zip(other.0) {
+            *own += other;
+        }
+    }
+
+    #[must_use]
+    pub fn get(&self, coverage: Coverage) -> usize {
+        self.0[Self::place(coverage)]
+    }
+
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.0.iter().sum()
+    }
+
+    fn place(coverage: Coverage) -> usize {
+        Coverage::ALL.iter().position(|one| *one == coverage).expect("ALL has all of them")
+    }
+}

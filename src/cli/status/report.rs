@@ -1,0 +1,295 @@
+//! A status, for people and for programs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use anstyle::Style;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::observe::{Gap, Observed, Owner, Tally};
+use crate::api::{OptIn, object};
+use crate::check;
+use crate::cli::output::{ATTENTION, BAD, BOLD, DIM, GOOD, styled, wrapped};
+use crate::cli::table::{Cell, Column, Table};
+use crate::coverage::Coverage;
+use crate::unavailable::Unavailable;
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// First, because it is the switch for everything.
+    mode: Option<OptIn>,
+    /// Otelgate's own.
+    namespace: String,
+    stack: Option<Stack>,
+    /// The hash of what is put into pods.
+    configuration: Option<String>,
+    webhook: Option<Program>,
+    controller: Option<Program>,
+    /// The replica of the controller that is at work.
+    active: Option<String>,
+    /// As the controller tells them.
+    certificates: Option<Value>,
+    namespaces: Vec<Covered>,
+    workloads: Vec<Covered>,
+    /// What couldn't be looked at, or is too far apart.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unknown: Vec<Gap>,
+}
+
+#[derive(Debug, Serialize)]
+struct Stack {
+    accepted: Option<bool>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reason: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    message: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Program {
+    ready: i64,
+    desired: i64,
+}
+
+/// Pods of a namespace, or of a workload.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Covered {
+    namespace: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opt_in: Option<OptIn>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    pods: usize,
+    /// By code; those that there are none of are left out.
+    coverage: BTreeMap<&'static str, usize>,
+    #[serde(skip)]
+    tally: Tally,
+}
+
+/// Left of what is told.
+const LABELS: usize = 15;
+/// Those that deserve a look, the most urgent first.
+const ATTENTIVE: [Coverage; 4] = [Coverage::Missed, Coverage::RestartPending, Coverage::Outdated, Coverage::LeftOver];
+/// Workloads in a table for people.
+const MOST: usize = 50;
+
+// === impl Report ===
+
+impl Report {
+    #[must_use]
+    pub fn of(observed: &Observed) -> Self {
+        let Observed { namespace, stacks, deployments, lease, configuration, namespaces, tallies, gaps } = observed;
+        let mut unknown = gaps.clone();
+        let mut told = |what: &str, fault: &Unavailable| {
+            unknown.push(Gap { what: format!("{what}: {fault}"), next_step: fault.next_step() });
+        };
+        let stacks = stacks.as_ref().map_err(|fault| told("TelemetryStack", fault)).ok();
+        let deployments = deployments.as_ref().map_err(|fault| told("webhook and controller", fault)).ok();
+        let lease = lease.as_ref().map_err(|fault| told("the active controller", fault)).ok();
+        let stack = stacks.and_then(|stacks| stacks.iter().find(|stack| stack["metadata"]["name"] == object::STACK));
+        let program = |name: &str| {
+            let deployment = deployments?.iter().find(|one| one["metadata"]["name"] == name)?;
+            let ready = deployment["status"]["readyReplicas"].as_i64().unwrap_or_default();
+            Some(Program { ready, desired: deployment["spec"]["replicas"].as_i64().unwrap_or(1) })
+        };
+        let (webhook, controller) = (program(object::WEBHOOK), program(object::CONTROLLER));
+        unknown.extend(deployments.and_then(|deployments| too_far_apart(deployments)));
+        let holder = lease.and_then(|lease| lease.as_ref()?["spec"]["holderIdentity"].as_str());
+        Self {
+            mode: configuration.as_ref().ok().map(crate::config::Configuration::mode),
+            namespace: namespace.clone(),
+            stack: stack.map(Stack::of),
+            configuration: configuration.as_ref().ok().map(|configuration| configuration.hash().to_owned()),
+            webhook,
+            controller,
+            active: holder.filter(|holder| !holder.is_empty()).map(ToOwned::to_owned),
+            certificates: stack.map(|stack| stack["status"]["certificates"].clone()).filter(|told| !told.is_null()),
+            namespaces: of_namespaces(namespaces, tallies),
+            workloads: tallies.iter().map(|(owner, tally)| Covered::of_workload(owner, *tally)).collect(),
+            unknown,
+        }
+    }
+
+    #[must_use]
+    pub fn text(&self, width: Option<usize>) -> String {
+        let mut out = String::new();
+        for (label, style, told) in self.head() {
+            out.push_str(&styled(BOLD, label, LABELS));
+            out.push_str(wrapped(&styled(style, told, 0), LABELS, width).trim_start_matches(' '));
+        }
+        out.push('\n');
+        if self.namespaces.is_empty() {
+            out.push_str(
+                "no namespace is opted in, and no pod: kubectl label namespace NAME otelgate.dev/inject=enabled\n",
+            );
+        } else {
+            out.push_str(&self.by_namespace().render(0, width));
+        }
+        out.push_str(&self.attention(width));
+        for Gap { what, next_step } in &self.unknown {
+            out.push_str(&wrapped(&format!("{ATTENTION}unknown{ATTENTION:#} {what}; next: {next_step}"), 0, width));
+        }
+        out
+    }
+
+    fn head(&self) -> Vec<(&'static str, Style, String)> {
+        let mode = match self.mode {
+            None => (ATTENTION, "unknown".to_owned()),
+            Some(OptIn::Enabled) => (GOOD, "enabled".to_owned()),
+            Some(OptIn::Observe) => (ATTENTION, "observe: pods are decided about and left as they are".to_owned()),
+            Some(OptIn::Disabled) => (BAD, "disabled: no pod is injected, whatever its labels say".to_owned()),
+        };
+        let stack = match &self.stack {
+            None => (ATTENTION, "none".to_owned()),
+            Some(Stack { accepted: Some(true), .. }) => (GOOD, "accepted".to_owned()),
+            Some(Stack { accepted: None, .. }) => (ATTENTION, "not looked at by a controller yet".to_owned()),
+            Some(Stack { reason, message, .. }) => (BAD, format!("{reason}: {message}")),
+        };
+        let program = |program: &Option<Program>| match program {
+            None => (ATTENTION, "none".to_owned()),
+            Some(Program { ready, desired }) => {
+                (if ready >= desired { GOOD } else { BAD }, format!("{ready}/{desired} ready"))
+            }
+        };
+        let mut controller = program(&self.controller);
+        if let Some(active) = &self.active {
+            write!(controller.1, ", {active} active").expect("a String takes all");
+        }
+        let text = |field: &str| self.certificates.as_ref().and_then(|told| told[field].as_str()).unwrap_or("unknown");
+        let certificate = match &self.certificates {
+            None => (DIM, "unknown".to_owned()),
+            Some(_) => (Style::new(), {
+                format!(
+                    "until {}, of {}, whose authority ends at {}",
+                    text("leafNotAfter"),
+                    text("provider"),
+                    text("authorityNotAfter")
+                )
+            }),
+        };
+        let configuration = self.configuration.clone().unwrap_or_else(|| "unknown".to_owned());
+        let line = |label, (style, told): (Style, String)| (label, style, told);
+        vec![
+            line("mode", mode),
+            line("stack", stack),
+            line("configuration", (Style::new(), configuration)),
+            line("webhook", program(&self.webhook)),
+            line("controller", controller),
+            line("certificate", certificate),
+        ]
+    }
+
+    fn by_namespace(&self) -> Table {
+        let mut table = Table::new([
+            Column::flexible("NAMESPACE"),
+            Column::fixed("OPT-IN"),
+            Column::fixed("PODS"),
+            Column::fixed("INJECTED"),
+            Column::fixed("OUTDATED"),
+            Column::fixed("TO RESTART"),
+            Column::fixed("MISSED"),
+        ]);
+        for Covered { namespace, opt_in, pods, tally, .. } in &self.namespaces {
+            let number = |style: Style, coverage| {
+                let count = tally.get(coverage);
+                Cell::new(if count == 0 { Style::new() } else { style }, count.to_string())
+            };
+            table.push([
+                Cell::new(BOLD, namespace),
+                opt_in.map_or_else(|| "by pod".into(), |opt_in| opt_in.as_str().into()),
+                pods.to_string().into(),
+                number(GOOD, Coverage::Injected),
+                number(ATTENTION, Coverage::Outdated),
+                number(ATTENTION, Coverage::RestartPending),
+                number(BAD, Coverage::Missed),
+            ]);
+        }
+        table
+    }
+
+    /// Workloads with pods that aren't as they should be, and what to do about each kind.
+    fn attention(&self, width: Option<usize>) -> String {
+        let mut out = String::new();
+        for coverage in ATTENTIVE {
+            let workloads: Vec<&Covered> = self.workloads.iter().filter(|one| one.tally.get(coverage) > 0).collect();
+            if workloads.is_empty() {
+                continue;
+            }
+            out.push('\n');
+            let title = format!("{ATTENTION}{}{ATTENTION:#}: {}", coverage.code(), coverage.summary());
+            out.push_str(&wrapped(&format!("{title}; next: {}", coverage.next_step()), 0, width));
+            let mut table =
+                Table::new([Column::flexible("NAMESPACE"), Column::flexible("WORKLOAD"), Column::fixed("PODS")]);
+            for Covered { namespace, kind, name, pods, tally, .. } in workloads.iter().take(MOST) {
+                let workload =
+                    format!("{}/{}", kind.as_deref().unwrap_or_default(), name.as_deref().unwrap_or_default());
+                let count = format!("{} of {pods}", tally.get(coverage));
+                table.push([namespace.as_str().into(), workload.into(), count.into()]);
+            }
+            out.push_str(&table.render(2, width));
+            if let Some(more) = workloads.len().checked_sub(MOST).filter(|more| *more > 0) {
+                writeln!(out, "  and {more} more; -o json has all").expect("a String takes all");
+            }
+        }
+        out
+    }
+}
+
+/// By namespace: those that are opted in, with or without pods, and those with pods that have to do with otelgate.
+fn of_namespaces(namespaces: &BTreeMap<String, OptIn>, tallies: &BTreeMap<Owner, Tally>) -> Vec<Covered> {
+    let opted_in = namespaces.iter().filter(|(_, opt_in)| **opt_in != OptIn::Disabled);
+    let mut sums: BTreeMap<&str, Tally> = opted_in.map(|(name, _)| (name.as_str(), Tally::default())).collect();
+    for (owner, tally) in tallies {
+        sums.entry(&owner.namespace).or_default().add(*tally);
+    }
+    let covered = |(name, tally): (&str, Tally)| Covered::new(name, namespaces.get(name).copied(), None, tally);
+    sums.into_iter().map(covered).collect()
+}
+
+/// Programs of versions that weren't made to work together.
+fn too_far_apart(deployments: &[Value]) -> Option<Gap> {
+    let deployments: Vec<_> = deployments.iter().filter_map(|one| serde_json::from_value(one.clone()).ok()).collect();
+    match check::versions(env!("CARGO_PKG_VERSION"), &deployments) {
+        Err(check::Objection::Fail { found, next }) => {
+            Some(Gap { what: format!("what newer or older versions show: {found}"), next_step: next })
+        }
+        Ok(_) | Err(check::Objection::Unknown { .. }) => None,
+    }
+}
+
+// === impl Stack ===
+
+impl Stack {
+    fn of(stack: &Value) -> Self {
+        let conditions = stack["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let accepted = conditions.iter().find(|one| one["type"] == "ConfigurationAccepted");
+        let text = |field: &str| accepted.and_then(|one| one[field].as_str()).unwrap_or_default().to_owned();
+        Self { accepted: accepted.map(|one| one["status"] == "True"), reason: text("reason"), message: text("message") }
+    }
+}
+
+// === impl Covered ===
+
+impl Covered {
+    fn new(namespace: &str, opt_in: Option<OptIn>, workload: Option<(&str, &str)>, tally: Tally) -> Self {
+        let counts = Coverage::ALL.into_iter().map(|coverage| (coverage.code(), tally.get(coverage)));
+        Self {
+            namespace: namespace.to_owned(),
+            opt_in,
+            kind: workload.map(|(kind, _)| kind.to_owned()),
+            name: workload.map(|(_, name)| name.to_owned()),
+            pods: tally.total(),
+            coverage: counts.filter(|(_, count)| *count > 0).collect(),
+            tally,
+        }
+    }
+
+    fn of_workload(owner: &Owner, tally: Tally) -> Self {
+        Self::new(&owner.namespace, None, Some((&owner.kind, &owner.name)), tally)
+    }
+}

@@ -1,0 +1,142 @@
+//! What tests of commands share: a cluster in which otelgate is installed under its own names, and ways to run it there.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::{Value, json};
+
+use super::{OTELGATE, configuration};
+use crate::control_plane::kubectl::Outcome;
+use crate::control_plane::kubelet::Kubelet;
+use crate::control_plane::plane::{Parts, base64};
+use crate::control_plane::webhook::{endpoints, manifests};
+use crate::control_plane::{ControlPlane, Version, Webhook, wait_for};
+
+/// In Datadog's Secret, in an environment, and wherever else people put it.
+pub const API_KEY: &str = "0123456789abcdef0123456789abcdef";
+
+pub struct Installed {
+    pub plane: &'static ControlPlane,
+    pub webhook: Webhook<'static>,
+    pub kubelet: Kubelet,
+}
+
+/// The one that all tests of commands share.
+pub fn installed() -> &'static Installed {
+    static INSTALLED: OnceLock<Installed> = OnceLock::new();
+    INSTALLED.get_or_init(Installed::new)
+}
+
+impl Installed {
+    fn new() -> Self {
+        static PLANE: OnceLock<ControlPlane> = OnceLock::new();
+        let plane = PLANE.get_or_init(|| {
+            ControlPlane::start(Version::Newest, Parts::WithControllers).unwrap_or_else(|error| panic!("{error}"))
+        });
+        let kubelet = Kubelet::start(plane);
+        for node in ["node-1", "node-2"] {
+            kubelet.add_node(plane, node);
+        }
+        let webhook = Webhook::prepare(plane, "otelgate-webhook", Path::new(OTELGATE), &configuration());
+        webhook.run();
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "otelgate-webhook", "namespace": "otelgate"},
+            "spec": {"ports": [{"name": "webhook", "port": 443}]},
+        });
+        let map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "otelgate-injection", "namespace": "otelgate"},
+            "data": {"config.yaml": configuration().to_string()},
+        });
+        let mut registration = manifests("registration.yaml").remove(0);
+        for entry in registration["webhooks"].as_array_mut().expect("entries") {
+            entry["clientConfig"]["caBundle"] = json!(base64(&plane.authority().pem()));
+        }
+        plane.apply(&[vec![service, map], endpoints("otelgate-webhook", webhook.port()), vec![registration]].concat());
+        Self { plane, webhook, kubelet }
+    }
+
+    /// `otelgate`, as its user's shell runs it.
+    pub fn otelgate(&self, arguments: &[&str]) -> Outcome {
+        self.plane.tool(Path::new(OTELGATE), &[], arguments, "")
+    }
+
+    /// `otelgate` with a `ServiceAccount`'s rights.
+    pub fn otelgate_as(&self, namespace: &str, account: &str, arguments: &[&str]) -> Outcome {
+        let kubeconfig = self.plane.kubeconfig_of(namespace, account).display().to_string();
+        self.otelgate(&[arguments, &["--kubeconfig", &kubeconfig]].concat())
+    }
+
+    /// `otelgate` on a terminal of that width, without its colours.
+    pub fn on_terminal(&self, columns: usize, arguments: &[&str]) -> String {
+        let line = format!("stty cols {columns}; NO_COLOR=1 exec {OTELGATE} {}", arguments.join(" "));
+        let mut command = Command::new("script");
+        command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+        command.env("KUBECONFIG", self.plane.kubectl_environment().1);
+        let said = self.plane.network().inside(|| Outcome::of(&mut command, "")).expect("otelgate on a terminal");
+        said.replace('\r', "")
+    }
+
+    /// The names of the pods with that label, once there are so many.
+    #[track_caller]
+    pub fn pods(&self, namespace: &str, label: &str, count: usize) -> Vec<String> {
+        wait_for("pods", || {
+            let list = self.plane.kubectl(&["get", "pods", "-n", namespace, "-l", label, "-o", "json"]).json("pods");
+            let items = list["items"].as_array().expect("a list");
+            let names: Vec<_> =
+                items.iter().filter_map(|pod| pod["metadata"]["name"].as_str()).map(str::to_owned).collect();
+            (names.len() == count).then_some(names)
+        })
+        .unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+pub fn deployment(namespace: &str, name: &str, replicas: u32) -> Value {
+    let labels = json!({"app": name});
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "replicas": replicas, "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"nodeName": "node-1", "containers": [{"name": "app", "image": "shop/app:1.2.3"}]},
+            },
+        },
+    })
+}
+
+/// Each random part of a name, each time and each digest, replaced by as many characters that are always the same.
+pub fn settled(text: &str) -> String {
+    let mut out = String::new();
+    for part in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | ':' | '.' | 'Z')) {
+        let word = part.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        let (word, rest) = part.split_at(word.len());
+        let is_time = word.len() >= 20 && word.ends_with('Z') && word.as_bytes()[10] == b'T';
+        if is_time {
+            out.push_str("2026-01-02T03:04:05Z");
+        } else {
+            out.push_str(&without_suffix(word));
+        }
+        out.push_str(rest);
+    }
+    out
+}
+
+/// `web-7d9c8f6b5-x2k4p`
+fn without_suffix(word: &str) -> String {
+    const RANDOM: &str = "bcdfghjklmnpqrstvwxz2456789";
+    let is_random = |part: &str| part.len() >= 5 && part.chars().all(|c| RANDOM.contains(c));
+    let mut parts: Vec<_> = word.split('-').map(str::to_owned).collect();
+    let (last, before) = (parts.len() - 1, parts.len().checked_sub(2));
+    if parts.len() < 3
+        || parts[last].len() != 5
+        || !is_random(&parts[last])
+        || !before.is_some_and(|i| is_random(&parts[i]))
+    {
+        return word.to_owned();
+    }
+    for part in &mut parts[last - 1..] {
+        *part = "x".repeat(part.len());
+    }
+    parts.join("-")
+}

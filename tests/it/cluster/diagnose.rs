@@ -1,0 +1,132 @@
+//! `otelgate diagnose`: what is in the archive, and what is in no byte of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::command::{API_KEY, Installed, deployment, installed};
+use crate::control_plane::plane::base64;
+
+/// The files of an archive, without its root.
+fn files(archive: &Path) -> BTreeMap<String, String> {
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(fs::File::open(archive).expect("an archive")));
+    let entries = archive.entries().expect("entries");
+    let mut files = BTreeMap::new();
+    for entry in entries {
+        let mut entry = entry.expect("an entry");
+        let path = entry.path().expect("a path").display().to_string();
+        let mut content = String::new();
+        entry.read_to_string(&mut content).expect("text");
+        files.insert(path.split_once('/').expect("a root").1.to_owned(), content);
+    }
+    files
+}
+
+/// A secret wherever people put one.
+fn plant(installed: &Installed) {
+    let plane = installed.plane;
+    plane.make_namespace("datadog", &json!({}), &json!({"example.com/key": API_KEY}));
+    let crds =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/otelgate/crds/telemetrystacks.yaml"));
+    plane.kubectl_with(&["apply", "--server-side", "-f", "-"], &crds.expect("the definition")).expect("kubectl apply");
+    plane
+        .kubectl(&["wait", "--for=condition=Established", "crd/telemetrystacks.otelgate.dev", "--timeout=1m"])
+        .expect("kubectl wait");
+    let mut workload = deployment("otelgate", "otelgate-webhook", 1);
+    let labels = json!({"app.kubernetes.io/name": "otelgate", "app.kubernetes.io/component": "webhook"});
+    workload["metadata"]["labels"] = labels.clone();
+    workload["metadata"]["annotations"] = json!({"kubectl.kubernetes.io/last-applied-configuration": API_KEY});
+    workload["spec"]["selector"] = json!({"matchLabels": labels});
+    workload["spec"]["template"]["metadata"] = json!({"labels": labels, "annotations": {"key": API_KEY}});
+    workload["spec"]["template"]["spec"]["containers"] = json!([{
+        "name": "webhook", "image": "otelgate:1",
+        "args": ["webhook", "--log-format=json", format!("--key={API_KEY}"), API_KEY],
+        "env": [{"name": "DD_API_KEY", "value": API_KEY}],
+    }]);
+    plane.apply(&[
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "datadog-secret", "namespace": "datadog"},
+               "data": {"api-key": base64(API_KEY)}}),
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "otelgate-webhook-tls", "namespace": "otelgate",
+               "annotations": {"key": API_KEY}},
+               "stringData": {"tls.crt": plane.authority().pem(), "tls.key": "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n"}}),
+        json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack", "metadata": {"name": "default"},
+               "spec": {"injection": {"clusterName": "east", "env": [{"name": "KEY", "value": API_KEY}],
+                                      "otlp": {"endpoint": format!("https://user:{API_KEY}@example.com:4318")}}}}),
+        workload,
+        json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "otelgate.1", "namespace": "otelgate"},
+               "involvedObject": {"kind": "Pod", "name": "otelgate-webhook-x", "namespace": "otelgate"},
+               "reason": "Failed", "message": format!("it printed {API_KEY}"), "type": "Warning"}),
+    ]);
+    let pod = &installed.pods("otelgate", "app.kubernetes.io/component=webhook", 1)[0];
+    installed.kubelet.log(pod, "2026-11-02T09:00:01Z", &format!("{{\"message\":\"listening\",\"key\":\"{API_KEY}\"}}"));
+}
+
+#[test]
+fn the_bundle_has_what_is_needed_and_no_secret() {
+    let installed = installed();
+    plant(installed);
+    let folder = tempfile::tempdir().expect("a folder");
+    let archive = folder.path().join("bundle.tar.gz");
+    let path = archive.display().to_string();
+    let said = installed.otelgate(&["diagnose", "-o", &path]).expect("otelgate diagnose");
+    assert!(said.contains(&path) && said.contains("look through it"), "{said}");
+    assert_eq!(fs::metadata(&archive).expect("an archive").permissions().mode() & 0o777, 0o600);
+    let files = files(&archive);
+    for (path, content) in &files {
+        for secret in [API_KEY, &base64(API_KEY), "MIGHAgEAMBMGByqGSM49"] {
+            assert!(!content.contains(secret) && !path.contains(secret), "{path} has a secret: {content}");
+        }
+    }
+    let has = |path: &str, part: &str| {
+        let content = files.get(path).unwrap_or_else(|| panic!("there is no {path}: {:?}", files.keys()));
+        assert!(content.contains(part), "{part:?} isn't in {path}: {content}");
+    };
+    has("INDEX.md", "- `pods.yaml`: otelgate's pods");
+    has("versions.yaml", "gitVersion: v1.");
+    has("registration.yaml", "name: enabled.otelgate.dev");
+    has("registration.yaml", "notAfter: ");
+    has("telemetrystacks.yaml", "clusterName: east");
+    has("telemetrystacks.yaml", "https://<redacted>@example.com:4318");
+    has("configuration.yaml", "environment: testing");
+    has("definition.yaml", "name: v1alpha1");
+    has("deployments.yaml", "--log-format=json");
+    has("deployments.yaml", "name: DD_API_KEY");
+    has("pods.yaml", "nodeName: node-1");
+    has("endpointslices.yaml", "ready: true");
+    has("events.yaml", "reason: Failed");
+    has("secrets.yaml", "api-key: []");
+    has("secrets.yaml", "tls.key: []");
+    has("secrets.yaml", "CN=cluster tests");
+    has("namespaces.yaml", "name: datadog");
+    let log = files.iter().find(|(path, _)| path.starts_with("logs/otelgate-webhook-")).expect("a log").1;
+    assert!(log.contains("\"message\":\"listening\",\"key\":\"<redacted>\""), "{log}");
+    // A bundle of an earlier time isn't overwritten.
+    let again = installed.otelgate(&["diagnose", "-o", &path]);
+    assert!(!again.success && again.stderr.contains("name another file with -o"), "{}", again.stderr);
+}
+
+#[test]
+fn what_may_not_be_read_is_in_the_index() {
+    let installed = installed();
+    installed.plane.make_namespace("powerless", &json!({}), &json!({}));
+    let folder = tempfile::tempdir().expect("a folder");
+    let archive = folder.path().join("bundle.tar.gz");
+    let path = archive.display().to_string();
+    let said = installed.otelgate_as("powerless", "default", &["diagnose", "-o", &path]).expect("otelgate diagnose");
+    assert!(said.contains("left out pods.yaml: not allowed to list pods in namespace otelgate; next: "), "{said}");
+    let files = files(&archive);
+    let index = &files["INDEX.md"];
+    for part in [
+        "- events.yaml: not allowed to list events in namespace otelgate\n",
+        "- Secret datadog/datadog-secret: not allowed to get secrets in namespace datadog\n",
+        "- registration.yaml: not allowed to list mutatingwebhookconfigurations.admissionregistration.k8s.io in the whole",
+    ] {
+        assert!(index.contains(part), "{part:?} isn't in {index}");
+    }
+    let versions: Value = serde_saphyr::from_str(&files["versions.yaml"]).expect("YAML");
+    assert_eq!(versions["otelgate"], env!("CARGO_PKG_VERSION"));
+}

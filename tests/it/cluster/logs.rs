@@ -1,0 +1,154 @@
+//! `otelgate logs`, of pods whose lines a test writes.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::OTELGATE;
+use super::command::{Installed, installed};
+use crate::control_plane::network::Process;
+use crate::control_plane::wait_for;
+
+/// A pod of otelgate's on a node, which runs nowhere.
+fn pod(installed: &Installed, namespace: &str, name: &str, node: &str, component: &str) {
+    installed.plane.apply(&[json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": {
+            "app.kubernetes.io/name": "otelgate", "app.kubernetes.io/component": component,
+        }},
+        "spec": {"nodeName": node, "containers": [{"name": "sidecar", "image": "s:1"}, {"name": component, "image": "o:1"}]},
+    })]);
+}
+
+fn line(message: &str) -> String {
+    json!({"timestamp": "x", "level": "INFO", "message": message, "target": "otelgate::x", "n": 1}).to_string()
+}
+
+#[test]
+fn logs_of_all_pods_are_one_in_the_order_of_time() {
+    let installed = installed();
+    installed.plane.make_namespace("logs", &json!({}), &json!({}));
+    for (name, node, component) in [
+        ("logs-webhook-a", "node-1", "webhook"),
+        ("logs-webhook-b", "node-2", "webhook"),
+        ("logs-controller", "node-1", "controller"),
+    ] {
+        pod(installed, "logs", name, node, component);
+    }
+    for (pod, second, text) in [
+        ("logs-webhook-a", 1, line("one")),
+        ("logs-webhook-b", 2, line("two")),
+        ("logs-controller", 3, "not JSON".to_owned()),
+        ("logs-webhook-b", 4, line("four")),
+        ("logs-webhook-a", 5, line("five")),
+    ] {
+        installed.kubelet.log(pod, &format!("2026-11-02T09:00:0{second}.25Z"), &text);
+    }
+    let logs = |further: &[&str]| {
+        let arguments = [&["logs", "--otelgate-namespace", "logs"], further].concat();
+        installed.otelgate(&arguments).expect("otelgate logs")
+    };
+    assert_eq!(
+        logs(&[]),
+        "logs-webhook-a node-1  2026-11-02T09:00:01.250Z INFO  one n=1\n\
+         logs-webhook-b node-2  2026-11-02T09:00:02.250Z INFO  two n=1\n\
+         logs-controller node-1 2026-11-02T09:00:03.250Z not JSON\n\
+         logs-webhook-b node-2  2026-11-02T09:00:04.250Z INFO  four n=1\n\
+         logs-webhook-a node-1  2026-11-02T09:00:05.250Z INFO  five n=1\n"
+    );
+    let json = logs(&["-o", "json", "--component", "webhook"]);
+    let records: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let messages: Vec<_> = records.iter().map(|record| &record["log"]["message"]).collect();
+    assert_eq!(messages, ["one", "two", "four", "five"]);
+    assert_eq!(
+        records[1],
+        json!({"time": "2026-11-02T09:00:02.25Z", "pod": "logs-webhook-b", "node": "node-2", "component": "webhook",
+               "log": {"timestamp": "x", "level": "INFO", "message": "two", "target": "otelgate::x", "n": 1}})
+    );
+    let last: Vec<String> = logs(&["--tail", "1", "--component", "webhook"]).lines().map(str::to_owned).collect();
+    assert!(last.len() == 2 && last[0].ends_with("four n=1") && last[1].ends_with("five n=1"), "{last:?}");
+    assert_eq!(logs(&["--since", "10m"]), "", "all of it is older");
+}
+
+#[test]
+fn a_log_that_cannot_be_read_is_named_and_the_others_are_told() {
+    let installed = installed();
+    installed.plane.make_namespace("half", &json!({}), &json!({}));
+    pod(installed, "half", "half-a", "node-1", "webhook");
+    pod(installed, "half", "half-b", "node-1", "webhook");
+    installed.kubelet.log("half-b", "2026-11-02T09:00:01Z", &line("here"));
+    let outcome = installed.otelgate(&["logs", "--otelgate-namespace", "half"]);
+    assert!(!outcome.success);
+    assert!(outcome.stdout.contains("here"), "{}", outcome.stdout);
+    assert!(outcome.stderr.contains("log of pod half-a: "), "{}", outcome.stderr);
+    let outcome = installed.otelgate(&["logs", "--otelgate-namespace", "nowhere"]);
+    assert!(!outcome.success && outcome.stderr.contains("no pod of otelgate is there"), "{}", outcome.stderr);
+}
+
+fn wait_for_line(follower: &Process, part: &str) {
+    wait_for(part, || follower.log().contains(part).then_some(()))
+        .unwrap_or_else(|error| panic!("{error}: {}", follower.log()));
+}
+
+fn start(installed: &Installed, name: &str, arguments: &[&str]) -> Process {
+    let kubeconfig = installed.plane.kubectl_environment().1.display().to_string();
+    let arguments = [&["logs", "--kubeconfig", &kubeconfig, "--otelgate-namespace", name], arguments].concat();
+    installed.plane.network().start(name, Path::new(OTELGATE), arguments).expect("otelgate logs")
+}
+
+#[test]
+fn following_goes_on_over_restarts_and_new_pods() {
+    let installed = installed();
+    installed.plane.make_namespace("follow", &json!({}), &json!({}));
+    pod(installed, "follow", "follow-a", "node-1", "webhook");
+    installed.kubelet.log("follow-a", "2026-11-02T09:00:01.1Z", &line("before"));
+    let follower = start(installed, "follow", &["--follow"]);
+    wait_for_line(&follower, "before");
+    installed.kubelet.log("follow-a", "2026-11-02T09:00:01.9Z", &line("while it follows"));
+    wait_for_line(&follower, "while it follows");
+    installed.kubelet.restart("follow-a");
+    installed.kubelet.log("follow-a", "2026-11-02T09:00:01.95Z", &line("after a restart"));
+    wait_for_line(&follower, "after a restart");
+    pod(installed, "follow", "follow-b", "node-2", "controller");
+    installed.kubelet.log("follow-b", "2026-11-02T09:00:02Z", &line("of a new pod"));
+    wait_for_line(&follower, "of a new pod");
+    installed.plane.kubectl(&["delete", "pod", "-n", "follow", "follow-a", "--force"]).expect("kubectl delete");
+    pod(installed, "follow", "follow-a", "node-2", "webhook");
+    installed.kubelet.restart("follow-a");
+    installed.kubelet.log("follow-a", "2026-11-02T09:00:03Z", &line("of another pod of that name"));
+    wait_for_line(&follower, "of another pod of that name");
+    let log = follower.log();
+    for once in ["before", "while it follows", "after a restart"] {
+        assert_eq!(log.matches(once).count(), 1, "{log}");
+    }
+    assert!(log.contains("follow-a node-2"), "{log}");
+}
+
+/// As much again is read as the program may hold.
+#[test]
+fn a_long_log_takes_no_more_memory_than_a_short_one() {
+    let installed = installed();
+    installed.plane.make_namespace("long", &json!({}), &json!({}));
+    pod(installed, "long", "long-a", "node-1", "webhook");
+    let text = line(&"x".repeat(4000));
+    for second in 0..20_000 {
+        let time = jiff::Timestamp::from_second(1_790_000_000 + second).expect("a time").to_string();
+        installed.kubelet.log("long-a", &time, &text);
+    }
+    // It follows, so that it's there when all is read.
+    let follower = start(installed, "long", &["--follow"]);
+    let log = installed.plane.network().folder().join("long.log");
+    wait_for("all of it", || {
+        let length = fs::metadata(&log).map(|file| file.len()).unwrap_or_default();
+        std::thread::sleep(Duration::from_millis(100));
+        (length > 20_000 * 4000).then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
+    let status = fs::read_to_string(format!("/proc/{}/status", follower.id())).expect("it runs");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+    assert!(peak < 64 * 1024, "{peak} kB for a log of 80 MB");
+    installed.plane.kubectl(&["delete", "namespace", "long", "--wait=false"]).expect("kubectl delete");
+}
