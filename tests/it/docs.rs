@@ -61,6 +61,7 @@ fn links_lead_somewhere() {
         "docs/controller.md",
         "docs/offline.md",
         "webhook-config/README.md",
+        "docs/troubleshooting.md",
     ] {
         let text = page(name);
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(name).parent().unwrap().to_owned();

@@ -28,6 +28,7 @@ mod others;
 mod pods;
 mod process_nodes;
 mod rights;
+mod troubleshooting;
 mod workloads;
 
 use std::path::Path;
