@@ -65,7 +65,11 @@ nodeSelector:
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with $values.affinity }}
+{{- $affinity := $values.affinity }}
+{{- if not (or $values.topologySpreadConstraints $affinity.podAntiAffinity) }}
+{{- $affinity = merge (include "otelgate.zones" (last .) | fromYaml) $affinity }}
+{{- end }}
+{{- with $affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -74,9 +78,8 @@ topologySpreadConstraints:
 {{- with $values.topologySpreadConstraints }}
   {{- toYaml . | nindent 2 }}
 {{- else }}
-{{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
   - maxSkew: 1
-    topologyKey: {{ . }}
+    topologyKey: kubernetes.io/hostname
     whenUnsatisfiable: ScheduleAnyway
     labelSelector:
       matchLabels:
@@ -84,6 +87,18 @@ topologySpreadConstraints:
     matchLabelKeys: [pod-template-hash]
 {{- end }}
 {{- end }}
+
+{{/* Apart from each other by zones. No constraint like that for nodes: the scheduler spreads no pod over nodes that lack
+     any constraint's label, and in many clusters none has a zone. */}}
+{{- define "otelgate.zones" -}}
+podAntiAffinity:
+  preferredDuringSchedulingIgnoredDuringExecution:
+    - weight: 100
+      podAffinityTerm:
+        topologyKey: topology.kubernetes.io/zone
+        labelSelector:
+          matchLabels:
+            {{- include "otelgate.selector" . | nindent 12 }}
 {{- end }}
 
 {{/* Egress to the API server, whose address no chart can know. */}}

@@ -214,6 +214,7 @@ impl Cluster<'_> {
         }
     }
 
+    /// Nothing but the two things that nobody has made here.
     fn commands_see_it_as_it_is(&self) {
         let otelgate = |arguments: &[&str]| self.plane.tool(Path::new(OTELGATE), &[], arguments, "");
         let lines = otelgate(&["logs", "--tail=5", "-o", "json"]).expect("otelgate logs");
@@ -231,13 +232,18 @@ impl Cluster<'_> {
             (&status["namespaces"][0]["namespace"], &status["namespaces"][0]["pods"]),
             (&json!(SHOP), &json!(2))
         );
-        eprintln!("{status:#}");
+        assert_eq!(status["namespaces"][0]["coverage"], json!({"Injected": 2}));
 
         let report = otelgate(&["check", "-o", "json"]);
         let report: Value = serde_json::from_str(&report.stdout).unwrap_or_else(|error| panic!("{error}: {report:?}"));
         let checks = report["checks"].as_array().expect("checks");
         let objections: Vec<_> = checks.iter().filter(|one| one["result"] != "pass").collect();
-        eprintln!("{objections:#?}");
+        let found: Vec<_> = objections.iter().map(|one| (text(&one["check"]), text(&one["found"]))).collect();
+        let expected = [
+            ("credentials", "there is no Secret datadog-secret in namespace datadog"),
+            ("collector", "there is no Service otel-collector in namespace datadog: what pods send goes nowhere"),
+        ];
+        assert_eq!(found, expected.map(|(check, found)| (check.to_owned(), found.to_owned())), "{objections:#?}");
     }
 
     /// Both nodes one after the other, so that the second has both replicas: the budget lets only one go at a time.
@@ -277,13 +283,14 @@ impl Cluster<'_> {
         }
     }
 
-    /// But the definition, which Helm never deletes, and the Lease, which belongs to nobody.
+    /// But the definition, which Helm never deletes, and the Lease, which belongs to nobody and goes with the namespace.
     fn nothing_of_it_stays(&self, mut before: listing::Listing) {
         let uninstall = ["uninstall", "otelgate", "--namespace", NAMESPACE, "--wait", "--timeout=2m"];
         self.plane.helm(Helm::Four, &uninstall).expect("helm uninstall");
         before.extend(
             [
                 "apiextensions.k8s.io/v1 CustomResourceDefinition <no value>/telemetrystacks.otelgate.dev",
+                "apiregistration.k8s.io/v1 APIService <no value>/v1alpha1.otelgate.dev",
                 "coordination.k8s.io/v1 Lease otelgate/otelgate-controller",
             ]
             .map(str::to_owned),
