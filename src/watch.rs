@@ -73,6 +73,15 @@ impl Health {
         }
     }
 
+    /// Why there never was an answer, once it was asked for one.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        match &*self.lock() {
+            State::Failing { fault, answered_before: false } => Some(fault.clone()),
+            State::NotAsked | State::Failing { .. } | State::Answered => None,
+        }
+    }
+
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.failures.get()
