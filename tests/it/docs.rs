@@ -56,6 +56,9 @@ fn links_lead_somewhere() {
         "CONTRIBUTING.md",
         "docs/opting-in.md",
         "docs/webhook.md",
+        "docs/certificates.md",
+        "certs/README.md",
+        "certs/cert-manager/README.md",
         "docs/controller.md",
         "docs/offline.md",
     ] {

@@ -4,6 +4,7 @@
 mod day;
 mod load;
 mod moves;
+mod pages;
 
 use std::path::Path;
 
