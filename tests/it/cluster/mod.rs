@@ -7,6 +7,7 @@
 
 mod apply;
 mod by_hand;
+mod certificates;
 mod chart;
 mod check;
 mod command;
@@ -27,6 +28,7 @@ mod others;
 mod pods;
 mod process_nodes;
 mod rights;
+mod troubleshooting;
 mod workloads;
 
 use std::path::Path;
