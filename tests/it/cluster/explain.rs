@@ -56,7 +56,10 @@ fn objects_of_a_cluster_are_explained() {
     let web = format!("pod/{}", installed.pods("shop", "app=web", 2)[0]);
     let all = ["explain", "-n", "shop", "deploy/web", "deploy/old", &old, &web];
     for (name, columns) in [("all-80.txt", 80), ("all-200.txt", 200)] {
-        is_as_recorded(name, &installed.on_terminal(columns, &all));
+        let said = installed.on_terminal(columns, &all);
+        let longest = said.lines().map(|line| line.chars().count()).max();
+        assert!(longest.is_some_and(|longest| longest <= columns), "{longest:?}: {said}");
+        is_as_recorded(name, &said);
     }
     let json = installed.otelgate(&[&all[..], &["-o", "json"]].concat()).json("otelgate explain");
     is_as_recorded("web.json", &format!("{:#}\n", json[0]));
