@@ -1,8 +1,8 @@
 //! What of an object may leave the cluster in a bug report.
 //!
 //! Pure. What may hold a secret is named by its place, and its value replaced: values of variables, arguments, bodies of
-//! annotations, data of ConfigMaps and Secrets, headers, options of volumes. Of otelgate's own configuration and
-//! TelemetryStack, which people write by hand, only the fields that the schema knows keep their values.
+//! annotations, data of `ConfigMap`s and Secrets, headers, options of volumes. Of otelgate's own configuration and
+//! `TelemetryStack`, which people write by hand, only the fields that the schema knows keep their values.
 
 use std::collections::BTreeSet;
 
