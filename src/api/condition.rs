@@ -73,6 +73,18 @@ reasons! {
         "apply the CRD of this version: otelgate update does it first, Helm never does it";
     NotWritten: False, "the configuration can't be written to ConfigMap otelgate-injection; the last good one stays in force",
         "do what the API server's message says";
+    Trusted: True, "every replica that answers serves a certificate that the registration trusts",
+        "nothing";
+    Rotating: True, "the next certificate is on its way, and the one before serves",
+        "nothing";
+    SourceUnusable: False, "the certificate that is asked for can't be used; the last good one stays in force, if there is one",
+        "correct the Secret that is named; nothing has to be restarted";
+    NotInjected: False, "cert-manager's CA injector hasn't written the authority into the registration",
+        "look at the log of cert-manager's cainjector, and for the annotation cert-manager.io/inject-ca-from-secret on the registration";
+    NotTrusted: False, "a replica serves a certificate that the registration doesn't trust, so that pods pass without it",
+        "wait a moment; if it stays so, look at the log of the replicas that are named";
+    CertificateNotWritten: False, "the certificate can't be written to its Secret, or the authority to the registration",
+        "do what the API server's message says";
     NotDefault: False, "only the TelemetryStack named default counts",
         "move the spec there, and delete this one";
     NotLookedAt: Unknown, "the controller hasn't looked at this part yet",

@@ -38,6 +38,9 @@ pub fn reference() -> &'static [Definition] {
 pub enum Write {
     Configuration,
     Status,
+    Authority,
+    Certificate,
+    Registration,
 }
 
 /// How often.
@@ -54,12 +57,16 @@ pub struct Scrape {
 // === impl Write ===
 
 impl Write {
-    pub const ALL: [Self; 2] = [Self::Configuration, Self::Status];
+    pub const ALL: [Self; 5] =
+        [Self::Configuration, Self::Status, Self::Authority, Self::Certificate, Self::Registration];
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Configuration => "configuration",
             Self::Status => "status",
+            Self::Authority => "authority",
+            Self::Certificate => "certificate",
+            Self::Registration => "registration",
         }
     }
 }

@@ -55,6 +55,11 @@ pub struct State {
     pub config_maps: Arc<Health>,
     pub services: Arc<Health>,
     pub schema: Arc<Health>,
+    pub authority: Arc<Health>,
+    pub serving: Arc<Health>,
+    /// The Secret of cert-manager, or of whoever provides the certificate.
+    pub source: Arc<Health>,
+    pub registration: Arc<Health>,
     pub status: Arc<Health>,
     pub writes: Writes,
     conditions: Mutex<Vec<(ConditionType, Holds)>>,
@@ -83,6 +88,10 @@ impl Default for State {
             config_maps: Arc::new(Health::new("ConfigMap")),
             services: Arc::new(Health::new("Service")),
             schema: Arc::new(Health::new("CustomResourceDefinition")),
+            authority: Arc::new(Health::new("Secret otelgate-ca")),
+            serving: Arc::new(Health::new("Secret otelgate-webhook-tls")),
+            source: Arc::new(Health::new("Secret of the certificate's provider")),
+            registration: Arc::new(Health::new("MutatingWebhookConfiguration")),
             status: Arc::new(Health::new("status")),
             writes: Writes::default(),
             conditions: Mutex::default(),
@@ -96,14 +105,26 @@ impl State {
         [&self.lease].into_iter().chain(self.of_leader()).map(AsRef::as_ref)
     }
 
-    fn of_leader(&self) -> [&Arc<Health>; 6] {
-        [&self.stacks, &self.endpoints, &self.config_maps, &self.services, &self.schema, &self.status]
+    fn of_leader(&self) -> [&Arc<Health>; 10] {
+        [
+            &self.stacks,
+            &self.endpoints,
+            &self.config_maps,
+            &self.services,
+            &self.schema,
+            &self.authority,
+            &self.serving,
+            &self.source,
+            &self.registration,
+            &self.status,
+        ]
     }
 
     /// Why it doesn't do its work yet: the election for one that stands by, the watches for the leader.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
-        let watches = [&self.stacks, &self.endpoints, &self.config_maps];
+        let watches =
+            [&self.stacks, &self.endpoints, &self.config_maps, &self.authority, &self.serving, &self.registration];
         let led = watches.into_iter().filter(|_| self.leads.load(Relaxed));
         let mut faults = [&self.lease].into_iter().chain(led);
         faults.find_map(|health| health.fault().map(|fault| format!("{}: {fault}", health.what())))
@@ -183,6 +204,7 @@ fn lead(client: Client, namespace: Arc<str>, state: Arc<State>) -> Tasks {
     tasks.spawn("configuration", configuration::keep(context.clone(), config_maps, addresses, wanted));
     let (missing, lacking) = watch::channel(Arc::from([]));
     tasks.spawn("schema", schema::look(context.clone(), missing));
-    tasks.spawn("replicas", replicas::run(context, wants, lacking));
+    tasks.spawn("replicas", replicas::run(context.clone(), wants, lacking));
+    tasks.spawn("certificates", certificates::run(context));
     tasks
 }

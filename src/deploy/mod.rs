@@ -11,6 +11,9 @@ pub mod progress;
 pub mod release;
 pub mod version;
 
+#[cfg(test)]
+mod tests;
+
 pub use credentials::ApiKey;
 pub use plan::{Plan, plan};
 pub use version::Version;

@@ -54,10 +54,13 @@ fn links_lead_somewhere() {
     for name in [
         "README.md",
         "CONTRIBUTING.md",
+        "docs/install.md",
+        "docs/upgrade-and-remove.md",
         "docs/opting-in.md",
         "docs/webhook.md",
         "docs/controller.md",
         "docs/offline.md",
+        "webhook-config/README.md",
         "docs/troubleshooting.md",
     ] {
         let text = page(name);

@@ -37,7 +37,7 @@ impl Removal<'_> {
         let mut told = BTreeSet::new();
         for stage in Stage::ALL {
             if stage == Stage::Release {
-                self.uninstall(first).await;
+                self.uninstall().await;
             }
             let mut asked = BTreeSet::new();
             loop {
@@ -64,12 +64,9 @@ impl Removal<'_> {
     }
 
     /// By Helm, where it is and knows the release. What that leaves, whatever the reason, is deleted like the rest.
-    async fn uninstall(&self, first: &Inventory) {
+    async fn uninstall(&self) {
         let (Some(helm), Some((name, namespace))) = (self.helm, &self.of.release) else { return };
-        if !first.removals.iter().any(|removal| removal.found.is_record_of(name)) {
-            return;
-        }
-        if let Err(complaint) = helm.run(["uninstall", name, "--namespace", namespace]).await {
+        if let Err(complaint) = helm.run(["uninstall", name, "--namespace", namespace, "--ignore-not-found"]).await {
             self.channel.say(&format!(
                 "{ATTENTION}note{ATTENTION:#}     helm uninstall {name}: {}; its objects are deleted one by one\n",
                 complaint.message

@@ -5,7 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::api::object;
 use crate::cli::cluster::Connection;
 use crate::cli::output::{Complaint, plain};
 use crate::deploy::Version;
@@ -126,9 +125,8 @@ impl Absent {
         let release = release::NAME;
         let next = format!(
             "install Helm {OLDEST_HELM} or later, or name it with --helm FILE; by hand, in otelgate's sources:\n       \
-             kubectl apply --server-side --field-manager={} -f charts/otelgate/crds\n       \
-             helm upgrade --install {release} charts/otelgate --namespace {namespace} --create-namespace",
-            object::COMMAND_LINE
+             kubectl apply --server-side --force-conflicts -f charts/otelgate/crds\n       \
+             helm upgrade --install {release} charts/otelgate --namespace {namespace} --create-namespace"
         );
         Complaint { place, message, next }
     }

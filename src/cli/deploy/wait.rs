@@ -31,6 +31,8 @@ pub struct Display {
 }
 
 const POLL: Duration = Duration::from_secs(1);
+/// Failures in a row, as of an API server that is replaced.
+const TOLERATED: u32 = 10;
 
 /// Waits until all is ready, or the time is up; says how far it got.
 ///
@@ -45,8 +47,19 @@ pub async fn wait(
 ) -> Result<Vec<Line>, Complaint> {
     let started = Instant::now();
     let mut display = Display::new(channel);
+    let mut failures = 0;
     loop {
-        let lines = progress::lines(&observe(cluster, namespace, deployments).await?);
+        let observed = match observe(cluster, namespace, deployments).await {
+            Ok(observed) => observed,
+            Err(_) if failures < TOLERATED => {
+                failures += 1;
+                sleep(POLL).await;
+                continue;
+            }
+            Err(complaint) => return Err(complaint),
+        };
+        failures = 0;
+        let lines = progress::lines(&observed);
         display.show(&lines);
         if progress::is_done(&lines) || started.elapsed() >= limit {
             return Ok(lines);

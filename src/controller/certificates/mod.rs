@@ -1,15 +1,20 @@
 //! The webhook's certificate: made or taken from elsewhere, trusted before it is served, and renewed in time.
 //!
 //! [`observe`] says what is looked at, [`plan`] what to do next about it, [`perform`] what that writes; all three are
-//! pure.
+//! pure. [`run`] does it.
 
+mod handshake;
 mod observe;
 mod perform;
 mod plan;
+mod run;
 mod settings;
 mod source;
+mod stored;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 pub use plan::Phase;
+pub use run::run;
 pub use settings::{InvalidSettings, Settings};

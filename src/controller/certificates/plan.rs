@@ -24,6 +24,8 @@ pub struct Plan {
     pub phase: Phase,
     /// Why the provider's certificate isn't used, though another one may be.
     pub fault: Option<String>,
+    /// Replicas whose certificate the registration doesn't trust.
+    pub untrusted: Vec<String>,
     /// When there is something to do or to see next, if nothing changes before.
     pub look_again: Duration,
     /// Of the certificate in the webhook's Secret.
@@ -121,6 +123,7 @@ fn make_authority(held: Option<&Chain>) -> Plan {
         action: Some(Action::MakeAuthority),
         phase: Phase::Trusting,
         fault: None,
+        untrusted: Vec::new(),
         look_again: Duration::ZERO,
         leaf_not_after: held.map(|held| held.leaf().not_after()),
         authority_not_after: None,
@@ -130,6 +133,22 @@ fn make_authority(held: Option<&Chain>) -> Plan {
 fn held(serving: &Contents) -> Option<Chain> {
     let chain = Chain::read(&serving.certificate)?;
     keys_match(&serving.certificate, &serving.key).is_ok().then_some(chain)
+}
+
+// === impl Phase ===
+
+impl Phase {
+    /// As in the status.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stable => "Stable",
+            Self::Trusting => "Trusting",
+            Self::WaitingForInjector => "WaitingForInjector",
+            Self::Switching => "Switching",
+            Self::WaitingForSource => "WaitingForSource",
+        }
+    }
 }
 
 // === impl View ===
@@ -147,6 +166,7 @@ impl View<'_> {
             phase: self.phase(switch.as_ref(), &bundle),
             action,
             look_again,
+            untrusted: self.untrusted(),
             leaf_not_after: self.held.as_ref().map(|held| held.leaf().not_after()),
             authority_not_after: ends(&self.anchors),
             fault: self.fault,
@@ -278,6 +298,15 @@ impl View<'_> {
             }
         }
         kept
+    }
+
+    fn untrusted(&self) -> Vec<String> {
+        let Some(registration) = &self.observed.registration else { return Vec::new() };
+        let trusted = registration.trusted();
+        let fails = |chain: &Chain| !chain.is_trusted_by(&trusted, self.settings.name(), self.now);
+        let endpoints = self.observed.endpoints.iter();
+        let untrusted = endpoints.filter(|endpoint| endpoint.serves.as_ref().is_some_and(fails));
+        untrusted.map(|endpoint| endpoint.pod.clone()).collect()
     }
 
     fn phase(&self, switch: Option<&Switch>, bundle: &Bundle) -> Phase {

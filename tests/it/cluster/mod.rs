@@ -7,7 +7,9 @@
 
 mod apply;
 mod by_hand;
+mod certificates;
 mod chart;
+mod check;
 mod command;
 mod controller;
 mod controller_alone;

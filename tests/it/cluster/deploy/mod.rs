@@ -1,5 +1,6 @@
 //! `otelgate deploy`, `update` and `cleanup` with the real Helm, and pods that are real processes.
 
+mod documented;
 mod failures;
 mod person;
 mod release;

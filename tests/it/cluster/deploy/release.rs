@@ -11,7 +11,7 @@ fn values(plane: &ControlPlane, helm: Helm) -> Value {
     plane.helm(helm, &["get", "values", "otelgate", "--namespace", "otelgate", "-o", "json"]).json("helm get values")
 }
 
-/// What was set once stays; `null` takes it back.
+/// What was set once stays until it is set to something else.
 pub fn values_are_kept(plane: &ControlPlane, person: &Person<'_>) {
     let file = plane.network().folder().join("values.yaml");
     std::fs::write(&file, "controller:\n  logLevel: debug\n").expect("a file");
@@ -21,9 +21,9 @@ pub fn values_are_kept(plane: &ControlPlane, person: &Person<'_>) {
     assert_eq!(now, json!({"webhook": {"replicas": 1, "logLevel": "warn"}, "controller": {"logLevel": "debug"}}));
     let deployment = plane.get("otelgate", "deployment/otelgate-webhook");
     assert_eq!(deployment["spec"]["replicas"], 1);
-    let told = person.run(&["update", "--set", "webhook.logLevel=null", "-o", "json"]);
+    let told = person.run(&["update", "--set", "webhook.logLevel=info", "-o", "json"]);
     assert_eq!((told.code, &told.json()["ready"]), (Some(0), &json!(true)), "{}", told.stderr);
-    assert_eq!(values(plane, Helm::Four)["webhook"], json!({"replicas": 1}));
+    assert_eq!(values(plane, Helm::Four)["webhook"], json!({"replicas": 1, "logLevel": "info"}));
     let told = person.run(&["update", "--set", "webhook.replicas=many"]);
     told.assert_fails(2, &["helm template: ", "replicas", "next: correct the values"]);
 }

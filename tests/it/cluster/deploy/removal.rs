@@ -42,8 +42,16 @@ fn what_helm_installed_is_updated_and_what_it_leaves_is_removed() {
     plane.kubectl_with(&["create", "-f", "-"], &old.to_string()).expect("kubectl create");
     let chart = chart();
     let chart = chart.to_str().expect("UTF-8");
-    let install =
-        ["install", "gate", chart, "--namespace", "otelgate", "--create-namespace", "--set=webhook.replicas=1"];
+    let install = [
+        "install",
+        "gate",
+        chart,
+        "--namespace",
+        "otelgate",
+        "--create-namespace",
+        "--set=webhook.replicas=1",
+        "--skip-crds",
+    ];
     plane.helm(Helm::Four, &install).expect("helm install");
 
     let person = Person::new(&plane, Some(Helm::Four));

@@ -1,0 +1,45 @@
+//! How the webhook's certificate stands, in words: the condition, and the status.
+
+use super::plan::{Phase, Plan};
+use super::settings::Settings;
+use crate::api::condition::Reason;
+use crate::api::stack::CertificatesStatus;
+use crate::controller::status::Verdict;
+
+/// Names in a message.
+const MAX_NAMES: usize = 3;
+
+/// What the condition says of a plan.
+pub(super) fn verdict(plan: &Plan, generation: i64) -> Verdict {
+    let of = |reason, detail: String| Verdict::new(reason, detail, generation);
+    if let Some(fault) = &plan.fault {
+        return of(Reason::SourceUnusable, fault.clone());
+    }
+    if plan.phase == Phase::WaitingForInjector {
+        return of(Reason::NotInjected, String::new());
+    }
+    if !plan.untrusted.is_empty() {
+        let names: Vec<&str> = plan.untrusted.iter().take(MAX_NAMES).map(String::as_str).collect();
+        let further = plan.untrusted.len() - names.len();
+        let further = if further > 0 { format!(" and {further} more") } else { String::new() };
+        return of(Reason::NotTrusted, format!("no call of {}{further} can succeed", names.join(", ")));
+    }
+    match plan.phase {
+        Phase::Stable => {
+            let end = plan.leaf_not_after.map(|end| format!("every replica's certificate is trusted, until {end}"));
+            of(Reason::Trusted, end.unwrap_or_default())
+        }
+        Phase::Trusting | Phase::Switching | Phase::WaitingForInjector | Phase::WaitingForSource => {
+            of(Reason::Rotating, String::new())
+        }
+    }
+}
+
+pub(super) fn status(plan: &Plan, settings: &Settings) -> CertificatesStatus {
+    CertificatesStatus {
+        provider: settings.provider,
+        authority_not_after: plan.authority_not_after.map(|end| end.to_string()),
+        leaf_not_after: plan.leaf_not_after.map(|end| end.to_string()),
+        phase: Some(plan.phase.as_str().to_owned()),
+    }
+}
