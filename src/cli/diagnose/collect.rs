@@ -47,7 +47,7 @@ pub async fn all(client: &Client, namespace: &str, words: &Words, bundle: &mut B
     collection.events().await;
     collection.namespaces().await;
     collection.logs().await;
-    collection.reports().await;
+    Box::pin(collection.reports()).await;
     Ok(())
 }
 

@@ -143,10 +143,8 @@ fn what_is_not_there_is_named_beside_what_is() {
     assert!(!outcome.stderr.contains("deploy/web"), "{}", outcome.stderr);
 }
 
-/// Entries with selectors and conditions of all sorts: which of them the API server called is in its own metrics.
-#[test]
-fn the_evaluator_agrees_with_the_api_server() {
-    let plane = installed().plane;
+/// What selects, of entries of all sorts.
+fn entries_of_all_sorts() -> Vec<Value> {
     let expression = |key: &str, operator: &str, values: &[&str]| {
         if values.is_empty() {
             json!({"matchExpressions": [{"key": key, "operator": operator}]})
@@ -174,6 +172,14 @@ fn the_evaluator_agrees_with_the_api_server() {
             |entry| json!({"objectSelector": entry["objectSelector"], "matchConditions": entry["matchConditions"]}),
         ),
     );
+    entries
+}
+
+/// Entries with selectors and conditions of all sorts: which of them the API server called is in its own metrics.
+#[test]
+fn the_evaluator_agrees_with_the_api_server() {
+    let plane = installed().plane;
+    let mut entries = entries_of_all_sorts();
     other::register(plane, "agree", "agree-1", |_| json!([]));
     let mut registration = plane.get("", "mutatingwebhookconfiguration/agree");
     let template = registration["webhooks"][0].clone();
