@@ -102,3 +102,11 @@ fn has_every_flag(page: &str, command: &str) {
     let rows = page.lines().filter(|line| line.starts_with('|') && line.contains("`--")).count();
     assert_eq!(flags, rows, "the page has flags that don't exist");
 }
+
+#[test]
+fn the_troubleshooting_page_has_every_state_of_a_pod() {
+    let page = page("docs/troubleshooting.md");
+    for coverage in otelgate::coverage::Coverage::ALL {
+        assert!(page.contains(&format!("| `{}` |", coverage.code())), "{} is missing", coverage.code());
+    }
+}
