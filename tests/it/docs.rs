@@ -57,6 +57,7 @@ fn links_lead_somewhere() {
         "docs/opting-in.md",
         "docs/webhook.md",
         "docs/controller.md",
+        "docs/deploy.md",
         "docs/offline.md",
     ] {
         let text = page(name);
