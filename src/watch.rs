@@ -97,7 +97,7 @@ impl Health {
     /// The same fault is told once, however often it is met.
     pub fn failed(&self, error: &k8s::Error) {
         let fault = match (error, self.unknown_kind) {
-            (k8s::Error::Api(status), Some(next)) if status.is_not_found() => next.to_owned(),
+            (k8s::Error::Api(status), Some(next)) if status.code == 404 => next.to_owned(),
             _ => Unavailable::of(error).to_string(),
         };
         self.failed_because(fault);
@@ -249,7 +249,8 @@ mod tests {
     #[test]
     fn an_unknown_kind_is_told_with_the_next_step() {
         let health = Health::of_kind("Widget", "install Widget");
-        let missing = k8s::Status::failure("the server could not find the requested resource", "NotFound");
+        // The answer for a path that doesn't exist isn't even JSON.
+        let missing = k8s::Status::failure("404 page not found", "Failed to parse error data");
         health.failed(&k8s::Error::Api(missing.with_code(404).boxed()));
         assert_eq!(health.fault().as_deref(), Some("install Widget"));
     }

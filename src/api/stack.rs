@@ -95,9 +95,9 @@ pub struct WebhookStatus {
     /// How many serve the newest configuration, of those that there are, such as `2/2`.
     pub serving: String,
     /// Replicas that the API server may call.
-    pub ready: u32,
+    pub ready: i32,
     /// Replicas that there are.
-    pub replicas: u32,
+    pub replicas: i32,
     /// The newest configuration, as `/status` of the webhook's second port tells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,

@@ -120,6 +120,7 @@ fn tidy_object(schema: &mut Map<String, Value>) {
         schema.insert("type".to_owned(), json!(["number", "string"]));
         schema.insert("description".to_owned(), json!("A number, or a number with a unit."));
     }
+    schema.retain(|name, _| !name.starts_with("x-kubernetes-"));
     if let Some(Value::Array(types)) = schema.get_mut("type") {
         types.retain(|name| name != "null");
         if let [one] = &types[..] {

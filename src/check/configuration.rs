@@ -2,14 +2,19 @@
 
 use serde_json::{Value, json};
 
+use super::snapshot::WITHOUT_CONTROLLER;
 use super::{Objection, Snapshot, Verdict, some_of};
 use crate::api::OptIn;
 use crate::api::object::{CONTROLLER, INJECTION, STACK};
 use crate::config::{self, Document};
+use crate::controller::injection;
 
 const CONTROLLERS_LOG: &str = "the controller writes it: look at its log with otelgate logs controller";
 
 pub fn stack(snapshot: &Snapshot) -> Verdict {
+    if snapshot.is_without_controller()? {
+        return Ok(WITHOUT_CONTROLLER.to_owned());
+    }
     let stacks = snapshot.stacks.as_ref()?;
     let Some(stack) = stacks.iter().find(|stack| stack["metadata"]["name"] == STACK) else {
         return Err(Objection::fail(
@@ -84,9 +89,16 @@ pub fn readable(snapshot: &Snapshot) -> Verdict {
 }
 
 pub fn current(snapshot: &Snapshot) -> Verdict {
-    let wanted = document_of(snapshot.stack()?).ok_or_else(|| Objection::see("stack"))?;
-    let is = snapshot.configuration()?;
-    let fields = differing(&comparable(&wanted), &comparable(is.document()));
+    if snapshot.is_without_controller()? {
+        return Ok(WITHOUT_CONTROLLER.to_owned());
+    }
+    let wanted = document_of(snapshot.stack()?, &snapshot.namespace).ok_or_else(|| Objection::see("stack"))?;
+    let mut is = snapshot.configuration()?.document().clone();
+    if wanted.collector.address.is_none() {
+        // The controller looks it up.
+        is.collector.address = None;
+    }
+    let fields = differing(&wanted, &is);
     if fields.is_empty() {
         return Ok(String::new());
     }
@@ -101,7 +113,10 @@ pub fn mode(snapshot: &Snapshot) -> Verdict {
     // What is in force, and otherwise what is wanted.
     let mode = match snapshot.configuration() {
         Ok(configuration) => configuration.mode(),
-        Err(unknown) => document_of(snapshot.stack().map_err(|_| unknown.clone())?).ok_or(unknown)?.mode,
+        Err(unknown) => {
+            let stack = snapshot.stack().map_err(|_| unknown.clone())?;
+            document_of(stack, &snapshot.namespace).ok_or(unknown)?.mode
+        }
     };
     if mode == OptIn::Disabled {
         return Err(Objection::fail(
@@ -116,24 +131,11 @@ pub fn mode(snapshot: &Snapshot) -> Verdict {
         .to_owned())
 }
 
-/// What a `TelemetryStack` wants, as a document of its own.
-fn document_of(stack: &Value) -> Option<Document> {
-    let mut document = match &stack["spec"]["injection"] {
-        Value::Null => json!({}),
-        injection => injection.clone(),
-    };
-    let fields = document.as_object_mut()?;
-    fields.insert("apiVersion".to_owned(), config::API_VERSION.into());
-    fields.insert("kind".to_owned(), config::KIND.into());
-    serde_json::from_value(document).ok()
-}
-
-/// Without what the controller adds.
-fn comparable(document: &Document) -> Document {
-    let mut document = document.clone();
-    document.exclude.clear();
-    document.collector.address = None;
-    document
+/// What a `TelemetryStack` wants, as the controller reads it.
+fn document_of(stack: &Value, namespace: &str) -> Option<Document> {
+    let nothing = json!({});
+    let injection = stack["spec"].get("injection").unwrap_or(&nothing);
+    injection::document(injection, namespace).ok()
 }
 
 fn differing(wanted: &Document, is: &Document) -> Vec<String> {

@@ -12,12 +12,13 @@ use serde_json::{Value, json};
 
 use super::rights::{self, Scope};
 use super::{AdmissionApi, Asked, Credentials, Fetched, Probe, Right, Server, Serving, Shape, Snapshot, Stage, Who};
-use crate::api::{OptIn, annotation, label, object, stack::TelemetryStack};
+use crate::api::stack::TelemetryStack;
+use crate::api::{OptIn, annotation, crd, label, object};
 use crate::config::Document;
 use crate::k8s::{
-    self, Api, Body, Client, CustomResourceExt as _, DynamicObject, ListParams, Namespace, Node, ObjectMeta,
-    PostParams, ResourceAttributes, Secret, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, ServerVersion,
-    Service, SubjectAccessReview, SubjectAccessReviewSpec,
+    self, Api, ApiResource, Body, Client, CustomResourceDefinition, CustomResourceExt as _, DynamicObject, ListParams,
+    Namespace, Node, ObjectMeta, PostParams, ResourceAttributes, Secret, SelfSubjectAccessReview,
+    SelfSubjectAccessReviewSpec, ServerVersion, Service, SubjectAccessReview, SubjectAccessReviewSpec,
 };
 use crate::unavailable::Unavailable;
 
@@ -118,8 +119,10 @@ impl Asking<'_> {
         })
     }
 
-    async fn crd(&self) -> Fetched<Option<k8s::CustomResourceDefinition>> {
-        get(Api::all(self.client.clone()), TelemetryStack::crd_name()).await
+    async fn crd(&self) -> Fetched<Option<Value>> {
+        let resource = ApiResource::erase::<CustomResourceDefinition>(&());
+        let found = get(Api::<DynamicObject>::all_with(self.client.clone(), &resource), crd::NAME).await?;
+        found.map(|crd| serde_json::to_value(crd).map_err(|error| unreadable(&error))).transpose()
     }
 
     async fn stacks(&self) -> Fetched<Vec<Value>> {

@@ -14,7 +14,9 @@ mod pods;
 mod registered;
 mod rights;
 mod server;
+mod serving;
 mod snapshot;
+mod versions;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -24,9 +26,9 @@ use serde::Serialize;
 use crate::unavailable::Unavailable;
 
 pub use fetch::fetch;
-pub use pods::versions_of as versions;
 pub use rights::{Asked, PROGRAMS, Right, Who};
 pub use snapshot::{AdmissionApi, Credentials, Fetched, Probe, Server, Serving, Shape, Snapshot};
+pub use versions::versions_of as versions;
 
 /// What a check found in order, or its objection.
 pub type Verdict = Result<String, Objection>;
@@ -102,6 +104,26 @@ const WAY: &[&str] = &[
     "configuration",
 ];
 
+/// What keeps a configuration from being in force.
+const STACK: &[&str] =
+    &["crd", "webhook-replicas", "controller-replicas", "controller-active", "pod-creation", "endpoints", "service"];
+
+/// What keeps the webhook's replicas from serving a trusted certificate.
+const CERTIFICATE: &[&str] = &[
+    "stack",
+    "ca-bundle",
+    "certificate-valid",
+    "certificate-trusted",
+    "certificate-name",
+    "webhook-replicas",
+    "controller-replicas",
+    "controller-active",
+    "pod-creation",
+    "endpoints",
+    "service",
+    "registration",
+];
+
 /// Every check, in the order of the report: what the others stand on first.
 #[rustfmt::skip]
 pub const CHECKS: &[Check] = &[
@@ -117,7 +139,7 @@ pub const CHECKS: &[Check] = &[
     Check { name: "credentials", summary: "Datadog's API key is there and has the right shape", stages: BOTH, explained_by: &[], run: credentials::shape },
     Check { name: "other-injectors", summary: "no other product puts the same variables into pods", stages: BOTH, explained_by: &[], run: registered::other_injectors },
     Check { name: "program-rights", summary: "webhook and controller have the rights that they need", stages: AFTER, explained_by: &[], run: rights::programs },
-    Check { name: "stack", summary: "the TelemetryStack is there and accepted", stages: AFTER, explained_by: &["crd"], run: configuration::stack },
+    Check { name: "stack", summary: "the TelemetryStack is there and accepted", stages: AFTER, explained_by: STACK, run: configuration::stack },
     Check { name: "other-stacks", summary: "there is no TelemetryStack but default", stages: AFTER, explained_by: &["crd"], run: configuration::other_stacks },
     Check { name: "configuration", summary: "the ConfigMap holds a configuration that can be read", stages: AFTER, explained_by: &[], run: configuration::readable },
     Check { name: "configuration-current", summary: "the configuration is what the TelemetryStack says", stages: AFTER, explained_by: &["configuration", "stack", "crd"], run: configuration::current },
@@ -127,19 +149,20 @@ pub const CHECKS: &[Check] = &[
     Check { name: "pod-creation", summary: "the cluster lets the Deployments make their pods", stages: AFTER, explained_by: &["quota", "pod-security"], run: pods::creation },
     Check { name: "spread", summary: "the webhook's replicas aren't all on one node", stages: AFTER, explained_by: &["webhook-replicas"], run: pods::spread },
     Check { name: "controller-active", summary: "a controller is at work", stages: AFTER, explained_by: &["controller-replicas", "pod-creation", "program-rights"], run: pods::controller_active },
-    Check { name: "versions", summary: "webhook, controller and this program are at most one minor version apart", stages: AFTER, explained_by: &[], run: pods::versions },
+    Check { name: "versions", summary: "webhook, controller and this program are at most one minor version apart", stages: AFTER, explained_by: &[], run: versions::versions },
     Check { name: "registration", summary: "the webhook is registered with all three entries", stages: AFTER, explained_by: &[], run: registered::entries },
     Check { name: "failure-policy", summary: "no pod is refused when the webhook can't be called", stages: AFTER, explained_by: &[], run: registered::failure_policy },
     Check { name: "webhook-timeout", summary: "no pod waits for the webhook for long", stages: AFTER, explained_by: &[], run: registered::timeout },
     Check { name: "registration-fields", summary: "the registration's other fields are those of the chart", stages: AFTER, explained_by: &[], run: registered::fields },
     Check { name: "selectors", summary: "the registration selects the pods of namespaces that are opted in", stages: AFTER, explained_by: &["registration", "registration-fields"], run: registered::selectors },
-    Check { name: "service", summary: "the webhook's Service selects its pods and has the registered port", stages: AFTER, explained_by: &["pod-creation"], run: pods::service },
-    Check { name: "endpoints", summary: "the webhook's Service has a ready endpoint", stages: AFTER, explained_by: &["service", "webhook-replicas", "pod-creation"], run: pods::endpoints },
+    Check { name: "service", summary: "the webhook's Service selects its pods and has the registered port", stages: AFTER, explained_by: &["pod-creation"], run: serving::service },
+    Check { name: "endpoints", summary: "the webhook's Service has a ready endpoint", stages: AFTER, explained_by: &["service", "webhook-replicas", "pod-creation"], run: serving::endpoints },
     Check { name: "ca-bundle", summary: "the registration says whom to trust", stages: AFTER, explained_by: &["registration"], run: certificates::bundle },
     Check { name: "certificate-valid", summary: "the webhook's certificate is there and valid now", stages: AFTER, explained_by: &[], run: certificates::valid },
     Check { name: "certificate-trusted", summary: "the registration trusts the webhook's certificate", stages: AFTER, explained_by: &["ca-bundle"], run: certificates::trusted },
     Check { name: "certificate-name", summary: "the webhook's certificate is for its Service's name", stages: AFTER, explained_by: &[], run: certificates::name },
-    Check { name: "probe", summary: "a pod comes back through the API server with the webhook's mark", stages: AFTER, explained_by: WAY, run: pods::probe },
+    Check { name: "certificate-served", summary: "the controller sees every replica serve a trusted certificate", stages: AFTER, explained_by: CERTIFICATE, run: certificates::served },
+    Check { name: "probe", summary: "a pod comes back through the API server with the webhook's mark", stages: AFTER, explained_by: WAY, run: serving::probe },
     Check { name: "opt-in-labels", summary: "every opt-in label of a namespace has a known value", stages: AFTER, explained_by: &[], run: opting_in::labels },
     Check { name: "opt-in-annotations", summary: "no namespace has the opt-in as an annotation", stages: AFTER, explained_by: &[], run: opting_in::annotations },
     Check { name: "excluded-namespaces", summary: "no namespace is opted in that is never looked at", stages: AFTER, explained_by: &[], run: opting_in::excluded },

@@ -1,10 +1,11 @@
-//! The pods of webhook and controller: whether they may run, do run, and are found.
+//! The pods of webhook and controller: whether they may run, and do.
 
 use std::collections::BTreeSet;
 
+use super::snapshot::WITHOUT_CONTROLLER;
 use super::{Objection, Snapshot, Stage, Verdict, some_of};
-use crate::api::{label, object};
-use crate::k8s::{Deployment, IntOrString, ObjectMeta, Pod};
+use crate::api::object;
+use crate::k8s::{Deployment, ObjectMeta, Pod};
 
 /// The label with which a namespace says what pods it admits.
 const POD_SECURITY: &str = "pod-security.kubernetes.io/enforce";
@@ -134,6 +135,9 @@ pub fn webhook_replicas(snapshot: &Snapshot) -> Verdict {
 }
 
 pub fn controller_replicas(snapshot: &Snapshot) -> Verdict {
+    if snapshot.is_without_controller()? {
+        return Ok(WITHOUT_CONTROLLER.to_owned());
+    }
     replicas(snapshot, object::CONTROLLER)
 }
 
@@ -170,7 +174,7 @@ fn component(name: &str) -> &str {
 }
 
 /// The pods of one of the two, as far as they could be listed.
-fn own_pods<'s>(snapshot: &'s Snapshot, name: &str) -> impl Iterator<Item = &'s Pod> {
+pub fn own_pods<'s>(snapshot: &'s Snapshot, name: &str) -> impl Iterator<Item = &'s Pod> {
     let pods = snapshot.pods.as_ref().map(Vec::as_slice).unwrap_or_default();
     pods.iter().filter(move |pod| {
         pod.metadata.labels.as_ref().and_then(|l| l.get(COMPONENT)).is_some_and(|c| c == component(name))
@@ -211,6 +215,9 @@ pub fn spread(snapshot: &Snapshot) -> Verdict {
 }
 
 pub fn controller_active(snapshot: &Snapshot) -> Verdict {
+    if snapshot.is_without_controller()? {
+        return Ok(WITHOUT_CONTROLLER.to_owned());
+    }
     let next = "look at the controller's log: otelgate logs controller";
     let Some(lease) = snapshot.lease.as_ref()? else {
         return Err(Objection::fail(
@@ -234,148 +241,4 @@ pub fn controller_active(snapshot: &Snapshot) -> Verdict {
         return Err(Objection::fail(format!("the controller's last sign of life is {age} s old"), next));
     }
     Ok(holder.to_owned())
-}
-
-pub fn versions(snapshot: &Snapshot) -> Verdict {
-    versions_of(&snapshot.version, snapshot.deployments.as_ref()?)
-}
-
-/// Whether this program and those of the Deployments were made to work together.
-pub fn versions_of(own: &str, deployments: &[Deployment]) -> Verdict {
-    let mut known = vec![("this program".to_owned(), own.to_owned())];
-    for name in [object::WEBHOOK, object::CONTROLLER] {
-        let deployment = deployments.iter().find(|one| one.metadata.name.as_deref() == Some(name));
-        if let Some(version) = deployment.and_then(version_of) {
-            known.push((name.to_owned(), version));
-        }
-    }
-    let parsed: Vec<(u32, u32)> = known.iter().filter_map(|(_, version)| minor(version)).collect();
-    let told: Vec<String> = known.iter().map(|(name, version)| format!("{name} {version}")).collect();
-    if known.len() < 2 || parsed.len() < known.len() {
-        return Err(Objection::unknown(
-            format!("not every version can be told: {}", told.join(", ")),
-            "look at the images: kubectl get deployments -o wide",
-        ));
-    }
-    let (oldest, newest) = (parsed.iter().min(), parsed.iter().max());
-    if oldest.zip(newest).is_some_and(|(oldest, newest)| oldest.0 != newest.0 || newest.1 - oldest.1 > 1) {
-        return Err(Objection::fail(
-            format!("more than one minor version apart: {}", told.join(", ")),
-            "use an otelgate of the installed version, or bring that up to date with otelgate update",
-        ));
-    }
-    Ok(told.join(", "))
-}
-
-/// Of the chart's label, else of the image.
-fn version_of(deployment: &Deployment) -> Option<String> {
-    if let Some(version) = deployment.metadata.labels.as_ref().and_then(|labels| labels.get(label::APP_VERSION)) {
-        return Some(version.clone());
-    }
-    let template = deployment.spec.as_ref()?.template.spec.as_ref()?;
-    let image = template.containers.first()?.image.as_deref()?;
-    let image = image.split('@').next()?;
-    let (_, tag) = image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'))?;
-    Some(tag.to_owned())
-}
-
-fn minor(version: &str) -> Option<(u32, u32)> {
-    let mut parts = version.trim_start_matches('v').split('.');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
-}
-
-pub fn service(snapshot: &Snapshot) -> Verdict {
-    let namespace = &snapshot.namespace;
-    let name = object::WEBHOOK;
-    let repair = "otelgate update writes the Service anew";
-    let Some(service) = snapshot.service.as_ref()? else {
-        return Err(Objection::fail(format!("there is no Service {name} in namespace {namespace}"), repair));
-    };
-    let spec = service.spec.as_ref();
-    let ports = spec.and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
-    for webhook in snapshot.registration().into_iter().flat_map(|one| one.webhooks.iter().flatten()) {
-        let port = webhook.client_config.service.as_ref().map(|service| service.port.unwrap_or(443));
-        if let Some(port) = port.filter(|port| !ports.iter().any(|one| one.port == *port)) {
-            return Err(Objection::fail(
-                format!("{} is called at port {port}, which Service {name} lacks", webhook.name),
-                repair,
-            ));
-        }
-    }
-    let Some(selector) = spec.and_then(|spec| spec.selector.as_ref()).filter(|selector| !selector.is_empty()) else {
-        return Ok("its endpoints are written by somebody else".to_owned());
-    };
-    let pods = snapshot.pods.as_ref()?;
-    let webhooks: Vec<&Pod> = own_pods(snapshot, name).collect();
-    if webhooks.is_empty() {
-        return Ok("there is no pod of the webhook that it could select".to_owned());
-    }
-    let selects = |pod: &&Pod| {
-        let labels = pod.metadata.labels.as_ref();
-        selector.iter().all(|(key, value)| labels.is_some_and(|labels| labels.get(key) == Some(value)))
-    };
-    let selected: Vec<&Pod> = pods.iter().filter(selects).collect();
-    if selected.is_empty() {
-        let selector: Vec<String> = selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        return Err(Objection::fail(
-            format!("Service {name} selects no pod of the webhook: its selector is {}", selector.join(",")),
-            repair,
-        ));
-    }
-    let target = |port: &IntOrString, pod: &Pod| match port {
-        IntOrString::Int(_) => true,
-        IntOrString::String(wanted) => {
-            let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
-            containers.flat_map(|one| one.ports.iter().flatten()).any(|port| port.name.as_ref() == Some(wanted))
-        }
-    };
-    let targets = ports.iter().filter_map(|port| port.target_port.as_ref());
-    if let Some(IntOrString::String(missing)) =
-        targets.into_iter().find(|port| !selected.iter().any(|pod| target(port, pod)))
-    {
-        return Err(Objection::fail(
-            format!("Service {name} leads to port {missing}, which no pod of its has"),
-            repair,
-        ));
-    }
-    Ok(String::new())
-}
-
-pub fn endpoints(snapshot: &Snapshot) -> Verdict {
-    let slices = snapshot.endpoints.as_ref()?;
-    // No condition counts as ready.
-    let is_ready = |ready: Option<bool>| ready.unwrap_or(true);
-    let endpoints = slices.iter().filter_map(|slice| slice.endpoints.as_ref()).flatten();
-    let ready = endpoints.filter(|one| one.conditions.as_ref().is_none_or(|conditions| is_ready(conditions.ready)));
-    let ready: usize = ready.map(|one| one.addresses.len()).sum();
-    if ready > 0 {
-        return Ok(format!("{ready} ready"));
-    }
-    let (name, namespace) = (object::WEBHOOK, &snapshot.namespace);
-    Err(Objection::fail(
-        format!("Service {name} has no ready endpoint: no pod is injected"),
-        format!("kubectl get pods,endpointslices -n {namespace} -l app.kubernetes.io/name={}", object::APP),
-    ))
-}
-
-pub fn probe(snapshot: &Snapshot) -> Verdict {
-    let probe = match &snapshot.probe {
-        Some(probe) => probe.as_ref()?,
-        None => return Err(Objection::unknown("no pod was tried", "run otelgate check")),
-    };
-    if probe.marked {
-        return Ok(String::new());
-    }
-    if !probe.warnings.is_empty() {
-        return Err(Objection::fail(
-            format!("the webhook was asked, and let the pod through unchanged: {}", some_of(&probe.warnings)),
-            "docs/reference/reasons.md has the next step for the code in the message",
-        ));
-    }
-    Err(Objection::fail(
-        "a pod came back without the webhook's mark: the API server doesn't reach the webhook",
-        "allow the way from the control plane to the webhook's pods, port 8443: a firewall rule on private GKE, security \
-         groups on EKS; where the network plugin gives pods addresses that the control plane can't route to, set \
-         webhook.hostNetwork; and look for failed calls in the API server's log",
-    ))
 }

@@ -132,8 +132,10 @@ pub fn install(snapshot: &Snapshot) -> Verdict {
 }
 
 pub fn programs(snapshot: &Snapshot) -> Verdict {
+    let without_controller = snapshot.is_without_controller()?;
+    let needed = |who: Who| who == Who::Webhook || (who == Who::Controller && !without_controller);
     let mut missing = Vec::new();
-    for Asked { who, right, allowed } in snapshot.rights.iter().filter(|asked| asked.who != Who::You) {
+    for Asked { who, right, allowed } in snapshot.rights.iter().filter(|asked| needed(asked.who)) {
         if *allowed.as_ref()? {
             continue;
         }

@@ -7,10 +7,13 @@ use super::{Asked, Objection, Stage};
 use crate::api::object;
 use crate::config::{self, Configuration, Document};
 use crate::k8s::{
-    ConfigMap, CustomResourceDefinition, Deployment, EndpointSlice, Lease, MutatingWebhookConfiguration, NetworkPolicy,
-    ObjectMeta, Pod, ResourceQuota, Service,
+    ConfigMap, Deployment, EndpointSlice, Lease, MutatingWebhookConfiguration, NetworkPolicy, ObjectMeta, Pod,
+    ResourceQuota, Service,
 };
 use crate::unavailable::Unavailable;
+
+/// What is told of checks of what only a controller does.
+pub const WITHOUT_CONTROLLER: &str = "installed without the controller";
 
 pub type Fetched<T> = Result<T, Unavailable>;
 
@@ -26,8 +29,8 @@ pub struct Snapshot {
     pub now: Timestamp,
     pub server: Fetched<Server>,
     pub admission: Fetched<AdmissionApi>,
-    pub crd: Fetched<Option<CustomResourceDefinition>>,
-    /// As they are: one of another version of otelgate's must not be in the way.
+    /// This and the next as they are: those of another version of otelgate's must not be in the way.
+    pub crd: Fetched<Option<Value>>,
     pub stacks: Fetched<Vec<Value>>,
     pub config_map: Fetched<Option<ConfigMap>>,
     pub registrations: Fetched<Vec<MutatingWebhookConfiguration>>,
@@ -124,6 +127,12 @@ impl Snapshot {
     #[must_use]
     pub fn cluster_time(&self) -> Timestamp {
         self.server.as_ref().ok().and_then(|server| server.date).unwrap_or(self.now)
+    }
+
+    /// Whether somebody installed the webhook alone, and writes configuration and certificate by hand.
+    pub(super) fn is_without_controller(&self) -> Result<bool, Objection> {
+        let has = |name: &str| self.deployment(name).map(|found| found.is_some());
+        Ok(self.stacks.as_ref()?.is_empty() && has(object::WEBHOOK)? && !has(object::CONTROLLER)?)
     }
 
     /// The `TelemetryStack` that counts.

@@ -64,10 +64,7 @@ pub async fn watch_config_map(context: Context, seen: watch::Sender<Seen>) {
 /// Publishes the address of the Service that the spec names, whichever that is just now. Never returns.
 pub async fn watch_address(context: Context, found: watch::Sender<Option<Found>>) {
     let Context { client, namespace, mut stack, state, .. } = context;
-    let place_of = |stack: &Option<Arc<Stack>>| {
-        let document = injection::document(&stack.as_ref()?.injection, &namespace).ok()?;
-        injection::place(&document)
-    };
+    let place_of = |stack: &Option<Arc<Stack>>| place_of(stack.as_ref()?, &namespace);
     loop {
         let place = place_of(&stack.borrow_and_update());
         let another = async {
@@ -92,6 +89,11 @@ pub async fn watch_address(context: Context, found: watch::Sender<Option<Found>>
     }
 }
 
+/// Of the Service whose address is looked up; nowhere for a spec with a fault.
+fn place_of(stack: &Stack, namespace: &str) -> Option<Place> {
+    injection::place(&injection::document(&stack.injection, namespace).ok()?)
+}
+
 /// A headless Service has none, nor one that is only a name.
 fn address_of(service: &Service) -> Option<String> {
     let address = service.spec.as_ref()?.cluster_ip.as_ref()?;
@@ -106,7 +108,7 @@ pub async fn keep(
     wanted: watch::Sender<Option<Wanted>>,
 ) {
     let mut stack = context.stack.clone();
-    let started = Instant::now();
+    let mut asked: (Option<Place>, Instant) = (None, Instant::now());
     loop {
         let now = stack.borrow_and_update().clone();
         let map = seen.borrow_and_update().clone();
@@ -114,8 +116,13 @@ pub async fn keep(
         let mut again = None;
         match (now, map) {
             (Some(now), Some(map)) => {
-                match step(&now, map.as_deref(), address.as_ref(), &context.namespace, started.elapsed() < GRACE) {
-                    Step::Wait => again = Some(GRACE.saturating_sub(started.elapsed())),
+                let place = place_of(&now, &context.namespace);
+                if asked.0 != place {
+                    asked = (place, Instant::now());
+                }
+                let patience = GRACE.saturating_sub(asked.1.elapsed());
+                match step(&now, map.as_deref(), address.as_ref(), &context.namespace, !patience.is_zero()) {
+                    Step::Wait => again = Some(patience),
                     Step::Refuse(fault) => publish(&wanted, &now, Outcome::Invalid(fault)),
                     Step::Nothing(configuration) => publish(&wanted, &now, written(&configuration)),
                     Step::Write(configuration, text) => {
@@ -205,6 +212,7 @@ async fn apply(context: &Context, stack: &Stack, configuration: &Configuration, 
     let params = PatchParams::apply(object::FIELD_MANAGER).force();
     match api.patch(object::INJECTION, &params, &Patch::Apply(&object)).await {
         Ok(applied) => {
+            context.state.config_maps.answered();
             context.state.writes.add(Write::Configuration);
             info!(
                 otelgate.generation = stack.generation,

@@ -108,7 +108,7 @@ pub fn verdict(wanted: &Wanted, lacking: &[String], asked: &[Asked]) -> Verdict 
 /// The same in numbers.
 #[must_use]
 pub fn summary(wanted: &Wanted, endpoints: &[Endpoint], asked: &[Asked]) -> WebhookStatus {
-    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let (revision, hash) = match &wanted.outcome {
         Outcome::Written { revision, hash } => (Some(revision.clone()), Some(hash.clone())),
         Outcome::Invalid(_) | Outcome::NotWritten(_) => (None, None),

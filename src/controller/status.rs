@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::sleep;
-use tracing::{debug, info};
+use tracing::info;
 
 use super::metrics::Write;
 use super::stack::{self, Status, Written};
@@ -43,6 +43,8 @@ pub struct Reports {
 #[derive(Clone, Debug)]
 pub struct Sink(watch::Sender<Reports>);
 
+/// Without these nothing can be said of the whole.
+const REQUIRED: [ConditionType; 1] = [ConditionType::ConfigurationAccepted];
 /// Changes that come together are written together.
 const SETTLE: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_secs(2);
@@ -103,7 +105,7 @@ impl Reports {
         let mut verdicts: Vec<_> =
             parts.iter().filter_map(|(name, part)| part.as_ref().map(|part| (*name, part.clone()))).collect();
         let first_of = |holds: Holds| verdicts.iter().find(|(_, part)| part.reason.holds() == holds);
-        let missing = parts.iter().find(|(_, part)| part.is_none());
+        let missing = parts.iter().find(|(name, part)| part.is_none() && REQUIRED.contains(name));
         let ready = match (first_of(Holds::False), missing, first_of(Holds::Unknown)) {
             (Some((_, part)), ..) | (None, None, Some((_, part))) => part.clone(),
             (None, Some((name, _)), _) => pending(*name),
@@ -236,7 +238,6 @@ async fn apply(api: &Api<DynamicObject>, name: &str, status: &Value) -> k8s::Res
 fn tell(state: &State, name: &str, status: &Value) {
     state.status.answered();
     state.writes.add(Write::Status);
-    debug!(otelgate.stack = name, "status written");
     let ready = status["conditions"].as_array().into_iter().flatten().find(|one| one["type"] == "Ready");
     if let Some(ready) = ready {
         info!(
@@ -272,11 +273,12 @@ mod tests {
         use Reason::{AsConfigured, InForce, InvalidSpec, NotInForce, NotLookedAt};
         for (configuration, certificate, expected) in [
             (None, None, (Holds::Unknown, NotLookedAt)),
-            (Some(InForce), None, (Holds::Unknown, NotLookedAt)),
+            (Some(InForce), None, (Holds::True, AsConfigured)),
             (Some(InForce), Some(InForce), (Holds::True, AsConfigured)),
             (Some(InvalidSpec), Some(InForce), (Holds::False, InvalidSpec)),
             (Some(InvalidSpec), None, (Holds::False, InvalidSpec)),
             (None, Some(NotInForce), (Holds::False, NotInForce)),
+            (None, Some(InForce), (Holds::Unknown, NotLookedAt)),
             (Some(NotLookedAt), Some(InForce), (Holds::Unknown, NotLookedAt)),
             (Some(NotLookedAt), Some(NotInForce), (Holds::False, NotInForce)),
         ] {
@@ -331,7 +333,7 @@ mod tests {
         let written = Written::from([("default".to_owned(), Status { generation: 4, status: Value::Null })]);
         let expected = json!({
             "observedGeneration": 4,
-            "conditions": [{"type": "ConfigurationAccepted", "status": "True"}, {"type": "Ready", "status": "Unknown"}],
+            "conditions": [{"type": "ConfigurationAccepted", "status": "True"}, {"type": "Ready", "status": "True"}],
         });
         assert_eq!(due(&reports, &written, at(1)), [("default".to_owned(), expected)]);
     }

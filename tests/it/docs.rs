@@ -54,11 +54,15 @@ fn links_lead_somewhere() {
     for name in [
         "README.md",
         "CONTRIBUTING.md",
+        "docs/install.md",
+        "docs/upgrade-and-remove.md",
         "docs/opting-in.md",
         "docs/webhook.md",
         "docs/controller.md",
         "docs/deploy.md",
         "docs/offline.md",
+        "webhook-config/README.md",
+        "docs/troubleshooting.md",
     ] {
         let text = page(name);
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(name).parent().unwrap().to_owned();

@@ -15,8 +15,8 @@ const AFTER: &[(&str, &str, Plant)] = &[
     ("clock", "61 s behind", |s| s.now = now().checked_sub(Span::new().seconds(61)).unwrap()),
     ("crd", "no CustomResourceDefinition", |s| s.crd = Ok(None)),
     ("crd", ".spec.certificates", |s| drop_property(s, "spec", "certificates")),
-    ("crd", "isn't served", |s| crd(s).status = Some(read(json!({"conditions": [{"type": "Established", "status": "False"}]})))),
-    ("crd", "no version v1alpha1", |s| crd(s).spec.versions[0].served = false),
+    ("crd", "isn't served", |s| crd(s)["status"] = json!({"conditions": [{"type": "Established", "status": "False"}]})),
+    ("crd", "no version v1alpha1", |s| crd(s)["spec"]["versions"][0]["served"] = json!(false)),
     ("pod-security", "restricted pods only", |s| host_network(s)),
     ("collector-pod-security", "baseline pods only", |s| relabel(s, "datadog", "pod-security.kubernetes.io/enforce", "baseline")),
     ("quota", "small (pods: 10 of 10)", |s| quota(s, "pods", "10")),
@@ -73,6 +73,7 @@ const AFTER: &[(&str, &str, Plant)] = &[
     ("endpoints", "no ready endpoint", |s| s.endpoints = Ok(vec![read(json!({"addressType": "IPv4", "endpoints": [{"addresses": ["10.1.0.1"], "conditions": {"ready": false}}]}))])),
     ("probe", "without the webhook's mark", |s| s.probe = Some(Ok(Probe { marked: false, warnings: Vec::new() }))),
     ("probe", "otelgate: Overloaded: x", |s| s.probe = Some(Ok(Probe { marked: false, warnings: vec!["otelgate: Overloaded: x".into()] }))),
+    ("certificate-served", "a: another certificate", |s| stack_of(s)["status"]["conditions"][1] = json!({"type": "CertificateReady", "status": "False", "reason": "NotServed", "message": "a: another certificate"})),
     ("opt-in-labels", "shop (\"true\")", |s| relabel(s, "shop", "otelgate.dev/inject", "true")),
     ("opt-in-annotations", "an annotation on quiet", |s| meta(s, "quiet").annotations = Some(read(json!({"otelgate.dev/inject": "enabled"})))),
     ("excluded-namespaces", "never looked at: kube-system", |s| relabel(s, "kube-system", "otelgate.dev/inject", "enabled")),
@@ -98,13 +99,13 @@ const BEFORE: &[(&str, &str, Plant)] = &[
     ("server-version", "v1.28", |s| { let server = s.server.as_mut().unwrap(); server.minor = "28".into(); server.git_version = "v1.28".into(); }),
 ];
 
-fn crd(s: &mut Snapshot) -> &mut crate::k8s::CustomResourceDefinition {
+fn crd(s: &mut Snapshot) -> &mut Value {
     s.crd.as_mut().unwrap().as_mut().unwrap()
 }
 
 fn drop_property(s: &mut Snapshot, of: &str, name: &str) {
-    let schema = crd(s).spec.versions[0].schema.as_mut().unwrap().open_api_v3_schema.as_mut().unwrap();
-    let below = schema.properties.as_mut().unwrap().get_mut(of).unwrap().properties.as_mut().unwrap();
+    let schema = &mut crd(s)["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let below = schema["properties"][of]["properties"].as_object_mut().unwrap();
     assert!(below.remove(name).is_some());
 }
 
@@ -282,6 +283,18 @@ fn observing_is_told_and_no_fault() {
     stack_of(&mut snapshot)["spec"]["injection"]["mode"] = json!("observe");
     let mode = run(&snapshot).into_iter().find(|one| one.check == "mode").expect("a line");
     assert_eq!((mode.result, mode.found.split(':').next()), (Outcome::Pass, Some("observe")));
+}
+
+/// The plain manifests bring no controller, and somebody else writes what it would.
+#[test]
+fn the_webhook_alone_is_no_fault() {
+    let mut snapshot = healthy(Stage::After);
+    (snapshot.stacks, snapshot.lease) = (Ok(Vec::new()), Ok(None));
+    snapshot.deployments.as_mut().unwrap().pop();
+    for asked in snapshot.rights.iter_mut().filter(|asked| asked.who == Who::Controller) {
+        asked.allowed = Ok(false);
+    }
+    assert_eq!(faults(&snapshot), (Vec::new(), Vec::new()));
 }
 
 /// Nothing is there before the first installation, and that is no fault.

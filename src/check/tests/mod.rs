@@ -12,8 +12,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::object;
-use crate::api::stack::TelemetryStack;
-use crate::k8s::{CustomResourceExt as _, MutatingWebhookConfiguration};
+use crate::k8s::MutatingWebhookConfiguration;
 
 const NOW: &str = "2026-11-24T12:00:00Z";
 const NAMESPACE: &str = "otelgate";
@@ -77,7 +76,7 @@ pub(crate) fn healthy(stage: Stage) -> Snapshot {
             date: Some(now()),
         }),
         admission: Ok(AdmissionApi { webhooks: true, policies: false }),
-        crd: Ok(Some(TelemetryStack::crd())),
+        crd: Ok(Some(crate::api::crd::definition())),
         stacks: Ok(vec![stack()]),
         config_map: Ok(Some(read(json!({"data": {"config.yaml": document.to_string()}})))),
         registrations: Ok(vec![registration(&authority.pem()), istio()]),
@@ -171,7 +170,9 @@ fn stack() -> Value {
     json!({
         "metadata": {"name": "default", "generation": 3},
         "spec": {"injection": {"clusterName": "east"}},
-        "status": {"observedGeneration": 3, "conditions": [{"type": "ConfigurationAccepted", "status": "True"}]},
+        "status": {"observedGeneration": 3, "conditions": [
+            {"type": "ConfigurationAccepted", "status": "True"}, {"type": "CertificateReady", "status": "True"},
+        ]},
     })
 }
 

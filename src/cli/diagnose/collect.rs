@@ -9,7 +9,9 @@ use super::bundle::Bundle;
 use super::redact::{self, Words};
 use crate::api::stack::TelemetryStackSpec;
 use crate::api::{label, object};
-use crate::cli::fetch;
+use crate::check::{self, Stage};
+use crate::cli::check::Report;
+use crate::cli::{fetch, status};
 use crate::config::{CONFIG_MAP_KEY, Document};
 use crate::k8s::{Client, ListParams, LogParams};
 use crate::manifest;
@@ -45,6 +47,7 @@ pub async fn all(client: &Client, namespace: &str, words: &Words, bundle: &mut B
     collection.events().await;
     collection.namespaces().await;
     collection.logs().await;
+    collection.reports().await;
     Ok(())
 }
 
@@ -225,6 +228,20 @@ impl Collection<'_> {
             if restarted {
                 self.log(&origin.pod, &origin.container, true).await;
             }
+        }
+    }
+
+    /// What `otelgate check` and `otelgate status` say.
+    async fn reports(&mut self) {
+        let snapshot = check::fetch(self.client, self.namespace, Stage::After).await;
+        let report = serde_json::to_value(Report::of(&snapshot)).unwrap_or_default();
+        self.add("check.yaml", "what otelgate check says", &redacted(&report, self.words));
+        match status::report(self.client, self.namespace).await {
+            Ok(report) => {
+                let report = serde_json::to_value(report).unwrap_or_default();
+                self.add("status.yaml", "what otelgate status says", &redacted(&report, self.words));
+            }
+            Err(fault) => self.bundle.leave_out("status.yaml", fault),
         }
     }
 

@@ -78,12 +78,8 @@ impl Explanation {
 
     /// Where and what, the verdict, and why.
     fn write_heading(&self, out: &mut String, width: Option<usize>) {
-        let Self { file, line, kind, namespace, name, decision, reason, .. } = self;
-        let (style, verdict) = match *decision {
-            "inject" => (GOOD, "is injected"),
-            "observe" => (ATTENTION, "would be injected, and is only observed"),
-            _ => (BAD, "is left alone"),
-        };
+        let Self { file, line, kind, namespace, name, reason, .. } = self;
+        let (style, verdict) = self.verdict();
         let place =
             file.as_deref().zip(*line).map_or(String::new(), |(file, line)| format!("{PLACE}{file}:{line}{PLACE:#} "));
         let namespace = namespace.as_deref().map_or(String::new(), |namespace| format!("{namespace}/"));
@@ -91,6 +87,24 @@ impl Explanation {
         writeln!(out, "{place}{BOLD}{kind} {namespace}{name}{BOLD:#} {verdict}").expect("a String takes all");
         if let Some(reason) = reason {
             out.push_str(&reason.told("", 2, width));
+        }
+    }
+
+    /// Of a pod that runs, what became of it; of all else, what would.
+    fn verdict(&self) -> (Style, &'static str) {
+        match self.running.as_ref().map(|running| running.replica.coverage) {
+            Some(Coverage::Injected) => return (GOOD, "is injected"),
+            Some(Coverage::Outdated) => return (ATTENTION, "is injected, by an earlier configuration"),
+            Some(Coverage::RestartPending | Coverage::Missed) => return (BAD, "isn't injected, and should be"),
+            Some(Coverage::LeftOver) => return (ATTENTION, "is injected, and wouldn't be if it were created now"),
+            Some(Coverage::NotExpected) | None => {}
+        }
+        let is_called = self.calls.as_ref().is_none_or(|calls| calls.called != "no");
+        match self.decision {
+            "inject" | "observe" if !is_called => (BAD, "isn't injected: the API server doesn't call the webhook"),
+            "inject" => (GOOD, "is injected"),
+            "observe" => (ATTENTION, "would be injected, and is only observed"),
+            _ => (BAD, "is left alone"),
         }
     }
 }

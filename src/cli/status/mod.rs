@@ -10,9 +10,13 @@ use std::io::{IsTerminal as _, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::cluster::{self, Cluster, Connection};
 use super::output::Complaint;
 use super::table::{self, Format};
+use crate::k8s::Client;
+use crate::unavailable::Unavailable;
 use observe::observe;
 use report::Report;
 
@@ -71,4 +75,9 @@ async fn try_run(args: &Args) -> Result<ExitCode, Complaint> {
 async fn look(cluster: &Cluster, own: &str, namespace: Option<&str>) -> Result<Report, Complaint> {
     let observed = observe(&cluster.client, own, namespace).await;
     observed.map(|observed| Report::of(&observed)).map_err(|fault| cluster::complaint(&cluster.url, &fault))
+}
+
+/// What is shown, for a bundle.
+pub async fn report(client: &Client, own: &str) -> Result<impl Serialize, Unavailable> {
+    observe(client, own, None).await.map(|observed| Report::of(&observed))
 }

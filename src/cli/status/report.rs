@@ -123,12 +123,12 @@ impl Report {
             out.push_str(wrapped(&styled(style, told, 0), LABELS, width).trim_start_matches(' '));
         }
         out.push('\n');
-        if self.namespaces.is_empty() {
+        if !self.namespaces.is_empty() {
+            out.push_str(&self.by_namespace().render(0, width));
+        } else if self.unknown.is_empty() {
             out.push_str(
                 "no namespace is opted in, and no pod: kubectl label namespace NAME otelgate.dev/inject=enabled\n",
             );
-        } else {
-            out.push_str(&self.by_namespace().render(0, width));
         }
         out.push_str(&self.attention(width));
         for Gap { what, next_step } in &self.unknown {

@@ -47,6 +47,7 @@ fn the_readmes_lead_to_injected_pods(version: Version) {
     assert_eq!(variable(&made.expect("a pod"), 0, "OTEL_SERVICE_NAME"), Some("app"));
 
     the_webhooks_page_explains_a_pod(&plane, root);
+    the_switch_works_without_a_restart(&plane);
 
     // Applied again, the API server still trusts the webhook.
     let before = plane.get("", "mutatingwebhookconfiguration/otelgate");
@@ -69,12 +70,31 @@ fn the_webhooks_page_explains_a_pod(plane: &ControlPlane, root: &Path) {
         "spec": {"containers": [{"name": "app", "image": "shop/app:1"}]},
     });
     plane.kubectl_with(&["create", "-f", "-"], &pod.to_string()).expect("a pod");
+    // What the page changes where there is a controller.
+    run(plane, root, "kubectl apply --server-side -f charts/otelgate/crds").expect("a definition");
+    plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).expect("it is served");
+    plane.apply(&[json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack",
+                         "metadata": {"name": "default"}, "spec": {}})]);
     let outputs: Vec<String> = shell_blocks(&root.join("docs/webhook.md"))
         .iter()
         .map(|block| run(plane, &folder, block).expect("a command of the page"))
         .collect();
     let explained = outputs.last().expect("the page explains a pod");
     assert!(explained.contains("Pod shop/web-0 is injected"), "{explained}");
+}
+
+fn the_switch_works_without_a_restart(plane: &ControlPlane) {
+    let as_it_was = manifests("configuration.yaml").remove(0);
+    let mut disabled = as_it_was.clone();
+    let document = as_it_was["data"]["config.yaml"].as_str().expect("a document");
+    disabled["data"]["config.yaml"] = json!(format!("{document}mode: disabled\n"));
+    for (configuration, injected) in [(disabled, false), (as_it_was, true)] {
+        plane.kubectl_with(&["apply", "-f", "-"], &configuration.to_string()).expect("a ConfigMap");
+        wait_for("the configuration to be in force", || {
+            (status(&create_pod(plane)).is_some() == injected).then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+    }
 }
 
 /// What the README says to apply, and how a namespace is opted in; without the image, since nothing pulls one here.
@@ -86,7 +106,7 @@ fn install_and_opt_in(root: &Path) -> (String, String) {
 }
 
 /// The contents of a Markdown file's blocks of shell commands, indented or not.
-fn shell_blocks(file: &Path) -> Vec<String> {
+pub(super) fn shell_blocks(file: &Path) -> Vec<String> {
     let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let mut blocks = Vec::new();
     let mut lines = text.lines();
@@ -117,33 +137,16 @@ fn create_pod(plane: &ControlPlane) -> Value {
     plane.kubectl_with(&["create", "--dry-run=server", "-o", "json", "-f", "-"], &pod.to_string()).json("a pod")
 }
 
-/// Runs what the Deployment would: its arguments, with the Secret and the `ConfigMap` as files, as its `ServiceAccount`.
+/// Runs what the Deployment would: its arguments, as its `ServiceAccount`.
 fn stand_in_for_the_deployment(plane: &ControlPlane) -> Process {
-    let folder = plane.network().folder().join("mounts");
     let deployment = manifests("deployment.yaml").remove(0);
-    let spec = &deployment["spec"]["template"]["spec"];
-    let volumes = spec["volumes"].as_array().expect("volumes");
-    for mount in spec["containers"][0]["volumeMounts"].as_array().expect("mounts") {
-        let volume = volumes.iter().find(|volume| volume["name"] == mount["name"]).expect("its volume");
-        let at = folder.join(mount["mountPath"].as_str().expect("a path").trim_start_matches('/'));
-        fs::create_dir_all(&at).expect("a folder");
-        let (object, secret) = match volume["secret"]["secretName"].as_str() {
-            Some(name) => (format!("secret/{name}"), true),
-            None => (format!("configmap/{}", volume["configMap"]["name"].as_str().expect("a name")), false),
-        };
-        for (name, value) in plane.get("otelgate", &object)["data"].as_object().expect("data") {
-            let value = value.as_str().expect("text");
-            let bytes = if secret { decode(value) } else { value.as_bytes().to_vec() };
-            fs::write(at.join(name), bytes).expect("a file");
-        }
-    }
-    let arguments = spec["containers"][0]["args"]
-        .as_array()
-        .expect("arguments")
-        .iter()
-        .map(|argument| argument.as_str().expect("text").replace("=/etc/", &format!("={}/etc/", folder.display())));
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    let arguments = container["args"].as_array().expect("arguments");
+    let arguments = arguments.iter().map(|argument| argument.as_str().expect("text").to_owned());
+    assert_eq!(container["env"][0]["name"], "POD_NAMESPACE");
     let kubeconfig = plane.kubeconfig_of("otelgate", "otelgate-webhook");
-    let arguments = arguments.chain([format!("--kubeconfig={}", kubeconfig.display())]);
+    let further = ["--namespace=otelgate".to_owned(), format!("--kubeconfig={}", kubeconfig.display())];
+    let arguments = arguments.chain(further);
     let webhook = plane.network().start("by-hand", Path::new(OTELGATE), arguments).expect("otelgate webhook");
     wait_for("the webhook to be ready", || plane.network().inside(|| http_get(8080, "/readyz")))
         .unwrap_or_else(|error| panic!("{error}: {}", webhook.log()));
@@ -152,9 +155,4 @@ fn stand_in_for_the_deployment(plane: &ControlPlane) -> Process {
     let name = service["metadata"]["name"].as_str().expect("a name");
     plane.apply(&crate::control_plane::webhook::endpoints(name, 8443));
     webhook
-}
-
-fn decode(text: &str) -> Vec<u8> {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.decode(text).expect("base64")
 }

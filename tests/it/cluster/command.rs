@@ -1,5 +1,6 @@
 //! What tests of commands share: a cluster in which otelgate is installed under its own names, and ways to run it there.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -25,7 +26,11 @@ pub struct Installed {
 /// The one that all tests of commands share.
 pub fn installed() -> &'static Installed {
     static INSTALLED: OnceLock<Installed> = OnceLock::new();
-    INSTALLED.get_or_init(Installed::new)
+    INSTALLED.get_or_init(|| {
+        let installed = Installed::new();
+        plant(&installed);
+        installed
+    })
 }
 
 impl Installed {
@@ -69,7 +74,7 @@ impl Installed {
 
     /// `otelgate` on a terminal of that width, without its colours.
     pub fn on_terminal(&self, columns: usize, arguments: &[&str]) -> String {
-        let line = format!("stty cols {columns}; NO_COLOR=1 exec {OTELGATE} {}", arguments.join(" "));
+        let line = format!("stty rows 50 cols {columns}; NO_COLOR=1 exec {OTELGATE} {}", arguments.join(" "));
         let mut command = Command::new("script");
         command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
         command.env("KUBECONFIG", self.plane.kubectl_environment().1);
@@ -89,6 +94,48 @@ impl Installed {
         })
         .unwrap_or_else(|error| panic!("{error}"))
     }
+}
+
+/// Objects of an installation, with a secret wherever people put one.
+fn plant(installed: &Installed) {
+    let plane = installed.plane;
+    plane.make_namespace("datadog", &json!({}), &json!({"example.com/key": API_KEY}));
+    let crds =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/otelgate/crds/telemetrystacks.yaml"));
+    plane.kubectl_with(&["apply", "--server-side", "-f", "-"], &crds.expect("the definition")).expect("kubectl apply");
+    plane
+        .kubectl(&["wait", "--for=condition=Established", "crd/telemetrystacks.otelgate.dev", "--timeout=1m"])
+        .expect("kubectl wait");
+    let mut workload = deployment("otelgate", "otelgate-webhook", 1);
+    let labels = json!({"app.kubernetes.io/name": "otelgate", "app.kubernetes.io/component": "webhook"});
+    workload["metadata"]["labels"] = labels.clone();
+    workload["metadata"]["annotations"] = json!({"kubectl.kubernetes.io/last-applied-configuration": API_KEY});
+    workload["spec"]["selector"] = json!({"matchLabels": labels});
+    workload["spec"]["template"]["metadata"] = json!({"labels": labels, "annotations": {"key": API_KEY}});
+    workload["spec"]["template"]["spec"]["containers"] = json!([{
+        "name": "webhook", "image": "otelgate:1",
+        "args": ["webhook", "--log-format=json", format!("--key={API_KEY}"), API_KEY],
+        "env": [{"name": "DD_API_KEY", "value": API_KEY}],
+        // The namespace admits no other.
+        "securityContext": {"runAsNonRoot": true, "allowPrivilegeEscalation": false,
+                            "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}},
+    }]);
+    plane.apply(&[
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "datadog-secret", "namespace": "datadog"},
+               "data": {"api-key": base64(API_KEY)}}),
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "otelgate-webhook-tls", "namespace": "otelgate",
+               "annotations": {"key": API_KEY}},
+               "stringData": {"tls.crt": plane.authority().pem(), "tls.key": "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n"}}),
+        json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack", "metadata": {"name": "default"},
+               "spec": {"injection": {"clusterName": "east", "env": [{"name": "KEY", "value": API_KEY}],
+                                      "otlp": {"endpoint": format!("https://user:{API_KEY}@example.com:4318")}}}}),
+        workload,
+        json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "otelgate.1", "namespace": "otelgate"},
+               "involvedObject": {"kind": "Pod", "name": "otelgate-webhook-x", "namespace": "otelgate"},
+               "reason": "Failed", "message": format!("it printed {API_KEY}"), "type": "Warning"}),
+    ]);
+    let pod = &installed.pods("otelgate", "app.kubernetes.io/component=webhook", 1)[0];
+    installed.kubelet.log(pod, "2026-11-02T09:00:01Z", &format!("{{\"message\":\"listening\",\"key\":\"{API_KEY}\"}}"));
 }
 
 pub fn deployment(namespace: &str, name: &str, replicas: u32) -> Value {

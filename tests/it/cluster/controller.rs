@@ -180,7 +180,7 @@ impl<'p> Installed<'p> {
             "apiVersion": "v1", "kind": "Service", "metadata": {"name": "otel-collector", "namespace": "datadog"},
             "spec": {"clusterIP": "10.0.0.77", "ports": [{"name": "otlp", "port": 4317}]},
         })]);
-        self.wait_for_config_map(|map| text(map).contains("address: 10.0.0.77"));
+        self.wait_for_config_map(|map| text(map).contains("10.0.0.77"));
         self.wait_for_reason("InForce");
         assert_eq!(self.stack("default")["status"]["webhook"]["hash"], hash, "no part of what is put into pods");
         self.plane.kubectl(&["delete", "service", "-n", "datadog", "otel-collector"]).expect("kubectl delete");

@@ -12,7 +12,9 @@ use crate::control_plane::network::{ADDRESS, Process};
 use crate::control_plane::plane::Parts;
 use crate::control_plane::{ControlPlane, Version, wait_for};
 
+/// The plain port of the controller, and of the webhook.
 const PORT: u16 = 18_080;
+const WEBHOOK: u16 = 18_090;
 
 #[test]
 fn a_controller_waits_for_what_it_needs_and_says_so() {
@@ -22,14 +24,31 @@ fn a_controller_waits_for_what_it_needs_and_says_so() {
     let kubeconfig = fs::read_to_string(&admin).expect("a kubeconfig").replace(":6443", ":9");
     fs::write(&nowhere, kubeconfig).expect("a kubeconfig");
 
+    let webhook = start_webhook(&plane, &nowhere);
+    let unreachable = "the API server can't be reached: nothing listens there\n";
+    says(&plane, WEBHOOK, &webhook, &format!("certificate: {unreachable}configuration: {unreachable}"));
+    drop(webhook);
     let dead = start(&plane, "dead", &nowhere);
-    says(&plane, &dead, "controller: Lease: the API server can't be reached: nothing listens there\n");
+    says(&plane, PORT, &dead, "controller: Lease: the API server can't be reached: nothing listens there\n");
     drop(dead);
 
     let controller = start(&plane, "controller", &admin);
-    says(&plane, &controller, "controller: Lease: the API server refused: namespaces \"otelgate\" not found\n");
+    says(&plane, PORT, &controller, "controller: Lease: namespaces otelgate: the API server has no such thing\n");
     plane.make_namespace("otelgate", &json!({}), &json!({}));
-    says(&plane, &controller, "controller: TelemetryStack: the API server doesn't know TelemetryStack; apply the CRD");
+    let webhook = start_webhook(&plane, &admin);
+    says(
+        &plane,
+        WEBHOOK,
+        &webhook,
+        "certificate: Secret otelgate-webhook-tls isn't there; the controller makes it\n\
+         configuration: ConfigMap otelgate-injection isn't there; the controller makes it\n",
+    );
+    says(
+        &plane,
+        PORT,
+        &controller,
+        "controller: TelemetryStack: the API server doesn't know TelemetryStack; apply the CRD",
+    );
 
     plane.apply(&[
         loose(),
@@ -38,7 +57,7 @@ fn a_controller_waits_for_what_it_needs_and_says_so() {
             "spec": {"injection": [7], "certificates": {"provider": "nobody"}, "unknown": true},
         }),
     ]);
-    says(&plane, &controller, "ok\n");
+    says(&plane, PORT, &controller, "ok\n");
     reason(&plane, &controller, "InvalidSpec");
     assert!(!plane.kubectl(&["get", "-n", "otelgate", "configmap", "otelgate-injection"]).success);
 
@@ -51,6 +70,27 @@ fn a_controller_waits_for_what_it_needs_and_says_so() {
     reason(&plane, &controller, "NoReplica");
     let text = plane.get("otelgate", "configmap/otelgate-injection")["data"]["config.yaml"].clone();
     assert!(text.as_str().is_some_and(|text| text.contains("mode: observe")), "{text}");
+    let says = "certificate: Secret otelgate-webhook-tls isn't there; the controller makes it\n";
+    wait_for("the webhook to serve it", || {
+        let serving = plane.network().inside(|| answer(WEBHOOK, "/status"))?;
+        let serving: Value = serde_json::from_str(&serving).ok()?;
+        (serving["configuration"]["mode"] == "observe" && serving["certificate"].is_null()).then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}: {}", webhook.log()));
+    assert_eq!(plane.network().inside(|| answer(WEBHOOK, "/readyz")).as_deref(), Some(says));
+}
+
+/// One that watches, on further ports.
+fn start_webhook(plane: &ControlPlane, kubeconfig: &Path) -> Process {
+    let arguments = [
+        "webhook".to_owned(),
+        format!("--listen={ADDRESS}:{}", WEBHOOK + 1),
+        format!("--admin-listen={ADDRESS}:{WEBHOOK}"),
+        format!("--kubeconfig={}", kubeconfig.display()),
+        "--config-map=otelgate-injection".to_owned(),
+        "--tls-secret=otelgate-webhook-tls".to_owned(),
+    ];
+    plane.network().start("webhook", Path::new(OTELGATE), arguments).expect("otelgate webhook")
 }
 
 /// The definition is accepted as it is, and says what is wrong with an object in its words.
@@ -92,18 +132,19 @@ fn start(plane: &ControlPlane, name: &str, kubeconfig: &Path) -> Process {
 
 /// Until its readiness says that.
 #[track_caller]
-fn says(plane: &ControlPlane, controller: &Process, expected: &str) {
+fn says(plane: &ControlPlane, port: u16, server: &Process, expected: &str) {
     let mut last = String::new();
-    wait_for("the controller's readiness", || {
-        last = plane.network().inside(readiness).unwrap_or_default();
+    wait_for("its readiness", || {
+        last = plane.network().inside(|| answer(port, "/readyz")).unwrap_or_default();
         last.starts_with(expected).then_some(())
     })
-    .unwrap_or_else(|error| panic!("{error}: it says {last:?}; {}", controller.log()));
+    .unwrap_or_else(|error| panic!("{error}: it says {last:?}; {}", server.log()));
 }
 
-fn readiness() -> Option<String> {
-    let mut stream = TcpStream::connect((ADDRESS, PORT)).ok()?;
-    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {ADDRESS}\r\nConnection: close\r\n\r\n").ok()?;
+/// The body of an answer, whatever its status.
+fn answer(port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect((ADDRESS, port)).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {ADDRESS}\r\nConnection: close\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())

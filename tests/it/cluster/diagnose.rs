@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::command::{API_KEY, Installed, deployment, installed};
+use super::command::{API_KEY, installed};
 use crate::control_plane::plane::base64;
 
 /// The files of an archive, without its root.
@@ -26,49 +26,9 @@ fn files(archive: &Path) -> BTreeMap<String, String> {
     files
 }
 
-/// A secret wherever people put one.
-fn plant(installed: &Installed) {
-    let plane = installed.plane;
-    plane.make_namespace("datadog", &json!({}), &json!({"example.com/key": API_KEY}));
-    let crds =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/otelgate/crds/telemetrystacks.yaml"));
-    plane.kubectl_with(&["apply", "--server-side", "-f", "-"], &crds.expect("the definition")).expect("kubectl apply");
-    plane
-        .kubectl(&["wait", "--for=condition=Established", "crd/telemetrystacks.otelgate.dev", "--timeout=1m"])
-        .expect("kubectl wait");
-    let mut workload = deployment("otelgate", "otelgate-webhook", 1);
-    let labels = json!({"app.kubernetes.io/name": "otelgate", "app.kubernetes.io/component": "webhook"});
-    workload["metadata"]["labels"] = labels.clone();
-    workload["metadata"]["annotations"] = json!({"kubectl.kubernetes.io/last-applied-configuration": API_KEY});
-    workload["spec"]["selector"] = json!({"matchLabels": labels});
-    workload["spec"]["template"]["metadata"] = json!({"labels": labels, "annotations": {"key": API_KEY}});
-    workload["spec"]["template"]["spec"]["containers"] = json!([{
-        "name": "webhook", "image": "otelgate:1",
-        "args": ["webhook", "--log-format=json", format!("--key={API_KEY}"), API_KEY],
-        "env": [{"name": "DD_API_KEY", "value": API_KEY}],
-    }]);
-    plane.apply(&[
-        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "datadog-secret", "namespace": "datadog"},
-               "data": {"api-key": base64(API_KEY)}}),
-        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "otelgate-webhook-tls", "namespace": "otelgate",
-               "annotations": {"key": API_KEY}},
-               "stringData": {"tls.crt": plane.authority().pem(), "tls.key": "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n"}}),
-        json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack", "metadata": {"name": "default"},
-               "spec": {"injection": {"clusterName": "east", "env": [{"name": "KEY", "value": API_KEY}],
-                                      "otlp": {"endpoint": format!("https://user:{API_KEY}@example.com:4318")}}}}),
-        workload,
-        json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "otelgate.1", "namespace": "otelgate"},
-               "involvedObject": {"kind": "Pod", "name": "otelgate-webhook-x", "namespace": "otelgate"},
-               "reason": "Failed", "message": format!("it printed {API_KEY}"), "type": "Warning"}),
-    ]);
-    let pod = &installed.pods("otelgate", "app.kubernetes.io/component=webhook", 1)[0];
-    installed.kubelet.log(pod, "2026-11-02T09:00:01Z", &format!("{{\"message\":\"listening\",\"key\":\"{API_KEY}\"}}"));
-}
-
 #[test]
 fn the_bundle_has_what_is_needed_and_no_secret() {
     let installed = installed();
-    plant(installed);
     let folder = tempfile::tempdir().expect("a folder");
     let archive = folder.path().join("bundle.tar.gz");
     let path = archive.display().to_string();
@@ -102,6 +62,8 @@ fn the_bundle_has_what_is_needed_and_no_secret() {
     has("secrets.yaml", "tls.key: []");
     has("secrets.yaml", "CN=cluster tests");
     has("namespaces.yaml", "name: datadog");
+    has("check.yaml", "result: ");
+    has("status.yaml", "mode: enabled");
     let log = files.iter().find(|(path, _)| path.starts_with("logs/otelgate-webhook-")).expect("a log").1;
     assert!(log.contains("\"message\":\"listening\",\"key\":\"<redacted>\""), "{log}");
     // A bundle of an earlier time isn't overwritten.

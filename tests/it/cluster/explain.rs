@@ -205,7 +205,9 @@ fn the_evaluator_agrees_with_the_api_server() {
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": "agree", "namespace": namespace, "labels": labels, "annotations": annotations},
-            "spec": {"containers": [{"name": "app", "image": "app:1"}]},
+            // As a mirror pod has to be.
+            "spec": {"nodeName": "node-1", "automountServiceAccountToken": false,
+                     "containers": [{"name": "app", "image": "app:1"}]},
         });
         plane.kubectl_with(&["create", "--dry-run=server", "-f", "-"], &pod.to_string()).expect("a pod");
     };

@@ -76,7 +76,7 @@ fn logs_of_all_pods_are_one_in_the_order_of_time() {
 fn a_log_that_cannot_be_read_is_named_and_the_others_are_told() {
     let installed = installed();
     installed.plane.make_namespace("half", &json!({}), &json!({}));
-    pod(installed, "half", "half-a", "node-1", "webhook");
+    pod(installed, "half", "half-a", "no-such-node", "webhook");
     pod(installed, "half", "half-b", "node-1", "webhook");
     installed.kubelet.log("half-b", "2026-11-02T09:00:01Z", &line("here"));
     let outcome = installed.otelgate(&["logs", "--otelgate-namespace", "half"]);

@@ -7,7 +7,9 @@
 
 mod apply;
 mod by_hand;
+mod certificates;
 mod chart;
+mod check;
 mod command;
 mod controller;
 mod controller_alone;
@@ -26,6 +28,7 @@ mod others;
 mod pods;
 mod process_nodes;
 mod rights;
+mod troubleshooting;
 mod workloads;
 
 use std::path::Path;

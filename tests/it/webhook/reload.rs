@@ -3,6 +3,7 @@
 use std::fs;
 
 use otelgate::admission::Entry;
+use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use super::authority::Authority;
@@ -12,6 +13,11 @@ use super::stack::recorded;
 
 fn configuration(body: &str) -> String {
     format!("apiVersion: otelgate.dev/v1alpha1\nkind: InjectionConfiguration\n{body}")
+}
+
+/// What it says of itself.
+async fn status(process: &Process) -> Value {
+    serde_json::from_str(&get(process.admin, "/status").await.expect("an answer").text()).expect("JSON")
 }
 
 #[tokio::test]
@@ -26,6 +32,8 @@ async fn it_waits_for_certificate_and_configuration_and_says_so() {
     let text = readiness.text();
     assert!(text.contains("tls.crt: no such file") && text.contains("config.yaml: no such file"), "{text}");
     assert_eq!(get(process.admin, "/livez").await.expect("an answer").status, 200);
+    let nothing = json!({"version": env!("CARGO_PKG_VERSION"), "configuration": null, "certificate": null});
+    assert_eq!(status(&process).await, nothing);
 
     Authority::new("one").issue().write(folder.path());
     fs::write(&path, configuration("mod: observe\n")).expect("written");
@@ -37,6 +45,14 @@ async fn it_waits_for_certificate_and_configuration_and_says_so() {
     fs::write(&path, configuration("mode: observe\n")).expect("written");
     wait_ready(process.admin, "ok").await;
     assert!(metric(process.admin, "otelgate_certificate_expiry_timestamp_seconds").await > 1e9);
+    let status = status(&process).await;
+    let expected = otelgate::config::parse(&configuration("mode: observe\n")).expect("valid");
+    let expected = json!({"hash": expected.hash(), "revision": expected.revision(), "mode": "observe"});
+    assert_eq!(status["configuration"], expected);
+    let in_force = process.logged("now in force");
+    let certificate = in_force.iter().find(|event| event["otelgate.source"] == "certificate").expect("one is in force");
+    assert_eq!(status["certificate"]["fingerprint"], certificate["otelgate.identity"]);
+    assert!(status["certificate"]["notAfter"].as_str().is_some_and(|time| time.ends_with('Z')), "{status}");
 }
 
 #[tokio::test]

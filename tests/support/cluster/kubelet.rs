@@ -116,10 +116,7 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, logs: &Logs) -> Option<()
     while stream.read_line(&mut String::new()).ok()? > 2 {}
     let stream = stream.get_mut();
     let wanted = Wanted::read(request.split(' ').nth(1)?)?;
-    let Some((mut start, restarts)) = wanted.start(&lock(logs)) else {
-        stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").ok()?;
-        return stream.flush().ok();
-    };
+    let (mut start, restarts) = wanted.start(&mut lock(logs));
     stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n").ok()?;
     stream.flush().ok()?;
     loop {
@@ -167,9 +164,9 @@ impl Wanted {
         Some(wanted)
     }
 
-    /// The first line, and of which start of the container.
-    fn start(&self, logs: &BTreeMap<String, Log>) -> Option<(usize, usize)> {
-        let log = logs.get(&self.pod)?;
-        Some((self.tail.map_or(0, |tail| log.lines.len().saturating_sub(tail)), log.restarts))
+    /// The first line, and of which start of the container. A pod whose log nobody wrote has an empty one.
+    fn start(&self, logs: &mut BTreeMap<String, Log>) -> (usize, usize) {
+        let log = logs.entry(self.pod.clone()).or_default();
+        (self.tail.map_or(0, |tail| log.lines.len().saturating_sub(tail)), log.restarts)
     }
 }

@@ -41,6 +41,9 @@ fn everything_is_accepted(version: Version) {
         outcome.expect(set);
         a_second_manager_changes_nothing(&plane, set, &text);
         pods_are_accepted(&plane, set, &text);
+        if set == "default" {
+            the_controller_applies_its_own_config_map_only(&plane);
+        }
         plane.kubectl_with(&["delete", "--wait=false", "-f", "-"], &text).expect("kubectl delete");
     }
 }
@@ -98,6 +101,21 @@ fn pods_are_accepted(plane: &ControlPlane, set: &str, text: &str) {
             outcome.expect(set);
         }
     }
+}
+
+/// A right to create can be narrowed to a name where objects are applied, which the Role relies on.
+#[track_caller]
+fn the_controller_applies_its_own_config_map_only(plane: &ControlPlane) {
+    let kubeconfig = format!("--kubeconfig={}", plane.kubeconfig_of("otelgate", "otelgate-controller").display());
+    let apply = |name: &str| {
+        let object =
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "otelgate"}});
+        plane.kubectl_with(&[&kubeconfig, "apply", "--server-side", "-f", "-"], &object.to_string())
+    };
+    apply("otelgate-injection").expect("creating it");
+    apply("otelgate-injection").expect("applying it again");
+    let other = apply("other");
+    assert!(!other.success && other.stderr.contains("forbidden"), "{}", other.stderr);
 }
 
 /// The least that lets an API server take objects of cert-manager and of the Prometheus Operator.

@@ -42,9 +42,9 @@ fn of_the_controller(collector: &str, provided: Option<&str>) -> [(String, Value
         rule("", &["services"], &[collector], &["list", "watch"]),
     ]);
     let mut own = vec![
-        rule("", &["configmaps", "secrets"], &[], &["create"]),
-        rule("", &["configmaps"], &["otelgate-injection"], &["list", "watch", "patch"]),
-        rule("", &["secrets"], &["otelgate-ca", "otelgate-webhook-tls"], &["get", "list", "watch", "update"]),
+        rule("", &["configmaps"], &["otelgate-injection"], &["list", "watch", "create", "patch"]),
+        rule("", &["secrets"], &[], &["create"]),
+        rule("", &["secrets"], &["otelgate-ca", "otelgate-webhook-tls"], &["list", "watch", "update"]),
     ];
     own.extend(provided.map(|name| rule("", &["secrets"], &[name], &["list", "watch"])));
     own.extend([
