@@ -62,6 +62,7 @@ fn links_lead_somewhere() {
         "certs/README.md",
         "certs/cert-manager/README.md",
         "docs/controller.md",
+        "docs/deploy.md",
         "docs/offline.md",
         "webhook-config/README.md",
         "docs/troubleshooting.md",
