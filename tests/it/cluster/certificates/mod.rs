@@ -2,7 +2,7 @@
 //! all the time and none passes without a call.
 
 mod day;
-mod load;
+pub(super) mod load;
 mod moves;
 mod pages;
 

@@ -2,7 +2,7 @@
 
 mod documented;
 mod failures;
-mod person;
+pub(super) mod person;
 mod release;
 mod removal;
 
