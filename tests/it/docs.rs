@@ -66,6 +66,9 @@ fn links_lead_somewhere() {
         "docs/offline.md",
         "webhook-config/README.md",
         "docs/troubleshooting.md",
+        "docs/security.md",
+        "docs/install.md",
+        "docs/upgrade-and-remove.md",
     ] {
         let text = page(name);
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(name).parent().unwrap().to_owned();
