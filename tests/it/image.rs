@@ -102,6 +102,7 @@ fn the_archive_holds_the_program_and_nothing_else() {
         let [descriptor] = &index["manifests"].as_array().unwrap()[..] else { panic!("one image") };
         let name = format!("otelgate:{}", env!("CARGO_PKG_VERSION"));
         assert_eq!(descriptor["annotations"]["org.opencontainers.image.ref.name"], name.as_str());
+        assert_eq!(descriptor["annotations"]["io.containerd.image.name"], format!("docker.io/library/{name}"));
         assert_eq!(descriptor["platform"], json!({"architecture": platform, "os": "linux"}));
         assert_eq!(said.trim(), format!("{name} {}", descriptor["digest"].as_str().unwrap()));
 

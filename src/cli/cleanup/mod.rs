@@ -70,11 +70,18 @@ async fn cleanup(args: &Args) -> Result<ExitCode, Stop> {
     let Args { yes, dry_run, timeout, helm, connection, output: format } = args;
     let channel = if format.is_some() { Channel::Stderr } else { Channel::Stdout };
     let cluster = connection.open().await?;
-    let namespace = cluster.otelgate_namespace().await?;
+    let mut namespace = cluster.otelgate_namespace().await?;
     let helm = Helm::find(helm.as_deref(), connection);
-    let scanner = Scanner::new(&cluster, &namespace).await?;
-    let scan = scanner.scan(Depth::Everything).await?;
-    let of = Installation { namespace: &namespace, release: release_of(&scan.seen, &namespace) };
+    let mut scanner = Scanner::new(&cluster, &namespace).await?;
+    let mut scan = scanner.scan(Depth::Everything).await?;
+    let release = release_of(&scan.seen, &namespace);
+    if let Some((_, actual)) = release.as_ref().filter(|(_, actual)| *actual != namespace) {
+        // Without its Deployment it was looked for in the wrong place.
+        namespace.clone_from(actual);
+        scanner = Scanner::new(&cluster, &namespace).await?;
+        scan = scanner.scan(Depth::Everything).await?;
+    }
+    let of = Installation { namespace: &namespace, release };
     let inventory = inventory(&scan.seen, &of);
     let end = |gone: &[Found], code: u8| {
         let report = report(&inventory, &scan.unseen, gone, *dry_run);

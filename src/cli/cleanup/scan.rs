@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt as _};
 use crate::api::{label, object};
 use crate::cli::cluster::Cluster;
 use crate::cli::output::Complaint;
-use crate::deploy::inventory::{Found, Kind, NAMESPACE_OF_EACH};
+use crate::deploy::inventory::{Found, Kind, PASSING};
 use crate::k8s::{
     Api, ApiResource, Discovery, DynamicObject, Error, ListParams, Namespace, ResourceExt as _, Scope, verbs,
 };
@@ -63,7 +63,7 @@ impl<'a> Scanner<'a> {
             };
             let removable =
                 capabilities.supports_operation(verbs::LIST) && capabilities.supports_operation(verbs::DELETE);
-            if removable && !NAMESPACE_OF_EACH.contains(&kind.kind.as_str()) {
+            if removable && !PASSING.contains(&kind.kind.as_str()) {
                 resources.push((kind, resource));
             }
         }

@@ -1,4 +1,5 @@
-//! Images without a registry: one layer with a few files, written as the archive that `docker save` writes.
+//! Images without a registry: otelgate's own, and others of one layer with a few files, written as the archive that
+//! `docker save` writes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,6 +14,39 @@ use super::programs::LEAVE_OUT;
 
 /// A program that is linked statically, and can be many.
 const BUSYBOX: &str = "/bin/busybox";
+
+/// Otelgate's image, as `image/archive` writes it, from a program that is linked statically. `program` is the one that
+/// cargo built for the tests: the other is in a target's folder beside its own.
+///
+/// # Errors
+/// When it wasn't built, or is older than its sources: says what builds it.
+pub fn otelgate(folder: &Path, program: &Path) -> Result<PathBuf, String> {
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let targets = program.ancestors().nth(2).expect("cargo's own folders are above it");
+    let linked = targets.join(&target).join("debug/otelgate");
+    is_up_to_date(&linked).map_err(|fault| {
+        format!(
+            "{} {fault}: run RUSTFLAGS=\"-C target-feature=+crt-static\" cargo build --locked --bin otelgate --target \
+             {target}, as tests/run does. {LEAVE_OUT}",
+            linked.display()
+        )
+    })?;
+    let archive = folder.join("otelgate.tar");
+    let platform = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("image/archive"));
+    let outcome = Outcome::of(command.args(["--platform", platform]).arg(&linked).arg(&archive), "");
+    if outcome.success { Ok(archive) } else { Err(outcome.stderr) }
+}
+
+/// Cargo keeps a list of a program's sources beside it.
+fn is_up_to_date(program: &Path) -> Result<(), String> {
+    let written = |path: &Path| fs::metadata(path).and_then(|data| data.modified());
+    let built = written(program).map_err(|_| "isn't there".to_owned())?;
+    let list = fs::read_to_string(program.with_extension("d")).map_err(|_| "has no list of its sources".to_owned())?;
+    let (_, sources) = list.split_once(": ").unwrap_or_default();
+    let newer = sources.split_whitespace().find(|source| written(Path::new(source)).is_ok_and(|time| time > built));
+    newer.map_or(Ok(()), |source| Err(format!("is older than {source}")))
+}
 
 /// An image with one program in it, at `/bin/<its own name>`. Returns the archive.
 ///

@@ -128,6 +128,14 @@ impl<'p> Node<'p> {
         Outcome::of(&mut command, "").expect("ctr images import");
     }
 
+    /// What containerd says of its images: a line for each with its name, and whether it is complete and unpacked.
+    #[track_caller]
+    pub fn images(&self) -> String {
+        let mut command = self.inside("ctr");
+        command.args(["--address", SOCKET, "--namespace", "k8s.io", "images", "check"]);
+        Outcome::of(&mut command, "").expect("ctr images check")
+    }
+
     /// A program of this machine, with the node's mounts and network.
     pub fn inside(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
