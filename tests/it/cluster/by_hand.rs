@@ -72,7 +72,11 @@ fn the_webhooks_page_explains_a_pod(plane: &ControlPlane, root: &Path) {
     plane.kubectl_with(&["create", "-f", "-"], &pod.to_string()).expect("a pod");
     // What the page changes where there is a controller.
     run(plane, root, "kubectl apply --server-side -f charts/otelgate/crds").expect("a definition");
-    plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).expect("it is served");
+    wait_for("the resources to be served", || {
+        let arguments = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"];
+        plane.kubectl(&arguments).success.then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
     plane.apply(&[json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack",
                          "metadata": {"name": "default"}, "spec": {}})]);
     let outputs: Vec<String> = shell_blocks(&root.join("docs/webhook.md"))
