@@ -259,11 +259,15 @@ impl<'p> Installed<'p> {
         leads.sort_unstable();
         assert_eq!(leads, [0, 1], "one of the two");
         let acting = controllers.iter().find(|one| one.name == first).expect("one of the two");
+        self.wait_for_reason("InForce");
+        let before = condition(&self.stack("default"), "ConfigurationAccepted");
         acting.signal(Signal::TERM);
         wait_for("the other to lead", || (leader(&lease()) != first && !leader(&lease()).is_empty()).then_some(()))
             .unwrap_or_else(|error| panic!("{error}{}", self.nodes.last_words()));
         self.plane.kubectl(&["delete", "configmap", "-n", NAMESPACE, "otelgate-injection"]).expect("kubectl delete");
         self.wait_for_config_map(|map| text(map).contains("clusterName: test"));
+        let after = condition(&self.stack("default"), "ConfigurationAccepted");
+        assert_eq!(after, before, "a change of leaders is none of the condition");
         self.patch(&json!({"environment": "after"}));
         self.wait_for_reason("InForce");
         for replica in self.webhooks() {
