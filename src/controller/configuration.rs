@@ -14,7 +14,7 @@ use super::metrics::Write;
 use super::stack::Stack;
 use crate::api::object;
 use crate::config::Configuration;
-use crate::k8s::{Api, ConfigMap, Patch, PatchParams, ResourceExt as _, Service};
+use crate::k8s::{self, Api, ConfigMap, Patch, PatchParams, ResourceExt as _, Service};
 use crate::unavailable::Unavailable;
 use crate::watch::{self as watching};
 
@@ -210,7 +210,7 @@ async fn apply(context: &Context, stack: &Stack, configuration: &Configuration, 
     let api = Api::<ConfigMap>::namespaced(context.client.clone(), &context.namespace);
     let object = injection::config_map(text, &context.namespace, &stack.owner());
     let params = PatchParams::apply(object::FIELD_MANAGER).force();
-    match api.patch(object::INJECTION, &params, &Patch::Apply(&object)).await {
+    match k8s::in_time(api.patch(object::INJECTION, &params, &Patch::Apply(&object))).await {
         Ok(applied) => {
             context.state.config_maps.answered();
             context.state.writes.add(Write::Configuration);

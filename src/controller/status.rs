@@ -228,7 +228,7 @@ async fn apply(api: &Api<DynamicObject>, name: &str, status: &Value) -> k8s::Res
         "status": status,
     });
     let params = PatchParams::apply(object::FIELD_MANAGER).force();
-    match api.patch_status(name, &params, &Patch::Apply(&object)).await {
+    match k8s::in_time(api.patch_status(name, &params, &Patch::Apply(&object))).await {
         // It went since it was seen.
         Err(k8s::Error::Api(status)) if status.is_not_found() => Ok(()),
         other => other.map(|_| ()),

@@ -58,6 +58,9 @@ fn links_lead_somewhere() {
         "docs/upgrade-and-remove.md",
         "docs/opting-in.md",
         "docs/webhook.md",
+        "docs/certificates.md",
+        "certs/README.md",
+        "certs/cert-manager/README.md",
         "docs/controller.md",
         "docs/deploy.md",
         "docs/offline.md",
@@ -99,4 +102,12 @@ fn has_every_flag(page: &str, command: &str) {
     }
     let rows = page.lines().filter(|line| line.starts_with('|') && line.contains("`--")).count();
     assert_eq!(flags, rows, "the page has flags that don't exist");
+}
+
+#[test]
+fn the_troubleshooting_page_has_every_state_of_a_pod() {
+    let page = page("docs/troubleshooting.md");
+    for coverage in otelgate::coverage::Coverage::ALL {
+        assert!(page.contains(&format!("| `{}` |", coverage.code())), "{} is missing", coverage.code());
+    }
 }

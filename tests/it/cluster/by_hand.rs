@@ -106,7 +106,7 @@ fn install_and_opt_in(root: &Path) -> (String, String) {
 }
 
 /// The contents of a Markdown file's blocks of shell commands, indented or not.
-pub(super) fn shell_blocks(file: &Path) -> Vec<String> {
+pub fn shell_blocks(file: &Path) -> Vec<String> {
     let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let mut blocks = Vec::new();
     let mut lines = text.lines();

@@ -137,7 +137,11 @@ impl World {
         self.observed.endpoints = (0..)
             .map(|index| format!("webhook-{index}"))
             .zip(&self.replicas)
-            .map(|(pod, replica)| Endpoint { pod, serves: replica.serves.clone().filter(|_| !replica.sleeps) })
+            .map(|(pod, replica)| Endpoint {
+                pod,
+                ready: !replica.sleeps,
+                serves: replica.serves.clone().filter(|_| !replica.sleeps),
+            })
             .collect();
     }
 
