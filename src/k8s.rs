@@ -37,7 +37,7 @@ pub use kube::api::{
 };
 pub use kube::client::Body;
 pub use kube::core::{GroupVersionKind, Request, Status, request::Error as RequestError};
-pub use kube::discovery::{Discovery, Scope, verbs};
+pub use kube::discovery::{ApiGroup, Discovery, Scope, verbs};
 pub use kube::runtime::WatchStreamExt;
 pub use kube::runtime::utils::Backoff;
 pub use kube::runtime::watcher::{self, Event, watcher};
