@@ -212,8 +212,8 @@ impl View<'_> {
     fn next_pair(&self) -> Pair {
         match &self.source {
             None => Pair::Keep,
-            Some(Source::Given { certificate, key, .. }) => {
-                let same = |serving: &Contents| serving.certificate == *certificate && serving.key == *key;
+            Some(Source::Given(given)) => {
+                let same = |serving: &Contents| serving.certificate == given.certificate && serving.key == given.key;
                 if self.observed.serving.as_ref().is_some_and(same) { Pair::Keep } else { Pair::Copy }
             }
             Some(Source::Own(authority)) => {

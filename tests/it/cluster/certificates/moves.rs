@@ -63,9 +63,10 @@ impl Cluster<'_> {
     }
 
     fn a_certificate_that_cannot_be_used_is_told_and_changes_nothing(&self, provided: &Value) {
-        let before = self.settles(None);
-        self.plane.kubectl(&["delete", "secret", "-n", NAMESPACE, PROVIDED]).expect("kubectl delete");
+        let own = self.settles(None);
         self.release.upgrade(provided);
+        let before = self.settles(Some(&own));
+        self.delete(&format!("secret/{PROVIDED}"));
         let ready = wait_for("the fault to be told", || {
             condition(&self.stack(), "CertificateReady").filter(|ready| ready["reason"] == "SourceUnusable")
         })
