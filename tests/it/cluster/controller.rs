@@ -23,7 +23,7 @@ fn what_the_stack_says_is_in_force_in_every_replica() {
     let nodes = ProcessNodes::join(&plane, Path::new(OTELGATE));
     give_a_certificate(&plane);
     let values = json!({"controller": {"replicas": 2}, "injection": {"clusterName": "test"}});
-    let release = Release::install(&nodes, Helm::Four, &values);
+    let _release = Release::install(&nodes, Helm::Four, &values);
     let cluster = Installed { plane: &plane, nodes: &nodes };
     cluster.wait_for_reason("InForce");
     cluster.a_change_counts_in_every_replica_when_the_status_says_so();
@@ -36,7 +36,6 @@ fn what_the_stack_says_is_in_force_in_every_replica() {
     cluster.an_older_definition_is_told();
     cluster.the_other_controller_takes_over();
     cluster.nobody_asked_for_what_they_may_not();
-    drop(release);
 }
 
 struct Installed<'p> {

@@ -181,7 +181,7 @@ impl World {
             // What is quiet needs no small steps.
             let quiet = self.passed > began + TICK * 2 && self.writes == before && self.history.len() == 1;
             let plan = self.last.as_ref().expect("it has acted");
-            let step = if quiet { plan.look_again.max(TICK) } else { TICK }.min(end - self.passed);
+            let step = if quiet { plan.look_again.max(TICK) } else { TICK }.min(end.saturating_sub(self.passed));
             self.passed += step;
             self.now += step;
             self.real += step;

@@ -39,8 +39,8 @@ fn no_move_fails_a_call() {
         load.wait_for(5);
         let provider = &values["certificates"]["provider"];
         assert_eq!(cluster.stack()["status"]["certificates"]["provider"], *provider);
-        let secret = values["certificates"]["secretName"].as_str();
-        if let Some(secret) = secret.filter(|_| provider != "otelgate") {
+        let given = values["certificates"]["secretName"].as_str();
+        if let Some(secret) = given.filter(|_| provider != "otelgate") {
             assert_eq!(cluster.secret(&format!("secret/{secret}"), "tls.crt").as_deref(), Some(at.as_str()));
         }
     }

@@ -83,6 +83,7 @@ const WITHOUT_CONTROLLER: &[Fault] = &[
 ];
 
 pub fn each_is_found_alone(plane: &ControlPlane) {
+    const STOPPED: (&str, &str) = ("controller-replicas", "scaled to 0");
     for Fault { check, words, change } in FAULTS {
         let undo = plant(plane, change);
         settles(plane, &[(check, words)]);
@@ -91,7 +92,6 @@ pub fn each_is_found_alone(plane: &ControlPlane) {
     }
     a_clock_that_is_wrong(plane);
 
-    const STOPPED: (&str, &str) = ("controller-replicas", "scaled to 0");
     let controller =
         plant(plane, &Edit("otelgate", "deployment/otelgate-controller", |o| o["spec"]["replicas"] = json!(0)));
     settles(plane, &[STOPPED]);

@@ -76,11 +76,11 @@ impl<'p> Person<'p> {
     /// The program on a terminal of `script`'s, with what somebody types.
     #[track_caller]
     pub fn on_a_terminal(&self, arguments: &str, types: &str) -> Told {
-        let typed = self.plane.network().folder().join("typed");
-        fs::write(&typed, types).expect("a file");
+        let input = self.plane.network().folder().join("typed");
+        fs::write(&input, types).expect("a file");
         let mut command = Command::new("script");
         command.args(["--quiet", "--return", "--command", &format!("{OTELGATE} {arguments}"), "/dev/null"]);
-        command.stdin(fs::File::open(&typed).expect("a file"));
+        command.stdin(fs::File::open(&input).expect("a file"));
         self.ended(command)
     }
 
