@@ -156,6 +156,8 @@ mod tests {
 
     #[test]
     fn every_case_has_its_word() {
+        const EARLIER: &str = "2026-11-02T11:00:00Z";
+        const LATER: &str = "2026-11-02T13:00:00Z";
         let hash = Configuration::default().hash().to_owned();
         let pod = |metadata: Value| json!({"metadata": metadata, "spec": {"containers": [{"name": "a"}]}});
         let status = json!({"version": "0.1.0", "config": hash, "containers": {}}).to_string();
@@ -165,8 +167,6 @@ mod tests {
             opt_in: Some(time(opt_in)),
             configuration: Some(time(configuration)),
         };
-        const EARLIER: &str = "2026-11-02T11:00:00Z";
-        const LATER: &str = "2026-11-02T13:00:00Z";
         for (pod, opt_in, hash, changes, expected) in [
             (&marked, Some("enabled"), hash.as_str(), Changes::default(), Coverage::Injected),
             (&marked, Some("enabled"), "another", Changes::default(), Coverage::Outdated),

@@ -1,8 +1,10 @@
 //! The Kubernetes types and clients in use, and no others: a new version of kube is met here.
 
 use std::fmt::Debug;
+use std::future::Future;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 pub use k8s_openapi::ByteString;
 pub use k8s_openapi::api::admissionregistration::v1::{
@@ -35,7 +37,7 @@ pub use kube::api::{
 };
 pub use kube::client::Body;
 pub use kube::core::{GroupVersionKind, Request, Status, request::Error as RequestError};
-pub use kube::discovery::{Discovery, Scope, verbs};
+pub use kube::discovery::{ApiGroup, Discovery, Scope, verbs};
 pub use kube::runtime::WatchStreamExt;
 pub use kube::runtime::utils::Backoff;
 pub use kube::runtime::watcher::{self, Event, watcher};
@@ -47,6 +49,14 @@ use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
+
+/// Seconds after which a watch goes on over a request of its own: an API server that went without a word is missed that
+/// soon, and not after the usual five minutes.
+pub const WATCH_FOR: u32 = 30;
+/// How long a server waits on a connection on which nothing comes: longer than a watch lasts.
+const SILENCE: Duration = Duration::from_secs(WATCH_FOR as u64 + 15);
+/// How long a request has for its answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where the API server is can't be told.
 #[derive(Debug, Error)]
@@ -62,12 +72,17 @@ pub enum ConnectionError {
 /// # Errors
 /// When neither tells where the API server is.
 pub async fn connection(kubeconfig: Option<&Path>) -> Result<Config, ConnectionError> {
-    let Some(path) = kubeconfig else {
-        return Config::incluster().map_err(ConnectionError::NotInCluster);
+    let mut connection = match kubeconfig {
+        None => Config::incluster().map_err(ConnectionError::NotInCluster)?,
+        Some(path) => {
+            let failed = |source| ConnectionError::Kubeconfig { path: path.display().to_string(), source };
+            let file = Kubeconfig::read_from(path).map_err(failed)?;
+            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(failed)?
+        }
     };
-    let failed = |source| ConnectionError::Kubeconfig { path: path.display().to_string(), source };
-    let file = Kubeconfig::read_from(path).map_err(failed)?;
-    Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(failed)
+    connection.connect_timeout = Some(PATIENCE);
+    connection.read_timeout = Some(SILENCE);
+    Ok(connection)
 }
 
 /// A person's kubeconfig doesn't lead to a cluster.
@@ -131,6 +146,15 @@ impl From<KubeconfigError> for KubeconfigFault {
             }
         }
     }
+}
+
+/// A request with an end: over a connection whose other side went without a word, there would be none.
+///
+/// # Errors
+/// Those of the request, or that there was no answer.
+pub async fn in_time<T>(request: impl Future<Output = Result<T>>) -> Result<T> {
+    let silence = |_| Error::Service(io::Error::new(io::ErrorKind::TimedOut, "no answer").into());
+    tokio::time::timeout(PATIENCE, request).await.map_err(silence)?
 }
 
 /// Kinds with objects in namespaces, which can be read and watched.

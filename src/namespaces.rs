@@ -13,7 +13,7 @@ use futures::{Stream, StreamExt as _};
 use tracing::{info, warn};
 
 use crate::api::{DOMAIN, annotation};
-use crate::k8s::{Api, Client, Event, Namespace, ObjectMeta, PartialObjectMeta, WatchStreamExt as _, watcher};
+use crate::k8s::{self, Api, Client, Event, Namespace, ObjectMeta, PartialObjectMeta, WatchStreamExt as _, watcher};
 use crate::metrics::Metrics;
 
 /// Objects of one list request: small, so that the peak of a list is small.
@@ -127,7 +127,8 @@ fn retain(shard: &ArcSwap<Shard>, keep: impl Fn(&Known) -> bool) {
 /// Keeps the store as the cluster is. Errors are logged, waited out, and never the end of it.
 pub async fn watch(client: Client, store: Arc<Namespaces>, metrics: Arc<Metrics>) {
     let api = Api::<PartialObjectMeta<Namespace>>::all(client);
-    let events = watcher(api, watcher::Config::default().page_size(PAGE_SIZE)).default_backoff();
+    let events =
+        watcher(api, watcher::Config::default().page_size(PAGE_SIZE).timeout(k8s::WATCH_FOR)).default_backoff();
     follow(events, &store, &metrics).await;
 }
 

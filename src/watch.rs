@@ -151,6 +151,7 @@ pub async fn objects<K>(api: Api<K>, config: watcher::Config, health: &Health, c
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
+    let config = config.timeout(k8s::WATCH_FOR);
     follow(watcher(api, config).backoff(Pace::default()), health, changed).await;
 }
 

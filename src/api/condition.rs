@@ -83,6 +83,10 @@ reasons! {
         "look at the log of cert-manager's cainjector, and for the annotation cert-manager.io/inject-ca-from-secret on the registration";
     NotTrusted: False, "a replica serves a certificate that the registration doesn't trust, so that pods pass without it",
         "wait a moment; if it stays so, look at the log of the replicas that are named";
+    NotSeen: False, "a replica that is ready shows no certificate to the controller, so that it can't tell whether calls succeed",
+        "let the controller reach the webhook's port: look at network policies, and at the replicas that are named";
+    NotRegistered: False, "there is no MutatingWebhookConfiguration otelgate, so that the API server calls nobody",
+        "apply it: it is part of the chart and of webhook-config";
     CertificateNotWritten: False, "the certificate can't be written to its Secret, or the authority to the registration",
         "do what the API server's message says";
     NotDefault: False, "only the TelemetryStack named default counts",

@@ -1,4 +1,4 @@
-//! The CustomResourceDefinition, made from the types: the file in the chart is generated from it, and the controller
+//! The `CustomResourceDefinition`, made from the types: the file in the chart is generated from it, and the controller
 //! compares with it what the API server serves.
 
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::stack::TelemetryStack;
 use crate::k8s::CustomResourceExt as _;
 use crate::manifest;
 
-/// Name of the CustomResourceDefinition.
+/// Name of the `CustomResourceDefinition`.
 pub const NAME: &str = "telemetrystacks.otelgate.dev";
 
 /// As it is applied.

@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 use super::snapshot::WITHOUT_CONTROLLER;
 use super::{Objection, Snapshot, Verdict, some_of};
 use crate::api::OptIn;
+use crate::api::condition::ConditionType;
 use crate::api::object::{CONTROLLER, INJECTION, STACK};
 use crate::config::{self, Document};
 use crate::controller::injection;
 
-const CONTROLLERS_LOG: &str = "the controller writes it: look at its log with otelgate logs controller";
+const CONTROLLERS_LOG: &str = "the controller writes it: look at its log with otelgate logs --component controller";
 
 pub fn stack(snapshot: &Snapshot) -> Verdict {
     if snapshot.is_without_controller()? {
@@ -26,17 +27,22 @@ pub fn stack(snapshot: &Snapshot) -> Verdict {
     if conditions.is_empty() {
         return Err(Objection::fail(
             format!("no controller has looked at TelemetryStack {STACK} yet"),
-            format!("look at the pods of Deployment {CONTROLLER}, and at their log with otelgate logs controller"),
+            format!(
+                "look at the pods of Deployment {CONTROLLER}, and at their log with otelgate logs --component controller"
+            ),
         ));
     }
     let generation = &stack["metadata"]["generation"];
     if generation.is_number() && stack["status"]["observedGeneration"] != *generation {
         return Err(Objection::fail(
             format!("no controller has looked at the last change of TelemetryStack {STACK}"),
-            format!("look at the pods of Deployment {CONTROLLER}, and at their log with otelgate logs controller"),
+            format!(
+                "look at the pods of Deployment {CONTROLLER}, and at their log with otelgate logs --component controller"
+            ),
         ));
     }
-    let Some(accepted) = conditions.iter().find(|one| one["type"] == "ConfigurationAccepted") else {
+    let Some(accepted) = conditions.iter().find(|one| one["type"] == ConditionType::ConfigurationAccepted.as_str())
+    else {
         return Err(Objection::unknown(
             format!("TelemetryStack {STACK} has no condition ConfigurationAccepted"),
             "use an otelgate of the version that is installed",
@@ -105,7 +111,7 @@ pub fn current(snapshot: &Snapshot) -> Verdict {
     Err(Objection::fail(
         format!("ConfigMap {INJECTION} differs from TelemetryStack {STACK} in {}", fields.join(", ")),
         "change the TelemetryStack only, and delete the ConfigMap: the controller makes it anew; if it doesn't, look at its \
-         log with otelgate logs controller",
+         log with otelgate logs --component controller",
     ))
 }
 

@@ -218,7 +218,7 @@ pub fn controller_active(snapshot: &Snapshot) -> Verdict {
     if snapshot.is_without_controller()? {
         return Ok(WITHOUT_CONTROLLER.to_owned());
     }
-    let next = "look at the controller's log: otelgate logs controller";
+    let next = "look at the controller's log: otelgate logs --component controller";
     let Some(lease) = snapshot.lease.as_ref()? else {
         return Err(Objection::fail(
             format!(

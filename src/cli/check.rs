@@ -60,7 +60,8 @@ async fn try_run(args: &Args) -> Result<ExitCode, Complaint> {
     let cluster = connection.open().await?;
     let namespace = cluster.otelgate_namespace().await?;
     let stage = if *pre { Stage::Before } else { Stage::After };
-    let snapshot = check::fetch(&cluster.client, &namespace, stage).await;
+    // Boxed: it is large, with all that it asks for at once.
+    let snapshot = Box::pin(check::fetch(&cluster.client, &namespace, stage)).await;
     if let Err(fault) = &snapshot.server
         && fault.is_of_connection()
     {

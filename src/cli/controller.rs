@@ -24,6 +24,7 @@ use crate::telemetry::{self, LogFormat, LogLevel};
 /// Several may run: one acts, the others stand by. It waits for an API server that is away, and for a
 /// CustomResourceDefinition that isn't there yet, and says so on /readyz.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::doc_markdown, reason = "it is the help, where backticks would be noise")]
 pub struct Args {
     /// Address of the plain port with /livez, /readyz and /metrics.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]

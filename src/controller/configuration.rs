@@ -14,7 +14,7 @@ use super::metrics::Write;
 use super::stack::Stack;
 use crate::api::object;
 use crate::config::Configuration;
-use crate::k8s::{Api, ConfigMap, Patch, PatchParams, ResourceExt as _, Service};
+use crate::k8s::{self, Api, ConfigMap, Patch, PatchParams, ResourceExt as _, Service};
 use crate::unavailable::Unavailable;
 use crate::watch::{self as watching};
 
@@ -210,7 +210,7 @@ async fn apply(context: &Context, stack: &Stack, configuration: &Configuration, 
     let api = Api::<ConfigMap>::namespaced(context.client.clone(), &context.namespace);
     let object = injection::config_map(text, &context.namespace, &stack.owner());
     let params = PatchParams::apply(object::FIELD_MANAGER).force();
-    match api.patch(object::INJECTION, &params, &Patch::Apply(&object)).await {
+    match k8s::in_time(api.patch(object::INJECTION, &params, &Patch::Apply(&object))).await {
         Ok(applied) => {
             context.state.config_maps.answered();
             context.state.writes.add(Write::Configuration);
@@ -251,10 +251,10 @@ mod tests {
         serde_json::from_value(injection::config_map(&text, "otelgate", &stack.owner())).expect("a ConfigMap")
     }
 
-    fn address(step: &Step) -> Option<Option<&str>> {
+    fn address(step: &Step) -> Option<&str> {
         match step {
-            Step::Write(one, _) | Step::Nothing(one) => Some(one.document().collector.address.as_deref()),
-            Step::Wait | Step::Refuse(_) => None,
+            Step::Write(one, _) | Step::Nothing(one) => one.document().collector.address.as_deref(),
+            Step::Wait | Step::Refuse(_) => panic!("nothing is decided"),
         }
     }
 
@@ -264,14 +264,14 @@ mod tests {
         let known = map(&fresh, Some("10.0.0.1"));
         let of = |map: Option<&ConfigMap>, found: Option<&Found>, patient: bool| step(&fresh, map, found, at, patient);
         assert!(matches!(of(None, None, true), Step::Wait));
-        assert_eq!(address(&of(None, None, false)), Some(None));
-        assert_eq!(address(&of(Some(&known), None, true)), Some(Some("10.0.0.1")), "as it was");
+        assert_eq!(address(&of(None, None, false)), None);
+        assert_eq!(address(&of(Some(&known), None, true)), Some("10.0.0.1"), "as it was");
         assert!(matches!(of(Some(&known), Some(&found(Some("10.0.0.1"))), true), Step::Nothing(_)));
         assert!(matches!(of(Some(&known), Some(&found(None)), true), Step::Write(..)), "the Service is gone");
         let elsewhere = stack(json!({"collector": {"namespace": "other"}}));
         assert!(matches!(step(&elsewhere, Some(&known), Some(&found(Some("10.0.0.1"))), at, true), Step::Wait));
         let written = stack(json!({"collector": {"address": "10.3.3.3"}}));
-        assert_eq!(address(&step(&written, None, None, at, true)), Some(Some("10.3.3.3")));
+        assert_eq!(address(&step(&written, None, None, at, true)), Some("10.3.3.3"));
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Election {
                     info!(otelgate.identity = self.identity, "leading");
                     return;
                 }
-                Err(_) => {}
+                Err(()) => {}
             }
             sleep(lease::RETRY).await;
         }
@@ -68,8 +68,8 @@ impl Election {
                     return;
                 }
                 Ok(_) => renewed = started,
-                Err(_) if renewed.elapsed() < lease::RENEW_WITHIN => {}
-                Err(_) => {
+                Err(()) if renewed.elapsed() < lease::RENEW_WITHIN => {}
+                Err(()) => {
                     warn!("the Lease couldn't be renewed in time; another controller may lead from now on");
                     return;
                 }

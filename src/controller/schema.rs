@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::Context;
 use crate::api::crd;
 use crate::api::stack::TelemetryStack;
-use crate::k8s::{Api, ApiResource, CustomResourceDefinition, DynamicObject, Resource as _};
+use crate::k8s::{self, Api, ApiResource, CustomResourceDefinition, DynamicObject, Resource as _};
 
 /// It changes with an upgrade only, and there is no right to watch it.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
@@ -26,7 +26,7 @@ pub async fn look(context: Context, missing: watch::Sender<Arc<[String]>>) {
     loop {
         stack.mark_unchanged();
         let mut soon = false;
-        match api.get_opt(crd::NAME).await {
+        match k8s::in_time(api.get_opt(crd::NAME)).await {
             Ok(found) => {
                 context.state.schema.answered();
                 if let Some(mut served) = found.and_then(|found| served(&found.data)) {

@@ -2,7 +2,7 @@
 //! changed.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -43,11 +43,11 @@ pub struct Reports {
 #[derive(Clone, Debug)]
 pub struct Sink(watch::Sender<Reports>);
 
-/// Without these nothing can be said of the whole.
-const REQUIRED: [ConditionType; 1] = [ConditionType::ConfigurationAccepted];
 /// Changes that come together are written together.
 const SETTLE: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_secs(2);
+/// How long what the leader before wrote stands, until every part of this one has looked for itself.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest message of a condition that the API takes.
 const MAX_MESSAGE: usize = 32_768;
 
@@ -92,6 +92,11 @@ impl Sink {
 // === impl Reports ===
 
 impl Reports {
+    /// Whether every part has reported.
+    fn are_complete(&self) -> bool {
+        self.configuration.is_some() && self.certificate.is_some()
+    }
+
     /// The conditions, `Ready` last.
     fn verdicts(&self) -> Vec<(ConditionType, Verdict)> {
         let parts = [
@@ -105,7 +110,7 @@ impl Reports {
         let mut verdicts: Vec<_> =
             parts.iter().filter_map(|(name, part)| part.as_ref().map(|part| (*name, part.clone()))).collect();
         let first_of = |holds: Holds| verdicts.iter().find(|(_, part)| part.reason.holds() == holds);
-        let missing = parts.iter().find(|(name, part)| part.is_none() && REQUIRED.contains(name));
+        let missing = parts.iter().find(|(_, part)| part.is_none());
         let ready = match (first_of(Holds::False), missing, first_of(Holds::Unknown)) {
             (Some((_, part)), ..) | (None, None, Some((_, part))) => part.clone(),
             (None, Some((name, _)), _) => pending(*name),
@@ -119,7 +124,7 @@ impl Reports {
     fn status(&self, before: &TelemetryStackStatus, now: Timestamp) -> TelemetryStackStatus {
         let verdicts = self.verdicts();
         TelemetryStackStatus {
-            observed_generation: verdicts.iter().map(|(_, verdict)| verdict.generation).min(),
+            observed_generation: verdicts.iter().map(|(_, verdict)| verdict.generation).min().filter(|&of| of > 0),
             conditions: conditions(&verdicts, before, now),
             webhook: self.webhook.clone(),
             certificates: self.certificates.clone(),
@@ -197,12 +202,18 @@ pub async fn write(
     mut written: watch::Receiver<Arc<Written>>,
 ) {
     let api = Api::<DynamicObject>::all_with(context.client.clone(), &stack::resource());
+    let started = Instant::now();
     loop {
         let (now_reported, now_written) =
             (reports.borrow_and_update().clone(), Arc::clone(&written.borrow_and_update()));
         context.state.set_conditions(now_reported.verdicts().iter().map(|(name, one)| (*name, one.reason.holds())));
+        let patience = PATIENCE.saturating_sub(started.elapsed());
+        let early = !now_reported.are_complete() && !patience.is_zero();
         let mut failed = false;
         for (name, status) in due(&now_reported, &now_written, Timestamp::now()) {
+            if early && name == object::STACK {
+                continue;
+            }
             match apply(&api, &name, &status).await {
                 Ok(()) => tell(&context.state, &name, &status),
                 Err(error) => {
@@ -213,6 +224,7 @@ pub async fn write(
         }
         tokio::select! {
             () = sleep(RETRY), if failed => {}
+            () = sleep(patience), if early => {}
             Ok(()) = reports.changed() => {}
             Ok(()) = written.changed() => {}
         }
@@ -228,7 +240,7 @@ async fn apply(api: &Api<DynamicObject>, name: &str, status: &Value) -> k8s::Res
         "status": status,
     });
     let params = PatchParams::apply(object::FIELD_MANAGER).force();
-    match api.patch_status(name, &params, &Patch::Apply(&object)).await {
+    match k8s::in_time(api.patch_status(name, &params, &Patch::Apply(&object))).await {
         // It went since it was seen.
         Err(k8s::Error::Api(status)) if status.is_not_found() => Ok(()),
         other => other.map(|_| ()),
@@ -273,7 +285,7 @@ mod tests {
         use Reason::{AsConfigured, InForce, InvalidSpec, NotInForce, NotLookedAt};
         for (configuration, certificate, expected) in [
             (None, None, (Holds::Unknown, NotLookedAt)),
-            (Some(InForce), None, (Holds::True, AsConfigured)),
+            (Some(InForce), None, (Holds::Unknown, NotLookedAt)),
             (Some(InForce), Some(InForce), (Holds::True, AsConfigured)),
             (Some(InvalidSpec), Some(InForce), (Holds::False, InvalidSpec)),
             (Some(InvalidSpec), None, (Holds::False, InvalidSpec)),
@@ -333,7 +345,7 @@ mod tests {
         let written = Written::from([("default".to_owned(), Status { generation: 4, status: Value::Null })]);
         let expected = json!({
             "observedGeneration": 4,
-            "conditions": [{"type": "ConfigurationAccepted", "status": "True"}, {"type": "Ready", "status": "True"}],
+            "conditions": [{"type": "ConfigurationAccepted", "status": "True"}, {"type": "Ready", "status": "Unknown"}],
         });
         assert_eq!(due(&reports, &written, at(1)), [("default".to_owned(), expected)]);
     }

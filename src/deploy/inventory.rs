@@ -84,7 +84,7 @@ pub struct Installation<'a> {
 }
 
 /// Kinds whose objects come and go with others, or are in every namespace: no reason to keep one.
-pub const NAMESPACE_OF_EACH: [&str; 3] = ["Event", "Endpoints", "EndpointSlice"];
+pub const PASSING: [&str; 3] = ["Event", "Endpoints", "EndpointSlice"];
 
 // === impl Found ===
 

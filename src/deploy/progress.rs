@@ -65,9 +65,7 @@ fn deployment(name: &str, found: Option<&Deployment>, pods: &[Pod]) -> Line {
     });
     let why = match refused.and_then(|condition| condition.message.clone()) {
         Some(message) => Some(message),
-        None => {
-            pods_of(deployment, pods).filter_map(|pod| Some(format!("{}: {}", pod.name_any(), holdup(pod)?))).next()
-        }
+        None => pods_of(deployment, pods).find_map(|pod| Some(format!("{}: {}", pod.name_any(), holdup(pod)?))),
     };
     waiting(object, why.map_or(count.clone(), |why| format!("{count}; {why}")))
 }

@@ -16,6 +16,9 @@ pub const OLDEST_HELM: Version = Version { major: 3, minor: 14, patch: 0 };
 
 impl Version {
     /// This program's.
+    ///
+    /// # Panics
+    /// Never: Cargo takes no other form.
     #[must_use]
     pub fn own() -> Self {
         env!("CARGO_PKG_VERSION").parse().expect("Cargo takes no other")

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use otelgate::api::object;
 use otelgate::chart::{FILES, Values};
-use otelgate::metrics;
+use otelgate::{controller, metrics};
 use serde_json::Value;
 
 fn folder() -> PathBuf {
@@ -88,7 +88,8 @@ fn templates_depend_on_values_alone() {
 
 #[test]
 fn alerts_are_on_metrics_that_exist() {
-    let known: Vec<&str> = metrics::reference().iter().map(|metric| metric.name).collect();
+    let known = metrics::reference().iter().chain(controller::metrics::reference());
+    let known: Vec<&str> = known.map(|metric| metric.name).collect();
     let mut seen = 0;
     for expression in text("templates/monitoring.yaml").lines().filter_map(|line| line.trim().strip_prefix("expr: ")) {
         let names = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));

@@ -54,14 +54,19 @@ fn links_lead_somewhere() {
     for name in [
         "README.md",
         "CONTRIBUTING.md",
-        "docs/install.md",
-        "docs/upgrade-and-remove.md",
         "docs/opting-in.md",
         "docs/webhook.md",
+        "docs/certificates.md",
+        "certs/README.md",
+        "certs/cert-manager/README.md",
         "docs/controller.md",
+        "docs/deploy.md",
         "docs/offline.md",
         "webhook-config/README.md",
         "docs/troubleshooting.md",
+        "docs/security.md",
+        "docs/install.md",
+        "docs/upgrade-and-remove.md",
     ] {
         let text = page(name);
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(name).parent().unwrap().to_owned();
@@ -98,4 +103,12 @@ fn has_every_flag(page: &str, command: &str) {
     }
     let rows = page.lines().filter(|line| line.starts_with('|') && line.contains("`--")).count();
     assert_eq!(flags, rows, "the page has flags that don't exist");
+}
+
+#[test]
+fn the_troubleshooting_page_has_every_state_of_a_pod() {
+    let page = page("docs/troubleshooting.md");
+    for coverage in otelgate::coverage::Coverage::ALL {
+        assert!(page.contains(&format!("| `{}` |", coverage.code())), "{} is missing", coverage.code());
+    }
 }

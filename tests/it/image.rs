@@ -64,8 +64,7 @@ fn archived(folder: &Path, arguments: &[&str], umask: &str) -> String {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    Sha256::digest(bytes).iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// What a descriptor leads to, which has to be what it says.

@@ -10,6 +10,7 @@
 mod chart;
 mod cli;
 mod cluster;
+mod connection;
 mod docs;
 mod image;
 mod properties;

@@ -4,6 +4,7 @@ mod remove;
 mod scan;
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::io::{self, BufRead as _, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,7 +29,7 @@ use scan::{Depth, Scanner};
 /// Remove otelgate from a cluster.
 ///
 /// Shows everything that otelgate ever made there, asks, and takes it away: the registration first, so that no pod is
-/// delayed, then the Helm release, then what the controller made, the CustomResourceDefinition, and what `otelgate
+/// delayed, then the Helm release, then what the controller made and the definition of its objects, then what `otelgate
 /// deploy` made. A namespace goes only if `deploy` made it and nothing foreign is in it. Works on what is half installed
 /// or half removed as well, and without Helm.
 ///
@@ -70,11 +71,18 @@ async fn cleanup(args: &Args) -> Result<ExitCode, Stop> {
     let Args { yes, dry_run, timeout, helm, connection, output: format } = args;
     let channel = if format.is_some() { Channel::Stderr } else { Channel::Stdout };
     let cluster = connection.open().await?;
-    let namespace = cluster.otelgate_namespace().await?;
+    let mut namespace = cluster.otelgate_namespace().await?;
     let helm = Helm::find(helm.as_deref(), connection);
-    let scanner = Scanner::new(&cluster, &namespace).await?;
-    let scan = scanner.scan(Depth::Everything).await?;
-    let of = Installation { namespace: &namespace, release: release_of(&scan.seen, &namespace) };
+    let mut scanner = Scanner::new(&cluster, &namespace).await?;
+    let mut scan = scanner.scan(Depth::Everything).await?;
+    let release = release_of(&scan.seen, &namespace);
+    if let Some((_, actual)) = release.as_ref().filter(|(_, actual)| *actual != namespace) {
+        // Without its Deployment it was looked for in the wrong place.
+        namespace.clone_from(actual);
+        scanner = Scanner::new(&cluster, &namespace).await?;
+        scan = scanner.scan(Depth::Everything).await?;
+    }
+    let of = Installation { namespace: &namespace, release };
     let inventory = inventory(&scan.seen, &of);
     let end = |gone: &[Found], code: u8| {
         let report = report(&inventory, &scan.unseen, gone, *dry_run);
@@ -155,12 +163,12 @@ fn told(
     for stage in Stage::ALL {
         let objects: Vec<String> = inventory.of_stage(stage).map(Found::told).collect();
         if !objects.is_empty() {
-            text.push_str(&format!("{BOLD}{}{BOLD:#}\n", stage.title()));
+            writeln!(text, "{BOLD}{}{BOLD:#}", stage.title()).expect("writing to a String can't fail");
             text.extend(objects.iter().map(|object| format!("  {object}\n")));
         }
     }
     if !inventory.left.is_empty() {
-        text.push_str(&format!("{BOLD}stays{BOLD:#}\n"));
+        writeln!(text, "{BOLD}stays{BOLD:#}").expect("writing to a String can't fail");
         for left in &inventory.left {
             text.push_str(&wrapped(&format!("{}: {}", left.object, left.why), 2, width));
         }

@@ -7,9 +7,9 @@ use futures::stream::{self, StreamExt as _};
 use crate::api::{label, object};
 use crate::cli::cluster::Cluster;
 use crate::cli::output::Complaint;
-use crate::deploy::inventory::{Found, Kind, NAMESPACE_OF_EACH};
+use crate::deploy::inventory::{Found, Kind, PASSING};
 use crate::k8s::{
-    Api, ApiResource, Discovery, DynamicObject, Error, ListParams, Namespace, ResourceExt as _, Scope, verbs,
+    Api, ApiGroup, ApiResource, Discovery, DynamicObject, Error, ListParams, Namespace, ResourceExt, Scope, verbs,
 };
 
 /// What to look through.
@@ -54,7 +54,7 @@ impl<'a> Scanner<'a> {
         let discovery = Discovery::new(cluster.client.clone()).run_aggregated().await;
         let discovery = discovery.map_err(|error| cluster.complaint(&error))?;
         let mut resources = Vec::new();
-        for (resource, capabilities) in discovery.groups().flat_map(|group| group.recommended_resources()) {
+        for (resource, capabilities) in discovery.groups().flat_map(ApiGroup::recommended_resources) {
             let kind = Kind {
                 group: resource.group.clone(),
                 kind: resource.kind.clone(),
@@ -63,15 +63,14 @@ impl<'a> Scanner<'a> {
             };
             let removable =
                 capabilities.supports_operation(verbs::LIST) && capabilities.supports_operation(verbs::DELETE);
-            if removable && !NAMESPACE_OF_EACH.contains(&kind.kind.as_str()) {
+            if removable && !PASSING.contains(&kind.kind.as_str()) {
                 resources.push((kind, resource));
             }
         }
         let made = ListParams::default().labels(&by_deploy());
         let made = Api::<Namespace>::all(cluster.client.clone()).list_metadata(&made).await;
         let made = made.map_err(|error| cluster.complaint(&error))?;
-        let namespaces =
-            made.items.iter().map(|namespace| namespace.name_any()).chain([namespace.to_owned()]).collect();
+        let namespaces = made.items.iter().map(ResourceExt::name_any).chain([namespace.to_owned()]).collect();
         Ok(Self { cluster, namespaces, resources })
     }
 

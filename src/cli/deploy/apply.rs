@@ -16,7 +16,7 @@ use crate::deploy::ApiKey;
 use crate::deploy::definition::Change;
 use crate::deploy::plan::{CredentialsChange, ENFORCE, NamespaceChange, Plan, Step};
 use crate::deploy::release::Credentials;
-use crate::k8s::{Api, ByteString, DynamicObject, Namespace, ObjectMeta, Patch, PostParams, Secret};
+use crate::k8s::{Api, ByteString, DynamicObject, Namespace, ObjectMeta, Patch, PatchParams, PostParams, Secret};
 
 /// What the steps are done with.
 pub struct Tools<'a> {
@@ -69,7 +69,7 @@ impl Tools<'_> {
             }
             CredentialsChange::Update => {
                 let patch = serde_json::json!({"data": data});
-                api.patch(&to.name, &Default::default(), &Patch::Merge(patch)).await
+                api.patch(&to.name, &PatchParams::default(), &Patch::Merge(patch)).await
             }
             CredentialsChange::Keep | CredentialsChange::KeepForeign | CredentialsChange::NoKey => return Ok(()),
         };

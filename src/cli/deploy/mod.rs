@@ -7,6 +7,7 @@ pub mod helm;
 pub mod observe;
 pub mod wait;
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -28,8 +29,8 @@ use wait::Channel;
 
 /// Install otelgate into a cluster, or bring what is installed to this version.
 ///
-/// Makes and labels the namespaces, writes Datadog's API key from the environment variable DD_API_KEY into a Secret,
-/// applies the CustomResourceDefinition, has Helm install the chart that is in this program, and waits until all of it
+/// Makes and labels the namespaces, writes Datadog's API key from the environment variable `DD_API_KEY` into a Secret,
+/// applies the `CustomResourceDefinition`, has Helm install the chart that is in this program, and waits until all of it
 /// works. Values of an earlier installation are kept, and the given ones put over them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
@@ -54,7 +55,7 @@ pub struct Args {
 
 /// Bring an installed otelgate to this version.
 ///
-/// Applies the CustomResourceDefinition first, which Helm never upgrades, then does as `otelgate deploy` does: values
+/// Applies the `CustomResourceDefinition` first, which Helm never upgrades, then does as `otelgate deploy` does: values
 /// are kept, the given ones are put over them, and the chart's new defaults come in.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
@@ -274,7 +275,7 @@ fn told(plan: &Plan, dry_run: bool, width: Option<usize>) -> String {
         let Some(advice) = &line.advice else { continue };
         let message = format!("{ATTENTION}note{ATTENTION:#}: {}: {}; to change that:", line.object, advice.message);
         text.push_str(&wrapped(&message, 2, width));
-        text.push_str(&format!("    {}\n", advice.command));
+        writeln!(text, "    {}", advice.command).expect("writing to a String can't fail");
     }
     if dry_run {
         text.push_str("Nothing was changed.\n");

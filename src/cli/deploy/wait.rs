@@ -145,7 +145,7 @@ fn rendered(before: &[Line], now: &[Line], width: Option<usize>) -> String {
     }
     // Up to the first of them, and from each line what was there before.
     let up = if before.is_empty() { String::new() } else { format!("\u{1b}[{}A", before.len()) };
-    up + &now.iter().map(|line| format!("\u{1b}[2K{}", told(line, width))).collect::<String>()
+    now.iter().fold(up, |drawn, line| drawn + "\u{1b}[2K" + &told(line, width))
 }
 
 const STATE: usize = 9;

@@ -1,7 +1,8 @@
 //! The bundle: files, what was left out of it, and a last look for what must not be in it.
 
+use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use base64::Engine as _;
@@ -83,11 +84,11 @@ impl Bundle {
     fn index(&self, title: &str) -> String {
         let mut out = format!("# {title}\n\n## In this bundle\n\n");
         for File { path, about, .. } in &self.files {
-            out.push_str(&format!("- `{path}`: {about}\n"));
+            writeln!(out, "- `{path}`: {about}").expect("a String takes all");
         }
         out.push_str("\n## Left out\n\n");
         for (what, why) in &self.gaps {
-            out.push_str(&format!("- {what}: {why}\n"));
+            writeln!(out, "- {what}: {why}").expect("a String takes all");
         }
         if self.gaps.is_empty() {
             out.push_str("- nothing of what is looked for\n");

@@ -1,5 +1,7 @@
 //! What may be told of certificates: whose, by whom, and until when.
 
+use std::fmt::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls_pki_types::CertificateDer;
@@ -15,8 +17,17 @@ pub fn of_base64(text: &str) -> Value {
     CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).map(|certificate| told(&certificate)).collect()
 }
 
+/// In hexadecimal digits.
+#[must_use]
+pub fn sha256(content: &[u8]) -> String {
+    Sha256::digest(content).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a String takes all");
+        hex
+    })
+}
+
 fn told(certificate: &CertificateDer<'_>) -> Value {
-    let fingerprint: String = Sha256::digest(certificate).iter().map(|byte| format!("{byte:02x}")).collect();
+    let fingerprint = sha256(certificate);
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
         return json!({"sha256": fingerprint, "unreadable": true});
     };

@@ -3,9 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::bundle::Bundle;
+use super::certificate;
 use super::redact::{self, Words};
 use crate::api::stack::TelemetryStackSpec;
 use crate::api::{label, object};
@@ -47,7 +47,7 @@ pub async fn all(client: &Client, namespace: &str, words: &Words, bundle: &mut B
     collection.events().await;
     collection.namespaces().await;
     collection.logs().await;
-    collection.reports().await;
+    Box::pin(collection.reports()).await;
     Ok(())
 }
 
@@ -145,7 +145,7 @@ impl Collection<'_> {
         let versions = definition.pointer("/spec/versions").and_then(Value::as_array).into_iter().flatten();
         let versions = versions.map(|version| {
             let schema = version.get("schema").map(ToString::to_string).unwrap_or_default();
-            let digest: String = Sha256::digest(schema).iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest = certificate::sha256(schema.as_bytes());
             json!({"name": version.get("name"), "served": version.get("served"), "storage": version.get("storage"),
                    "schemaSha256": digest})
         });
@@ -233,7 +233,7 @@ impl Collection<'_> {
 
     /// What `otelgate check` and `otelgate status` say.
     async fn reports(&mut self) {
-        let snapshot = check::fetch(self.client, self.namespace, Stage::After).await;
+        let snapshot = Box::pin(check::fetch(self.client, self.namespace, Stage::After)).await;
         let report = serde_json::to_value(Report::of(&snapshot)).unwrap_or_default();
         self.add("check.yaml", "what otelgate check says", &redacted(&report, self.words));
         match status::report(self.client, self.namespace).await {

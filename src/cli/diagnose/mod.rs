@@ -49,9 +49,8 @@ pub fn run(args: &Args) -> ExitCode {
         let path = output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.tar.gz")));
         let mut bundle = Bundle::default();
         let words = Words::of(&Cli::command());
-        collect::all(&cluster.client, &namespace, &words, &mut bundle)
-            .await
-            .map_err(|fault| cluster::complaint(&cluster.url, &fault))?;
+        let collected = Box::pin(collect::all(&cluster.client, &namespace, &words, &mut bundle)).await;
+        collected.map_err(|fault| cluster::complaint(&cluster.url, &fault))?;
         let title = format!("otelgate diagnose {}, {}", env!("CARGO_PKG_VERSION"), now.strftime("%Y-%m-%dT%H:%M:%SZ"));
         let files = bundle.finished(&title);
         bundle::write(&path, &name, &files, now.as_second()).map_err(|error| {

@@ -1,8 +1,8 @@
 //! What of an object may leave the cluster in a bug report.
 //!
 //! Pure. What may hold a secret is named by its place, and its value replaced: values of variables, arguments, bodies of
-//! annotations, data of ConfigMaps and Secrets, headers, options of volumes. Of otelgate's own configuration and
-//! TelemetryStack, which people write by hand, only the fields that the schema knows keep their values.
+//! annotations, data of `ConfigMap`s and Secrets, headers, options of volumes. Of otelgate's own configuration and
+//! `TelemetryStack`, which people write by hand, only the fields that the schema knows keep their values.
 
 use std::collections::BTreeSet;
 
@@ -56,6 +56,12 @@ fn field(key: &str, value: &Value, words: &Words) -> Value {
         }
         ("env" | "httpHeaders", Value::Array(items)) => items.iter().map(|item| named(item, words)).collect(),
         ("args" | "command", Value::Array(items)) => items.iter().map(|item| words.argument(item)).collect(),
+        ("terminated", Value::Object(map)) => {
+            // What a container wrote last, which may be anything.
+            let message = map.get("message").map(|_| ("message".to_owned(), Value::from(HIDDEN)));
+            let others = map.iter().filter(|(key, _)| *key != "message");
+            others.map(|(key, value)| (key.clone(), object(value, words))).chain(message).collect()
+        }
         ("caBundle", Value::String(text)) => certificate::of_base64(text),
         (key, Value::Object(map)) if HIDDEN_MAPS.contains(&key) => hidden_values(map),
         (_, value) => object(value, words),
@@ -205,6 +211,9 @@ mod tests {
                 "ephemeralContainers": [container],
                 "volumes": [{"name": "v", "csi": {"driver": "d", "volumeAttributes": {"password": SECRET}}}],
             },
+            "status": {"containerStatuses": [
+                {"name": "webhook", "lastState": {"terminated": {"exitCode": 1, "message": SECRET}}},
+            ]},
             "data": {"config": SECRET},
             "url": format!("https://user:{SECRET}@example.com/path"),
         })

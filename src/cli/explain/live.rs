@@ -258,7 +258,7 @@ async fn pods_of_cron_job(cluster: &Cluster, cron_job: &Value, namespace: &str) 
     Ok(pods)
 }
 
-/// `spec.selector`, as a list of the API server takes it. A ReplicationController's is a plain map.
+/// `spec.selector`, as a list of the API server takes it. A `ReplicationController`'s is a plain map.
 fn selector(workload: &Value) -> Option<String> {
     let selector = workload.pointer("/spec/selector")?;
     let read = |value: &Value| serde_json::from_value::<LabelSelector>(value.clone()).ok();

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::Style;
 
 use super::calls::{Calls, Other};
-use super::explanation::{Configured, Explanation, Gap, Remark, Told, Why};
+use super::explanation::{Asked, Configured, Explanation, Gap, Remark, Told, Why};
 use super::running::{Record, Replicas, Running};
 use crate::cli::output::{ATTENTION, BAD, BOLD, DIM, GOOD, PLACE, styled, wrapped};
 use crate::cli::table::{Cell, Column, Table};
@@ -14,6 +14,12 @@ use crate::inject::Action;
 
 /// Columns of a table that no terminal limits.
 const PIPED: usize = 160;
+/// Of lines below a title, between columns, and of the longest word for an action.
+const INDENT: usize = 4;
+const GAP: usize = 2;
+const VERB: usize = 8;
+/// What is left of a text that is cut.
+const NARROWEST: usize = 16;
 /// Pods of a workload that are named.
 const MOST_PODS: usize = 20;
 
@@ -42,11 +48,15 @@ impl Explanation {
             out.push_str(&wrapped(&format!("{source}, hash {hash}"), 4, width));
         }
         section(out, "rules");
-        let columns = widths(self.rules.iter().map(|rule| [rule.rule, rule.input.as_str()]));
+        let [names, inputs] = widths(self.rules.iter().map(|rule| [rule.rule, rule.input.as_str()]));
+        let verdict = |rule: &Asked| rule.reason.as_ref().map_or("passes", |why| why.code);
+        let verdicts = self.rules.iter().map(|rule| verdict(rule).len()).max().unwrap_or_default();
+        let room = width.map_or(inputs, |width| width.saturating_sub(INDENT + names + GAP + GAP + verdicts));
+        let inputs = inputs.min(room.max(NARROWEST));
         for rule in &self.rules {
-            let (style, verdict) = if rule.passes { (GOOD, "passes") } else { (BAD, "stops here") };
-            let verdict = rule.reason.as_ref().map_or(verdict, |why| why.code);
-            line_of(out, &[(BOLD, rule.rule, columns[0]), (DIM, &rule.input, columns[1]), (style, verdict, 0)]);
+            let style = if rule.passes { GOOD } else { BAD };
+            let input = shortened(&rule.input, inputs);
+            line_of(out, INDENT, &[(BOLD, rule.rule, names), (DIM, &input, inputs), (style, verdict(rule), 0)]);
         }
         for container in &self.containers {
             table(out, &format!("container {}: variables", container.name), &container.env, width);
@@ -267,6 +277,10 @@ fn table(out: &mut String, title: &str, keys: &[Told], width: Option<usize>) {
     section(out, title);
     let columns = widths(keys.iter().map(|key| [key.key.as_str(), key.source]));
     let mut reasons: Vec<(&Why, Vec<&str>)> = Vec::new();
+    let before = INDENT + columns[0] + GAP + VERB + GAP + columns[1] + GAP;
+    // On a narrow terminal, source and value have a line of their own.
+    let is_narrow = width.is_some_and(|width| before + NARROWEST > width);
+    let room = width.unwrap_or(PIPED).saturating_sub(if is_narrow { INDENT + GAP + columns[1] + GAP } else { before });
     for Told { key, action, source, value, reason } in keys {
         let (style, verb) = match action {
             Action::Set => (GOOD, "set"),
@@ -274,13 +288,17 @@ fn table(out: &mut String, title: &str, keys: &[Told], width: Option<usize>) {
             Action::Kept => (DIM, "kept"),
             Action::Left => (ATTENTION, "left out"),
         };
-        let value = value.as_deref().unwrap_or_default();
-        let before = 4 + columns[0] + 2 + 8 + 2 + columns[1] + 2;
-        let value = shortened(value, width.unwrap_or(PIPED).saturating_sub(before));
-        line_of(
-            out,
-            &[(BOLD, key, columns[0]), (style, verb, 8), (DIM, source, columns[1]), (Style::new(), &value, 0)],
-        );
+        let value = shortened(value.as_deref().unwrap_or_default(), room);
+        let what = [(BOLD, key.as_str(), columns[0]), (style, verb, VERB)];
+        let whence = [(DIM, *source, columns[1]), (Style::new(), value.as_str(), 0)];
+        if is_narrow {
+            line_of(out, INDENT, &what);
+            if whence.iter().any(|(_, text, _)| !text.is_empty()) {
+                line_of(out, INDENT + GAP, &whence);
+            }
+        } else {
+            line_of(out, INDENT, &[what, whence].concat());
+        }
         if let Some(reason) = reason {
             let keys: &mut Vec<&str> = match reasons.iter_mut().find(|(one, _)| one.code == reason.code) {
                 Some((_, keys)) => keys,
@@ -296,7 +314,7 @@ fn table(out: &mut String, title: &str, keys: &[Told], width: Option<usize>) {
 
 /// A value on one line: what doesn't fit is cut, and JSON has all of it.
 fn shortened(value: &str, width: usize) -> String {
-    let width = width.max(16);
+    let width = width.max(NARROWEST);
     if value.chars().count() <= width {
         return value.to_owned();
     }
@@ -307,13 +325,13 @@ fn widths<'a>(rows: impl Iterator<Item = [&'a str; 2]>) -> [usize; 2] {
     rows.fold([0, 0], |widths, row| [0, 1].map(|column| widths[column].max(row[column].chars().count())))
 }
 
-fn line_of(out: &mut String, cells: &[(Style, &str, usize)]) {
+fn line_of(out: &mut String, indent: usize, cells: &[(Style, &str, usize)]) {
     // Empty cells at the end, and the last one's padding, would only be blanks.
     let filled = cells.iter().rposition(|(_, text, _)| !text.is_empty()).map_or(0, |last| last + 1);
     let width = |index, width| if index + 1 == filled { 0 } else { width };
     let cells = cells[..filled].iter().enumerate();
     let line: Vec<_> = cells.map(|(index, (style, text, wide))| styled(*style, text, width(index, *wide))).collect();
-    writeln!(out, "    {}", line.join("  ")).expect("a String takes all");
+    writeln!(out, "{}{}", " ".repeat(indent), line.join("  ")).expect("a String takes all");
 }
 
 fn counted(count: usize, what: &str) -> String {

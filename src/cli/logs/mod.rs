@@ -97,7 +97,7 @@ pub fn run(args: &Args) -> ExitCode {
                     .to_owned(),
             });
         }
-        once(&cluster, &pods, found, extent, &mut printer).await
+        once(&pods, found, extent, &mut printer).await
     })
 }
 
@@ -120,7 +120,6 @@ async fn origins(cluster: &Cluster, pods: &Api<Pod>, params: &ListParams) -> Res
 
 /// What there is now, in the order of time.
 async fn once(
-    cluster: &Cluster,
     pods: &Api<Pod>,
     origins: Vec<Origin>,
     extent: Extent,
@@ -149,7 +148,6 @@ async fn once(
         }
     }
     output::complain(&complaints);
-    let _ = cluster;
     Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(UNREADABLE) })
 }
 

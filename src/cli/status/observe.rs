@@ -158,12 +158,11 @@ async fn namespaces(client: &Client, only: Option<&str>) -> Result<BTreeMap<Stri
         let opt_in = namespace["metadata"]["labels"][label::INJECT].as_str().map(ToOwned::to_owned);
         found.insert(name.to_owned(), Around { opt_in, opted_in });
     };
-    match only {
-        Some(name) => note(&fetch::object(client, "/api/v1/namespaces", name).await?),
-        None => {
-            let params = ListParams::default().labels(label::INJECT);
-            fetch::each(client, "/api/v1/namespaces", Part::Metadata, params, note).await?;
-        }
+    if let Some(name) = only {
+        note(&fetch::object(client, "/api/v1/namespaces", name).await?);
+    } else {
+        let params = ListParams::default().labels(label::INJECT);
+        fetch::each(client, "/api/v1/namespaces", Part::Metadata, params, note).await?;
     }
     Ok(found)
 }
@@ -180,23 +179,28 @@ struct Counting<'a> {
 }
 
 impl Counting<'_> {
-    /// Pods with the mark by their metadata, wherever they are; without it as a whole, where they should have it.
+    /// Pods with the mark by their metadata, wherever they are; without it as a whole, where they should have it, and by
+    /// their metadata where they are only observed.
     async fn count(&self) -> Vec<Result<Tallies, Unavailable>> {
-        let (marked, own) =
-            (label::CONFIG.to_owned(), format!("{} in (enabled,observe),!{}", label::INJECT, label::CONFIG));
-        let is_enabled = |around: &Around| around.opt_in.as_deref().and_then(OptIn::parse) == Some(OptIn::Enabled);
-        let enabled = self.around.iter().filter(|(_, around)| is_enabled(around)).map(|(name, _)| name.as_str());
-        let unmarked = stream::iter(enabled.map(|name| {
-            let path = fetch::pods(name);
-            async move { self.list(&path, Part::Whole, &format!("!{}", label::CONFIG), &|_| true).await }
-        }));
+        let opt_in = |around: &Around| around.opt_in.as_deref().and_then(OptIn::parse);
+        let unmarked = self.around.iter().filter_map(|(name, around)| {
+            let (part, labels) = match opt_in(around)? {
+                OptIn::Enabled => (Part::Whole, format!("!{}", label::CONFIG)),
+                OptIn::Observe => {
+                    (Part::Metadata, format!("!{},{} notin (enabled,observe)", label::CONFIG, label::INJECT))
+                }
+                OptIn::Disabled => return None,
+            };
+            Some(async move { self.list(&fetch::pods(name), part, &labels, &|_| true).await })
+        });
         let path = self.only.map_or_else(|| "/api/v1/pods".to_owned(), fetch::pods);
+        let own = format!("{} in (enabled,observe),!{}", label::INJECT, label::CONFIG);
         // Those in namespaces that are enabled are counted already.
-        let elsewhere = |namespace: &str| !self.around.get(namespace).is_some_and(is_enabled);
+        let elsewhere = |name: &str| self.around.get(name).and_then(opt_in) != Some(OptIn::Enabled);
         let (marked, own, mut rest) = tokio::join!(
-            self.list(&path, Part::Metadata, &marked, &|_| true),
+            self.list(&path, Part::Metadata, label::CONFIG, &|_| true),
             self.list(&path, Part::Whole, &own, &elsewhere),
-            unmarked.buffer_unordered(AT_ONCE).collect::<Vec<_>>(),
+            stream::iter(unmarked).buffer_unordered(AT_ONCE).collect::<Vec<_>>(),
         );
         rest.extend([marked, own]);
         rest

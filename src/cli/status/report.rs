@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::observe::{Gap, Observed, Owner, Tally};
+use crate::api::condition::ConditionType;
 use crate::api::{OptIn, object};
 use crate::check;
 use crate::cli::output::{ATTENTION, BAD, BOLD, DIM, GOOD, styled, wrapped};
@@ -267,7 +268,7 @@ fn too_far_apart(deployments: &[Value]) -> Option<Gap> {
 impl Stack {
     fn of(stack: &Value) -> Self {
         let conditions = stack["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let accepted = conditions.iter().find(|one| one["type"] == "ConfigurationAccepted");
+        let accepted = conditions.iter().find(|one| one["type"] == ConditionType::ConfigurationAccepted.as_str());
         let text = |field: &str| accepted.and_then(|one| one[field].as_str()).unwrap_or_default().to_owned();
         Self { accepted: accepted.map(|one| one["status"] == "True"), reason: text("reason"), message: text("message") }
     }

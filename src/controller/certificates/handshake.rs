@@ -39,7 +39,7 @@ pub async fn look_at(endpoints: &[endpoints::Endpoint], name: &str, patience: Du
                 }
                 None => None,
             };
-            Endpoint { pod: endpoint.name(), serves: shown }
+            Endpoint { pod: endpoint.name(), ready: endpoint.ready, serves: shown }
         }
     });
     stream::iter(looks).buffered(AT_ONCE).collect().await

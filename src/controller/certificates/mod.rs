@@ -1,9 +1,10 @@
 //! The webhook's certificate: made or taken from elsewhere, trusted before it is served, and renewed in time.
 //!
 //! [`observe`] says what is looked at, [`plan`] what to do next about it, [`perform`] what that writes; all three are
-//! pure. [`run`] does it.
+//! pure. `keep` does it, with what `run` watches and `write` writes.
 
 mod handshake;
+mod keep;
 mod observe;
 mod perform;
 mod plan;
@@ -14,6 +15,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod write;
 
 pub use plan::Phase;
 pub use run::run;

@@ -49,6 +49,8 @@ pub struct Registration {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     pub pod: String,
+    /// The API server may call it.
+    pub ready: bool,
     /// What it showed in a handshake; `None` when there was none.
     pub serves: Option<Chain>,
 }

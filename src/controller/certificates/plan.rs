@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::observe::{Contents, Observed};
+use super::observe::{Contents, Endpoint, Observed};
 use super::settings::Settings;
 use super::source::{Source, Wanting, find};
 use crate::api::stack::Provider;
@@ -26,6 +26,10 @@ pub struct Plan {
     pub fault: Option<String>,
     /// Replicas whose certificate the registration doesn't trust.
     pub untrusted: Vec<String>,
+    /// Replicas that the API server may call, and that showed nothing here.
+    pub unseen: Vec<String>,
+    /// There is a registration.
+    pub registered: bool,
     /// When there is something to do or to see next, if nothing changes before.
     pub look_again: Duration,
     /// Of the certificate in the webhook's Secret.
@@ -124,6 +128,8 @@ fn make_authority(held: Option<&Chain>) -> Plan {
         phase: Phase::Trusting,
         fault: None,
         untrusted: Vec::new(),
+        unseen: Vec::new(),
+        registered: true,
         look_again: Duration::ZERO,
         leaf_not_after: held.map(|held| held.leaf().not_after()),
         authority_not_after: None,
@@ -167,6 +173,8 @@ impl View<'_> {
             action,
             look_again,
             untrusted: self.untrusted(),
+            unseen: self.unseen().map(|endpoint| endpoint.pod.clone()).collect(),
+            registered: self.observed.registration.is_some(),
             leaf_not_after: self.held.as_ref().map(|held| held.leaf().not_after()),
             authority_not_after: ends(&self.anchors),
             fault: self.fault,
@@ -204,8 +212,8 @@ impl View<'_> {
     fn next_pair(&self) -> Pair {
         match &self.source {
             None => Pair::Keep,
-            Some(Source::Given { certificate, key, .. }) => {
-                let same = |serving: &Contents| serving.certificate == *certificate && serving.key == *key;
+            Some(Source::Given(given)) => {
+                let same = |serving: &Contents| serving.certificate == given.certificate && serving.key == given.key;
                 if self.observed.serving.as_ref().is_some_and(same) { Pair::Keep } else { Pair::Copy }
             }
             Some(Source::Own(authority)) => {
@@ -300,6 +308,10 @@ impl View<'_> {
         kept
     }
 
+    fn unseen(&self) -> impl Iterator<Item = &Endpoint> {
+        self.observed.endpoints.iter().filter(|endpoint| endpoint.ready && endpoint.serves.is_none())
+    }
+
     fn untrusted(&self) -> Vec<String> {
         let Some(registration) = &self.observed.registration else { return Vec::new() };
         let trusted = registration.trusted();
@@ -322,7 +334,7 @@ impl View<'_> {
     }
 
     fn all_switched(&self) -> bool {
-        self.observed.endpoints.iter().all(|endpoint| endpoint.serves == self.held)
+        self.served().all(|chain| Some(chain) == self.held.as_ref())
     }
 
     fn look_again(&self, switch: Option<&Switch>, bundle: &Bundle) -> Duration {
@@ -336,6 +348,9 @@ impl View<'_> {
             // Who isn't seen may not be seen for long.
             let late = self.served().any(|chain| Some(chain) != self.held.as_ref());
             soonest = soonest.min(if late { self.settings.poll() } else { self.settings.settle() });
+        }
+        if self.unseen().next().is_some() {
+            soonest = soonest.min(self.settings.settle());
         }
         let own = matches!(self.source, Some(Source::Own(_)));
         let renewals = self.anchors.iter().chain(self.held.iter().map(Chain::leaf)).filter(|_| own).map(renewal);

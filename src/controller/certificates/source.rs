@@ -12,7 +12,15 @@ use crate::tls::{Authority, Bundle, Certificate, Chain, keys_match};
 
 pub(super) enum Source {
     Own(Box<Authority>),
-    Given { certificate: Vec<u8>, key: Vec<u8>, chain: Chain, authorities: Bundle },
+    Given(Box<Given>),
+}
+
+/// What a Secret of somebody else's holds, checked.
+pub(super) struct Given {
+    pub(super) certificate: Vec<u8>,
+    pub(super) key: Vec<u8>,
+    chain: Chain,
+    authorities: Bundle,
 }
 
 /// There is no source to go on with.
@@ -95,7 +103,7 @@ fn given<'a>(contents: Option<&Contents>, settings: &'a Settings, now: Timestamp
     if !chain.is_trusted_by(&authorities, wanted, now) {
         return Err(Unusable::Unsigned(name));
     }
-    Ok(Source::Given { certificate: certificate.clone(), key: key.clone(), chain, authorities })
+    Ok(Source::Given(Box::new(Given { certificate: certificate.clone(), key: key.clone(), chain, authorities })))
 }
 
 // === impl Source ===
@@ -105,7 +113,7 @@ impl Source {
     pub(super) fn authorities(&self) -> Bundle {
         match self {
             Self::Own(authority) => std::iter::once(authority.certificate().clone()).collect(),
-            Self::Given { authorities, .. } => authorities.clone(),
+            Self::Given(given) => given.authorities.clone(),
         }
     }
 
@@ -113,8 +121,8 @@ impl Source {
     pub(super) fn anchors(&self) -> Vec<Certificate> {
         match self {
             Self::Own(authority) => vec![authority.certificate().clone()],
-            Self::Given { chain, authorities, .. } => {
-                authorities.iter().filter(|authority| chain.leads_to(authority)).cloned().collect()
+            Self::Given(given) => {
+                given.authorities.iter().filter(|authority| given.chain.leads_to(authority)).cloned().collect()
             }
         }
     }

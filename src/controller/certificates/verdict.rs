@@ -9,20 +9,23 @@ use crate::controller::status::Verdict;
 /// Names in a message.
 const MAX_NAMES: usize = 3;
 
-/// What the condition says of a plan.
-pub(super) fn verdict(plan: &Plan, generation: i64) -> Verdict {
+/// What the condition says of a plan, of replicas that haven't been seen for a while, and of an injector that is late.
+pub(super) fn verdict(plan: &Plan, unseen: &[String], waits: bool, generation: i64) -> Verdict {
     let of = |reason, detail: String| Verdict::new(reason, detail, generation);
     if let Some(fault) = &plan.fault {
         return of(Reason::SourceUnusable, fault.clone());
     }
-    if plan.phase == Phase::WaitingForInjector {
+    if plan.phase == Phase::WaitingForInjector && waits {
         return of(Reason::NotInjected, String::new());
     }
+    if !plan.registered {
+        return of(Reason::NotRegistered, String::new());
+    }
     if !plan.untrusted.is_empty() {
-        let names: Vec<&str> = plan.untrusted.iter().take(MAX_NAMES).map(String::as_str).collect();
-        let further = plan.untrusted.len() - names.len();
-        let further = if further > 0 { format!(" and {further} more") } else { String::new() };
-        return of(Reason::NotTrusted, format!("no call of {}{further} can succeed", names.join(", ")));
+        return of(Reason::NotTrusted, format!("no call of {} can succeed", some_of(&plan.untrusted)));
+    }
+    if !unseen.is_empty() {
+        return of(Reason::NotSeen, format!("no TLS handshake with {}", some_of(unseen)));
     }
     match plan.phase {
         Phase::Stable => {
@@ -32,6 +35,14 @@ pub(super) fn verdict(plan: &Plan, generation: i64) -> Verdict {
         Phase::Trusting | Phase::Switching | Phase::WaitingForInjector | Phase::WaitingForSource => {
             of(Reason::Rotating, String::new())
         }
+    }
+}
+
+fn some_of(names: &[String]) -> String {
+    let told = names.iter().take(MAX_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MAX_NAMES) {
+        0 => told,
+        further => format!("{told} and {further} more"),
     }
 }
 

@@ -35,9 +35,9 @@ fn namespace(name: &str, metadata: &Value) -> (String, Namespace) {
     (name.to_owned(), object(json!({"metadata": metadata})))
 }
 
-fn installed(version: &str, status: &str, revision: &str) -> Option<Installed> {
-    Some(object(json!({"name": "otelgate", "namespace": "otelgate", "revision": revision, "status": status,
-                       "chart": format!("otelgate-{version}"), "app_version": version})))
+fn installed(version: &str, status: &str, revision: &str) -> Installed {
+    object(json!({"name": "otelgate", "namespace": "otelgate", "revision": revision, "status": status,
+                       "chart": format!("otelgate-{version}"), "app_version": version}))
 }
 
 fn told(plan: &Plan) -> String {
@@ -72,7 +72,7 @@ fn what_is_there_is_looked_at_and_left() {
     ]);
     observed.credentials = Some(object(json!({"metadata": {"name": "dd"}, "data": {"key": "eA=="}})));
     observed.definition = Change::Update(vec!["+v1alpha1.spec.new".to_owned()]);
-    observed.release = installed("0.1.0", "deployed", "3");
+    observed.release = Some(installed("0.1.0", "deployed", "3"));
     observed.registration = Some(Registration { namespace: "otelgate".to_owned(), by_helm: true });
     let values =
         json!({"injection": {"collector": {"namespace": "monitoring"}}, "datadog": {"secret": {"name": "dd"}}});
@@ -134,11 +134,11 @@ fn what_is_in_the_way_stops_it() {
     let going = json!({"deletionTimestamp": "2026-01-01T00:00:00Z"});
     let observed = Observed { namespaces: BTreeMap::from([namespace("datadog", &going)]), ..nothing() };
     assert_eq!(refused(observed), PlanError::Terminating("datadog".to_owned()));
-    let error = refused(Observed { release: installed("0.4.0", "deployed", "1"), ..nothing() });
+    let error = refused(Observed { release: Some(installed("0.4.0", "deployed", "1")), ..nothing() });
     assert_eq!(error.to_string(), "otelgate 0.4.0 is installed, and 0.2.0 is more than one minor version older");
-    let error = refused(Observed { release: installed("0.2.0", "pending-install", "1"), ..nothing() });
+    let error = refused(Observed { release: Some(installed("0.2.0", "pending-install", "1")), ..nothing() });
     assert!(error.next_step().ends_with("helm uninstall otelgate --namespace otelgate"));
-    let error = refused(Observed { release: installed("0.2.0", "pending-upgrade", "2"), ..nothing() });
+    let error = refused(Observed { release: Some(installed("0.2.0", "pending-upgrade", "2")), ..nothing() });
     assert!(error.next_step().ends_with("helm rollback otelgate --namespace otelgate"));
     let registration = |namespace: &str, by_helm| Some(Registration { namespace: namespace.to_owned(), by_helm });
     let error = refused(Observed { registration: registration("x", true), ..nothing() });

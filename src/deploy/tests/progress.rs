@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::object;
@@ -85,12 +87,8 @@ fn an_installation_is_told_as_it_goes() {
     for moment in &moments {
         let now = lines(moment);
         for line in changes(&before, &now) {
-            told.push_str(&format!(
-                "{} {}: {}\n",
-                if line.ready { "ready" } else { "waiting" },
-                line.object,
-                line.says
-            ));
+            let state = if line.ready { "ready" } else { "waiting" };
+            writeln!(told, "{state} {}: {}", line.object, line.says).expect("writing to a String can't fail");
         }
         told.push('\n');
         before = now;

@@ -72,7 +72,11 @@ fn the_webhooks_page_explains_a_pod(plane: &ControlPlane, root: &Path) {
     plane.kubectl_with(&["create", "-f", "-"], &pod.to_string()).expect("a pod");
     // What the page changes where there is a controller.
     run(plane, root, "kubectl apply --server-side -f charts/otelgate/crds").expect("a definition");
-    plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).expect("it is served");
+    wait_for("the resources to be served", || {
+        let arguments = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"];
+        plane.kubectl(&arguments).success.then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
     plane.apply(&[json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack",
                          "metadata": {"name": "default"}, "spec": {}})]);
     let outputs: Vec<String> = shell_blocks(&root.join("docs/webhook.md"))
@@ -106,7 +110,7 @@ fn install_and_opt_in(root: &Path) -> (String, String) {
 }
 
 /// The contents of a Markdown file's blocks of shell commands, indented or not.
-pub(super) fn shell_blocks(file: &Path) -> Vec<String> {
+pub fn shell_blocks(file: &Path) -> Vec<String> {
     let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let mut blocks = Vec::new();
     let mut lines = text.lines();

@@ -23,7 +23,7 @@ fn what_the_stack_says_is_in_force_in_every_replica() {
     let nodes = ProcessNodes::join(&plane, Path::new(OTELGATE));
     give_a_certificate(&plane);
     let values = json!({"controller": {"replicas": 2}, "injection": {"clusterName": "test"}});
-    let release = Release::install(&nodes, Helm::Four, &values);
+    let _release = Release::install(&nodes, Helm::Four, &values);
     let cluster = Installed { plane: &plane, nodes: &nodes };
     cluster.wait_for_reason("InForce");
     cluster.a_change_counts_in_every_replica_when_the_status_says_so();
@@ -36,7 +36,6 @@ fn what_the_stack_says_is_in_force_in_every_replica() {
     cluster.an_older_definition_is_told();
     cluster.the_other_controller_takes_over();
     cluster.nobody_asked_for_what_they_may_not();
-    drop(release);
 }
 
 struct Installed<'p> {
@@ -259,11 +258,15 @@ impl<'p> Installed<'p> {
         leads.sort_unstable();
         assert_eq!(leads, [0, 1], "one of the two");
         let acting = controllers.iter().find(|one| one.name == first).expect("one of the two");
+        self.wait_for_reason("InForce");
+        let before = condition(&self.stack("default"), "ConfigurationAccepted");
         acting.signal(Signal::TERM);
         wait_for("the other to lead", || (leader(&lease()) != first && !leader(&lease()).is_empty()).then_some(()))
             .unwrap_or_else(|error| panic!("{error}{}", self.nodes.last_words()));
         self.plane.kubectl(&["delete", "configmap", "-n", NAMESPACE, "otelgate-injection"]).expect("kubectl delete");
         self.wait_for_config_map(|map| text(map).contains("clusterName: test"));
+        let after = condition(&self.stack("default"), "ConfigurationAccepted");
+        assert_eq!(after, before, "a change of leaders is none of the condition");
         self.patch(&json!({"environment": "after"}));
         self.wait_for_reason("InForce");
         for replica in self.webhooks() {

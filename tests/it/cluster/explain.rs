@@ -56,7 +56,10 @@ fn objects_of_a_cluster_are_explained() {
     let web = format!("pod/{}", installed.pods("shop", "app=web", 2)[0]);
     let all = ["explain", "-n", "shop", "deploy/web", "deploy/old", &old, &web];
     for (name, columns) in [("all-80.txt", 80), ("all-200.txt", 200)] {
-        is_as_recorded(name, &installed.on_terminal(columns, &all));
+        let said = installed.on_terminal(columns, &all);
+        let longest = said.lines().map(|line| line.chars().count()).max();
+        assert!(longest.is_some_and(|longest| longest <= columns), "{longest:?}: {said}");
+        is_as_recorded(name, &said);
     }
     let json = installed.otelgate(&[&all[..], &["-o", "json"]].concat()).json("otelgate explain");
     is_as_recorded("web.json", &format!("{:#}\n", json[0]));
@@ -140,10 +143,8 @@ fn what_is_not_there_is_named_beside_what_is() {
     assert!(!outcome.stderr.contains("deploy/web"), "{}", outcome.stderr);
 }
 
-/// Entries with selectors and conditions of all sorts: which of them the API server called is in its own metrics.
-#[test]
-fn the_evaluator_agrees_with_the_api_server() {
-    let plane = installed().plane;
+/// What selects, of entries of all sorts.
+fn entries_of_all_sorts() -> Vec<Value> {
     let expression = |key: &str, operator: &str, values: &[&str]| {
         if values.is_empty() {
             json!({"matchExpressions": [{"key": key, "operator": operator}]})
@@ -171,6 +172,14 @@ fn the_evaluator_agrees_with_the_api_server() {
             |entry| json!({"objectSelector": entry["objectSelector"], "matchConditions": entry["matchConditions"]}),
         ),
     );
+    entries
+}
+
+/// Entries with selectors and conditions of all sorts: which of them the API server called is in its own metrics.
+#[test]
+fn the_evaluator_agrees_with_the_api_server() {
+    let plane = installed().plane;
+    let mut entries = entries_of_all_sorts();
     other::register(plane, "agree", "agree-1", |_| json!([]));
     let mut registration = plane.get("", "mutatingwebhookconfiguration/agree");
     let template = registration["webhooks"][0].clone();

@@ -1,4 +1,4 @@
-//! Somebody who applies the rendered chart again and again, as GitOps tools do, sees no difference that they didn't make.
+//! Somebody who applies the rendered chart again and again, as tools of `GitOps` do, sees no difference that they didn't make.
 
 use std::path::Path;
 

@@ -33,7 +33,9 @@ fn what_is_granted_is_used_and_nothing_else_is_asked_for() {
     let nodes = ProcessNodes::join(&plane, Path::new(OTELGATE));
     plane.make_namespace("datadog", &json!({}), &json!({}));
     plane.apply(&[collector()]);
-    let values = json!({"injection": {"clusterName": "first"}});
+    // Lives short enough for an authority to be followed by another while the test runs.
+    let lives = json!({"authorityLifetime": "2m", "leafLifetime": "40s"});
+    let values = json!({"injection": {"clusterName": "first"}, "certificates": lives});
     let release = Release::install(&nodes, Helm::Four, &values);
     wait_until_in_force(&nodes);
     // What it does now and then.
@@ -42,15 +44,18 @@ fn what_is_granted_is_used_and_nothing_else_is_asked_for() {
     {
         take_away(&plane, resource, name);
     }
-    release.upgrade(&json!({"injection": {"clusterName": "second"}}));
+    release.upgrade(&json!({"injection": {"clusterName": "second"}, "certificates": lives}));
     wait_until_in_force(&nodes);
     every_right_is_used(&plane, &rights(&plane, &values));
+    nothing_else_is_asked_for(&plane.audit());
+    what_is_used_inside_of_a_patch_is_missed(&plane);
+    let told = plane.audit().len();
 
     let provided = json!({"certificates": {"provider": "provided", "secretName": "by-hand"}});
     release.upgrade(&provided);
     wait_until_in_force(&nodes);
     every_right_is_used(&plane, &rights(&plane, &provided));
-    nothing_else_is_asked_for(&plane.audit());
+    nothing_else_is_asked_for(&plane.audit()[told..]);
     release.uninstall();
 }
 
@@ -108,6 +113,11 @@ fn rights(plane: &ControlPlane, values: &Value) -> BTreeSet<Right> {
 }
 
 impl Right {
+    /// Server-side apply of what isn't there takes the right to create it, of which no request of its own tells.
+    fn is_asked_for_by_a_patch(&self) -> bool {
+        self.verb == "create" && self.resource == "configmaps"
+    }
+
     fn covers(&self, entry: &Entry) -> bool {
         let resource = match entry.subresource.as_str() {
             "" => entry.resource.clone(),
@@ -126,10 +136,44 @@ fn every_right_is_used(plane: &ControlPlane, rights: &BTreeSet<Right>) {
     let mut unused = Vec::new();
     wait_for("every right to be used", || {
         let asked = plane.audit();
-        unused = rights.iter().filter(|right| !asked.iter().any(|entry| right.covers(entry))).cloned().collect();
+        let is_unused =
+            |right: &&Right| !right.is_asked_for_by_a_patch() && !asked.iter().any(|entry| right.covers(entry));
+        unused = rights.iter().filter(is_unused).cloned().collect();
         unused.is_empty().then_some(())
     })
     .unwrap_or_else(|error| panic!("{error}: {unused:#?}"));
+}
+
+/// Without the right to create it, the ConfigMap stays away; with it, it comes back.
+fn what_is_used_inside_of_a_patch_is_missed(plane: &ControlPlane) {
+    const ROLE: &str = "role/otelgate-controller";
+    let role = plane.get(NAMESPACE, ROLE);
+    let mut rules = role["rules"].clone();
+    for rule in rules.as_array_mut().expect("rules") {
+        if rule["resources"].as_array().expect("resources").contains(&json!("configmaps")) {
+            rule["verbs"].as_array_mut().expect("verbs").retain(|verb| verb != "create");
+        }
+    }
+    // A rule without a verb isn't valid.
+    rules.as_array_mut().expect("rules").retain(|rule| rule["verbs"] != json!([]));
+    let change = |rules: &Value| {
+        let patch = json!({"rules": rules}).to_string();
+        plane.kubectl(&["patch", "-n", NAMESPACE, ROLE, "--type=merge", "-p", &patch]).expect("kubectl patch");
+    };
+    change(&rules);
+    plane.kubectl(&["delete", "-n", NAMESPACE, "configmap", "otelgate-injection"]).expect("kubectl delete");
+    wait_for("the controller to be refused", || {
+        let refused = |entry: &Entry| {
+            entry.is_by(NAMESPACE, "otelgate-controller") && entry.resource == "configmaps" && entry.code == 403
+        };
+        plane.audit().iter().any(refused).then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
+    change(&role["rules"]);
+    wait_for("the ConfigMap to be back", || {
+        plane.kubectl(&["get", "-n", NAMESPACE, "configmap", "otelgate-injection"]).success.then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
 }
 
 fn nothing_else_is_asked_for(asked: &[Entry]) {

@@ -2,6 +2,7 @@
 //! lines that a test wrote.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -129,7 +130,10 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, logs: &Logs) -> Option<()
                 if !lines.is_empty() || !same || !wanted.follow {
                     start += lines.len();
                     let lines = lines.iter().filter(|(time, _)| wanted.since.is_none_or(|since| *time >= since));
-                    let text: String = lines.map(|(time, line)| format!("{time} {line}\n")).collect();
+                    let mut text = String::new();
+                    for (time, line) in lines {
+                        writeln!(text, "{time} {line}").expect("a String takes all");
+                    }
                     break (text, same && wanted.follow);
                 }
                 by_pod = logs.changed.wait(by_pod).unwrap_or_else(PoisonError::into_inner);

@@ -112,7 +112,7 @@ fn corrupt_secrets_are_written_anew_without_a_failed_call() {
         |it| it.certificate.clear(),
         |it| it.key = b"-----BEGIN PRIVATE KEY-----\nMIGH\n-----END PRIVATE KEY-----\n".to_vec(),
         |it| {
-            it.key = Authority::make(HOUR, "2027-01-15T08:00:00Z".parse().expect("a time")).expect("made").key().into()
+            it.key = Authority::make(HOUR, "2027-01-15T08:00:00Z".parse().expect("a time")).expect("made").key().into();
         },
         |it| it.certificate = vec![0xff; 100],
     ];
@@ -191,7 +191,7 @@ fn a_replica_that_sleeps_for_ever_keeps_its_authority_until_its_certificate_has_
     world.run(MINUTE);
     assert_eq!(world.bundle().len(), 2);
     let left = Duration::try_from(expiry.duration_since(world.now)).expect("in the future");
-    world.run(left - MINUTE);
+    world.run(left.saturating_sub(MINUTE));
     assert_eq!(world.bundle().len(), 2);
     world.run(2 * MINUTE);
     assert_eq!(world.bundle().len(), 1);

@@ -137,7 +137,11 @@ impl World {
         self.observed.endpoints = (0..)
             .map(|index| format!("webhook-{index}"))
             .zip(&self.replicas)
-            .map(|(pod, replica)| Endpoint { pod, serves: replica.serves.clone().filter(|_| !replica.sleeps) })
+            .map(|(pod, replica)| Endpoint {
+                pod,
+                ready: !replica.sleeps,
+                serves: replica.serves.clone().filter(|_| !replica.sleeps),
+            })
             .collect();
     }
 
@@ -177,7 +181,7 @@ impl World {
             // What is quiet needs no small steps.
             let quiet = self.passed > began + TICK * 2 && self.writes == before && self.history.len() == 1;
             let plan = self.last.as_ref().expect("it has acted");
-            let step = if quiet { plan.look_again.max(TICK) } else { TICK }.min(end - self.passed);
+            let step = if quiet { plan.look_again.max(TICK) } else { TICK }.min(end.saturating_sub(self.passed));
             self.passed += step;
             self.now += step;
             self.real += step;

@@ -126,7 +126,7 @@ impl Cluster<'_> {
             let slices =
                 ["get", "endpointslices", "-n", NAMESPACE, "-l", "kubernetes.io/service-name=otelgate-webhook"];
             let slices = self.plane.kubectl(&[&slices[..], &["-o", "json"]].concat()).json("slices");
-            let endpoints = slices["items"].as_array()?.iter().flat_map(|slice| slice["endpoints"].as_array());
+            let endpoints = slices["items"].as_array()?.iter().filter_map(|slice| slice["endpoints"].as_array());
             let ready = endpoints.flatten().filter(|endpoint| endpoint["conditions"]["ready"] == true).count();
             (ready == 1).then_some(())
         })

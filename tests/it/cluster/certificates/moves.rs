@@ -39,8 +39,8 @@ fn no_move_fails_a_call() {
         load.wait_for(5);
         let provider = &values["certificates"]["provider"];
         assert_eq!(cluster.stack()["status"]["certificates"]["provider"], *provider);
-        let secret = values["certificates"]["secretName"].as_str();
-        if let Some(secret) = secret.filter(|_| provider != "otelgate") {
+        let given = values["certificates"]["secretName"].as_str();
+        if let Some(secret) = given.filter(|_| provider != "otelgate") {
             assert_eq!(cluster.secret(&format!("secret/{secret}"), "tls.crt").as_deref(), Some(at.as_str()));
         }
     }
@@ -63,9 +63,10 @@ impl Cluster<'_> {
     }
 
     fn a_certificate_that_cannot_be_used_is_told_and_changes_nothing(&self, provided: &Value) {
-        let before = self.settles(None);
-        self.plane.kubectl(&["delete", "secret", "-n", NAMESPACE, PROVIDED]).expect("kubectl delete");
+        let own = self.settles(None);
         self.release.upgrade(provided);
+        let before = self.settles(Some(&own));
+        self.delete(&format!("secret/{PROVIDED}"));
         let ready = wait_for("the fault to be told", || {
             condition(&self.stack(), "CertificateReady").filter(|ready| ready["reason"] == "SourceUnusable")
         })

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{SETS, name_of, objects, rendered, root};
 use crate::control_plane::plane::Parts;
 use crate::control_plane::programs::Helm;
-use crate::control_plane::{ControlPlane, Version};
+use crate::control_plane::{ControlPlane, Version, wait_for};
 
 #[test]
 fn everything_is_accepted_by_the_newest() {
@@ -28,9 +28,11 @@ fn everything_is_accepted(version: Version) {
     let crds = root().join("charts/otelgate/crds").display().to_string();
     plane.kubectl(&["apply", "--server-side", "-f", &crds]).expect("the chart's own resource");
     plane.apply(&definitions_of_others());
-    plane
-        .kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"])
-        .expect("the resources to be served");
+    wait_for("the resources to be served", || {
+        let arguments = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"];
+        plane.kubectl(&arguments).success.then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
 
     for set in SETS {
         let text = rendered(Helm::Four, set);

@@ -23,7 +23,7 @@ fn files() -> BTreeMap<String, String> {
         let (source, body) = object.split_once('\n').expect("a line with the template, and more");
         let name = source.rsplit('/').next().expect("a path").to_owned();
         let lines = body.lines().filter(|line| !OF_HELM.iter().any(|label| line.trim_start().starts_with(label)));
-        files.entry(name).or_default().push(lines.map(|line| format!("{line}\n")).collect());
+        files.entry(name).or_default().push(lines.flat_map(|line| [line, "\n"]).collect());
     }
     files.into_iter().map(|(name, objects)| (name, objects.join("---\n"))).collect()
 }
@@ -49,7 +49,8 @@ fn kustomize_applies_every_manifest() {
     let mut expected: Vec<String> =
         files().into_keys().chain(["configuration.yaml".into(), "namespace.yaml".into()]).collect();
     let mut sorted = applied.clone();
-    (sorted.sort_unstable(), expected.sort_unstable());
+    sorted.sort_unstable();
+    expected.sort_unstable();
     assert_eq!(sorted, expected);
     assert_eq!(applied.last(), Some(&"registration.yaml"), "until then no pod is looked at");
     for entry in fs::read_dir(root().join("webhook-config")).expect("a folder") {

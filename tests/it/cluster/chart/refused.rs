@@ -43,7 +43,7 @@ fn wrong_values_are_refused() {
             assert!(!outcome.success, "Helm {} takes {fault}: {values}", version.number());
             if version == Helm::Four {
                 let lines = outcome.stderr.lines().map(str::trim_end).filter(|line| !line.is_empty());
-                let error: String = lines.map(|line| format!("  {line}\n")).collect();
+                let error: String = lines.flat_map(|line| ["  ", line, "\n"]).collect();
                 write!(said, "{fault}: {values}\n{error}\n").expect("a String takes all");
             }
         }

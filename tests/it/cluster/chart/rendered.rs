@@ -37,6 +37,20 @@ fn each_set_of_values_is_rendered_as_before() {
     }
 }
 
+/// What Helm prints at the end of an installation.
+#[test]
+fn the_notes_name_the_next_command() {
+    for set in ["default", "by-hand", "host-network"] {
+        let file = values(set).map(|file| file.display().to_string());
+        let file: Vec<&str> = file.iter().flat_map(|file| ["--values", file]).collect();
+        let install = ["install", "otelgate", "charts/otelgate", "--namespace", "otelgate", "--dry-run=client"];
+        let said = helm(Helm::Four, &[&install[..], &file].concat()).expect(set);
+        let (_, notes) = said.split_once("NOTES:\n").expect("notes");
+        let golden = root().join("tests/data/chart/rendered").join(format!("{set}.notes"));
+        assert_data_eq!(notes, Data::read_from(&golden, None).raw());
+    }
+}
+
 #[test]
 fn rendering_twice_gives_the_same_bytes_and_both_helms_the_same_objects() {
     for set in SETS {

@@ -83,6 +83,7 @@ const WITHOUT_CONTROLLER: &[Fault] = &[
 ];
 
 pub fn each_is_found_alone(plane: &ControlPlane) {
+    const STOPPED: (&str, &str) = ("controller-replicas", "scaled to 0");
     for Fault { check, words, change } in FAULTS {
         let undo = plant(plane, change);
         settles(plane, &[(check, words)]);
@@ -91,7 +92,6 @@ pub fn each_is_found_alone(plane: &ControlPlane) {
     }
     a_clock_that_is_wrong(plane);
 
-    const STOPPED: (&str, &str) = ("controller-replicas", "scaled to 0");
     let controller =
         plant(plane, &Edit("otelgate", "deployment/otelgate-controller", |o| o["spec"]["replicas"] = json!(0)));
     settles(plane, &[STOPPED]);
@@ -318,7 +318,7 @@ fn copy(mut from: TcpStream, mut to: TcpStream, change: fn(Vec<u8>) -> Vec<u8>) 
     let _ = to.shutdown(std::net::Shutdown::Write);
 }
 
-/// An hour earlier, in as many bytes.
+/// Two minutes earlier, in as many bytes.
 fn set_back(mut bytes: Vec<u8>) -> Vec<u8> {
     const NAME: &[u8] = b"\r\nDate: ";
     const LENGTH: usize = 29;
@@ -326,7 +326,7 @@ fn set_back(mut bytes: Vec<u8>) -> Vec<u8> {
     let place = found + NAME.len()..found + NAME.len() + LENGTH;
     let Some(text) = bytes.get(place.clone()).and_then(|text| std::str::from_utf8(text).ok()) else { return bytes };
     let Ok(date) = jiff::fmt::rfc2822::parse(text) else { return bytes };
-    let earlier: Timestamp = date.timestamp() - SignedDuration::try_from(Duration::from_hours(1)).expect("an hour");
+    let earlier: Timestamp = date.timestamp() - SignedDuration::try_from(Duration::from_mins(2)).expect("two minutes");
     let told = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&earlier);
     bytes[place].copy_from_slice(told.expect("a date").as_bytes());
     bytes

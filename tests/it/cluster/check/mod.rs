@@ -4,7 +4,7 @@ mod faults;
 mod terminal;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -34,6 +34,7 @@ fn an_installed_chart_is_checked_and_shown() {
     a_missing_right_never_passes(&plane, &nobody);
     terminal::tables_fit(&plane);
     pods_are_counted(&plane);
+    a_watch_shows_it_again(&plane);
     faults::each_is_found_alone(&plane);
     release.uninstall();
 }
@@ -130,6 +131,9 @@ fn a_missing_right_never_passes(plane: &ControlPlane, nobody: &Path) {
     }
     let outcome = otelgate(plane, nobody, &["check"]);
     assert!(!outcome.success && outcome.stderr.is_empty(), "{outcome:?}");
+    let status = otelgate(plane, nobody, &["status"]).expect("otelgate status");
+    assert!(status.starts_with("mode           unknown\n"), "{status}");
+    assert!(status.contains("not allowed to list deployments.apps in namespace otelgate"), "{status}");
     // The key stays where it is.
     assert!(!otelgate(plane, &admin(plane), &["check", "-o", "yaml"]).stdout.contains(KEY));
 }
@@ -137,7 +141,8 @@ fn a_missing_right_never_passes(plane: &ControlPlane, nobody: &Path) {
 /// Pods of a workload: injected, outdated by a change of the configuration, and started before they were opted in.
 fn pods_are_counted(plane: &ControlPlane) {
     plane.make_namespace("late", &json!({}), &json!({}));
-    for (namespace, replicas) in [("shop", 3), ("late", 2)] {
+    plane.make_namespace("watched", &json!({"otelgate.dev/inject": "observe"}), &json!({}));
+    for (namespace, replicas) in [("shop", 3), ("late", 2), ("watched", 1)] {
         plane.apply(&[deployment(namespace, replicas)]);
         let rollout = ["rollout", "status", "-n", namespace, "deployment/web", "--timeout=1m"];
         plane.kubectl(&rollout).expect("kubectl rollout status");
@@ -145,6 +150,7 @@ fn pods_are_counted(plane: &ControlPlane) {
     plane.kubectl(&["label", "namespace", "late", "otelgate.dev/inject=enabled"]).expect("kubectl label");
     shows(plane, "shop", &json!({"Injected": 3}));
     shows(plane, "late", &json!({"RestartPending": 2}));
+    shows(plane, "watched", &json!({"NotExpected": 1}));
 
     let change = |name: &str| {
         let patch = json!({"spec": {"injection": {"clusterName": name}}}).to_string();
@@ -157,7 +163,7 @@ fn pods_are_counted(plane: &ControlPlane) {
     assert!(text.contains("Deployment/web") && text.contains("3 of 3"), "{text}");
     change("test");
     shows(plane, "shop", &json!({"Injected": 3}));
-    plane.kubectl(&["delete", "namespace", "late", "--wait=false"]).expect("kubectl delete");
+    plane.kubectl(&["delete", "namespace", "late", "watched", "--wait=false"]).expect("kubectl delete");
     settles(plane, &[]);
 }
 
@@ -169,6 +175,24 @@ fn deployment(namespace: &str, replicas: u32) -> Value {
             "metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "shop/app:1"}]},
         }},
     })
+}
+
+fn a_watch_shows_it_again(plane: &ControlPlane) {
+    let mut command = Command::new(OTELGATE);
+    command
+        .args(["status", "--watch", "-o", "json", "-n", "shop"])
+        .env("KUBECONFIG", admin(plane))
+        .stdout(Stdio::piped());
+    let mut child = plane.network().inside(|| command.spawn()).expect("otelgate status");
+    let output = child.stdout.take().expect("it is piped");
+    let shown = serde_json::Deserializer::from_reader(output).into_iter::<Value>().take(2);
+    let shown: Vec<Value> = shown.map(|one| one.expect("JSON")).collect();
+    child.kill().expect("it still runs");
+    child.wait().expect("it was started here");
+    assert_eq!(shown.len(), 2);
+    let names: Vec<&Value> =
+        shown[1]["namespaces"].as_array().expect("a list").iter().map(|one| &one["namespace"]).collect();
+    assert_eq!(names, ["shop"]);
 }
 
 /// Waits until a namespace's pods are counted so: the controller and the webhook follow in a moment.

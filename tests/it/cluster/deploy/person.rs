@@ -68,9 +68,26 @@ impl<'p> Person<'p> {
     /// The program, in a pipe.
     #[track_caller]
     pub fn run(&self, arguments: &[&str]) -> Told {
-        let home = self.plane.network().folder().join("home");
         let mut command = Command::new(OTELGATE);
-        command.args(arguments).env_clear().stdin(Stdio::null());
+        command.args(arguments).stdin(Stdio::null());
+        self.ended(command)
+    }
+
+    /// The program on a terminal of `script`'s, with what somebody types.
+    #[track_caller]
+    pub fn on_a_terminal(&self, arguments: &str, types: &str) -> Told {
+        let input = self.plane.network().folder().join("typed");
+        fs::write(&input, types).expect("a file");
+        let mut command = Command::new("script");
+        command.args(["--quiet", "--return", "--command", &format!("{OTELGATE} {arguments}"), "/dev/null"]);
+        command.stdin(fs::File::open(&input).expect("a file"));
+        self.ended(command)
+    }
+
+    #[track_caller]
+    fn ended(&self, mut command: Command) -> Told {
+        let home = self.plane.network().folder().join("home");
+        command.env_clear();
         command.env("KUBECONFIG", &self.kubeconfig).env("HOME", &home);
         command.env("PATH", format!("{}:/usr/bin:/bin", self.path.display()));
         if let Some(key) = &self.key {
@@ -81,7 +98,7 @@ impl<'p> Person<'p> {
         Told { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
-    /// Runs it twice, and compares what is for people with a file.
+    /// Compares what is for people with a file.
     #[track_caller]
     pub fn golden(&self, arguments: &[&str], file: &str) {
         let told = self.run(arguments);

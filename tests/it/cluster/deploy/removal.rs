@@ -21,6 +21,18 @@ pub fn asks_first(plane: &ControlPlane, person: &Person<'_>) {
     listing::assert_same(&before, &listing::now(plane), "nothing is removed without an answer");
 }
 
+/// On a terminal there is somebody to ask, and no is the answer to nothing.
+pub fn takes_no_for_an_answer(plane: &ControlPlane, person: &Person<'_>) {
+    let before = listing::now(plane);
+    for answer in ["n\n", "\n"] {
+        let told = person.on_a_terminal("cleanup", answer);
+        assert!(told.stdout.contains("Remove all of this? [y/N] "), "{}", told.stdout);
+        assert!(told.stdout.contains("Nothing was removed."), "{}", told.stdout);
+        assert_eq!(told.code, Some(1));
+    }
+    listing::assert_same(&before, &listing::now(plane), "nothing is removed after a no");
+}
+
 /// By plain Helm, over an older definition, and away again by Helm; then the rest, without a Helm.
 #[test]
 fn what_helm_installed_is_updated_and_what_it_leaves_is_removed() {
