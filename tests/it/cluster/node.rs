@@ -42,6 +42,7 @@ fn a_pod_runs() {
     let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "server"},
                          "spec": {"selector": {"app": "server"}, "ports": [{"port": 80, "targetPort": 8080}]}});
     let serve = "mkdir /www && echo hello > /www/index.html && exec busybox httpd -f -p 8080 -h /www";
+    plane.make_namespace("default", &json!({}), &json!({}));
     plane.apply(&[service, pod("server", first.name, serve)]);
     is_ready(&plane, "server", &first);
     let address = plane.get("default", "service/server")["spec"]["clusterIP"].as_str().expect("an address").to_owned();
