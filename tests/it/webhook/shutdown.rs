@@ -177,7 +177,6 @@ fn a_wrong_command_line_is_told_before_anything_is_bound() {
     for (arguments, told) in [
         (&[][..], "--kubeconfig"),
         (&["--kubeconfig", "/nowhere/config"], "/nowhere/config"),
-        (&["--kubeconfig", "x", "--no-namespaces"], "cannot be used with"),
         (&["--no-namespaces", "--max-connections", "0"], "--max-connections"),
         (&["--no-namespaces", "--shutdown-delay", "soon"], "5s or 1m30s"),
         (&["--no-namespaces", "--log-level", "loud"], "--log-level"),
