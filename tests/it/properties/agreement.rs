@@ -12,7 +12,9 @@ pub fn check(run: &Run, outcome: &Outcome, after: &Value) -> Verdict {
     for (path, users, now) in containers(run, after) {
         let name = now["name"].as_str().unwrap_or_default();
         // Names tell containers apart only where the API server would take the pod.
-        if containers(run, after).iter().filter(|(_, _, one)| one["name"].as_str().unwrap_or_default() == name).count() > 1 {
+        if containers(run, after).iter().filter(|(_, _, one)| one["name"].as_str().unwrap_or_default() == name).count()
+            > 1
+        {
             continue;
         }
         let Some(added) = added(users, now) else { continue };

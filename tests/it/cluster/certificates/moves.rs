@@ -37,10 +37,10 @@ fn no_move_fails_a_call() {
         release.upgrade(values);
         at = cluster.settles(Some(&at));
         load.wait_for(5);
-        let provider = &values["certificates"]["provider"];
-        assert_eq!(cluster.stack()["status"]["certificates"]["provider"], *provider);
+        let maker = &values["certificates"]["provider"];
+        assert_eq!(cluster.stack()["status"]["certificates"]["provider"], *maker);
         let given = values["certificates"]["secretName"].as_str();
-        if let Some(secret) = given.filter(|_| provider != "otelgate") {
+        if let Some(secret) = given.filter(|_| maker != "otelgate") {
             assert_eq!(cluster.secret(&format!("secret/{secret}"), "tls.crt").as_deref(), Some(at.as_str()));
         }
     }
