@@ -45,7 +45,7 @@ impl Unavailable {
         match error {
             k8s::Error::Api(status) => Self::of_status(status),
             k8s::Error::SerdeError(error) => Self::Unreadable { why: error.to_string() },
-            k8s::Error::Auth(error) => Self::Credentials { why: shortened(&error.to_string()) },
+            k8s::Error::Auth(error) => Self::Credentials { why: shortened(&without_number(&error.to_string())) },
             k8s::Error::ProxyProtocolDisabled { proxy_url, .. }
             | k8s::Error::ProxyProtocolUnsupported { proxy_url } => {
                 let scheme = proxy_url.scheme_str().unwrap_or("unknown");
@@ -197,8 +197,13 @@ fn in_words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "nothing listens there".to_owned(),
         io::ErrorKind::TimedOut => "no answer".to_owned(),
-        _ => error.to_string().split(" (os error").next().unwrap_or_default().to_lowercase(),
+        _ => without_number(&error.to_string()).to_lowercase(),
     }
+}
+
+/// A text without the system's `(os error 2)`.
+fn without_number(text: &str) -> String {
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 /// A foreign message on one line, and no longer than a few lines.

@@ -38,6 +38,8 @@ pub struct Cluster {
 
 /// An API server that nothing leads to should be told soon.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// And so should one that takes a call and never answers it.
+const READ_TIMEOUT: Duration = Duration::from_secs(45);
 const USER_AGENT: &str = concat!("otelgate/", env!("CARGO_PKG_VERSION"));
 
 // === impl Connection ===
@@ -48,6 +50,18 @@ impl Connection {
     /// # Errors
     /// Names the kubeconfig, and what is wrong with it.
     pub async fn open(&self) -> Result<Cluster, Complaint> {
+        self.open_with(Some(READ_TIMEOUT)).await
+    }
+
+    /// Like [`Connection::open`], for answers that may be silent for as long as they like, such as a log that is followed.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn open_for_streams(&self) -> Result<Cluster, Complaint> {
+        self.open_with(None).await
+    }
+
+    async fn open_with(&self, read_timeout: Option<Duration>) -> Result<Cluster, Complaint> {
         let Self { kubeconfig, context, otelgate_namespace } = self;
         let place = || kubeconfig.as_ref().map_or_else(|| "kubeconfig".to_owned(), |path| path.display().to_string());
         let mut config = k8s::connection_of_user(kubeconfig.as_deref(), context.as_deref()).await.map_err(|error| {
@@ -55,6 +69,7 @@ impl Connection {
             Complaint { place: place(), message: error.to_string(), next: next.to_owned() }
         })?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
+        config.read_timeout = read_timeout;
         k8s::name_user_agent(&mut config, USER_AGENT);
         let (url, namespace) = (told(&config.cluster_url), config.default_namespace.clone());
         // Only a second call can fail.

@@ -161,8 +161,9 @@ impl Found {
                 return Some(Stage::Release);
             }
         }
-        // A label alone is no proof for what isn't in its namespace.
-        let by_label = self.labelled && (own_namespace || self.name.starts_with(object::APP));
+        // A label alone is no proof for what is in another's namespace.
+        let by_name = self.namespace.is_none() && self.name.starts_with(object::APP);
+        let by_label = self.labelled && (own_namespace || by_name);
         by_label.then_some(Stage::Release)
     }
 
@@ -247,6 +248,13 @@ impl Inventory {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.removals.is_empty()
+    }
+
+    /// Leaves every namespace: of what couldn't be listed, something may be in it.
+    pub fn keep_namespaces(&mut self) {
+        let namespaces = self.removals.extract_if(.., |removal| removal.stage == Stage::Namespaces);
+        let why = "not everything that may be in it could be listed";
+        self.left.extend(namespaces.map(|removal| Left { object: removal.found.told(), why: why.to_owned() }));
     }
 
     pub fn of_stage(&self, stage: Stage) -> impl Iterator<Item = &Found> {

@@ -301,7 +301,7 @@ pub fn rights(plan: &Plan, rendered: &Rendered) -> Vec<Right> {
                 rights.insert(Right::new("create", "", "secrets", Some(&secret.namespace)));
             }
             Step::Credentials { secret, change: CredentialsChange::Update } => {
-                rights.insert(Right::new("update", "", "secrets", Some(&secret.namespace)));
+                rights.insert(Right::new("patch", "", "secrets", Some(&secret.namespace)));
             }
             Step::Definition(Change::Create | Change::Update(_)) => {
                 rights.insert(Right::new("patch", "apiextensions.k8s.io", "customresourcedefinitions", None));

@@ -52,7 +52,12 @@ pub fn init(format: LogFormat, level: LogLevel, dropped: Arc<Counter>) -> io::Re
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let filter = Targets::new().with_default(LevelFilter::WARN.min(level)).with_target("otelgate", level);
+    // At `warn`, kube's client quotes a body that it can't read, which may be a Secret's; its watches repeat what
+    // otelgate tells once.
+    let filter = Targets::new()
+        .with_default(LevelFilter::WARN.min(level))
+        .with_targets(["kube_client", "kube_runtime"].map(|library| (library, LevelFilter::ERROR.min(level))))
+        .with_target("otelgate", level);
     let events = match format {
         LogFormat::Json => fmt::layer()
             .json()

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 const X86_64: u16 = 62;
+const RISC_V: u16 = 243;
 const AARCH64: u16 = 183;
 /// Beside bash: coreutils, tar and gzip.
 const TOOLS: [&str; 14] =
@@ -164,6 +165,7 @@ fn what_would_not_run_is_refused() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();
     fs::write(folder.join("program"), program(X86_64, 1)).unwrap();
+    fs::write(folder.join("elsewhere"), program(RISC_V, 1)).unwrap();
     fs::write(folder.join("dynamic"), program(X86_64, 3)).unwrap();
     fs::write(folder.join("script"), "#!/bin/sh\n").unwrap();
     for (arguments, said) in [
@@ -171,6 +173,7 @@ fn what_would_not_run_is_refused() {
         (&["script", "image.tar"], "script is no program for Linux"),
         (&["dynamic", "image.tar"], "dynamic isn't linked statically; build it with "),
         (&["--platform=linux/arm64", "program", "image.tar"], "program is for linux/amd64, not for linux/arm64"),
+        (&["elsewhere", "image.tar"], "elsewhere is for another platform, not for linux/amd64"),
         (&["--platform", "windows/amd64", "program", "image.tar"], "linux/amd64 and linux/arm64 are the platforms"),
         (&["program"], "usage: "),
     ] {

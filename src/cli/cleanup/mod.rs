@@ -19,7 +19,7 @@ use super::deploy::wait::Channel;
 use super::deploy::{Stop, interruptible, observe};
 use super::output::{ATTENTION, BOLD, Complaint, GOOD, wrapped};
 use super::table::{self, Format};
-use super::{CHANGES, USAGE};
+use super::{CHANGES, UNREADABLE, USAGE};
 use crate::api::label;
 use crate::deploy::inventory::{Found, Installation, Inventory, Stage, inventory, release_of};
 use crate::deploy::plan::Right;
@@ -83,7 +83,10 @@ async fn cleanup(args: &Args) -> Result<ExitCode, Stop> {
         scan = scanner.scan(Depth::Everything).await?;
     }
     let of = Installation { namespace: &namespace, release };
-    let inventory = inventory(&scan.seen, &of);
+    let mut inventory = inventory(&scan.seen, &of);
+    if !scan.unseen.is_empty() {
+        inventory.keep_namespaces();
+    }
     let end = |gone: &[Found], code: u8| {
         let report = report(&inventory, &scan.unseen, gone, *dry_run);
         table::end(&report, *format, ExitCode::from(code), |_| String::new())
@@ -92,7 +95,8 @@ async fn cleanup(args: &Args) -> Result<ExitCode, Stop> {
         channel.say(&told(&inventory, &of, &scan.unseen, helm.as_ref().err(), channel.width()));
     }
     if *dry_run || inventory.is_empty() {
-        return Ok(if format.is_some() { end(&[], 0) } else { ExitCode::SUCCESS });
+        let code = if inventory.is_empty() && !scan.unseen.is_empty() { UNREADABLE } else { 0 };
+        return Ok(if format.is_some() { end(&[], code) } else { ExitCode::from(code) });
     }
     check_rights(&cluster, &inventory).await?;
     if !yes && !confirmed(channel)? {
@@ -104,7 +108,11 @@ async fn cleanup(args: &Args) -> Result<ExitCode, Stop> {
         Removal { cluster: &cluster, scanner: &scanner, helm: helm.as_ref().ok(), of: of.clone(), channel, deadline };
     let left = removal.perform(&inventory).await?;
     channel.say(&ending(&left, *timeout, channel.width()));
-    let code = if left.is_empty() { 0 } else { CHANGES };
+    let code = match (left.is_empty(), scan.unseen.is_empty()) {
+        (true, true) => 0,
+        (true, false) => UNREADABLE,
+        (false, _) => CHANGES,
+    };
     Ok(if format.is_some() { end(&left, code) } else { ExitCode::from(code) })
 }
 
@@ -158,7 +166,8 @@ fn told(
 ) -> String {
     let mut text = String::new();
     if inventory.is_empty() {
-        text.push_str("Nothing of otelgate is in this cluster.\n");
+        let among = if unseen.is_empty() { "in this cluster" } else { "among what could be listed" };
+        writeln!(text, "Nothing of otelgate is {among}.").expect("writing to a String can't fail");
     }
     for stage in Stage::ALL {
         let objects: Vec<String> = inventory.of_stage(stage).map(Found::told).collect();
@@ -182,7 +191,7 @@ fn told(
         ));
     }
     for what in unseen {
-        note(format!("not allowed to list {what}: what is otelgate's among them isn't shown, and stays"));
+        note(format!("{what} couldn't be listed: what is otelgate's among them isn't shown, and stays"));
     }
     text
 }

@@ -96,7 +96,8 @@ impl<'a> Scanner<'a> {
                 Ok(found) => scan.seen.extend(found),
                 // Gone since it was discovered, or of a kind that isn't stored.
                 Err(Error::Api(status)) if matches!(status.code, 404 | 405) => {}
-                Err(Error::Api(status)) if status.code == 403 => {
+                // A right that is missing, or somebody else's API that is broken: no reason to leave the rest.
+                Err(Error::Api(status)) if status.code != 401 => {
                     scan.unseen.insert(question.told());
                 }
                 Err(error) => return Err(self.cluster.complaint(&error)),

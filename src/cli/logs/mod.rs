@@ -80,7 +80,7 @@ pub fn run(args: &Args) -> ExitCode {
     let Args { follow, since, tail, component, connection, output: format } = args;
     let extent = Extent { since: *since, tail: *tail };
     cluster::run(async {
-        let cluster = connection.open().await?;
+        let cluster = if *follow { connection.open_for_streams().await? } else { connection.open().await? };
         let namespace = cluster.otelgate_namespace().await?;
         let params = ListParams::default().labels(&selector(*component));
         let pods = Api::<Pod>::namespaced(cluster.client.clone(), &namespace);

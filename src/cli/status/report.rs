@@ -145,14 +145,16 @@ impl Report {
             Some(OptIn::Observe) => (ATTENTION, "observe: pods are decided about and left as they are".to_owned()),
             Some(OptIn::Disabled) => (BAD, "disabled: no pod is injected, whatever its labels say".to_owned()),
         };
+        // What couldn't be asked for isn't known not to be there.
+        let absent = if self.unknown.is_empty() { "none" } else { "unknown" };
         let stack = match &self.stack {
-            None => (ATTENTION, "none".to_owned()),
+            None => (ATTENTION, absent.to_owned()),
             Some(Stack { accepted: Some(true), .. }) => (GOOD, "accepted".to_owned()),
             Some(Stack { accepted: None, .. }) => (ATTENTION, "not looked at by a controller yet".to_owned()),
             Some(Stack { reason, message, .. }) => (BAD, format!("{reason}: {message}")),
         };
         let program = |program: &Option<Program>| match program {
-            None => (ATTENTION, "none".to_owned()),
+            None => (ATTENTION, absent.to_owned()),
             Some(Program { ready, desired }) => {
                 (if ready >= desired { GOOD } else { BAD }, format!("{ready}/{desired} ready"))
             }

@@ -91,7 +91,8 @@ impl Keeper {
         let patience = PATIENCE.min(settings.leaf_lifetime / 10);
         // Before the rest, which is quick: nothing of what is planned with may be old.
         let endpoints = handshake::look_at(endpoints, settings.name(), patience).await;
-        let look = self.watched.look(&self.context.state.source)?;
+        // A list that fails for good wakes nobody.
+        let Some(look) = self.watched.look(&self.context.state.source) else { return Some(settings.poll()) };
         let observed = look.observed(endpoints);
         let plan = plan(&observed, &settings, Timestamp::now());
         self.injector_late =

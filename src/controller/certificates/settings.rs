@@ -50,7 +50,7 @@ impl Settings {
         let Certificates { provider, secret_name, authority_lifetime, leaf_lifetime } = spec;
         let authority_lifetime = lifetime("authorityLifetime", authority_lifetime)?;
         let leaf_lifetime = lifetime("leafLifetime", leaf_lifetime)?;
-        if authority_lifetime < leaf_lifetime {
+        if *provider == Provider::Otelgate && authority_lifetime < leaf_lifetime {
             return Err(InvalidSettings::Order);
         }
         if *provider != Provider::Otelgate && [object::SERVING, object::AUTHORITY].contains(&secret_name.as_str()) {
@@ -128,5 +128,16 @@ mod tests {
             ..Certificates::default()
         };
         assert!(matches!(Settings::new(&own, "otelgate", "x"), Err(InvalidSettings::OwnSecret { .. })));
+    }
+
+    /// As the definition's own rule has it.
+    #[test]
+    fn lives_of_what_others_make_may_be_of_any_order() {
+        let provided = Certificates {
+            provider: Provider::Provided,
+            authority_lifetime: "1h".to_owned(),
+            ..Certificates::default()
+        };
+        assert!(Settings::new(&provided, "otelgate", "x").is_ok());
     }
 }

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::object;
-use crate::deploy::inventory::{Found, Installation, Inventory, Kind, inventory, release_of};
+use crate::deploy::inventory::{Found, Installation, Inventory, Kind, Stage, inventory, release_of};
 
 fn found(kind: &str, metadata: Value) -> Found {
     let namespaced = metadata.get("namespace").is_some();
@@ -51,6 +51,7 @@ fn cluster() -> Vec<Found> {
         found("ClusterRole", json!({"name": "otelgate-controller", "labels": labels(), "annotations": by_helm()})),
         // Somebody's own, who labelled it by what it is for.
         found("ClusterRole", json!({"name": "telemetry-editors", "labels": labels()})),
+        found("ConfigMap", json!({"namespace": "monitoring", "name": "otelgate-dashboard", "labels": labels()})),
         found("Deployment", deployment),
         found("ReplicaSet", replica_set),
         found("ConfigMap", with(of("otelgate-injection"), "ownerReferences", owner(stack))),
@@ -123,4 +124,14 @@ fn nothing_of_a_cluster_without_it_is_touched() {
     let seen: Vec<Found> = cluster().into_iter().filter(|found| found.told().contains("other")).collect();
     assert_eq!(seen.len(), 2);
     assert!(sorted(&seen).is_empty());
+}
+
+#[test]
+fn namespaces_stay_where_not_everything_was_seen() {
+    let mut inventory = sorted(&cluster());
+    assert!(inventory.of_stage(Stage::Namespaces).next().is_some());
+    let left = inventory.left.len();
+    inventory.keep_namespaces();
+    assert!(inventory.of_stage(Stage::Namespaces).next().is_none());
+    assert!(inventory.left.len() > left && inventory.of_stage(Stage::Release).next().is_some());
 }
