@@ -28,16 +28,16 @@ const AT_ONCE: usize = 16;
 
 /// Looks at every replica; each has that long to answer.
 pub async fn look_at(endpoints: &[endpoints::Endpoint], name: &str, patience: Duration) -> Vec<Endpoint> {
-    let Some(connector) = connector() else { return Vec::new() };
+    let connector = connector();
     let looks = endpoints.iter().cloned().map(|endpoint| {
         let (connector, name) = (connector.clone(), name.to_owned());
         async move {
-            let shown = match endpoint.webhook {
-                Some(port) => {
+            let shown = match (endpoint.webhook, connector) {
+                (Some(port), Some(connector)) => {
                     let address = SocketAddr::new(endpoint.address, port);
                     timeout(patience, shown(connector, address, &name)).await.unwrap_or_default()
                 }
-                None => None,
+                _ => None,
             };
             Endpoint { pod: endpoint.name(), ready: endpoint.ready, serves: shown }
         }

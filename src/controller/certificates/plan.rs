@@ -289,9 +289,9 @@ impl View<'_> {
         }
     }
 
-    /// What the Secret held, and a replica that isn't seen may still serve.
+    /// What the Secret held, or one replica serves, and a replica that isn't seen may still serve.
     fn previous(&self, pair: Pair) -> Vec<Chain> {
-        let replaced = self.held.iter().filter(|_| pair != Pair::Keep);
+        let replaced = self.held.iter().chain(self.live()).filter(|_| pair != Pair::Keep);
         let late = pair != Pair::Keep
             || self
                 .observed

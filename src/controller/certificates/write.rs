@@ -69,7 +69,7 @@ impl Watched {
                 let patch = stored::bundle_patch(object, &bundle);
                 let api = Api::<MutatingWebhookConfiguration>::all(context.client.clone());
                 let params = PatchParams::apply(object::FIELD_MANAGER).force();
-                let written = api.patch(object::REGISTRATION, &params, &Patch::Apply(patch)).await;
+                let written = k8s::in_time(api.patch(object::REGISTRATION, &params, &Patch::Apply(patch))).await;
                 let before = object.resource_version();
                 let ours = is_ours(written, &context.state.registration)?;
                 let version = |seen: &Option<Registered>| seen.as_ref().and_then(|seen| seen.object.resource_version());
@@ -108,8 +108,8 @@ async fn write_secret(
     let secret = stored::secret(stored, name, contents, owner);
     let params = PostParams { field_manager: Some(object::FIELD_MANAGER.to_owned()), ..PostParams::default() };
     match stored {
-        None => api.create(&params, &secret).await,
-        Some(_) => api.replace(name, &params, &secret).await,
+        None => k8s::in_time(api.create(&params, &secret)).await,
+        Some(_) => k8s::in_time(api.replace(name, &params, &secret)).await,
     }
 }
 

@@ -200,20 +200,24 @@ fn a_replica_that_sleeps_for_ever_keeps_its_authority_until_its_certificate_has_
 
 #[test]
 fn replicas_that_nobody_can_look_at_are_switched_all_the_same() {
-    // A network policy keeps the controller from them: they sleep only for its eyes.
     let mut world = World::settled(own());
+    world.blind = true;
     world.observed.authority = None;
-    let blind = |world: &mut World| {
-        for endpoint in &mut world.observed.endpoints {
-            endpoint.serves = None;
-        }
-    };
-    for _ in 0..100 {
-        world.run(world::TICK);
-        blind(&mut world);
-        assert!(world.every_call_succeeds());
-    }
-    assert_eq!(world.writes[0], 2);
+    world.run_without_failure(MINUTE);
+    assert_eq!((world.writes[0], world.bundle().len()), (2, 2));
+}
+
+#[test]
+fn a_replica_that_sleeps_while_both_secrets_are_lost_is_trusted_when_it_wakes() {
+    let mut world = World::settled(own());
+    world.replicas[1].sleeps = true;
+    world.observed.authority = None;
+    world.observed.serving = None;
+    world.run_without_failure(MINUTE);
+    world.replicas[1].sleeps = false;
+    assert!(world.every_call_succeeds());
+    world.run_without_failure(MINUTE);
+    assert_eq!((world.phase(), world.bundle().len()), (Phase::Stable, 1));
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub struct World {
     pub settings: Settings,
     pub observed: Observed,
     pub replicas: Vec<Replica>,
+    /// A network policy keeps the controller from the replicas.
+    pub blind: bool,
     /// cert-manager's injector runs.
     pub injector: bool,
     /// What the registration held, and until when by a clock that doesn't jump: for API servers that are late.
@@ -64,6 +66,7 @@ impl World {
             settings,
             observed,
             replicas: vec![replica(), replica()],
+            blind: false,
             injector: false,
             history: VecDeque::new(),
             passed: Duration::ZERO,
@@ -140,7 +143,7 @@ impl World {
             .map(|(pod, replica)| Endpoint {
                 pod,
                 ready: !replica.sleeps,
-                serves: replica.serves.clone().filter(|_| !replica.sleeps),
+                serves: replica.serves.clone().filter(|_| !replica.sleeps && !self.blind),
             })
             .collect();
     }
