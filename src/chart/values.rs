@@ -275,7 +275,7 @@ impl Default for Webhook {
             port: 8443,
             admin_port: 8080,
             host_network: false,
-            pods: Pods::with_resources("50m", "32Mi", "128Mi"),
+            pods: Pods::with_resources("50m", "32Mi", "192Mi"),
             pod_disruption_budget: PodDisruptionBudget { enabled: true, max_unavailable: IntOrString::Int(1) },
         }
     }
