@@ -14,16 +14,27 @@ use crate::control_plane::wait_for;
 
 /// Where nobody can be asked, nothing is done without `--yes`.
 pub fn asks_first(plane: &ControlPlane, person: &Person<'_>) {
-    let before = listing::now(plane);
+    let before = with_no_pod_on_its_way(plane);
     let told = person.run(&["cleanup"]);
     told.assert_fails(64, &["nobody can be asked here", "next: give --yes"]);
     assert!(told.stdout.contains("Secret otelgate/otelgate-ca"), "{}", told.stdout);
     listing::assert_same(&before, &listing::now(plane), "nothing is removed without an answer");
 }
 
+/// A replica that was replaced takes its time to end, for whatever reason it goes.
+fn with_no_pod_on_its_way(plane: &ControlPlane) -> listing::Listing {
+    wait_for("replaced pods to be gone", || {
+        let pods = plane.kubectl(&["get", "pods", "--all-namespaces", "-o", "json"]).json("pods");
+        let pods = pods["items"].as_array().expect("a list");
+        pods.iter().all(|pod| pod["metadata"]["deletionTimestamp"].is_null()).then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
+    listing::now(plane)
+}
+
 /// On a terminal there is somebody to ask, and no is the answer to nothing.
 pub fn takes_no_for_an_answer(plane: &ControlPlane, person: &Person<'_>) {
-    let before = listing::now(plane);
+    let before = with_no_pod_on_its_way(plane);
     for answer in ["n\n", "\n"] {
         let told = person.on_a_terminal("cleanup", answer);
         assert!(told.stdout.contains("Remove all of this? [y/N] "), "{}", told.stdout);
