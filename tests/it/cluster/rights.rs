@@ -47,14 +47,8 @@ fn what_is_granted_is_used_and_nothing_else_is_asked_for() {
     release.upgrade(&json!({"injection": {"clusterName": "second"}, "certificates": lives}));
     wait_until_in_force(&nodes);
     every_right_is_used(&plane, &rights(&plane, &values));
-
-    let provided = json!({"certificates": {"provider": "provided", "secretName": "by-hand"}});
-    release.upgrade(&provided);
-    wait_until_in_force(&nodes);
-    every_right_is_used(&plane, &rights(&plane, &provided));
     nothing_else_is_asked_for(&plane.audit());
     what_is_used_inside_of_a_patch_is_missed(&plane);
-    release.uninstall();
 }
 
 fn collector() -> Value {
