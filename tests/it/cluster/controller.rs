@@ -3,7 +3,6 @@
 
 use std::path::Path;
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::OTELGATE;
@@ -257,10 +256,11 @@ impl<'p> Installed<'p> {
         let mut leads: Vec<_> = controllers.iter().filter_map(leading).collect();
         leads.sort_unstable();
         assert_eq!(leads, [0, 1], "one of the two");
-        let acting = controllers.iter().find(|one| one.name == first).expect("one of the two");
+        assert!(controllers.iter().any(|one| one.name == first), "{first} is one of the two");
         self.wait_for_reason("InForce");
         let before = condition(&self.stack("default"), "ConfigurationAccepted");
-        acting.signal(Signal::TERM);
+        // Not a signal: a container that starts again has its pod's name, and may well be the first to take the Lease.
+        self.plane.kubectl(&["delete", "pod", "-n", NAMESPACE, "--wait=false", &first]).expect("kubectl delete");
         wait_for("the other to lead", || (leader(&lease()) != first && !leader(&lease()).is_empty()).then_some(()))
             .unwrap_or_else(|error| panic!("{error}{}", self.nodes.last_words()));
         self.plane.kubectl(&["delete", "configmap", "-n", NAMESPACE, "otelgate-injection"]).expect("kubectl delete");
