@@ -60,6 +60,8 @@ fn an_owner_gives_its_name_and_attributes() {
         ("apps/v1", "DaemonSet", "log", "log", Some("k8s.daemonset.name")),
         ("batch/v1", "Job", "import-20261123", "import-20261123", Some("k8s.job.name")),
         ("batch/v1", "Job", "nightly-29923920", "nightly", Some("k8s.cronjob.name")),
+        // A CronWorkflow of Argo's counts in seconds.
+        ("batch/v1", "Job", "nightly-1795435200", "nightly-1795435200", Some("k8s.job.name")),
         ("batch.volcano.sh/v1alpha1", "Job", "nightly-29923920", "nightly-29923920", None),
         ("sparkoperator.k8s.io/v1beta2", "SparkApplication", "pi", "pi", None),
         ("v1", "ReplicationController", "old", "old", None),
