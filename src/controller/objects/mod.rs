@@ -258,7 +258,11 @@ impl Keeper {
             None => Step::Done(Outcome::Kept { generation }),
             Some((key, by)) => {
                 let object = format!("{} {}", key.kind, key.name);
-                warn!(otelgate.object = object, otelgate.other = by, "somebody changes it back each time; slowing down");
+                warn!(
+                    otelgate.object = object,
+                    otelgate.other = by,
+                    "somebody changes it back each time; slowing down"
+                );
                 let delay = soonest.map_or(FIRST_RETRY, |until| until.saturating_duration_since(Instant::now()));
                 Step::Again(delay, Some(Outcome::Contested { generation, object, by }))
             }
