@@ -20,7 +20,7 @@ struct Parts<'a> {
 }
 
 pub fn layout(input: &Input<'_>, version: Version, memory: &Memory) -> Layout {
-    let parts = Parts { input, version, memory, exporter: exporters::exporter(input, version) };
+    let parts = Parts { input, version, memory, exporter: exporters::exporter(input) };
     let mut pipelines = parts.traces();
     pipelines.extend(parts.metrics());
     pipelines.extend(parts.logs());
