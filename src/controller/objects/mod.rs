@@ -89,7 +89,7 @@ pub struct Part {
 
 /// After a call that failed: short at first.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(60);
+const LAST_RETRY: Duration = Duration::from_mins(1);
 
 /// What the watches saw of a part's objects; `None` for a kind that hasn't been listed yet.
 type Seen = BTreeMap<&'static str, Option<Arc<Objects<DynamicObject>>>>;
