@@ -101,6 +101,14 @@ reasons! {
 
 impl ConditionType {
     pub const ALL: [Self; 3] = [Self::ConfigurationAccepted, Self::CertificateReady, Self::Ready];
+    /// Each a part's own, in the order in which they are told.
+    pub const OF_PARTS: &[Self] = &[Self::ConfigurationAccepted, Self::CertificateReady];
+
+    /// Whether `Ready` takes it to hold.
+    #[must_use]
+    pub const fn counts(self) -> bool {
+        !matches!(self, Self::Ready)
+    }
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {

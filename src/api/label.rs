@@ -6,6 +6,8 @@ pub const INJECT: &str = "otelgate.dev/inject";
 pub const CONFIG: &str = "otelgate.dev/config";
 /// On the pod with which the controller probes the way through the API server.
 pub const PROBE: &str = "otelgate.dev/probe";
+/// On what the controller makes: the part of it that does, such as `collector`.
+pub const PART: &str = "otelgate.dev/part";
 
 /// Unified service tagging: the pod-wide labels.
 pub const DATADOG_ENV: &str = "tags.datadoghq.com/env";

@@ -30,13 +30,22 @@ pub struct Values {
     pub monitoring: Monitoring,
     /// Namespaces besides the release's own, which Helm makes by `--create-namespace`.
     pub namespaces: Namespaces,
-    /// Datadog.
-    pub datadog: Datadog,
+    /// Where telemetry goes, and with which key; the chart never has the key itself.
+    pub datadog: stack::Datadog,
+    /// What Collector, Agent and controller go through to Datadog.
+    pub egress: stack::Egress,
     /// What is put into pods, and into which: the fields of the configuration, as its reference has them.
     #[schemars(schema_with = "injection")]
     pub injection: Map<String, Value>,
     /// The webhook's certificate.
     pub certificates: Certificates,
+    /// The OpenTelemetry Collector on every node. Its namespace and the name of its Service are those that pods are told:
+    /// `injection.collector`.
+    pub collector: stack::Collector,
+    /// The Datadog Agent on every node, and its Cluster Agent, in the Collector's namespace.
+    pub agent: stack::Agent,
+    /// Which pods are evicted, one at a time for each workload, so that they come back as they should be.
+    pub repair: stack::Repair,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -210,22 +219,6 @@ pub struct Created {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Datadog {
-    /// Where the API key is; the chart never has the key itself.
-    pub secret: KeyReference,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct KeyReference {
-    /// A Secret in the Collector's namespace.
-    pub name: String,
-    /// The key within it.
-    pub key: String,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
 pub struct Certificates {
     #[serde(flatten)]
     pub stack: stack::Certificates,
@@ -327,12 +320,6 @@ impl Default for ApiServer {
 impl Default for PodMonitor {
     fn default() -> Self {
         Self { enabled: false, interval: "30s".to_owned(), labels: BTreeMap::new() }
-    }
-}
-
-impl Default for KeyReference {
-    fn default() -> Self {
-        Self { name: object::CREDENTIALS.to_owned(), key: object::CREDENTIALS_KEY.to_owned() }
     }
 }
 

@@ -22,6 +22,7 @@ pub mod endpoints;
 pub mod injection;
 pub mod lease;
 pub mod metrics;
+pub mod objects;
 pub mod replicas;
 mod schema;
 pub mod stack;

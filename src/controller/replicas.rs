@@ -17,7 +17,7 @@ use super::Context;
 use super::configuration::{Outcome, Wanted};
 use super::endpoints::{Endpoint, Endpoints};
 use super::status::Verdict;
-use crate::api::condition::Reason;
+use crate::api::condition::{ConditionType, Reason};
 use crate::api::replica::{self, Replica};
 use crate::api::stack::WebhookStatus;
 
@@ -61,12 +61,12 @@ pub async fn run(
                 }
                 let webhook = summary(&now, &there, &asked);
                 context.status.report(|reports| {
-                    reports.configuration = Some(verdict);
+                    reports.say(ConditionType::ConfigurationAccepted, verdict);
                     reports.webhook = Some(webhook);
                 });
             }
             (None, _) => context.status.report(|reports| {
-                reports.configuration = None;
+                reports.take_back(ConditionType::ConfigurationAccepted);
                 reports.webhook = None;
             }),
             (Some(_), None) => {}

@@ -1,6 +1,7 @@
 //! The status of the `TelemetryStack`: put together from what the controller's parts report, and written when it
 //! changed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,11 +29,19 @@ pub struct Verdict {
     pub generation: i64,
 }
 
-/// What the parts have reported. A part that hasn't yet is `None`.
+/// What a part says of its condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    Verdict(Verdict),
+    /// The part is switched off: it has no condition.
+    Off,
+}
+
+/// What the parts have reported.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reports {
-    pub configuration: Option<Verdict>,
-    pub certificate: Option<Verdict>,
+    /// Those that a part hasn't looked at yet aren't there.
+    said: BTreeMap<ConditionType, Said>,
     pub webhook: Option<WebhookStatus>,
     pub certificates: Option<CertificatesStatus>,
     /// The schema of the status that the API server has; what it doesn't know can't be written.
@@ -92,32 +101,55 @@ impl Sink {
 // === impl Reports ===
 
 impl Reports {
+    /// What was seen of one part.
+    pub fn say(&mut self, condition: ConditionType, verdict: Verdict) {
+        self.said.insert(condition, Said::Verdict(verdict));
+    }
+
+    /// The spec has this part switched off.
+    pub fn switch_off(&mut self, condition: ConditionType) {
+        self.said.insert(condition, Said::Off);
+    }
+
+    /// There is nothing any more that it could be said of.
+    pub fn take_back(&mut self, condition: ConditionType) {
+        self.said.remove(&condition);
+    }
+
     /// Whether every part has reported.
     fn are_complete(&self) -> bool {
-        self.configuration.is_some() && self.certificate.is_some()
+        ConditionType::OF_PARTS.iter().all(|part| self.said.contains_key(part))
     }
 
     /// The conditions, `Ready` last.
     fn verdicts(&self) -> Vec<(ConditionType, Verdict)> {
-        let parts = [
-            (ConditionType::ConfigurationAccepted, &self.configuration),
-            (ConditionType::CertificateReady, &self.certificate),
-        ];
-        let generation = parts.iter().filter_map(|(_, part)| part.as_ref()).map(|part| part.generation).min();
-        let pending = |name: ConditionType| {
-            Verdict::new(Reason::NotLookedAt, format!("{name}: {}", Reason::NotLookedAt.summary()), 0)
-        };
-        let mut verdicts: Vec<_> =
-            parts.iter().filter_map(|(name, part)| part.as_ref().map(|part| (*name, part.clone()))).collect();
-        let first_of = |holds: Holds| verdicts.iter().find(|(_, part)| part.reason.holds() == holds);
-        let missing = parts.iter().find(|(_, part)| part.is_none());
-        let ready = match (first_of(Holds::False), missing, first_of(Holds::Unknown)) {
-            (Some((_, part)), ..) | (None, None, Some((_, part))) => part.clone(),
-            (None, Some((name, _)), _) => pending(*name),
-            (None, None, None) => Verdict::new(Reason::AsConfigured, "", 0),
-        };
-        verdicts.push((ConditionType::Ready, Verdict { generation: generation.unwrap_or_default(), ..ready }));
+        let mut verdicts: Vec<_> = ConditionType::OF_PARTS
+            .iter()
+            .filter_map(|part| match self.said.get(part)? {
+                Said::Verdict(verdict) => Some((*part, verdict.clone())),
+                Said::Off => None,
+            })
+            .collect();
+        let generation = verdicts.iter().map(|(_, verdict)| verdict.generation).min().unwrap_or_default();
+        let ready = Verdict { generation, ..self.ready(&verdicts) };
+        verdicts.push((ConditionType::Ready, ready));
         verdicts
+    }
+
+    /// The first part that isn't as it should be, of those that count.
+    fn ready(&self, verdicts: &[(ConditionType, Verdict)]) -> Verdict {
+        let first_of = |holds: Holds| {
+            let mut counting = verdicts.iter().filter(|(part, _)| part.counts());
+            counting.find(|(_, verdict)| verdict.reason.holds() == holds).map(|(_, verdict)| verdict.clone())
+        };
+        let missing = || ConditionType::OF_PARTS.iter().find(|part| part.counts() && !self.said.contains_key(part));
+        if let Some(failing) = first_of(Holds::False) {
+            return failing;
+        }
+        if let Some(missing) = missing() {
+            return Verdict::new(Reason::NotLookedAt, format!("{missing}: {}", Reason::NotLookedAt.summary()), 0);
+        }
+        first_of(Holds::Unknown).unwrap_or_else(|| Verdict::new(Reason::AsConfigured, "", 0))
     }
 
     /// The status of the one that counts.
@@ -270,10 +302,25 @@ mod tests {
         Timestamp::from_second(second).expect("in range")
     }
 
+    fn accepted(verdict: Verdict) -> Reports {
+        let mut reports = Reports::default();
+        reports.say(ConditionType::ConfigurationAccepted, verdict);
+        reports
+    }
+
     fn ready(configuration: Option<Reason>, certificate: Option<Reason>) -> (Holds, Reason) {
-        let verdict = |reason: Option<Reason>| reason.map(|reason| Verdict::new(reason, "", 2));
-        let reports =
-            Reports { configuration: verdict(configuration), certificate: verdict(certificate), ..Reports::default() };
+        use ConditionType::{CertificateReady, ConfigurationAccepted};
+        let mut reports = Reports::default();
+        for part in
+            ConditionType::OF_PARTS.iter().filter(|part| ![CertificateReady, ConfigurationAccepted].contains(part))
+        {
+            reports.switch_off(*part);
+        }
+        for (part, reason) in [(ConfigurationAccepted, configuration), (CertificateReady, certificate)] {
+            if let Some(reason) = reason {
+                reports.say(part, Verdict::new(reason, "", 2));
+            }
+        }
         let verdicts = reports.verdicts();
         let (name, ready) = verdicts.last().expect("there is one");
         assert_eq!(*name, ConditionType::Ready);
@@ -299,11 +346,21 @@ mod tests {
     }
 
     #[test]
+    fn a_part_that_is_switched_off_has_no_condition() {
+        let mut reports = accepted(Verdict::new(Reason::InForce, "", 4));
+        for part in &ConditionType::OF_PARTS[1..] {
+            reports.switch_off(*part);
+        }
+        assert!(reports.are_complete());
+        let types: Vec<_> = reports.verdicts().into_iter().map(|(name, verdict)| (name, verdict.reason)).collect();
+        let expected =
+            [(ConditionType::ConfigurationAccepted, Reason::InForce), (ConditionType::Ready, Reason::AsConfigured)];
+        assert_eq!(types, expected);
+    }
+
+    #[test]
     fn a_transition_has_its_time_and_nothing_else_changes_it() {
-        let report = |reason: Reason, detail: &str| Reports {
-            configuration: Some(Verdict::new(reason, detail, 1)),
-            ..Reports::default()
-        };
+        let report = |reason: Reason, detail: &str| accepted(Verdict::new(reason, detail, 1));
         let times = |status: &TelemetryStackStatus| -> Vec<_> {
             status.conditions.iter().map(|one| one.last_transition_time.0.as_second()).collect()
         };
@@ -317,7 +374,7 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_written() {
-        let mut reports = Reports { configuration: Some(Verdict::new(Reason::InForce, "", 4)), ..Reports::default() };
+        let mut reports = accepted(Verdict::new(Reason::InForce, "", 4));
         let fresh = |generation| Status { generation, status: Value::Null };
         let mut written = Written::from([("default".to_owned(), fresh(4)), ("b".to_owned(), fresh(1))]);
         for (name, status) in due(&reports, &written, at(1)) {
@@ -337,10 +394,9 @@ mod tests {
         let condition = json!({"properties": {"type": {}, "status": {}}});
         let schema = json!({"properties": {"conditions": {"items": condition}, "observedGeneration": {}}});
         let reports = Reports {
-            configuration: Some(Verdict::new(Reason::InForce, "", 4)),
             webhook: Some(WebhookStatus::default()),
             served_schema: Some(Arc::new(schema)),
-            ..Reports::default()
+            ..accepted(Verdict::new(Reason::InForce, "", 4))
         };
         let written = Written::from([("default".to_owned(), Status { generation: 4, status: Value::Null })]);
         let expected = json!({

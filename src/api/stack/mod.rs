@@ -1,5 +1,17 @@
 //! `TelemetryStack`: the one object that says what otelgate does in a cluster, and what became of it.
 
+mod agent;
+mod collector;
+mod datadog;
+mod pods;
+mod repair;
+
+pub use agent::*;
+pub use collector::*;
+pub use datadog::*;
+pub use pods::*;
+pub use repair::*;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -24,6 +36,21 @@ pub struct TelemetryStackSpec {
     /// The webhook's certificate.
     #[serde(default)]
     pub certificates: Certificates,
+    /// Where telemetry goes, and with which key.
+    #[serde(default)]
+    pub datadog: Datadog,
+    /// What Collector, Agent and controller go through to Datadog.
+    #[serde(default)]
+    pub egress: Egress,
+    /// The OpenTelemetry Collector on every node.
+    #[serde(default)]
+    pub collector: Collector,
+    /// The Datadog Agent on every node, and its Cluster Agent.
+    #[serde(default)]
+    pub agent: Agent,
+    /// What becomes of pods that were missed.
+    #[serde(default)]
+    pub repair: Repair,
 }
 
 /// The fields of [`Document`], as they were written: reading them strictly is the controller's, which has a condition
@@ -55,6 +82,11 @@ pub struct Certificates {
     #[serde(default = "default_leaf_lifetime")]
     #[schemars(regex(pattern = DURATION), length(max = 20))]
     pub leaf_lifetime: String,
+}
+
+/// Anything with fields.
+fn any_object(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }
 
 /// Hours, minutes and seconds.
