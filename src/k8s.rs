@@ -33,10 +33,10 @@ pub use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 pub use k8s_openapi::apimachinery::pkg::version::Info as ServerVersion;
 pub use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, GetParams, ListParams, LogParams, ObjectMeta, PartialObjectMeta,
-    Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
+    Patch, PatchParams, PostParams, Preconditions, PropagationPolicy, WatchParams,
 };
 pub use kube::client::Body;
-pub use kube::core::{GroupVersionKind, Request, Status, request::Error as RequestError};
+pub use kube::core::{GroupVersionKind, Request, Status, WatchEvent, request::Error as RequestError};
 pub use kube::discovery::{ApiGroup, Discovery, Scope, verbs};
 pub use kube::runtime::WatchStreamExt;
 pub use kube::runtime::utils::Backoff;

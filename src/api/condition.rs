@@ -8,6 +8,7 @@ use std::fmt;
 pub enum ConditionType {
     ConfigurationAccepted,
     CertificateReady,
+    InjectionComplete,
     Ready,
 }
 
@@ -89,6 +90,16 @@ reasons! {
         "apply it: it is part of the chart and of webhook-config";
     CertificateNotWritten: False, "the certificate can't be written to its Secret, or the authority to the registration",
         "do what the API server's message says";
+    Complete: True, "every opted-in pod is injected",
+        "nothing";
+    Missed: False, "pods were opted in when they were created, and the webhook didn't change them",
+        "look for why the webhook was away; then restart their owners, or have it done by spec.repair.missed";
+    RestartPending: False, "pods were created before they were opted in, or while mode wasn't enabled",
+        "restart their owners when it suits: kubectl rollout restart";
+    Outdated: False, "pods carry what an earlier configuration put into them",
+        "restart their owners when it suits, or have it done by spec.repair.outdated";
+    PodsUnseen: Unknown, "pods or namespaces can't be listed, so that nobody knows which were missed",
+        "do what the API server's message says";
     NotDefault: False, "only the TelemetryStack named default counts",
         "move the spec there, and delete this one";
     NotLookedAt: Unknown, "the controller hasn't looked at this part yet",
@@ -100,14 +111,15 @@ reasons! {
 // === impl ConditionType ===
 
 impl ConditionType {
-    pub const ALL: [Self; 3] = [Self::ConfigurationAccepted, Self::CertificateReady, Self::Ready];
+    pub const ALL: [Self; 4] =
+        [Self::ConfigurationAccepted, Self::CertificateReady, Self::InjectionComplete, Self::Ready];
     /// Each a part's own, in the order in which they are told.
-    pub const OF_PARTS: &[Self] = &[Self::ConfigurationAccepted, Self::CertificateReady];
+    pub const OF_PARTS: &[Self] = &[Self::ConfigurationAccepted, Self::CertificateReady, Self::InjectionComplete];
 
     /// Whether `Ready` takes it to hold.
     #[must_use]
     pub const fn counts(self) -> bool {
-        !matches!(self, Self::Ready)
+        !matches!(self, Self::InjectionComplete | Self::Ready)
     }
 
     #[must_use]
@@ -115,6 +127,7 @@ impl ConditionType {
         match self {
             Self::ConfigurationAccepted => "ConfigurationAccepted",
             Self::CertificateReady => "CertificateReady",
+            Self::InjectionComplete => "InjectionComplete",
             Self::Ready => "Ready",
         }
     }
@@ -127,7 +140,8 @@ impl ConditionType {
             Self::CertificateReady => {
                 "every webhook replica serves a certificate that the API server has been told to trust"
             }
-            Self::Ready => "all of the above",
+            Self::InjectionComplete => "no pod that would be injected if it were created now lacks its mark",
+            Self::Ready => "all of the above, but InjectionComplete",
         }
     }
 }

@@ -20,6 +20,8 @@ pub(crate) mod definition {
             "1 while this controller is the one that acts";
         CONDITION = "otelgate_controller_condition", "gauge", ["type"],
             "1 while the condition of the TelemetryStack holds; only the leader has it";
+        PODS = "otelgate_controller_pods", "gauge", ["coverage"],
+            "Opted-in pods by what they carry: Injected, Missed, RestartPending or Outdated; only the leader has it";
         FAILURES = "otelgate_controller_failures_total", "counter", ["object"],
             "Calls of the API server that failed, by what they were about";
         WRITES = "otelgate_controller_writes_total", "counter", ["object"],
@@ -41,6 +43,10 @@ pub enum Write {
     Authority,
     Certificate,
     Registration,
+    /// Of pods.
+    Eviction,
+    /// What a repair remembers.
+    Repair,
 }
 
 /// How often.
@@ -57,8 +63,15 @@ pub struct Scrape {
 // === impl Write ===
 
 impl Write {
-    pub const ALL: [Self; 5] =
-        [Self::Configuration, Self::Status, Self::Authority, Self::Certificate, Self::Registration];
+    pub const ALL: [Self; 7] = [
+        Self::Configuration,
+        Self::Status,
+        Self::Authority,
+        Self::Certificate,
+        Self::Registration,
+        Self::Eviction,
+        Self::Repair,
+    ];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -67,6 +80,8 @@ impl Write {
             Self::Authority => "authority",
             Self::Certificate => "certificate",
             Self::Registration => "registration",
+            Self::Eviction => "eviction",
+            Self::Repair => "repair",
         }
     }
 }
@@ -88,6 +103,10 @@ impl Collector for Scrape {
         for (condition, holds) in self.state.conditions() {
             let labels = [("type", ConditionType::as_str(condition))];
             family.encode_family(&labels)?.encode_gauge(&u64::from(holds == Holds::True))?;
+        }
+        let mut family = metrics::describe(encoder, &definition::PODS)?;
+        for (coverage, pods) in self.state.coverage.counts().into_iter().flatten() {
+            family.encode_family(&[("coverage", coverage)])?.encode_gauge(&pods)?;
         }
         let mut family = metrics::describe(encoder, &definition::FAILURES)?;
         for health in self.state.healths() {

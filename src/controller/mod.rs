@@ -23,6 +23,7 @@ pub mod injection;
 pub mod lease;
 pub mod metrics;
 pub mod objects;
+pub mod pods;
 pub mod replicas;
 mod schema;
 pub mod stack;
@@ -62,6 +63,11 @@ pub struct State {
     pub source: Arc<Health>,
     pub registration: Arc<Health>,
     pub status: Arc<Health>,
+    pub pods: Arc<Health>,
+    pub namespaces: Arc<Health>,
+    /// Owners of pods that are repaired, evictions, and what is remembered of them.
+    pub repair: Arc<Health>,
+    pub coverage: pods::Measured,
     pub writes: Writes,
     conditions: Mutex<Vec<(ConditionType, Holds)>>,
 }
@@ -94,6 +100,10 @@ impl Default for State {
             source: Arc::new(Health::new("Secret of the certificate's provider")),
             registration: Arc::new(Health::new("MutatingWebhookConfiguration")),
             status: Arc::new(Health::new("status")),
+            pods: Arc::new(Health::new("Pod")),
+            namespaces: Arc::new(Health::new("Namespace")),
+            repair: Arc::new(Health::new("repair")),
+            coverage: pods::Measured::default(),
             writes: Writes::default(),
             conditions: Mutex::default(),
         }
@@ -106,7 +116,7 @@ impl State {
         [&self.lease].into_iter().chain(self.of_leader()).map(AsRef::as_ref)
     }
 
-    fn of_leader(&self) -> [&Arc<Health>; 10] {
+    fn of_leader(&self) -> [&Arc<Health>; 13] {
         [
             &self.stacks,
             &self.endpoints,
@@ -118,6 +128,9 @@ impl State {
             &self.source,
             &self.registration,
             &self.status,
+            &self.pods,
+            &self.namespaces,
+            &self.repair,
         ]
     }
 
@@ -143,6 +156,7 @@ impl State {
     fn stand_by(&self) {
         self.leads.store(false, Relaxed);
         self.set_conditions(std::iter::empty());
+        self.coverage.set(None);
         for health in self.of_leader() {
             health.forget();
         }
@@ -196,9 +210,10 @@ fn lead(client: Client, namespace: Arc<str>, state: Arc<State>) -> Tasks {
     tasks.spawn("endpoints", async move { endpoints::watch(slices, &of, publisher, health).await });
     let (sink, reports) = status::Sink::new();
     let context = Context { client, namespace, stack: stacks, endpoints, status: sink, state };
-    tasks.spawn("status", status::write(context.clone(), reports, statuses));
+    tasks.spawn("status", status::write(context.clone(), reports, statuses.clone()));
     let (seen, config_maps) = watch::channel(None);
     tasks.spawn("ConfigMap", configuration::watch_config_map(context.clone(), seen));
+    tasks.spawn("pods", pods::run(context.clone(), config_maps.clone(), statuses));
     let (found, addresses) = watch::channel(None);
     tasks.spawn("Collector's address", configuration::watch_address(context.clone(), found));
     let (wanted, wants) = watch::channel(None);

@@ -118,6 +118,9 @@ pub struct TelemetryStackStatus {
     /// The webhook's certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificates: Option<CertificatesStatus>,
+    /// Opted-in pods, and what they carry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub injection: Option<InjectionStatus>,
 }
 
 /// The webhook's replicas, and what they serve.
