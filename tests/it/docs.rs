@@ -66,6 +66,7 @@ fn links_lead_somewhere() {
         "docs/troubleshooting.md",
         "docs/security.md",
         "docs/install.md",
+        "docs/missed-pods.md",
         "docs/upgrade-and-remove.md",
     ] {
         let text = page(name);

@@ -22,6 +22,7 @@ mod gitops;
 mod harness;
 mod installed;
 mod logs;
+mod missed;
 mod node;
 mod offline;
 mod others;
