@@ -17,10 +17,11 @@ pub use k8s_openapi::api::authorization::v1::{
 };
 pub use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 pub use k8s_openapi::api::core::v1::{
-    Affinity, ConfigMap, Namespace, Node, Pod, ResourceQuota, ResourceRequirements, Secret, Service, ServicePort,
+    Affinity, ConfigMap, ContainerStatus, Namespace, Node, ObjectReference, Pod, ResourceQuota, ResourceRequirements, Secret, Service, ServicePort,
     Toleration, TopologySpreadConstraint,
 };
 pub use k8s_openapi::api::discovery::v1::EndpointSlice;
+pub use k8s_openapi::api::events::v1::Event as Note;
 pub use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort,
 };

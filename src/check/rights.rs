@@ -96,6 +96,8 @@ pub const PROGRAMS: &[(Who, Right)] = &[
     (Who::Controller, named(own("watch", "", "secrets"), SERVING)),
     (Who::Controller, named(own("update", "", "secrets"), SERVING)),
     (Who::Controller, named(own("patch", "", "configmaps"), INJECTION)),
+    (Who::Controller, own("create", "", "pods")),
+    (Who::Controller, cluster("create", "events.k8s.io", "events")),
     (Who::Controller, own("list", "discovery.k8s.io", "endpointslices")),
     (Who::Controller, own("create", "coordination.k8s.io", "leases")),
     (Who::Controller, named(own("update", "coordination.k8s.io", "leases"), CONTROLLER)),

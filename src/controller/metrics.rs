@@ -8,6 +8,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::State;
+use super::health::{Items, KeyOutcome, ProbeOutcome, Signal};
 use crate::api::condition::{ConditionType, Holds};
 use crate::metrics::{self, Counter, Definition};
 
@@ -26,6 +27,18 @@ pub(crate) mod definition {
             "Calls of the API server that failed, by what they were about";
         WRITES = "otelgate_controller_writes_total", "counter", ["object"],
             "Writes to the API server, by what was written";
+        EVENTS_LOST = "otelgate_controller_events_lost_total", "counter", [],
+            "Events that couldn't be written";
+        PROBES = "otelgate_controller_probes_total", "counter", ["outcome"],
+            "Pods that were tried in a dry run: with the webhook's mark, unmarked, let_through by it, refused by others, or unanswered";
+        KEYS = "otelgate_controller_key_validations_total", "counter", ["outcome"],
+            "Answers of Datadog to whether it accepts the API key: accepted, refused, or unanswered";
+        COLLECTORS = "otelgate_controller_collectors", "gauge", ["state"],
+            "Collectors by what was measured of them; only the leader has it";
+        SCRAPES = "otelgate_controller_collector_scrapes_total", "counter", ["outcome"],
+            "Readings of Collectors' own metrics";
+        ITEMS = "otelgate_controller_collector_items_total", "counter", ["signal", "outcome"],
+            "Spans, metric points and log records that Collectors accepted, refused, sent, or failed to send, since this controller leads";
     }
 }
 
@@ -43,6 +56,7 @@ pub enum Write {
     Authority,
     Certificate,
     Registration,
+    Event,
     /// Of pods.
     Eviction,
     /// What a repair remembers.
@@ -63,12 +77,13 @@ pub struct Scrape {
 // === impl Write ===
 
 impl Write {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Configuration,
         Self::Status,
         Self::Authority,
         Self::Certificate,
         Self::Registration,
+        Self::Event,
         Self::Eviction,
         Self::Repair,
     ];
@@ -80,6 +95,7 @@ impl Write {
             Self::Authority => "authority",
             Self::Certificate => "certificate",
             Self::Registration => "registration",
+            Self::Event => "event",
             Self::Eviction => "eviction",
             Self::Repair => "repair",
         }
@@ -119,7 +135,40 @@ impl Collector for Scrape {
         for (write, counter) in Write::ALL.into_iter().zip(&self.state.writes.0) {
             metrics::encode_labelled(&mut family, &[("object", write.as_str())], counter)?;
         }
+        self.encode_health(encoder)?;
         metrics::encode_counter(encoder, &metrics::definition::LOG_DROPPED, &self.log_lines_dropped)?;
         metrics::encode_build(encoder)
+    }
+}
+
+impl Scrape {
+    fn encode_health(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let measured = &self.state.measured;
+        metrics::encode_counter(encoder, &definition::EVENTS_LOST, &measured.events_lost)?;
+        let mut family = metrics::describe(encoder, &definition::PROBES)?;
+        for outcome in ProbeOutcome::ALL {
+            metrics::encode_labelled(&mut family, &[("outcome", outcome.as_str())], measured.probes(outcome))?;
+        }
+        let mut family = metrics::describe(encoder, &definition::KEYS)?;
+        for outcome in KeyOutcome::ALL {
+            metrics::encode_labelled(&mut family, &[("outcome", outcome.as_str())], measured.validations(outcome))?;
+        }
+        let mut family = metrics::describe(encoder, &definition::COLLECTORS)?;
+        for (state, count) in measured.collectors().into_iter().flatten() {
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            family.encode_family(&[("state", state.as_str())])?.encode_gauge(&count)?;
+        }
+        let mut family = metrics::describe(encoder, &definition::SCRAPES)?;
+        for (outcome, counter) in measured.scrapes() {
+            metrics::encode_labelled(&mut family, &[("outcome", outcome)], counter)?;
+        }
+        let mut family = metrics::describe(encoder, &definition::ITEMS)?;
+        for signal in Signal::ALL {
+            for items in Items::ALL {
+                let labels = [("signal", signal.as_str()), ("outcome", items.as_str())];
+                metrics::encode_labelled(&mut family, &labels, measured.items_of(signal, items))?;
+            }
+        }
+        Ok(())
     }
 }

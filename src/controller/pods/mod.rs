@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use super::Context;
 use super::configuration::Seen;
+use super::events::{Happening, Weight};
 use super::stack::Written;
 use super::status::Verdict;
 use crate::api::OptIn;
@@ -24,7 +25,7 @@ use crate::api::object;
 use crate::api::stack::{InjectionStatus, RepairStatus, TelemetryStackStatus};
 use crate::config::{self, CONFIG_MAP_KEY, Configuration};
 use crate::coverage::{self, Coverage};
-use crate::k8s::ConfigMap;
+use crate::k8s::{ConfigMap, ObjectReference};
 
 pub mod index;
 pub mod look;
@@ -332,6 +333,25 @@ impl Keeper {
             otelgate.workload = %workload,
             "a pod was opted in when it was created, and the webhook didn't change it"
         );
+        let look::Reference { api_version, kind, name, uid } = looked.owner.clone();
+        self.context.events.record(Happening {
+            regarding: ObjectReference {
+                api_version: Some(api_version),
+                kind: Some(kind),
+                namespace: Some(workload.namespace.to_string()),
+                name: Some(name),
+                uid: Some(uid),
+                ..ObjectReference::default()
+            },
+            weight: Weight::Warning,
+            reason: Reason::Missed.code().to_owned(),
+            action: ConditionType::InjectionComplete.as_str().to_owned(),
+            note: format!(
+                "pod {} of {workload} was opted in when it was created, and the webhook didn't change it; next step: {}",
+                looked.name,
+                Reason::Missed.next_step()
+            ),
+        });
     }
 
     fn report(&mut self) {

@@ -20,6 +20,7 @@ mod failures;
 mod generated;
 mod gitops;
 mod harness;
+mod health;
 mod installed;
 mod logs;
 mod missed;

@@ -17,7 +17,7 @@ use crate::inject::{Pod, Workload};
 pub struct OwnerKind {
     pub kind: &'static str,
     /// Of its objects, after `/apis/`.
-    group_version: &'static str,
+    pub group_version: &'static str,
     plural: &'static str,
 }
 

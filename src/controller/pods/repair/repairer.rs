@@ -16,11 +16,12 @@ use crate::api::condition::{ConditionType, Holds};
 use crate::api::object;
 use crate::api::stack::{Repair, RepairPhase, RepairStatus};
 use crate::controller::Context;
+use crate::controller::events::{Happening, Weight};
 use crate::controller::metrics::Write;
 use crate::controller::pods::look;
 use crate::controller::pods::record::{InForce, Name};
 use crate::controller::pods::verdict::Few;
-use crate::k8s::{self, Api, ConfigMap, GetParams, ListParams, Patch, PatchParams, Pod, PostParams};
+use crate::k8s::{self, Api, ConfigMap, GetParams, ListParams, ObjectReference, Patch, PatchParams, Pod, PostParams};
 use crate::unavailable::Unavailable;
 
 /// Whoever evicts.
@@ -52,7 +53,8 @@ const AT_ONCE: usize = 5;
 /// Before one that was left is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// They hold while evicted pods come back as they should.
-const GATES: &[ConditionType] = &[ConditionType::ConfigurationAccepted, ConditionType::CertificateReady];
+const GATES: &[ConditionType] = 
+    &[ConditionType::ConfigurationAccepted, ConditionType::CertificateReady, ConditionType::WebhookReachable];
 
 // === impl Repairer ===
 
@@ -191,7 +193,7 @@ impl Repairer {
                 if self.running.len() >= AT_ONCE && !self.running.contains_key(name) {
                     return Visit::Nothing;
                 }
-                self.evict(target, key, (entry, known), &pod, &uid).await
+                self.evict(target, (key, facts.owner.uid), (entry, known), (&pod, &uid)).await
             }
             Move::Done | Move::Stop(_) if self.asked.dry_run => Visit::Nothing,
             Move::Done => self.end(name, key, End::Done).await,
@@ -250,7 +252,13 @@ impl Repairer {
     }
 
     /// Writes it down, then does it. Of `entries`, the first is to be written, the second known.
-    async fn evict(&mut self, target: &Target, key: Key, entries: (Entry, Option<Entry>), pod: &str, uid: &str) -> Visit {
+    async fn evict(
+        &mut self,
+        target: &Target,
+        (key, owner_uid): (Key, String),
+        entries: (Entry, Option<Entry>),
+        (pod, uid): (&str, &str),
+    ) -> Visit {
         let name = &target.workload;
         let (entry, known) = entries;
         if let Some(ledger) = self.ledger.as_mut().filter(|_| known != Some(entry)) {
@@ -278,6 +286,7 @@ impl Repairer {
                     otelgate.workload = %name,
                     "evicted, so that it comes back as it should be"
                 );
+                self.tell(name, &owner_uid, pod);
                 self.refused.remove(name);
                 self.left.remove(name);
                 self.visited.insert(Arc::clone(name), Instant::now());
@@ -298,6 +307,24 @@ impl Repairer {
                 self.leave(name, Left::Refused(Unavailable::of(&error).to_string()))
             }
         }
+    }
+
+    /// So that nobody has to wonder who did that.
+    fn tell(&self, name: &Name, uid: &str, pod: &str) {
+        self.context.events.record(Happening {
+            regarding: ObjectReference {
+                api_version: OwnerKind::of(name).map(|kind| kind.group_version.to_owned()),
+                kind: Some(name.kind.to_string()),
+                namespace: Some(name.namespace.to_string()),
+                name: Some(name.name.to_string()),
+                uid: Some(uid.to_owned()),
+                ..ObjectReference::default()
+            },
+            weight: Weight::Normal,
+            reason: "Evicted".to_owned(),
+            action: "Repair".to_owned(),
+            note: format!("evicted pod {pod}, so that it comes back injected: spec.repair of the TelemetryStack asks for it"),
+        });
     }
 
     async fn read(&mut self, hash: &str) -> k8s::Result<()> {
