@@ -104,7 +104,7 @@ impl Index {
         let (kind, name) = seen.workload;
         let workload = self.workload(Name { namespace: place, kind, name });
         let Self { namespaces, workloads, totals, in_force, pods_epoch, .. } = self;
-        let Some(Namespace { around, pods, .. }) = namespaces.get_mut(&seen.namespace) else { return };
+        let Some(Namespace { around, pods, .. }) = namespaces.get_mut(&*seen.namespace) else { return };
         let mut record = Record {
             uid: seen.uid,
             created: seen.created,
@@ -130,7 +130,7 @@ impl Index {
 
     pub fn pod_gone(&mut self, seen: &PodSeen) {
         let Self { namespaces, workloads, totals, in_force, .. } = self;
-        let Some(Namespace { around, pods, .. }) = namespaces.get_mut(&seen.namespace) else { return };
+        let Some(Namespace { around, pods, .. }) = namespaces.get_mut(&*seen.namespace) else { return };
         // A StatefulSet's next pod has the name of the one before.
         if pods.get(&seen.name).is_some_and(|record| record.uid == seen.uid)
             && let Some(record) = pods.remove(&seen.name)
@@ -214,7 +214,7 @@ impl Index {
         };
         let mut found = Vec::new();
         for Namespace { name, around, pods, .. } in self.namespaces.values() {
-            let unseen = || pods.iter().filter(|(_, record)| record.coverage(around, in_force).is_none());
+            let unseen = || pods.iter().filter(move |(_, record)| record.coverage(around, in_force).is_none());
             let of = |only| ToLookAt { namespace: Arc::clone(name), around: around.clone(), only };
             if unseen().filter(|(_, record)| record.look == Look::Not).nth(ONE_BY_ONE).is_some() {
                 found.push(of(None));
@@ -289,17 +289,12 @@ impl Index {
             return;
         }
         for record in pods.values_mut() {
-            let (then, now) = (
-                record.tally(&before, in_force.as_ref()),
-                {
-                    // Other defaults may make another decision.
-                    if before.annotations != around.annotations && record.look != Look::Not {
-                        record.look = Look::NotListed;
-                    }
-                    record.tally(around, in_force.as_ref())
-                },
-            );
-            take(workloads, totals, &record.workload, then);
+            take(workloads, totals, &record.workload, record.tally(&before, in_force.as_ref()));
+            // Other defaults may make another decision.
+            if before.annotations != around.annotations && record.look != Look::Not {
+                record.look = Look::NotListed;
+            }
+            let now = record.tally(around, in_force.as_ref());
             totals.add(now);
             workloads.entry(Arc::clone(&record.workload)).or_default().add(now);
         }

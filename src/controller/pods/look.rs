@@ -1,6 +1,5 @@
 //! Looks at whole pods: those without a mark that should have one, unless their specs say otherwise.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -144,8 +143,7 @@ pub fn injects(
     created: i64,
 ) -> bool {
     let opt_in = around.own.opt_in().map(crate::api::OptIn::as_str);
-    let annotations = Arc::clone(&around.annotations);
-    let namespace = Namespace { name: Some(namespace), opt_in, annotations: Some(&annotations) };
+    let namespace = Namespace { name: Some(namespace), opt_in, annotations: Some(&*around.annotations) };
     let at = Timestamp::from_second(created).unwrap_or_default();
     matches!(decide(pod, &namespace, configuration, at), Decision::Inject(_))
 }

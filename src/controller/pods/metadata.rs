@@ -120,7 +120,7 @@ fn uid(text: &str) -> Uid {
         Ok(uid) if digits.len() == 32 => Uid(uid),
         _ => {
             let digest = Sha256::digest(text.as_bytes());
-            Uid(digest.iter().take(16).fold(0, |uid, byte| uid << 8 | u128::from(*byte)))
+            Uid(digest.iter().take(16).fold(0, |uid, byte| (uid << 8) | u128::from(*byte)))
         }
     }
 }

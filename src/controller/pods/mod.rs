@@ -87,7 +87,7 @@ pub async fn run(context: Context, mut maps: watch::Receiver<Seen>, mut statuses
     let mut tasks = JoinSet::new();
     tasks.spawn(repair::run(context.clone(), wanted, repaired));
     let mut keeper = Keeper::new(context.clone(), &before, targets);
-    while !keeper.configure(maps.borrow_and_update().as_ref()) {
+    while !keeper.configure(maps.borrow_and_update().as_ref().and_then(Option::as_ref)) {
         if maps.changed().await.is_err() {
             return;
         }
@@ -115,7 +115,7 @@ pub async fn run(context: Context, mut maps: watch::Receiver<Seen>, mut statuses
             Some(told) = namespaces.recv() => keeper.namespace(told),
             Some(looked) = looks.join_next() => keeper.looked(looked),
             Ok(()) = maps.changed() => {
-                let relist = keeper.configure(maps.borrow_and_update().as_ref());
+                let relist = keeper.configure(maps.borrow_and_update().as_ref().and_then(Option::as_ref));
                 if relist {
                     again.send_modify(|times| *times = times.wrapping_add(1));
                 }
@@ -135,10 +135,11 @@ pub async fn run(context: Context, mut maps: watch::Receiver<Seen>, mut statuses
 
 /// What the leader before has written, once there is a `TelemetryStack` to write to.
 async fn known_status(statuses: &mut watch::Receiver<Arc<Written>>) -> InjectionStatus {
-    let Ok(written) = statuses.wait_for(|written| written.contains_key(object::STACK)).await else {
+    let written = statuses.wait_for(|written| written.contains_key(object::STACK)).await.ok();
+    let status = written.map(|written| written.get(object::STACK).map(|one| one.status.clone()).unwrap_or_default());
+    let Some(status) = status else {
         return std::future::pending().await;
     };
-    let status = written.get(object::STACK).map(|one| one.status.clone()).unwrap_or_default();
     let status: TelemetryStackStatus = serde_json::from_value(status).unwrap_or_default();
     status.injection.unwrap_or_default()
 }
@@ -208,8 +209,8 @@ impl Keeper {
     }
 
     /// Takes what the `ConfigMap` says. Tells whether pods have to be listed, or listed again, for it.
-    fn configure(&mut self, seen: Option<&Option<Arc<ConfigMap>>>) -> bool {
-        let Some(Some(map)) = seen else { return false };
+    fn configure(&mut self, map: Option<&Arc<ConfigMap>>) -> bool {
+        let Some(map) = map else { return false };
         let text = map.data.as_ref().and_then(|data| data.get(CONFIG_MAP_KEY)).map(String::as_str).unwrap_or_default();
         // What can't be read isn't in force either: the last good one is.
         let Ok(configuration) = config::parse(text) else { return false };

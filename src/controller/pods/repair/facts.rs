@@ -101,10 +101,10 @@ impl Owner {
             return None;
         }
         let number = |value: &Value| value.as_i64().unwrap_or_default();
-        let is_daemon_set = kind.kind == "DaemonSet";
-        let desired = match is_daemon_set {
-            true => number(&status["desiredNumberScheduled"]),
-            false => spec["replicas"].as_i64().unwrap_or(1),
+        let desired = if kind.kind == "DaemonSet" {
+            number(&status["desiredNumberScheduled"])
+        } else {
+            spec["replicas"].as_i64().unwrap_or(1)
         };
         // A Rollout writes it as text.
         let observed = &status["observedGeneration"];

@@ -60,7 +60,7 @@ impl Key {
     #[must_use]
     pub fn of(name: &Name, uid: &str) -> Self {
         let digest = Sha256::digest(format!("{name}/{uid}"));
-        Self(digest.iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte)))
+        Self(digest.iter().take(8).fold(0, |key, byte| (key << 8) | u64::from(*byte)))
     }
 }
 

@@ -116,7 +116,7 @@ pub fn next(facts: &Facts, entry: Option<Entry>, asked: &Repair, waited: Duratio
         return Move::Wait;
     }
     let mut targets: Vec<_> = staying().filter(|pod| !is_new(pod) && is_asked(pod, asked)).collect();
-    targets.sort_by_key(|pod| (pod.created, &pod.name));
+    targets.sort_by(|one, other| (one.created, &one.name).cmp(&(other.created, &other.name)));
     let Some(first) = targets.first() else { return Move::Done };
     let newest = staying().map(|pod| pod.created).max().unwrap_or_default();
     let number = u16::try_from(targets.len()).unwrap_or(u16::MAX);

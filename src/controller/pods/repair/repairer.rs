@@ -106,11 +106,14 @@ impl Repairer {
             }
         }
         let unvisited = targets.workloads.iter().any(|target| !self.visited.contains_key(&target.workload));
-        let phase = match self.is_busy() || unvisited {
-            _ if self.ledger.as_ref().is_some_and(Ledger::has_stopped) => RepairPhase::Stopped,
-            _ if self.asked.dry_run => RepairPhase::DryRun,
-            true => RepairPhase::Repairing,
-            false => RepairPhase::Idle,
+        let phase = if self.ledger.as_ref().is_some_and(Ledger::has_stopped) {
+            RepairPhase::Stopped
+        } else if self.asked.dry_run {
+            RepairPhase::DryRun
+        } else if self.is_busy() || unvisited {
+            RepairPhase::Repairing
+        } else {
+            RepairPhase::Idle
         };
         self.status(phase, (phase == RepairPhase::Stopped).then(|| self.why_stopped()))
     }
@@ -153,10 +156,7 @@ impl Repairer {
 
     async fn visit(&mut self, target: &Target, in_force: &InForce) -> Visit {
         let name = &target.workload;
-        let kind = match OwnerKind::of(name) {
-            Some(kind) => kind,
-            None => return self.leave(name, of_no_owner(&name.kind)),
-        };
+        let Some(kind) = OwnerKind::of(name) else { return self.leave(name, of_no_owner(&name.kind)) };
         let facts = match self.observe(target, kind, in_force).await {
             Ok(Some(facts)) => facts,
             Ok(None) => return self.leave(name, Left::OwnerGone),
@@ -231,11 +231,8 @@ impl Repairer {
 
     async fn end(&mut self, name: &Arc<Name>, key: Key, end: End) -> Visit {
         self.refused.remove(name);
-        let written = match self.ledger.as_mut().is_some_and(|ledger| ledger.end(key, end)) {
-            true => self.write().await,
-            false => Ok(()),
-        };
-        if let Err(error) = written {
+        let due = self.ledger.as_mut().is_some_and(|ledger| ledger.end(key, end));
+        if due && let Err(error) = self.write().await {
             // It is looked at again, and ends again.
             self.context.state.repair.failed(&error);
             return Visit::Nothing;
@@ -275,7 +272,8 @@ impl Repairer {
             "metadata": {"name": pod, "namespace": &*name.namespace},
             "deleteOptions": {"preconditions": {"uid": uid}},
         });
-        let asked = api.create_subresource::<_, Value>("eviction", pod, &PostParams::default(), &eviction);
+        let params = PostParams::default();
+        let asked = api.create_subresource::<_, Value>("eviction", pod, &params, &eviction);
         match k8s::in_time(asked).await {
             Ok(_) => {
                 self.context.state.repair.answered();

@@ -1,6 +1,7 @@
 //! What is said of each state.
 
 use super::*;
+use Count::{Injected, Missed, Outdated, RestartPending};
 
 fn tally(counts: &[(Count, u32)]) -> Tally {
     let mut tally = Tally::default();
@@ -27,7 +28,6 @@ fn the_verdicts() {
     let many = few(&["a", "b", "c", "d", "e"]);
     let none = Picture { mode: Some(OptIn::Enabled), ..Picture::default() };
     let of = |counts: &[(Count, u32)]| Picture { totals: tally(counts), ..none.clone() };
-    use Count::{Injected, Missed, Outdated, RestartPending};
     for (picture, repair, reason, detail) in [
         (none.clone(), None, Reason::Complete, "no pod is opted in"),
         (of(&[(Injected, 1)]), None, Reason::Complete, "the one opted-in pod is injected"),
