@@ -52,10 +52,13 @@ fn main() {
     let program = Path::new(env!("CARGO_BIN_EXE_otelgate"));
     let mut controller = Process::start(program, arguments, &folder.path().join("controller.log"));
     controller.wait_for_port(admin);
-    wait(|| injected(&cluster).is_some_and(|injected| injected["injected"] == format!("{PODS}/{PODS}")), || {
-        let log = fs::read_to_string(folder.path().join("controller.log")).unwrap_or_default();
-        format!("{:?} {}", injected(&cluster), &log[log.len().saturating_sub(3000)..])
-    });
+    wait(
+        || injected(&cluster).is_some_and(|injected| injected["injected"] == format!("{PODS}/{PODS}")),
+        || {
+            let log = fs::read_to_string(folder.path().join("controller.log")).unwrap_or_default();
+            format!("{:?} {}", injected(&cluster), &log[log.len().saturating_sub(3000)..])
+        },
+    );
     println!("{NODES} nodes, {PODS} opted-in pods in {NAMESPACES} namespaces");
     println!("all judged after {:.1} s", started.elapsed().as_secs_f64());
     memory("then", &controller);
@@ -91,7 +94,8 @@ fn main() {
 
 /// What the controller finds as it starts.
 fn prepare(cluster: &Arc<Cluster>) {
-    let definition = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/otelgate/crds/telemetrystacks.yaml"));
+    let definition =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/otelgate/crds/telemetrystacks.yaml"));
     let definition: Value = serde_saphyr::from_str(&definition.expect("the CRD")).expect("YAML");
     let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
     cluster.put(definitions, "", "telemetrystacks.otelgate.dev", definition);

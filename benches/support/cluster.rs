@@ -157,7 +157,10 @@ impl Cluster {
         let target = Target::of(head.uri.path());
         let body = to_bytes(body, 1 << 22).await.unwrap_or_default();
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let metadata_only = head.headers.get(ACCEPT).is_some_and(|accept| accept.to_str().is_ok_and(|text| text.contains("PartialObjectMetadata")));
+        let metadata_only = head
+            .headers
+            .get(ACCEPT)
+            .is_some_and(|accept| accept.to_str().is_ok_and(|text| text.contains("PartialObjectMetadata")));
         match (&head.method, &target.name) {
             (&Method::GET, None) if parameter("watch").is_some_and(|watch| watch != "0" && watch != "false") => {
                 self.watches.fetch_add(1, Relaxed);
@@ -246,7 +249,9 @@ impl Cluster {
         });
         let mut items: Vec<String> = items.collect();
         let state = self.lock();
-        let of_it = |key: &(String, String, String)| key.0 == target.collection && (target.namespace.is_empty() || key.1 == target.namespace);
+        let of_it = |key: &(String, String, String)| {
+            key.0 == target.collection && (target.namespace.is_empty() || key.1 == target.namespace)
+        };
         items.extend(state.objects.iter().filter(|(key, _)| of_it(key)).map(|(_, object)| object.to_string()));
         let next = if until < chosen.len() { until.to_string() } else { String::new() };
         let text = format!(
@@ -265,7 +270,10 @@ impl Cluster {
         let name = fields.and_then(|fields| fields.strip_prefix("metadata.name="));
         // A selector of somebody else's chooses none of these pods.
         let others = labels.is_some() && !unmarked;
-        all.filter(|&index| !others && (!unmarked || index >= self.pods) && name.is_none_or(|name| pod_name(index) == name)).collect()
+        all.filter(|&index| {
+            !others && (!unmarked || index >= self.pods) && name.is_none_or(|name| pod_name(index) == name)
+        })
+        .collect()
     }
 
     fn watch(&self, target: &Target, from: u64, seconds: u64) -> Response {
@@ -318,8 +326,11 @@ impl Cluster {
         if whole {
             pod["kind"] = json!("Pod");
             pod["apiVersion"] = json!("v1");
-            let env: Vec<Value> = (0..30).map(|number| json!({"name": format!("VARIABLE_{number}"), "value": "a value of some length"})).collect();
-            let container = |name: &str| json!({"name": name, "image": "registry.example.com/shop/web:1.2.3", "env": env});
+            let env: Vec<Value> = (0..30)
+                .map(|number| json!({"name": format!("VARIABLE_{number}"), "value": "a value of some length"}))
+                .collect();
+            let container =
+                |name: &str| json!({"name": name, "image": "registry.example.com/shop/web:1.2.3", "env": env});
             pod["spec"] = json!({"containers": [container("app"), container("proxy"), container("cache")]});
             pod["status"] = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
         }
@@ -400,9 +411,17 @@ fn node(index: usize) -> Value {
 
 /// What an injected pod's status annotation is like.
 fn status(hash: &str) -> String {
-    let names = ["OTEL_SERVICE_NAME", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_RESOURCE_ATTRIBUTES",
-        "OTELGATE_POD_NAME", "OTELGATE_POD_UID", "OTELGATE_NODE_NAME"];
-    let set: serde_json::Map<String, Value> = names.iter().map(|name| ((*name).to_owned(), json!("0a1b2c3d"))).collect();
+    let names = [
+        "OTEL_SERVICE_NAME",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "OTEL_RESOURCE_ATTRIBUTES",
+        "OTELGATE_POD_NAME",
+        "OTELGATE_POD_UID",
+        "OTELGATE_NODE_NAME",
+    ];
+    let set: serde_json::Map<String, Value> =
+        names.iter().map(|name| ((*name).to_owned(), json!("0a1b2c3d"))).collect();
     let container = json!({"was": "filled", "set": set});
     json!({"version": "0.1.0", "decision": "inject", "config": hash,
         "containers": {"app": container, "proxy": container, "cache": container}})
@@ -414,7 +433,8 @@ fn managed() -> Value {
     let env: serde_json::Map<String, Value> = (0..30)
         .map(|number| (format!("k:{{\"name\":\"VARIABLE_{number}\"}}"), json!({".": {}, "f:name": {}, "f:value": {}})))
         .collect();
-    let container = json!({".": {}, "f:env": env, "f:image": {}, "f:imagePullPolicy": {}, "f:name": {}, "f:resources": {}});
+    let container =
+        json!({".": {}, "f:env": env, "f:image": {}, "f:imagePullPolicy": {}, "f:name": {}, "f:resources": {}});
     json!([
         {"manager": "kube-controller-manager", "operation": "Update", "apiVersion": "v1", "time": "2026-03-01T10:00:00Z",
          "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:containers": {

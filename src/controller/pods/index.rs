@@ -146,7 +146,8 @@ impl Index {
 
     pub fn end_namespaces(&mut self) {
         let is_gone = |namespace: &&Namespace| namespace.known && namespace.epoch != self.namespaces_epoch;
-        let gone: Vec<_> = self.namespaces.values().filter(is_gone).map(|namespace| Arc::clone(&namespace.name)).collect();
+        let gone: Vec<_> =
+            self.namespaces.values().filter(is_gone).map(|namespace| Arc::clone(&namespace.name)).collect();
         for name in gone {
             self.namespace_gone(&name);
         }

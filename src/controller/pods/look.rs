@@ -105,12 +105,7 @@ pub async fn look(
 ///
 /// # Errors
 /// When the API server doesn't answer, or refuses.
-pub async fn each(
-    client: &Client,
-    namespace: &str,
-    params: ListParams,
-    mut show: impl FnMut(&str),
-) -> k8s::Result<()> {
+pub async fn each(client: &Client, namespace: &str, params: ListParams, mut show: impl FnMut(&str)) -> k8s::Result<()> {
     let mut params = params.limit(PAGE);
     let path = format!("/api/v1/namespaces/{namespace}/pods");
     loop {
@@ -135,13 +130,7 @@ fn at(json: &str, configuration: &Configuration, namespace: &str, around: &Aroun
 }
 
 /// Whether the decision, made at the time of its creation, would be to inject it.
-pub fn injects(
-    pod: &Pod<'_>,
-    configuration: &Configuration,
-    namespace: &str,
-    around: &Around,
-    created: i64,
-) -> bool {
+pub fn injects(pod: &Pod<'_>, configuration: &Configuration, namespace: &str, around: &Around, created: i64) -> bool {
     let opt_in = around.own.opt_in().map(crate::api::OptIn::as_str);
     let namespace = Namespace { name: Some(namespace), opt_in, annotations: Some(&*around.annotations) };
     let at = Timestamp::from_second(created).unwrap_or_default();
@@ -151,7 +140,8 @@ pub fn injects(
 /// Whose pod it is, as the pod says it; itself, where it is nobody's.
 fn owner(json: &str) -> Option<Reference> {
     let Owned { metadata } = serde_json::from_str(json).ok()?;
-    let own = Reference { api_version: "v1".to_owned(), kind: "Pod".to_owned(), name: metadata.name, uid: metadata.uid };
+    let own =
+        Reference { api_version: "v1".to_owned(), kind: "Pod".to_owned(), name: metadata.name, uid: metadata.uid };
     let controller = metadata.owner_references.into_iter().find(|owner| owner.controller);
     Some(controller.map_or(own, |owner| owner.reference))
 }
@@ -180,7 +170,8 @@ mod tests {
     fn the_spec_and_the_namespaces_defaults_say_whether_it_would_be_injected() {
         type Change = fn(&mut Value);
         let enabled = Around { own: OwnLabel::Says(OptIn::Enabled), ..Around::default() };
-        let elsewhere = Around { annotations: [("otelgate.dev/containers".into(), "x".into())].into(), ..enabled.clone() };
+        let elsewhere =
+            Around { annotations: [("otelgate.dev/containers".into(), "x".into())].into(), ..enabled.clone() };
         let cases: [(Change, &Around, bool); 5] = [
             (|_| {}, &enabled, true),
             (|_| {}, &Around::default(), false),
@@ -199,8 +190,12 @@ mod tests {
     #[test]
     fn a_pod_of_nobody_is_its_own() {
         let json = pod(|pod| pod["metadata"]["ownerReferences"] = json!([]));
-        let expected =
-            Reference { api_version: "v1".to_owned(), kind: "Pod".to_owned(), name: "web-1".to_owned(), uid: "u".to_owned() };
+        let expected = Reference {
+            api_version: "v1".to_owned(),
+            kind: "Pod".to_owned(),
+            name: "web-1".to_owned(),
+            uid: "u".to_owned(),
+        };
         assert_eq!(owner(&json), Some(expected));
     }
 }

@@ -98,7 +98,13 @@ pub async fn run(context: Context, mut maps: watch::Receiver<Seen>, mut statuses
     let never = watch::channel(0_u32);
     let state = &context.state;
     let source = Source { path: "/api/v1/namespaces", fields: None, read: NamespaceSeen::read };
-    tasks.spawn(stream::follow(context.client.clone(), source, Arc::clone(&state.namespaces), never.1, namespaces_told));
+    tasks.spawn(stream::follow(
+        context.client.clone(),
+        source,
+        Arc::clone(&state.namespaces),
+        never.1,
+        namespaces_told,
+    ));
     let source = Source { path: "/api/v1/pods", fields: Some(look::RUNNING), read: PodSeen::read };
     tasks.spawn(stream::follow(context.client.clone(), source, Arc::clone(&state.pods), relist, pods_told));
     let mut looks = JoinSet::new();
@@ -222,7 +228,10 @@ impl Keeper {
             }
             (OptIn::Observe | OptIn::Disabled, _) => None,
         };
-        let known = self.index.in_force().map(|in_force| (in_force.configuration.revision().to_owned(), in_force.enabled_since));
+        let known = self
+            .index
+            .in_force()
+            .map(|in_force| (in_force.configuration.revision().to_owned(), in_force.enabled_since));
         let enabled_since = self.enabled_since.map(Timestamp::as_second);
         if known == Some((configuration.revision().to_owned(), enabled_since)) {
             return false;
@@ -285,7 +294,9 @@ impl Keeper {
         }
         let configuration = Arc::clone(&in_force.configuration);
         let to_look_at = self.index.to_look_at(free + self.looking.len());
-        for one in to_look_at.into_iter().filter(|one| !self.looking.contains(&one.key())).take(free).collect::<Vec<_>>() {
+        for one in
+            to_look_at.into_iter().filter(|one| !self.looking.contains(&one.key())).take(free).collect::<Vec<_>>()
+        {
             self.looking.insert(one.key());
             looks.spawn(look_at(self.context.client.clone(), Arc::clone(&configuration), one));
         }
@@ -368,7 +379,9 @@ impl Keeper {
         self.publish_targets();
         if !self.is_listed() {
             let healths = [&self.context.state.pods, &self.context.state.namespaces];
-            if let Some(fault) = healths.iter().find_map(|health| health.failure().map(|fault| format!("{}: {fault}", health.what()))) {
+            if let Some(fault) =
+                healths.iter().find_map(|health| health.failure().map(|fault| format!("{}: {fault}", health.what())))
+            {
                 let verdict = Verdict::new(Reason::PodsUnseen, fault, stack.generation);
                 self.context.status.report(|reports| reports.say(ConditionType::InjectionComplete, verdict));
             }
@@ -402,7 +415,8 @@ impl Keeper {
 
     /// What the repair goes by. Nothing, while it is switched off.
     fn publish_targets(&self) {
-        let asked = self.context.stack.borrow().as_ref().and_then(|stack| stack.repair.clone().ok()).unwrap_or_default();
+        let asked =
+            self.context.stack.borrow().as_ref().and_then(|stack| stack.repair.clone().ok()).unwrap_or_default();
         let targets = if self.is_listed() { Targets::of(&self.index, &asked) } else { Targets::default() };
         self.targets.send_if_modified(|known| {
             let changed = **known != targets;

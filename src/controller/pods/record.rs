@@ -198,9 +198,8 @@ impl Record {
             Some(mark) if mark == Mark::of(configuration.hash()) => Carried::Current,
             Some(_) => Carried::Earlier,
         };
-        let asked = !self.barred
-            && configuration.mode() == OptIn::Enabled
-            && self.opt_in(around) == Some(OptIn::Enabled);
+        let asked =
+            !self.barred && configuration.mode() == OptIn::Enabled && self.opt_in(around) == Some(OptIn::Enabled);
         let injects = match (asked, carried, self.look) {
             (true, Carried::Nothing, Look::Not | Look::NotListed) => return None,
             (true, Carried::Nothing, Look::Skips) => false,
@@ -235,4 +234,3 @@ impl Record {
         tally
     }
 }
-

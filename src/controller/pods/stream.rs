@@ -144,11 +144,7 @@ async fn wait(pace: &mut Pace) {
 }
 
 /// Tells a complete list, and from which version on to watch; `None` when nobody listens.
-async fn list<T>(
-    client: &Client,
-    source: &Source<T>,
-    told: &mpsc::Sender<Told<T>>,
-) -> k8s::Result<Option<String>> {
+async fn list<T>(client: &Client, source: &Source<T>, told: &mpsc::Sender<Told<T>>) -> k8s::Result<Option<String>> {
     let mut params = ListParams { field_selector: source.fields.map(str::to_owned), ..ListParams::default() };
     params = params.limit(PAGE);
     let mut begun = false;
@@ -176,12 +172,7 @@ async fn list<T>(
 }
 
 /// Tells what changes after `version`, and moves that on.
-async fn watch_once<T>(
-    client: &Client,
-    source: &Source<T>,
-    version: &mut String,
-    told: &mpsc::Sender<Told<T>>,
-) -> End {
+async fn watch_once<T>(client: &Client, source: &Source<T>, version: &mut String, told: &mpsc::Sender<Told<T>>) -> End {
     let params = WatchParams {
         field_selector: source.fields.map(str::to_owned),
         timeout: Some(k8s::WATCH_FOR),
@@ -249,7 +240,9 @@ mod tests {
             WatchEvent::Deleted(text) => assert_eq!(text.get(), object),
             other => panic!("{other:?}"),
         }
-        match event(r#"{"type":"BOOKMARK","object":{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"9"}}}"#) {
+        match event(
+            r#"{"type":"BOOKMARK","object":{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"9"}}}"#,
+        ) {
             WatchEvent::Bookmark(bookmark) => assert_eq!(bookmark.metadata.resource_version, "9"),
             other => panic!("{other:?}"),
         }

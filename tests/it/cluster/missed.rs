@@ -77,7 +77,9 @@ impl Cluster<'_> {
     #[track_caller]
     fn scale_webhook(&self, replicas: usize) {
         let scale = format!("--replicas={replicas}");
-        self.plane.kubectl(&["scale", "-n", NAMESPACE, "deployment", "otelgate-webhook", &scale]).expect("kubectl scale");
+        self.plane
+            .kubectl(&["scale", "-n", NAMESPACE, "deployment", "otelgate-webhook", &scale])
+            .expect("kubectl scale");
         wait_for("the webhook to come or go", || {
             let gone = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "asks", "namespace": "shop"},
                 "spec": {"containers": [{"name": "app", "image": "app:1"}]}})
@@ -156,18 +158,28 @@ impl Cluster<'_> {
         let stack = self.until("missed pods", |injection| injection["missed"] == 5);
         let injection = &stack["status"]["injection"];
         assert_eq!(injection["injected"], "0/5", "{injection:#}");
-        assert_eq!(injection["missedOf"], json!(["shop/Deployment/single (1)", "shop/Deployment/web (3)", "shop/Pod/bare"]));
+        assert_eq!(
+            injection["missedOf"],
+            json!(["shop/Deployment/single (1)", "shop/Deployment/web (3)", "shop/Pod/bare"])
+        );
         let stack = self.until("the invalid label", |injection| injection["invalidOptIns"].is_array());
         assert_eq!(stack["status"]["injection"]["invalidOptIns"], json!(["namespace default (InvalidOptIn)"]));
         let complete = condition(&stack, "InjectionComplete").expect("a condition");
         assert_eq!((&complete["status"], &complete["reason"]), (&json!("False"), &json!("Missed")));
         let message = complete["message"].as_str().expect("a message");
-        assert!(message.starts_with("5 of 5 pods were missed: shop/Deployment/single (1), shop/Deployment/web (3)"), "{message}");
+        assert!(
+            message.starts_with("5 of 5 pods were missed: shop/Deployment/single (1), shop/Deployment/web (3)"),
+            "{message}"
+        );
         let shown = self.plane.kubectl(&["get", "telemetrystack"]).expect("kubectl get");
         assert!(shown.contains("INJECTED") && shown.contains("0/5"), "{shown}");
         self.scale_webhook(1);
         wait_until_in_force(self.nodes);
-        assert_eq!(condition(&self.stack(), "Ready").expect("it is there")["status"], "True", "missed pods don't count");
+        assert_eq!(
+            condition(&self.stack(), "Ready").expect("it is there")["status"],
+            "True",
+            "missed pods don't count"
+        );
         // What is created now is no reason for anything.
         self.plane.apply(&[deployment("shop", "fine", 1, &json!({}))]);
         self.until("one that is injected", |injection| injection["injected"] == "1/6");
@@ -184,28 +196,40 @@ impl Cluster<'_> {
         wait_for("it to lead", || (lease() == self.release.controller().name.as_str()).then_some(()))
             .unwrap_or_else(|error| panic!("{error}"));
         let metrics = || self.release.controller().http_get(8080, "/metrics").unwrap_or_default();
-        wait_for("it to have counted", || metrics().contains("otelgate_controller_pods{coverage=\"Missed\"} 5").then_some(()))
-            .unwrap_or_else(|error| panic!("{error}: {}", metrics()));
+        wait_for("it to have counted", || {
+            metrics().contains("otelgate_controller_pods{coverage=\"Missed\"} 5").then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}: {}", metrics()));
         assert_eq!(self.stack()["status"]["injection"], before);
     }
 
     fn a_dry_run_tells_and_evicts_nothing(&self) {
         self.release.upgrade(&values(&json!({"missed": true, "dryRun": true})));
         let stack = self.until("what would be evicted", |injection| {
-            injection["repair"]["wouldEvict"].is_array() && injection["repair"]["left"].as_array().is_some_and(|left| left.len() == 2)
+            injection["repair"]["wouldEvict"].is_array()
+                && injection["repair"]["left"].as_array().is_some_and(|left| left.len() == 2)
         });
         let repair = &stack["status"]["injection"]["repair"];
         assert_eq!((&repair["phase"], &repair["evicted"]), (&json!("DryRun"), &json!(0)));
         assert_eq!(repair["wouldEvict"], json!(["shop/Deployment/web (3)"]));
-        let left = ["shop/Deployment/single: fewer than two replicas are Ready", "shop/Pod/bare: a pod that nobody would make again"];
+        let left = [
+            "shop/Deployment/single: fewer than two replicas are Ready",
+            "shop/Pod/bare: a pod that nobody would make again",
+        ];
         assert_eq!(repair["left"], json!(left));
         assert!(!self.plane.kubectl(&["get", "-n", NAMESPACE, "configmap", "otelgate-repair"]).success);
     }
 
     fn without_the_webhook_nothing_is_evicted(&self) {
         self.scale_webhook(0);
-        self.release.helm(&["upgrade", "otelgate", "--reuse-values", "--set", "repair.dryRun=false,webhook.replicas=1",
-            &crate::control_plane::release::chart().display().to_string()]);
+        self.release.helm(&[
+            "upgrade",
+            "otelgate",
+            "--reuse-values",
+            "--set",
+            "repair.dryRun=false,webhook.replicas=1",
+            &crate::control_plane::release::chart().display().to_string(),
+        ]);
         self.scale_webhook(0);
         self.until("the repair to wait", |injection| injection["repair"]["phase"] == "Waiting");
         assert!(self.evicted().is_empty());
@@ -230,12 +254,16 @@ impl Cluster<'_> {
         self.release.upgrade(&values(&json!({"missed": true, "outdated": true})));
         wait_until_in_force(self.nodes);
         self.plane.apply(&[deployment("lost", "unmarked", 3, &json!({}))]);
-        self.until("what comes back unmarked", |injection| left(injection, "unmarked").contains("came back without the mark"));
+        self.until("what comes back unmarked", |injection| {
+            left(injection, "unmarked").contains("came back without the mark")
+        });
         assert_eq!(self.of("unmarked"), 1);
 
         let status = json!({"version": "0.1.0", "config": "0123456789abcdef", "containers": {}}).to_string();
         self.plane.apply(&[deployment("lost", "committed", 3, &json!({"otelgate.dev/status": status}))]);
-        self.until("what comes back with an old mark", |injection| left(injection, "committed").contains("came back without the mark"));
+        self.until("what comes back with an old mark", |injection| {
+            left(injection, "committed").contains("came back without the mark")
+        });
         assert_eq!(self.of("committed"), 1);
 
         self.make_namespace("crashing", &[(UNREACHED, "true")]);
@@ -251,7 +279,8 @@ impl Cluster<'_> {
             "ready": false, "restartCount": 1, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}});
         let name = new["metadata"]["name"].as_str().expect("a name");
         wait_for("its status to be written", || {
-            let arguments = ["patch", "pod", "-n", "crashing", name, "--subresource=status", "-p", &waiting.to_string()];
+            let arguments =
+                ["patch", "pod", "-n", "crashing", name, "--subresource=status", "-p", &waiting.to_string()];
             self.plane.kubectl(&arguments).expect("kubectl patch");
             let pod = self.plane.get("crashing", &format!("pod/{name}"));
             (pod["status"]["containerStatuses"][0]["restartCount"] == 1).then_some(())
@@ -261,7 +290,10 @@ impl Cluster<'_> {
         assert_eq!(self.of("loop"), 1);
         let complete = condition(&self.stack(), "InjectionComplete").expect("a condition");
         let message = complete["message"].as_str().expect("a message").to_owned();
-        assert!(message.contains("the repair has stopped: ") && message.contains("kubectl delete configmap"), "{message}");
+        assert!(
+            message.contains("the repair has stopped: ") && message.contains("kubectl delete configmap"),
+            "{message}"
+        );
     }
 
     fn the_rest_is_left_and_nothing_more_is_evicted(&self) {
@@ -270,7 +302,8 @@ impl Cluster<'_> {
         self.plane.kubectl(&["delete", "pod", "-n", NAMESPACE, &controller.name]).expect("kubectl delete");
         self.plane.apply(&[deployment("lost", "later", 3, &json!({}))]);
         self.until("the next controller to have found it", |injection| {
-            injection["missedOf"].to_string().contains("lost/Deployment/later") && injection["repair"]["phase"] == "Stopped"
+            injection["missedOf"].to_string().contains("lost/Deployment/later")
+                && injection["repair"]["phase"] == "Stopped"
         });
         assert_eq!(self.evicted(), before);
     }

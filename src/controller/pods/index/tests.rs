@@ -47,7 +47,8 @@ fn pod(name: &str, mark: Option<&str>, change: impl FnOnce(&mut Value)) -> PodSe
 
 fn counts(index: &Index) -> [u32; 5] {
     let totals = index.totals();
-    [Count::Injected, Count::Missed, Count::RestartPending, Count::Outdated, Count::Unseen].map(|count| totals.get(count))
+    [Count::Injected, Count::Missed, Count::RestartPending, Count::Outdated, Count::Unseen]
+        .map(|count| totals.get(count))
 }
 
 fn look(index: &mut Index, name: &str, injects: bool) -> Option<Coverage> {
@@ -104,7 +105,12 @@ fn labels_and_modes_say_what_is_expected() {
         (None, None, json!({}), 0),
         (Some("enabled"), None, json!({"mode": "observe"}), 0),
         (Some("enabled"), None, json!({"mode": "disabled"}), 0),
-        (Some("enabled"), None, json!({"exclude": [{"namespace": "shop", "matchLabels": {"pod-template-hash": "5d9"}}]}), 0),
+        (
+            Some("enabled"),
+            None,
+            json!({"exclude": [{"namespace": "shop", "matchLabels": {"pod-template-hash": "5d9"}}]}),
+            0,
+        ),
     ] {
         let mut index = Index::default();
         let _ = index.put_in_force(in_force(&fields));

@@ -136,7 +136,8 @@ impl Owner {
 /// A label selector as in a query; `None` for one that is empty, or that can't be told.
 fn query(selector: &Value) -> Option<String> {
     let labels = selector["matchLabels"].as_object().into_iter().flatten();
-    let mut terms = labels.map(|(key, value)| Some(format!("{key}={}", value.as_str()?))).collect::<Option<Vec<_>>>()?;
+    let mut terms =
+        labels.map(|(key, value)| Some(format!("{key}={}", value.as_str()?))).collect::<Option<Vec<_>>>()?;
     for expression in selector["matchExpressions"].as_array().into_iter().flatten() {
         let key = expression["key"].as_str()?;
         let values = expression["values"].as_array().into_iter().flatten().map(Value::as_str);
@@ -192,8 +193,8 @@ fn doesnt_get_going(container: &Value) -> bool {
 fn lack(pod: &Pod<'_>, of: &Name, around: &Around, in_force: &InForce, created: Timestamp) -> Option<Lack> {
     let InForce { configuration, enabled_since } = in_force;
     let seconds = created.as_second();
-    let injects = configuration.mode() == OptIn::Enabled
-        && look::injects(pod, configuration, &of.namespace, around, seconds);
+    let injects =
+        configuration.mode() == OptIn::Enabled && look::injects(pod, configuration, &of.namespace, around, seconds);
     let own = pod.label(label::INJECT).is_some();
     let is_older = |change: Option<i64>| change.is_some_and(|at| seconds <= at);
     let older = is_older(around.opted_in.filter(|_| !own)) || is_older(*enabled_since);
@@ -303,6 +304,11 @@ mod tests {
             let waiting = json!([{"state": {"waiting": {"reason": reason}}}]);
             assert!(pod(|pod| pod["status"]["initContainerStatuses"] = waiting).expect("its own").crashing, "{reason}");
         }
-        assert!(!pod(|pod| pod["status"]["containerStatuses"] = json!([{"state": {"waiting": {"reason": "ContainerCreating"}}}])).expect("its own").crashing);
+        assert!(
+            !pod(|pod| pod["status"]["containerStatuses"] =
+                json!([{"state": {"waiting": {"reason": "ContainerCreating"}}}]))
+            .expect("its own")
+            .crashing
+        );
     }
 }

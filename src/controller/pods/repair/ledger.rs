@@ -192,7 +192,9 @@ mod tests {
     #[test]
     fn three_in_a_row_are_too_many() {
         let mut ledger = Ledger::default();
-        for (key, end) in (0..).zip([End::Unmarked, End::NotReady, End::Done, End::Unmarked, End::NotReady, End::NotReady]) {
+        for (key, end) in
+            (0..).zip([End::Unmarked, End::NotReady, End::Done, End::Unmarked, End::NotReady, End::NotReady])
+        {
             assert!(!ledger.has_stopped());
             ledger.entries.insert(Key(key), Entry { left: 0, newest: 0, end: None });
             ledger.end(Key(key), end);

@@ -14,7 +14,11 @@ use crate::api::stack::Repair;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Move {
     /// Evict that pod. The entry is what has to be written down before.
-    Evict { name: String, uid: String, entry: Entry },
+    Evict {
+        name: String,
+        uid: String,
+        entry: Entry,
+    },
     /// For the last one's replacement.
     Wait,
     /// Nothing is left to be done.
@@ -123,9 +127,7 @@ pub fn next(facts: &Facts, entry: Option<Entry>, asked: &Repair, waited: Duratio
     let entry = entry.unwrap_or(Entry { left: number, newest, end: None });
     match entry.left.checked_sub(1) {
         None => Move::Stop(End::Done),
-        Some(left) => {
-            Move::Evict { name: first.name.clone(), uid: first.uid.clone(), entry: Entry { left, ..entry } }
-        }
+        Some(left) => Move::Evict { name: first.name.clone(), uid: first.uid.clone(), entry: Entry { left, ..entry } },
     }
 }
 

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::Targets;
 use super::facts::{Facts, Owner, OwnerKind, PodFacts, Target};
 use super::ledger::{End, Entry, Key, Ledger};
 use super::plan::{self, Left, Move};
-use super::Targets;
 use crate::api::condition::{ConditionType, Holds};
 use crate::api::object;
 use crate::api::stack::{Repair, RepairPhase, RepairStatus};
@@ -53,7 +53,7 @@ const AT_ONCE: usize = 5;
 /// Before one that was left is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// They hold while evicted pods come back as they should.
-const GATES: &[ConditionType] = 
+const GATES: &[ConditionType] =
     &[ConditionType::ConfigurationAccepted, ConditionType::CertificateReady, ConditionType::WebhookReachable];
 
 // === impl Repairer ===
@@ -90,7 +90,10 @@ impl Repairer {
         if let Some(gate) = (!idle).then(|| self.closed_gate()).flatten() {
             // What is waited for meanwhile isn't late.
             self.running.values_mut().for_each(|(_, since)| *since = Instant::now());
-            return self.status(RepairPhase::Waiting, Some(format!("{gate} isn't true, so that evicted pods might be missed again")));
+            return self.status(
+                RepairPhase::Waiting,
+                Some(format!("{gate} isn't true, so that evicted pods might be missed again")),
+            );
         }
         if let Err(error) = self.read(hash).await {
             self.context.state.repair.failed(&error);
@@ -128,7 +131,8 @@ impl Repairer {
             self.left.clear();
             self.would.clear();
         }
-        let is_wanted = |name: &Arc<Name>| targets.workloads.binary_search_by(|target| target.workload.cmp(name)).is_ok();
+        let is_wanted =
+            |name: &Arc<Name>| targets.workloads.binary_search_by(|target| target.workload.cmp(name)).is_ok();
         self.left.retain(|name, _| is_wanted(name));
         self.would.retain(|name, _| is_wanted(name));
         self.visited.retain(|name, _| is_wanted(name));
@@ -171,7 +175,8 @@ impl Repairer {
         let waited = since.map(|since| since.elapsed()).unwrap_or_default();
         // An eviction that was refused is one that is left.
         let refused = self.refused.get(name).is_some_and(|uid| facts.pods.iter().any(|pod| pod.uid == *uid));
-        let entry = known.map(|entry| if refused { Entry { left: entry.left.saturating_add(1), ..entry } } else { entry });
+        let entry =
+            known.map(|entry| if refused { Entry { left: entry.left.saturating_add(1), ..entry } } else { entry });
         match plan::next(&facts, entry, &self.asked, waited) {
             Move::Leave(left) => self.leave(name, left),
             Move::Wait => {
@@ -321,7 +326,9 @@ impl Repairer {
             weight: Weight::Normal,
             reason: "Evicted".to_owned(),
             action: "Repair".to_owned(),
-            note: format!("evicted pod {pod}, so that it comes back injected: spec.repair of the TelemetryStack asks for it"),
+            note: format!(
+                "evicted pod {pod}, so that it comes back injected: spec.repair of the TelemetryStack asks for it"
+            ),
         });
     }
 

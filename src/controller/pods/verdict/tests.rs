@@ -45,7 +45,11 @@ fn the_verdicts() {
             "2 of 5 pods were missed: shop/Deployment/web (2)",
         ),
         (
-            Picture { missed: many.clone(), restart_pending: one.clone(), ..of(&[(Missed, 5), (RestartPending, 2), (Outdated, 4)]) },
+            Picture {
+                missed: many.clone(),
+                restart_pending: one.clone(),
+                ..of(&[(Missed, 5), (RestartPending, 2), (Outdated, 4)])
+            },
             None,
             Reason::Missed,
             "5 of 11 pods were missed: a, b, c and 2 more; 2 wait for a restart; 4 carry an earlier configuration",

@@ -50,9 +50,7 @@ fn of_the_controller(collector: &str, provided: Option<&str>, repairs: bool) -> 
             rule("", &["pods/eviction"], &[], &["create"]),
         ]);
     }
-    let mut own = vec![
-        rule("", &["configmaps"], &["otelgate-injection"], &["list", "watch", "create", "patch"]),
-    ];
+    let mut own = vec![rule("", &["configmaps"], &["otelgate-injection"], &["list", "watch", "create", "patch"])];
     if repairs {
         own.push(rule("", &["configmaps"], &["otelgate-repair"], &["get", "create", "patch"]));
     }
@@ -67,15 +65,16 @@ fn of_the_controller(collector: &str, provided: Option<&str>, repairs: bool) -> 
         rule("coordination.k8s.io", &["leases"], &[], &["create"]),
         rule("coordination.k8s.io", &["leases"], &["otelgate-controller"], &["get", "update"]),
     ]);
-    [("ClusterRole/otelgate-controller".to_owned(), json!(cluster)), ("Role/otelgate-controller".to_owned(), json!(own))]
+    [
+        ("ClusterRole/otelgate-controller".to_owned(), json!(cluster)),
+        ("Role/otelgate-controller".to_owned(), json!(own)),
+    ]
 }
 
 /// Where Collector and Agent are.
 fn beside_the_collector(secret: &str) -> (String, Value) {
-    let rules = json!([
-        rule("", &["pods"], &[], &["list", "watch"]),
-        rule("", &["secrets"], &[secret], &["list", "watch"]),
-    ]);
+    let rules =
+        json!([rule("", &["pods"], &[], &["list", "watch"]), rule("", &["secrets"], &[secret], &["list", "watch"]),]);
     ("Role/otelgate-controller-collector".to_owned(), rules)
 }
 

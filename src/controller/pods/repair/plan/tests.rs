@@ -5,7 +5,8 @@ use super::*;
 const NEWEST: i64 = 100;
 
 fn pod(name: &str, created: i64, change: impl FnOnce(&mut PodFacts)) -> PodFacts {
-    let mut pod = PodFacts { name: name.to_owned(), uid: format!("{name}-uid"), created, ready: true, ..PodFacts::default() };
+    let mut pod =
+        PodFacts { name: name.to_owned(), uid: format!("{name}-uid"), created, ready: true, ..PodFacts::default() };
     change(&mut pod);
     pod
 }
@@ -88,13 +89,16 @@ fn what_comes_back_no_better_ends_it() {
         let pods = vec![missed("a", 90), pod("c", 100, |_| {}), pod("d", 130, change)];
         Facts { owner: Owner { desired: 3, ..Owner::default() }, pods }
     };
-    for (change, end) in [
-        (|pod: &mut PodFacts| pod.lacks = Some(Lack::Missed)) as fn(&mut PodFacts),
-        |pod: &mut PodFacts| pod.lacks = Some(Lack::Outdated),
-    ]
-    .into_iter()
-    .map(|change| (change, End::Unmarked))
-    .chain([(|pod: &mut PodFacts| pod.crashing = true) as fn(&mut PodFacts), |pod| pod.restarted = true].map(|change| (change, End::NotReady)))
+    for (change, end) in
+        [(|pod: &mut PodFacts| pod.lacks = Some(Lack::Missed)) as fn(&mut PodFacts), |pod: &mut PodFacts| {
+            pod.lacks = Some(Lack::Outdated)
+        }]
+        .into_iter()
+        .map(|change| (change, End::Unmarked))
+        .chain(
+            [(|pod: &mut PodFacts| pod.crashing = true) as fn(&mut PodFacts), |pod| pod.restarted = true]
+                .map(|change| (change, End::NotReady)),
+        )
     {
         assert_eq!(next(&after(change), begun(1), &asked(), Duration::ZERO), Move::Stop(end));
     }
@@ -106,11 +110,9 @@ fn what_comes_back_no_better_ends_it() {
 
 #[test]
 fn once_is_enough() {
-    for (end, left) in [
-        (End::Done, Left::Once),
-        (End::Unmarked, Left::CameBackUnmarked),
-        (End::NotReady, Left::CameBackNotReady),
-    ] {
+    for (end, left) in
+        [(End::Done, Left::Once), (End::Unmarked, Left::CameBackUnmarked), (End::NotReady, Left::CameBackNotReady)]
+    {
         let entry = Some(Entry { left: 5, newest: NEWEST, end: Some(end) });
         assert_eq!(next(&three(), entry, &asked(), LONG), Move::Leave(left));
     }
@@ -121,10 +123,11 @@ fn once_is_enough() {
 fn only_what_was_asked_for_is_evicted() {
     let outdated = |name: &str, created| pod(name, created, |pod| pod.lacks = Some(Lack::Outdated));
     let mixed = facts(vec![missed("a", 90), outdated("b", 80), outdated("c", 85), pod("d", 100, |_| {})]);
-    let evicted = |missed: bool, outdated: bool| match next(&mixed, None, &Repair { missed, outdated, dry_run: false }, LONG) {
-        Move::Evict { name, entry, .. } => Some((name, entry.left)),
-        _ => None,
-    };
+    let evicted =
+        |missed: bool, outdated: bool| match next(&mixed, None, &Repair { missed, outdated, dry_run: false }, LONG) {
+            Move::Evict { name, entry, .. } => Some((name, entry.left)),
+            _ => None,
+        };
     assert_eq!(evicted(true, false), Some(("a".to_owned(), 0)));
     assert_eq!(evicted(false, true), Some(("b".to_owned(), 1)));
     assert_eq!(evicted(true, true), Some(("b".to_owned(), 2)));
@@ -135,12 +138,8 @@ fn only_what_was_asked_for_is_evicted() {
 #[test]
 fn every_workload_comes_to_an_end() {
     // What each replacement is like, by the digits of a number in base 4.
-    let natures: [fn(&mut PodFacts); 4] = [
-        |_| {},
-        |pod| pod.lacks = Some(Lack::Missed),
-        |pod| pod.crashing = true,
-        |pod| pod.ready = false,
-    ];
+    let natures: [fn(&mut PodFacts); 4] =
+        [|_| {}, |pod| pod.lacks = Some(Lack::Missed), |pod| pod.crashing = true, |pod| pod.ready = false];
     for course in 0..4_usize.pow(4) {
         let mut facts = facts((0..4).map(|number| missed(&format!("p{number}"), number)).collect());
         let (mut entry, mut evicted) = (None, 0);
