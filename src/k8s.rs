@@ -17,10 +17,11 @@ pub use k8s_openapi::api::authorization::v1::{
 };
 pub use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 pub use k8s_openapi::api::core::v1::{
-    Affinity, ConfigMap, Namespace, Node, Pod, ResourceQuota, ResourceRequirements, Secret, Service, ServicePort,
+    Affinity, ConfigMap, ContainerStatus, Namespace, Node, ObjectReference, Pod, ResourceQuota, ResourceRequirements, Secret, Service, ServicePort,
     Toleration, TopologySpreadConstraint,
 };
 pub use k8s_openapi::api::discovery::v1::EndpointSlice;
+pub use k8s_openapi::api::events::v1::Event as Note;
 pub use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort,
 };
@@ -33,10 +34,10 @@ pub use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 pub use k8s_openapi::apimachinery::pkg::version::Info as ServerVersion;
 pub use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, GetParams, ListParams, LogParams, ObjectMeta, PartialObjectMeta,
-    Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
+    Patch, PatchParams, PostParams, Preconditions, PropagationPolicy, WatchParams,
 };
 pub use kube::client::Body;
-pub use kube::core::{GroupVersionKind, Request, Status, request::Error as RequestError};
+pub use kube::core::{GroupVersionKind, Request, Status, WatchEvent, request::Error as RequestError};
 pub use kube::discovery::{ApiGroup, Discovery, Scope, verbs};
 pub use kube::runtime::WatchStreamExt;
 pub use kube::runtime::utils::Backoff;

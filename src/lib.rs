@@ -19,6 +19,7 @@ pub mod k8s;
 pub mod manifest;
 pub mod metrics;
 pub mod namespaces;
+pub mod probe;
 pub mod reference;
 pub mod registration;
 pub mod schema;
