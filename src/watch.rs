@@ -151,8 +151,38 @@ pub async fn objects<K>(api: Api<K>, config: watcher::Config, health: &Health, c
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
+    cut(api, config, health, |object| object, changed).await;
+}
+
+/// The same, of many: only what `cut` makes of each is kept. Never returns.
+pub async fn cut<K, T>(
+    api: Api<K>,
+    config: watcher::Config,
+    health: &Health,
+    cut: impl Fn(K) -> T,
+    mut changed: impl FnMut(&Objects<T>),
+) where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
     let config = config.timeout(k8s::WATCH_FOR);
-    follow(watcher(api, config).backoff(Pace::default()), health, changed).await;
+    let events = watcher(api, config).backoff(Pace::default());
+    let told = |known: Option<&Objects<T>>| known.into_iter().for_each(&mut changed);
+    follow(events, health, Unserved::IsAFault, cut, told).await;
+}
+
+/// The same, of a kind that the API server may not have, or not yet: then there are none, and `None` is told. Never
+/// returns.
+pub async fn objects_if_served<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    health: &Health,
+    changed: impl FnMut(Option<&Objects<K>>),
+) where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let config = config.timeout(k8s::WATCH_FOR);
+    let events = watcher(api, config).backoff(Pace::default());
+    follow(events, health, Unserved::MeansNone, |object| object, changed).await;
 }
 
 /// Only the object of that name.
@@ -161,10 +191,19 @@ pub fn named(name: &str) -> watcher::Config {
     watcher::Config::default().fields(&format!("metadata.name={name}"))
 }
 
-async fn follow<K: Resource>(
+/// What it means that the API server doesn't know the kind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unserved {
+    IsAFault,
+    MeansNone,
+}
+
+async fn follow<K: Resource, T>(
     events: impl Stream<Item = watcher::Result<Event<K>>>,
     health: &Health,
-    mut changed: impl FnMut(&Objects<K>),
+    unserved: Unserved,
+    cut: impl Fn(K) -> T,
+    mut changed: impl FnMut(Option<&Objects<T>>),
 ) {
     let mut events = pin!(events);
     let mut known = Objects::new();
@@ -177,7 +216,7 @@ async fn follow<K: Resource>(
                 continue;
             }
             Ok(Event::InitApply(object)) => {
-                listing.insert(object.name_any(), object);
+                listing.insert(object.name_any(), cut(object));
                 continue;
             }
             Ok(Event::InitDone) => {
@@ -186,10 +225,16 @@ async fn follow<K: Resource>(
                 health.answered();
             }
             Ok(Event::Apply(object)) => {
-                known.insert(object.name_any(), object);
+                known.insert(object.name_any(), cut(object));
             }
             Ok(Event::Delete(object)) => {
                 known.remove(&object.name_any());
+            }
+            Err(error) if unserved == Unserved::MeansNone && is_of_unknown_kind(&error) => {
+                health.answered();
+                (known, listed) = (Objects::new(), false);
+                changed(None);
+                continue;
             }
             Err(error) => {
                 match error {
@@ -203,9 +248,17 @@ async fn follow<K: Resource>(
             }
         }
         if listed {
-            changed(&known);
+            changed(Some(&known));
         }
     }
+}
+
+/// Even in a namespace that isn't there, a kind that is served has a list.
+fn is_of_unknown_kind(error: &watcher::Error) -> bool {
+    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error else {
+        return false;
+    };
+    matches!(error, k8s::Error::Api(status) if status.code == 404)
 }
 
 #[cfg(test)]
@@ -220,8 +273,23 @@ mod tests {
 
     async fn told(events: Vec<watcher::Result<Event<ConfigMap>>>, health: &Health) -> Vec<Vec<String>> {
         let mut told = Vec::new();
-        follow(futures::stream::iter(events), health, |known| told.push(known.keys().cloned().collect())).await;
+        let tell = |known: Option<&Objects<ConfigMap>>| {
+            told.push(known.map_or_else(|| vec!["no such kind".to_owned()], |known| known.keys().cloned().collect()));
+        };
+        follow(futures::stream::iter(events), health, Unserved::MeansNone, |object| object, tell).await;
         told
+    }
+
+    #[tokio::test]
+    async fn a_kind_that_comes_and_goes_has_none_in_between() {
+        let health = Health::new("Widget");
+        let unknown = || {
+            let status = k8s::Status::failure("404 page not found", "Failed to parse error data").with_code(404);
+            Err(watcher::Error::InitialListFailed(k8s::Error::Api(status.boxed())))
+        };
+        let events = vec![unknown(), Ok(Event::Init), Ok(Event::InitApply(named("a"))), Ok(Event::InitDone), unknown()];
+        assert_eq!(told(events, &health).await, [vec!["no such kind"], vec!["a"], vec!["no such kind"]]);
+        assert_eq!((health.fault(), health.failures()), (None, 0));
     }
 
     #[tokio::test]
