@@ -10,14 +10,14 @@ pub use k8s_openapi::ByteString;
 pub use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations,
 };
-pub use k8s_openapi::api::apps::v1::Deployment;
+pub use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 pub use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
     SubjectAccessReviewSpec,
 };
 pub use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 pub use k8s_openapi::api::core::v1::{
-    Affinity, ConfigMap, Namespace, Node, Pod, ResourceQuota, ResourceRequirements, Secret, Service, ServicePort,
+    Affinity, ConfigMap, ContainerStatus, Event as CoreEvent, Namespace, Node, Pod, PodStatus, ResourceQuota, ResourceRequirements, Secret, Service, ServicePort,
     Toleration, TopologySpreadConstraint,
 };
 pub use k8s_openapi::api::discovery::v1::EndpointSlice;

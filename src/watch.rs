@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
 use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use crate::k8s::{self, Api, Backoff, Event, Resource, ResourceExt as _, WatchStreamExt as _, watcher};
@@ -29,6 +30,10 @@ pub struct Health {
     state: Mutex<State>,
     failures: Counter,
 }
+
+/// What a watch of many objects has made of them: changed in place, and read under a lock.
+#[derive(Debug)]
+pub struct Store<T>(Mutex<Option<Objects<T>>>);
 
 #[derive(Debug, PartialEq, Eq)]
 enum State {
@@ -128,6 +133,39 @@ impl Health {
     }
 }
 
+// === impl Store ===
+
+impl<T> Default for Store<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T: PartialEq> Store<T> {
+    /// All objects, by name; `None` before they were listed.
+    pub fn lock(&self) -> MutexGuard<'_, Option<Objects<T>>> {
+        // No code under the lock leaves it half-written.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it makes a difference.
+    fn take(&self, told: Told<T>) -> bool {
+        let mut known = self.lock();
+        match told {
+            Told::All(all) => known.replace(all).as_ref() != known.as_ref(),
+            Told::Applied(name, object) => {
+                let known = known.get_or_insert_default();
+                known.get(&name) != Some(&object) && {
+                    known.insert(name, object);
+                    true
+                }
+            }
+            Told::Deleted(name) => known.get_or_insert_default().remove(&name).is_some(),
+            Told::Unserved => known.take().is_some(),
+        }
+    }
+}
+
 // === impl Pace ===
 
 impl Iterator for Pace {
@@ -147,27 +185,12 @@ impl Backoff for Pace {
 }
 
 /// Tells all objects once they were listed, and again after each change. Never returns.
-pub async fn objects<K>(api: Api<K>, config: watcher::Config, health: &Health, changed: impl FnMut(&Objects<K>))
+pub async fn objects<K>(api: Api<K>, config: watcher::Config, health: &Health, mut changed: impl FnMut(&Objects<K>))
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    cut(api, config, health, |object| object, changed).await;
-}
-
-/// The same, of many: only what `cut` makes of each is kept. Never returns.
-pub async fn cut<K, T>(
-    api: Api<K>,
-    config: watcher::Config,
-    health: &Health,
-    cut: impl Fn(K) -> T,
-    mut changed: impl FnMut(&Objects<T>),
-) where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    let config = config.timeout(k8s::WATCH_FOR);
-    let events = watcher(api, config).backoff(Pace::default());
-    let told = |known: Option<&Objects<T>>| known.into_iter().for_each(&mut changed);
-    follow(events, health, Unserved::IsAFault, cut, told).await;
+    let told = |known: Option<&Objects<K>>| known.into_iter().for_each(&mut changed);
+    follow(events(api, config), health, Unserved::IsAFault, |object| object, whole(told)).await;
 }
 
 /// The same, of a kind that the API server may not have, or not yet: then there are none, and `None` is told. Never
@@ -180,9 +203,34 @@ pub async fn objects_if_served<K>(
 ) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let config = config.timeout(k8s::WATCH_FOR);
-    let events = watcher(api, config).backoff(Pace::default());
-    follow(events, health, Unserved::MeansNone, |object| object, changed).await;
+    follow(events(api, config), health, Unserved::MeansNone, |object| object, whole(changed)).await;
+}
+
+/// Keeps what `cut` makes of each object in a [`Store`], for kinds of which there are many. Never returns.
+pub async fn fill<K, T>(
+    api: Api<K>,
+    config: watcher::Config,
+    health: &Health,
+    cut: impl Fn(K) -> T,
+    store: &Store<T>,
+    changed: &Notify,
+) where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    T: PartialEq,
+{
+    follow(events(api, config), health, Unserved::IsAFault, cut, |told| {
+        if store.take(told) {
+            changed.notify_one();
+        }
+    })
+    .await;
+}
+
+fn events<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = watcher::Result<Event<K>>>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    watcher(api, config.timeout(k8s::WATCH_FOR)).backoff(Pace::default())
 }
 
 /// Only the object of that name.
@@ -198,57 +246,73 @@ enum Unserved {
     MeansNone,
 }
 
+/// What a watch tells.
+enum Told<T> {
+    /// All there are.
+    All(Objects<T>),
+    Applied(String, T),
+    Deleted(String),
+    Unserved,
+}
+
+/// Keeps all, and tells all after each change.
+fn whole<T>(mut changed: impl FnMut(Option<&Objects<T>>)) -> impl FnMut(Told<T>) {
+    let mut known = Objects::new();
+    move |told| {
+        match told {
+            Told::All(all) => known = all,
+            Told::Applied(name, object) => {
+                known.insert(name, object);
+            }
+            Told::Deleted(name) => {
+                known.remove(&name);
+            }
+            Told::Unserved => {
+                known.clear();
+                return changed(None);
+            }
+        }
+        changed(Some(&known));
+    }
+}
+
+/// Nothing is told before the first list.
 async fn follow<K: Resource, T>(
     events: impl Stream<Item = watcher::Result<Event<K>>>,
     health: &Health,
     unserved: Unserved,
     cut: impl Fn(K) -> T,
-    mut changed: impl FnMut(Option<&Objects<T>>),
+    mut tell: impl FnMut(Told<T>),
 ) {
     let mut events = pin!(events);
-    let mut known = Objects::new();
     let mut listing = Objects::new();
     let mut listed = false;
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::Init) => {
-                listing.clear();
-                continue;
-            }
+            Ok(Event::Init) => listing.clear(),
             Ok(Event::InitApply(object)) => {
                 listing.insert(object.name_any(), cut(object));
-                continue;
             }
             Ok(Event::InitDone) => {
-                known = std::mem::take(&mut listing);
                 listed = true;
                 health.answered();
+                tell(Told::All(std::mem::take(&mut listing)));
             }
-            Ok(Event::Apply(object)) => {
-                known.insert(object.name_any(), cut(object));
-            }
-            Ok(Event::Delete(object)) => {
-                known.remove(&object.name_any());
-            }
+            Ok(Event::Apply(object)) if listed => tell(Told::Applied(object.name_any(), cut(object))),
+            Ok(Event::Delete(object)) if listed => tell(Told::Deleted(object.name_any())),
+            Ok(Event::Apply(_) | Event::Delete(_)) => {}
             Err(error) if unserved == Unserved::MeansNone && is_of_unknown_kind(&error) => {
+                listed = false;
                 health.answered();
-                (known, listed) = (Objects::new(), false);
-                changed(None);
-                continue;
+                tell(Told::Unserved);
             }
-            Err(error) => {
-                match error {
-                    watcher::Error::InitialListFailed(error)
-                    | watcher::Error::WatchStartFailed(error)
-                    | watcher::Error::WatchFailed(error) => health.failed(&error),
-                    watcher::Error::WatchError(status) => health.failed(&k8s::Error::Api(status)),
-                    watcher::Error::NoResourceVersion => health.failed_because(error.to_string()),
-                }
-                continue;
-            }
-        }
-        if listed {
-            changed(Some(&known));
+            Err(
+                watcher::Error::InitialListFailed(error)
+                | watcher::Error::WatchStartFailed(error)
+                | watcher::Error::WatchFailed(error),
+            ) => health.failed(&error),
+            Err(watcher::Error::WatchError(status)) => health.failed(&k8s::Error::Api(status)),
+            Err(error @ watcher::Error::NoResourceVersion) => health.failed_because(error.to_string()),
         }
     }
 }
@@ -273,11 +337,26 @@ mod tests {
 
     async fn told(events: Vec<watcher::Result<Event<ConfigMap>>>, health: &Health) -> Vec<Vec<String>> {
         let mut told = Vec::new();
+        let none = || vec!["no such kind".to_owned()];
         let tell = |known: Option<&Objects<ConfigMap>>| {
-            told.push(known.map_or_else(|| vec!["no such kind".to_owned()], |known| known.keys().cloned().collect()));
+            told.push(known.map_or_else(none, |known| known.keys().cloned().collect()));
         };
-        follow(futures::stream::iter(events), health, Unserved::MeansNone, |object| object, tell).await;
+        follow(futures::stream::iter(events), health, Unserved::MeansNone, |object| object, whole(tell)).await;
         told
+    }
+
+    #[test]
+    fn a_store_tells_whether_something_has_changed() {
+        let store = Store::default();
+        let one = || ("a".to_owned(), 1);
+        assert!(store.lock().is_none());
+        assert!(store.take(Told::All(Objects::from([one()]))));
+        assert!(!store.take(Told::All(Objects::from([one()]))), "the same list");
+        assert!(!store.take(Told::Applied("a".to_owned(), 1)));
+        assert!(store.take(Told::Applied("a".to_owned(), 2)));
+        assert!(store.take(Told::Deleted("a".to_owned())));
+        assert!(!store.take(Told::Deleted("a".to_owned())));
+        assert_eq!(*store.lock(), Some(Objects::new()));
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use super::stack::{self, Status, Written};
 use super::{Context, State};
 use crate::api::condition::{ConditionType, Holds, Reason};
 use crate::api::object;
-use crate::api::stack::{CertificatesStatus, TelemetryStack, TelemetryStackStatus, WebhookStatus};
+use crate::api::stack::{CertificatesStatus, CollectorStatus, TelemetryStack, TelemetryStackStatus, WebhookStatus};
 use crate::k8s::{self, Api, Condition, DynamicObject, Patch, PatchParams, Resource as _, Time};
 
 /// What one condition says.
@@ -44,6 +44,7 @@ pub struct Reports {
     said: BTreeMap<ConditionType, Said>,
     pub webhook: Option<WebhookStatus>,
     pub certificates: Option<CertificatesStatus>,
+    pub collector: Option<CollectorStatus>,
     /// The schema of the status that the API server has; what it doesn't know can't be written.
     pub served_schema: Option<Arc<Value>>,
 }
@@ -160,6 +161,7 @@ impl Reports {
             conditions: conditions(&verdicts, before, now),
             webhook: self.webhook.clone(),
             certificates: self.certificates.clone(),
+            collector: self.collector.clone(),
         }
     }
 }
@@ -311,7 +313,9 @@ mod tests {
     fn ready(configuration: Option<Reason>, certificate: Option<Reason>) -> (Holds, Reason) {
         use ConditionType::{CertificateReady, ConfigurationAccepted};
         let mut reports = Reports::default();
-        for part in ConditionType::OF_PARTS.iter().filter(|part| ![CertificateReady, ConfigurationAccepted].contains(part)) {
+        for part in
+            ConditionType::OF_PARTS.iter().filter(|part| ![CertificateReady, ConfigurationAccepted].contains(part))
+        {
             reports.switch_off(*part);
         }
         for (part, reason) in [(ConfigurationAccepted, configuration), (CertificateReady, certificate)] {

@@ -10,7 +10,7 @@
 //! Everything that is decided from stands in the cluster: both `DaemonSet`s, their pods, and for each revision an
 //! immutable `ConfigMap` that says how its trial ended. A controller that comes in the middle goes on from there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -202,9 +202,9 @@ impl Observed<'_> {
         }
         let fit = || self.nodes.iter().filter(|(_, ready)| **ready).map(|(node, _)| *node);
         // Where the last good one runs well, the next one's faults are its own.
-        let runs_well = |node: &&str| {
-            good.is_some() && self.of(Rollout::Stable).any(|pod| pod.node == *node && pod.is_ready())
-        };
+        let well = self.of(Rollout::Stable).filter(|pod| good.is_some() && pod.is_ready());
+        let well: BTreeSet<_> = well.map(|pod| pod.node.as_str()).collect();
+        let runs_well = |node: &&str| well.contains(node);
         fit().find(runs_well).or_else(|| fit().next()).or(chosen.filter(|_| self.trial.is_some()))
     }
 

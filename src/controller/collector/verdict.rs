@@ -16,10 +16,13 @@ pub struct Seen<'s> {
     pub generation: i64,
     pub placement: &'s Placement,
     pub nodes: &'s BTreeMap<String, Node>,
-    pub pods: &'s [Pod],
+    pub pods: ByNode<'s>,
     /// How many opted-in pods each node has; nothing, as long as that isn't known.
     pub opted_in: Option<&'s BTreeMap<String, u32>>,
 }
+
+/// Pods by their nodes, without those that are about to end.
+pub type ByNode<'s> = BTreeMap<&'s str, Vec<&'s Pod>>;
 
 /// What only those of our own have.
 #[derive(Debug)]
@@ -87,9 +90,7 @@ pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> (Verdict, CollectorSta
 /// Of somebody else's: which nodes should have one, only its pods can tell, and the pods that need it.
 #[must_use]
 pub fn adopted(seen: &Seen<'_>) -> (Verdict, CollectorStatus) {
-    let mut with: Vec<_> = seen.pods.iter().map(|pod| pod.node.as_str()).filter(|node| !node.is_empty()).collect();
-    with.sort_unstable();
-    with.dedup();
+    let with: Vec<_> = seen.pods.keys().copied().filter(|node| !node.is_empty()).collect();
     let untold = Node::default();
     let lacks: Vec<_> = with
         .iter()
@@ -110,14 +111,23 @@ pub fn adopted(seen: &Seen<'_>) -> (Verdict, CollectorStatus) {
     (Verdict::new(reason, detail, seen.generation), status)
 }
 
+#[must_use]
+pub fn by_node(pods: &[Pod]) -> ByNode<'_> {
+    let mut by_node = ByNode::new();
+    for pod in pods.iter().filter(|pod| !pod.leaving) {
+        by_node.entry(pod.node.as_str()).or_default().push(pod);
+    }
+    by_node
+}
+
 impl<'s> Seen<'s> {
     fn should_run(&self) -> impl Iterator<Item = (&'s str, &'s Node)> {
         let runs = |(_, node): &(&String, &Node)| !node.leaving && node.should_run(self.placement).is_ok();
         self.nodes.iter().filter(runs).map(|(name, node)| (name.as_str(), node))
     }
 
-    fn on<'n>(&self, node: &'n str) -> impl Iterator<Item = &'s Pod> + use<'s, 'n> {
-        self.pods.iter().filter(move |pod| pod.node == node && !pod.leaving)
+    fn on(&self, node: &str) -> impl Iterator<Item = &'s Pod> {
+        self.pods.get(node).into_iter().flatten().copied()
     }
 
     fn has_ready(&self, node: &str) -> bool {
@@ -138,7 +148,7 @@ impl<'s> Seen<'s> {
         if !node.ready && self.nodes.contains_key(name) {
             return lack(Reason::NodeNotReady, "the node itself isn't ready".to_owned());
         }
-        let Some(pod) = self.on(name).filter(is_current).next().or_else(|| self.on(name).next()) else {
+        let Some(pod) = self.on(name).find(is_current).or_else(|| self.on(name).next()) else {
             let refused = managed.and_then(|managed| managed.no_pod);
             return match refused {
                 Some(why) => lack(Reason::CollectorPodRefused, why.to_owned()),
@@ -309,7 +319,7 @@ mod tests {
             generation: 1,
             placement: &world.placement,
             nodes: &world.nodes,
-            pods: &world.pods,
+            pods: by_node(&world.pods),
             opted_in: Some(&world.opted_in),
         };
         let plan = Plan {
