@@ -58,14 +58,8 @@ pub struct Scrape {
 // === impl Write ===
 
 impl Write {
-    pub const ALL: [Self; 6] = [
-        Self::Configuration,
-        Self::Status,
-        Self::Authority,
-        Self::Certificate,
-        Self::Registration,
-        Self::Collector,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Configuration, Self::Status, Self::Authority, Self::Certificate, Self::Registration, Self::Collector];
 
     const fn as_str(self) -> &'static str {
         match self {

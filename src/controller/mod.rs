@@ -16,6 +16,7 @@ use crate::tasks::Tasks;
 use crate::watch::Health;
 
 pub mod certificates;
+pub mod collector;
 pub mod configuration;
 mod election;
 pub mod endpoints;
@@ -23,6 +24,7 @@ pub mod injection;
 pub mod lease;
 pub mod metrics;
 pub mod objects;
+mod plain;
 pub mod replicas;
 mod schema;
 pub mod stack;
@@ -62,6 +64,9 @@ pub struct State {
     pub source: Arc<Health>,
     pub registration: Arc<Health>,
     pub status: Arc<Health>,
+    pub nodes: Arc<Health>,
+    /// The Collector's objects, and its pods.
+    pub collector: Arc<Health>,
     pub writes: Writes,
     conditions: Mutex<Vec<(ConditionType, Holds)>>,
 }
@@ -94,6 +99,8 @@ impl Default for State {
             source: Arc::new(Health::new("Secret of the certificate's provider")),
             registration: Arc::new(Health::new("MutatingWebhookConfiguration")),
             status: Arc::new(Health::new("status")),
+            nodes: Arc::new(Health::new("Node")),
+            collector: Arc::new(Health::new("Collector")),
             writes: Writes::default(),
             conditions: Mutex::default(),
         }
@@ -106,7 +113,7 @@ impl State {
         [&self.lease].into_iter().chain(self.of_leader()).map(AsRef::as_ref)
     }
 
-    fn of_leader(&self) -> [&Arc<Health>; 10] {
+    fn of_leader(&self) -> [&Arc<Health>; 12] {
         [
             &self.stacks,
             &self.endpoints,
@@ -118,6 +125,8 @@ impl State {
             &self.source,
             &self.registration,
             &self.status,
+            &self.nodes,
+            &self.collector,
         ]
     }
 
@@ -206,6 +215,7 @@ fn lead(client: Client, namespace: Arc<str>, state: Arc<State>) -> Tasks {
     let (missing, lacking) = watch::channel(Arc::from([]));
     tasks.spawn("schema", schema::look(context.clone(), missing));
     tasks.spawn("replicas", replicas::run(context.clone(), wants, lacking));
-    tasks.spawn("certificates", certificates::run(context));
+    tasks.spawn("certificates", certificates::run(context.clone()));
+    tasks.spawn("Collector", collector::run(context));
     tasks
 }

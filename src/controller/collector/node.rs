@@ -132,7 +132,10 @@ mod tests {
     use serde_json::{Value, json};
 
     fn node(labels: &Value, taints: &Value) -> Node {
-        Node::of(serde_json::from_value(json!({"metadata": {"labels": labels}, "spec": {"taints": taints}})).expect("a node"))
+        Node::of(
+            serde_json::from_value(json!({"metadata": {"labels": labels}, "spec": {"taints": taints}}))
+                .expect("a node"),
+        )
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::revision::{Revision, Stored};
 use super::template;
 use super::trial::{Mark, Plan};
 use crate::api::{annotation, label, object};
-use crate::collector::{Lease, port};
+use crate::collector::port;
 use crate::controller::metrics::Write;
 use crate::controller::objects::{Kind, Part, Scope};
 use crate::k8s::IntOrString;
@@ -19,8 +19,8 @@ pub struct Input<'a> {
     /// Name of the Service that pods send to.
     pub service: &'a str,
     pub max_unavailable: &'a IntOrString,
-    /// With the cluster's metrics: by which one of the Collectors is chosen to read them.
-    pub lease: Option<&'a Lease>,
+    /// One of the Collectors is chosen by a Lease, to read the cluster's metrics.
+    pub lease: bool,
 }
 
 const fn kind(api_version: &'static str, kind: &'static str, plural: &'static str, scope: Scope) -> Kind {
@@ -46,7 +46,7 @@ pub const PART: Part = Part {
 #[must_use]
 pub fn surroundings(input: &Input<'_>) -> Vec<Value> {
     let mut objects = vec![service_account(), binding("ClusterRoleBinding", "ClusterRole", input.namespace)];
-    if input.lease.is_some() {
+    if input.lease {
         objects.push(binding("RoleBinding", "Role", input.namespace));
     }
     objects.extend([network_policy(), service(input.service)]);
@@ -61,7 +61,9 @@ pub fn rollouts(input: &Input<'_>, plan: &Plan, kept: &[(&Revision, Mark)]) -> V
     let mut objects: Vec<_> = kept.iter().map(|(revision, mark)| revision.config_map(mark)).collect();
     let stable = plan.stable.as_ref().and_then(|stable| Some((stable, find(&stable.revision)?)));
     let trial = plan.trial.as_ref().and_then(|trial| Some((trial, find(&trial.revision)?)));
-    objects.extend(stable.as_ref().map(|(_, active)| *active).or(trial.as_ref().map(|(_, active)| *active)).map(Revision::copy));
+    objects.extend(
+        stable.as_ref().map(|(_, active)| *active).or(trial.as_ref().map(|(_, active)| *active)).map(Revision::copy),
+    );
     if let Some((stable, revision)) = stable {
         let spares = stable.spares.as_deref().map(|node| ("NotIn", node));
         // Pods of the same revision stay while one node is spared.
@@ -85,8 +87,7 @@ pub fn kept<'r>(candidate: Option<&'r Revision>, stored: &'r [Stored], runs: &[&
     passed.sort_by(|one, other| other.created.cmp(&one.created));
     passed.truncate(GOOD_ONES);
     let is_kept = |one: &&Stored| runs.contains(&one.revision.hash.as_str()) || passed.contains(one);
-    let mut kept: Vec<_> =
-        stored.iter().filter(is_kept).map(|one| (&one.revision, one.mark.clone())).collect();
+    let mut kept: Vec<_> = stored.iter().filter(is_kept).map(|one| (&one.revision, one.mark.clone())).collect();
     if let Some(candidate) = candidate
         && kept.iter().all(|(one, _)| one.hash != candidate.hash)
     {
@@ -113,8 +114,7 @@ fn binding(kind: &str, role: &str, namespace: &str) -> Value {
     let mut binding = named("rbac.authorization.k8s.io/v1", kind, object::COLLECTOR_RIGHTS);
     binding["roleRef"] =
         json!({"apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": object::COLLECTOR_RIGHTS});
-    binding["subjects"] =
-        json!([{"kind": "ServiceAccount", "name": object::COLLECTOR, "namespace": namespace}]);
+    binding["subjects"] = json!([{"kind": "ServiceAccount", "name": object::COLLECTOR, "namespace": namespace}]);
     binding
 }
 
@@ -133,9 +133,8 @@ fn network_policy() -> Value {
 /// Each pod is answered by its own node's.
 fn service(name: &str) -> Value {
     let mut service = named("v1", "Service", name);
-    let ports = [port::GRPC, port::HTTP].map(|port| {
-        json!({"name": port.name, "port": port.number, "targetPort": port.name, "protocol": "TCP"})
-    });
+    let ports = [port::GRPC, port::HTTP]
+        .map(|port| json!({"name": port.name, "port": port.number, "targetPort": port.name, "protocol": "TCP"}));
     service["spec"] = json!({
         "selector": {"app": object::COLLECTOR},
         "internalTrafficPolicy": "Local",

@@ -3,14 +3,15 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use jiff::Timestamp;
 use super::words;
 use crate::api::{label, object};
 use crate::k8s::{self, ResourceExt as _};
+use jiff::Timestamp;
 
 /// A pod, cut to what is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
+    pub name: String,
     pub uid: String,
     /// Where it runs, or is to run.
     pub node: String,
@@ -38,7 +39,9 @@ pub enum Rollout {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    Ready { since: Timestamp },
+    Ready {
+        since: Timestamp,
+    },
     /// Its container runs, or is about to.
     Starting,
     Unschedulable(String),
@@ -108,6 +111,7 @@ impl Pod {
             words: words::of(ended.message.as_deref().unwrap_or_default()),
         });
         Self {
+            name: pod.name_any(),
             uid: pod.uid().unwrap_or_default(),
             node: node_of(pod),
             rollout: Rollout::ALL.into_iter().find(|one| Some(one.as_str()) == rollout),
@@ -140,11 +144,7 @@ fn node_of(pod: &k8s::Pod) -> String {
     names.find_map(|field| field["values"][0].as_str()).map(str::to_owned).unwrap_or_default()
 }
 
-fn state_of(
-    status: Option<&k8s::PodStatus>,
-    container: Option<&k8s::ContainerStatus>,
-    ended: Option<&Ended>,
-) -> State {
+fn state_of(status: Option<&k8s::PodStatus>, container: Option<&k8s::ContainerStatus>, ended: Option<&Ended>) -> State {
     let conditions = || status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
     if let Some(ready) = conditions().find(|one| one.type_ == "Ready" && one.status == "True") {
         let since = ready.last_transition_time.as_ref().map_or(Timestamp::MIN, |time| time.0);
@@ -162,7 +162,11 @@ fn state_of(
             format!("{reason} {message}").trim_end().chars().take(300).collect::<String>()
         };
         match reason {
-            "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" | "ImageInspectError"
+            "ErrImagePull"
+            | "ImagePullBackOff"
+            | "ErrImageNeverPull"
+            | "InvalidImageName"
+            | "ImageInspectError"
             | "RegistryUnavailable" => return State::ImageNotPulled(told()),
             "CreateContainerConfigError" => return State::Unconfigured(told()),
             "CreateContainerError" | "RunContainerError" | "PostStartHookError" => {
@@ -249,7 +253,8 @@ mod tests {
 
     #[test]
     fn a_pods_status_says_why_it_isnt_ready() {
-        let ready = json!({"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:01:00Z"}]});
+        let ready =
+            json!({"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:01:00Z"}]});
         assert_eq!(state(&ready), State::Ready { since: "2026-01-01T00:01:00Z".parse().expect("a time") });
         let waiting = |reason: &str| container(&json!({"waiting": {"reason": reason, "message": "m"}}), &json!(null));
         assert_eq!(state(&waiting("ImagePullBackOff")), State::ImageNotPulled("ImagePullBackOff m".to_owned()));

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::trial::Mark;
 use crate::api::annotation;
-use crate::k8s::{DynamicObject, ResourceExt as _};
+use crate::k8s::{ConfigMap, ResourceExt as _};
 
 /// What runs on a node, or may.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,8 +70,8 @@ impl Revision {
 
     /// What a `ConfigMap` holds, whatever it's called.
     #[must_use]
-    pub fn in_data(data: &Value) -> Option<Self> {
-        let text = |key: &str| data[key].as_str().map(str::to_owned);
+    pub fn in_config_map(map: &ConfigMap) -> Option<Self> {
+        let text = |key: &str| map.data.as_ref()?.get(key).cloned();
         Some(Self::of_texts(text(CONFIGURATION)?, text(POD)?))
     }
 
@@ -107,8 +107,8 @@ impl Revision {
 impl Stored {
     /// What a `ConfigMap` of ours holds, unless it's the copy, or not what its name says.
     #[must_use]
-    pub fn of(map: &DynamicObject) -> Option<Self> {
-        let revision = Revision::in_data(&map.data["data"])?;
+    pub fn of(map: &ConfigMap) -> Option<Self> {
+        let revision = Revision::in_config_map(map)?;
         if map.name_any() != revision.config_map_name() {
             return None;
         }
@@ -128,7 +128,7 @@ mod tests {
         let fault = Fault { node: "a".to_owned(), words: "Error: no".to_owned(), key: None };
         let mut map = Revision::new("a: 1\n".to_owned(), &json!({"spec": {}})).config_map(&Mark::Failed(fault));
         change(&mut map);
-        Stored::of(&serde_json::from_value(map).expect("an object"))
+        Stored::of(&serde_json::from_value(map).expect("a ConfigMap"))
     }
 
     #[test]

@@ -155,7 +155,8 @@ fn volumes(files: &Files) -> Vec<Value> {
         "configMap": {"items": [{"key": CONFIGURATION, "path": CONFIGURATION}], "defaultMode": 0o444},
     })];
     if files.pod_logs {
-        volumes.push(json!({"name": POD_LOGS_VOLUME, "hostPath": {"path": path::POD_LOGS, "type": "DirectoryOrCreate"}}));
+        volumes
+            .push(json!({"name": POD_LOGS_VOLUME, "hostPath": {"path": path::POD_LOGS, "type": "DirectoryOrCreate"}}));
         let own = json!({"path": CHECKPOINTS_OF_NODE, "type": "DirectoryOrCreate"});
         volumes.push(json!({"name": CHECKPOINTS_VOLUME, "hostPath": own}));
     }

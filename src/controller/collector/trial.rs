@@ -104,8 +104,12 @@ pub enum Phase {
     /// No node is ready that one could run on.
     NoNode,
     /// The trial's node is being made free for it.
-    Vacating { node: String },
-    Trying { node: String },
+    Vacating {
+        node: String,
+    },
+    Trying {
+        node: String,
+    },
     /// It doesn't start where nothing did before, so that there is nothing to go back to.
     Failing(Fault),
     /// The trial is over, and its pod still there.
@@ -149,7 +153,8 @@ impl Observed<'_> {
     /// Without a trial: `target`, once the trial's pod has ended, and until then what runs now.
     fn settle(&self, good: Option<&str>, target: Option<&str>, phase: Phase) -> Plan {
         let left = self.of(Rollout::Trial).next();
-        let node = left.map(|pod| pod.node.clone()).or_else(|| self.trial.as_ref().and_then(|trial| trial.node.clone()));
+        let node =
+            left.map(|pod| pod.node.clone()).or_else(|| self.trial.as_ref().and_then(|trial| trial.node.clone()));
         let is_over = self.trial.is_none() && left.is_none();
         let stable = |revision: &str, spares| Stable { revision: revision.to_owned(), spares };
         if is_over {
@@ -157,7 +162,13 @@ impl Observed<'_> {
             return Plan { stable, trial: None, mark: None, phase, again: None };
         }
         let spares = self.stable.as_ref().and_then(|stable| stable.node.clone()).or(node);
-        Plan { stable: good.map(|good| stable(good, spares)), trial: None, mark: None, phase: Phase::Clearing, again: None }
+        Plan {
+            stable: good.map(|good| stable(good, spares)),
+            trial: None,
+            mark: None,
+            phase: Phase::Clearing,
+            again: None,
+        }
     }
 
     /// A first trial goes on while the spec has a fault: nothing else is known to run.
@@ -217,8 +228,7 @@ impl Observed<'_> {
 
     /// What the trial has shown so far.
     fn judge(&self, node: &str, candidate: &str, there: Option<&Deployed>, may_go_back: bool) -> Judgement {
-        let failed =
-            |words: String| Judgement::Failed(Fault { node: node.to_owned(), key: words::key(&words), words });
+        let failed = |words: String| Judgement::Failed(Fault { node: node.to_owned(), key: words::key(&words), words });
         let waits = |until: Timestamp| {
             let left = until.duration_since(self.now);
             Judgement::Waits { again: Duration::try_from(left).ok().filter(|left| !left.is_zero()) }
@@ -288,3 +298,6 @@ impl fmt::Display for Fault {
         write!(f, ": {words}")
     }
 }
+
+#[cfg(test)]
+mod tests;

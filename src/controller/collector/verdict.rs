@@ -1,6 +1,6 @@
 //! Whether every node that should run a Collector has one that is ready: pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::node::{Excluded, Node};
 use super::pod::{Pod, State};
@@ -17,8 +17,8 @@ pub struct Seen<'s> {
     pub placement: &'s Placement,
     pub nodes: &'s BTreeMap<String, Node>,
     pub pods: ByNode<'s>,
-    /// How many opted-in pods each node has; nothing, as long as that isn't known.
-    pub opted_in: Option<&'s BTreeMap<String, u32>>,
+    /// Those of the nodes without a Collector that have opted-in pods.
+    pub busy: &'s BTreeSet<String>,
 }
 
 /// Pods by their nodes, without those that are about to end.
@@ -92,10 +92,8 @@ pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> (Verdict, CollectorSta
 pub fn adopted(seen: &Seen<'_>) -> (Verdict, CollectorStatus) {
     let with: Vec<_> = seen.pods.keys().copied().filter(|node| !node.is_empty()).collect();
     let untold = Node::default();
-    let lacks: Vec<_> = with
-        .iter()
-        .filter_map(|name| seen.lack(name, seen.nodes.get(*name).unwrap_or(&untold), None))
-        .collect();
+    let lacks: Vec<_> =
+        with.iter().filter_map(|name| seen.lack(name, seen.nodes.get(*name).unwrap_or(&untold), None)).collect();
     let status = CollectorStatus {
         ready: format!("{}/{}", with.len() - lacks.len(), with.len()),
         without: lacks.iter().take(MAX_NAMES).map(Lack::told).collect(),
@@ -188,15 +186,10 @@ impl<'s> Seen<'s> {
 
     /// Nodes with opted-in pods that have none, on purpose.
     fn without_collector(&self, why: impl Fn(&str) -> Option<String>) -> Option<(Reason, String)> {
-        let busy = self.opted_in?.iter().filter(|(_, pods)| **pods > 0);
-        let without: Vec<_> = busy
-            .filter_map(|(node, pods)| {
-                Some(Lack {
-                    node: node.clone(),
-                    reason: Reason::NodeWithoutCollector,
-                    why: format!("{}; {}", count(*pods as usize, "opted-in pod"), why(node)?),
-                })
-            })
+        let without: Vec<_> = self
+            .busy
+            .iter()
+            .filter_map(|node| Some(Lack { node: node.clone(), reason: Reason::NodeWithoutCollector, why: why(node)? }))
             .collect();
         let total = without.len();
         worst(&without, total)
@@ -291,7 +284,7 @@ mod tests {
         nodes: BTreeMap<String, Node>,
         pods: Vec<Pod>,
         placement: Placement,
-        opted_in: BTreeMap<String, u32>,
+        busy: BTreeSet<String>,
         fault: Option<&'static str>,
         phase: Phase,
         outcome: Outcome,
@@ -304,7 +297,7 @@ mod tests {
             nodes: ["a", "b"].map(|name| (name.to_owned(), node(&json!({}), true))).into(),
             pods: vec![ready("a", "new"), ready("b", "new")],
             placement: Placement::default(),
-            opted_in: [("a".to_owned(), 3)].into(),
+            busy: ["a".to_owned()].into(),
             fault: None,
             phase: Phase::RolledOut,
             outcome: Outcome::Kept { generation: 1 },
@@ -320,7 +313,7 @@ mod tests {
             placement: &world.placement,
             nodes: &world.nodes,
             pods: by_node(&world.pods),
-            opted_in: Some(&world.opted_in),
+            busy: &world.busy,
         };
         let plan = Plan {
             stable: Some(Stable { revision: "old".to_owned(), spares: None }),
@@ -349,12 +342,21 @@ mod tests {
             (|_| {}, R::CollectorOnEveryNode, "on 2 nodes", "2/2"),
             (|w| w.fault = Some("spec.collector.x: no"), R::CollectorSpecInvalid, "spec.collector.x: no", "2/2"),
             (
-                |w| w.outcome = Outcome::Refused { generation: 1, object: "Service x".to_owned(), why: "no".to_owned() },
-                R::CollectorNotWritten, "Service x: no", "2/2",
+                |w| {
+                    w.outcome = Outcome::Refused { generation: 1, object: "Service x".to_owned(), why: "no".to_owned() }
+                },
+                R::CollectorNotWritten,
+                "Service x: no",
+                "2/2",
             ),
             (
-                |w| w.outcome = Outcome::Contested { generation: 1, object: "DaemonSet x".to_owned(), by: "argocd".to_owned() },
-                R::CollectorContested, "DaemonSet x is changed back each time by argocd", "2/2",
+                |w| {
+                    w.outcome =
+                        Outcome::Contested { generation: 1, object: "DaemonSet x".to_owned(), by: "argocd".to_owned() }
+                },
+                R::CollectorContested,
+                "DaemonSet x is changed back each time by argocd",
+                "2/2",
             ),
             (
                 |w| {
@@ -362,73 +364,109 @@ mod tests {
                     w.phase = Phase::RolledBack(Fault { node: "a".to_owned(), words: "Error: no".to_owned(), key });
                     w.pods = vec![ready("a", "old"), ready("b", "old")];
                 },
-                R::CollectorRolledBack, "revision new failed on node a, by processors.batch: Error: no", "2/2",
+                R::CollectorRolledBack,
+                "revision new failed on node a, by processors.batch: Error: no",
+                "2/2",
             ),
             (
                 |w| {
                     w.phase = Phase::Failing(Fault { node: "a".to_owned(), words: "Error: no".to_owned(), key: None });
                     w.pods.clear();
                 },
-                R::CollectorCrashing, "its first trial fails on node a: Error: no", "0/2",
+                R::CollectorCrashing,
+                "its first trial fails on node a: Error: no",
+                "0/2",
             ),
             (
-                |w| w.phase = Phase::Failing(Fault { node: "a".to_owned(), words: "OOMKilled with exit code 137".to_owned(), key: None }),
-                R::CollectorOutOfMemory, "its first trial fails on node a: OOMKilled with exit code 137", "2/2",
+                |w| {
+                    w.phase = Phase::Failing(Fault {
+                        node: "a".to_owned(),
+                        words: "OOMKilled with exit code 137".to_owned(),
+                        key: None,
+                    })
+                },
+                R::CollectorOutOfMemory,
+                "its first trial fails on node a: OOMKilled with exit code 137",
+                "2/2",
             ),
             (|w| w.nodes.clear(), R::CollectorWithoutNode, "", "0/0"),
             (
                 |w| w.placement.node_selector = [("pool".to_owned(), "b".to_owned())].into(),
-                R::CollectorWithoutNode, "", "0/0",
+                R::CollectorWithoutNode,
+                "",
+                "0/0",
             ),
             (
                 |w| w.pods[1] = in_state("b", State::ImageNotPulled("ErrImagePull x".to_owned())),
-                R::CollectorImageNotPulled, "1 of 2 nodes: b (ErrImagePull x)", "1/2",
+                R::CollectorImageNotPulled,
+                "1 of 2 nodes: b (ErrImagePull x)",
+                "1/2",
             ),
             (
                 |w| w.pods[1] = in_state("b", State::Unconfigured("secret \"datadog-secret\" not found".to_owned())),
-                R::CollectorNotConfigured, "1 of 2 nodes: b (secret \"datadog-secret\" not found)", "1/2",
+                R::CollectorNotConfigured,
+                "1 of 2 nodes: b (secret \"datadog-secret\" not found)",
+                "1/2",
             ),
             (
                 |w| w.pods[1] = in_state("b", down("OOMKilled", "a line")),
-                R::CollectorOutOfMemory, "1 of 2 nodes: b (OOMKilled with exit code 1)", "1/2",
+                R::CollectorOutOfMemory,
+                "1 of 2 nodes: b (OOMKilled with exit code 1)",
+                "1/2",
             ),
             (
                 |w| w.pods[1] = in_state("b", down("Error", "Error: no")),
-                R::CollectorCrashing, "1 of 2 nodes: b (Error: no)", "1/2",
+                R::CollectorCrashing,
+                "1 of 2 nodes: b (Error: no)",
+                "1/2",
             ),
             (
                 |w| w.pods[1] = in_state("b", down("Error", "listen tcp :4317: bind: address already in use")),
-                R::CollectorPortTaken, "1 of 2 nodes: b (listen tcp :4317: bind: address already in use)", "1/2",
+                R::CollectorPortTaken,
+                "1 of 2 nodes: b (listen tcp :4317: bind: address already in use)",
+                "1/2",
             ),
             (
                 |w| w.pods[1] = in_state("b", State::Unschedulable("1 node(s) didn't have free ports".to_owned())),
-                R::CollectorPortTaken, "1 of 2 nodes: b (1 node(s) didn't have free ports)", "1/2",
+                R::CollectorPortTaken,
+                "1 of 2 nodes: b (1 node(s) didn't have free ports)",
+                "1/2",
             ),
             (
                 |w| w.pods[1] = in_state("b", State::Unschedulable("Insufficient memory".to_owned())),
-                R::CollectorUnschedulable, "1 of 2 nodes: b (Insufficient memory)", "1/2",
+                R::CollectorUnschedulable,
+                "1 of 2 nodes: b (Insufficient memory)",
+                "1/2",
             ),
             (
                 |w| w.pods[1] = in_state("b", State::Starting),
-                R::CollectorNotReady, "1 of 2 nodes: b (it runs, and isn't ready)", "1/2",
+                R::CollectorNotReady,
+                "1 of 2 nodes: b (it runs, and isn't ready)",
+                "1/2",
             ),
             (
                 |w| {
                     w.pods.clear();
                     w.no_pod = Some("violates PodSecurity");
                 },
-                R::CollectorPodRefused, "2 of 2 nodes: a (violates PodSecurity), b (violates PodSecurity)", "0/2",
+                R::CollectorPodRefused,
+                "2 of 2 nodes: a (violates PodSecurity), b (violates PodSecurity)",
+                "0/2",
             ),
             (
                 |w| {
                     w.nodes.insert("b".to_owned(), node(&json!({}), false));
                     w.pods[1] = in_state("b", State::Starting);
                 },
-                R::NodeNotReady, "1 of 2 nodes: b (the node itself isn't ready)", "1/2",
+                R::NodeNotReady,
+                "1 of 2 nodes: b (the node itself isn't ready)",
+                "1/2",
             ),
             (
                 |w| w.pods[1] = ready("b", "old"),
-                R::CollectorRollingOut, "1 of 2 nodes: b (it runs revision old)", "2/2",
+                R::CollectorRollingOut,
+                "1 of 2 nodes: b (it runs revision old)",
+                "2/2",
             ),
             (
                 |w| {
@@ -436,27 +474,28 @@ mod tests {
                     w.pods[1] = ready("b", "old");
                 },
                 R::CollectorRollingOut,
-                "revision new is tried on node a first; 1 of 2 nodes: b (it runs revision old)", "2/2",
+                "revision new is tried on node a first; 1 of 2 nodes: b (it runs revision old)",
+                "2/2",
             ),
-            (
-                |w| w.pods[1].leaving = true,
-                R::CollectorRollingOut, "1 of 2 nodes: b (it has none yet)", "1/2",
-            ),
+            (|w| w.pods[1].leaving = true, R::CollectorRollingOut, "1 of 2 nodes: b (it has none yet)", "1/2"),
             (
                 |w| {
                     w.pods = vec![in_state("a", State::Starting), in_state("b", down("Error", "Error: no"))];
                 },
-                R::CollectorCrashing, "1 of 2 nodes: b (Error: no)", "0/2",
+                R::CollectorCrashing,
+                "1 of 2 nodes: b (Error: no)",
+                "0/2",
             ),
             (
                 |w| {
                     let taint = json!({"taints": [{"key": "gpu", "effect": "NoSchedule"}]});
                     w.nodes.insert("c".to_owned(), node(&taint, true));
                     w.placement.tolerations.clear();
-                    w.opted_in.insert("c".to_owned(), 1);
+                    w.busy.insert("c".to_owned());
                 },
                 R::NodeWithoutCollector,
-                "1 of 1 node: c (1 opted-in pod; spec.collector.tolerations has none for its taint gpu:NoSchedule)", "2/2",
+                "1 of 1 node: c (spec.collector.tolerations has none for its taint gpu:NoSchedule)",
+                "2/2",
             ),
             (
                 |w| {
@@ -464,7 +503,9 @@ mod tests {
                     w.nodes.insert("c".to_owned(), node(&taint, true));
                     w.placement.tolerations.clear();
                 },
-                R::CollectorOnEveryNode, "on 2 nodes", "2/2",
+                R::CollectorOnEveryNode,
+                "on 2 nodes",
+                "2/2",
             ),
         ];
         for (change, reason, detail, numbers) in cases {
@@ -480,13 +521,17 @@ mod tests {
             (|w| w.pods.clear(), Reason::NoCollectorToAdopt, "", "0/0"),
             (
                 |w| w.pods[1] = in_state("b", down("Error", "Error: no")),
-                Reason::CollectorCrashing, "1 of 2 nodes: b (Error: no)", "1/2",
+                Reason::CollectorCrashing,
+                "1 of 2 nodes: b (Error: no)",
+                "1/2",
             ),
             (
                 |w| {
                     w.pods.remove(0);
                 },
-                Reason::NodeWithoutCollector, "1 of 1 node: a (3 opted-in pods; no adopted Collector runs there)", "1/1",
+                Reason::NodeWithoutCollector,
+                "1 of 1 node: a (no adopted Collector runs there)",
+                "1/1",
             ),
         ];
         for (change, reason, detail, numbers) in cases {

@@ -14,9 +14,8 @@ const PARTS: [&str; 5] = ["receivers", "processors", "exporters", "connectors", 
 #[must_use]
 pub fn of(log: &str) -> String {
     let lines: Vec<_> = log.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let tells = |line: &&str| {
-        line.starts_with("Error: ") || line.starts_with("panic: ") || line.starts_with("fatal error: ")
-    };
+    let tells =
+        |line: &&str| line.starts_with("Error: ") || line.starts_with("panic: ") || line.starts_with("fatal error: ");
     let first = lines.iter().rposition(tells).unwrap_or(lines.len().saturating_sub(1));
     // A stack trace follows a panic; what follows an error is part of it, but for the program's last log line.
     let end = if lines.get(first).is_some_and(|line| line.starts_with("Error: ")) { lines.len() } else { first + 1 };
@@ -33,7 +32,9 @@ fn is_a_repetition(line: &str) -> bool {
 /// Whether it ended because the API server hadn't told it of pods in time, which no other configuration would mend.
 #[must_use]
 pub fn waited_for_metadata(words: &str) -> bool {
-    ["wait for caches to sync", "waiting for caches to sync", "waiting for cache sync"].iter().any(|told| words.contains(told))
+    ["wait for caches to sync", "waiting for caches to sync", "waiting for cache sync"]
+        .iter()
+        .any(|told| words.contains(told))
 }
 
 /// The key of the configuration that is named, such as `exporters.datadog.api.sit`.
@@ -75,8 +76,7 @@ fn decoding(words: &str) -> Option<String> {
 /// `failed to build pipelines: failed to create "datadog" exporter for data type "traces"`, and
 /// `cannot start pipelines: failed to start "otlp" receiver: …`.
 fn starting(words: &str) -> Option<String> {
-    let (_, rest) =
-        ["failed to create \"", "failed to start \""].iter().find_map(|told| words.split_once(told))?;
+    let (_, rest) = ["failed to create \"", "failed to start \""].iter().find_map(|told| words.split_once(told))?;
     let (component, rest) = rest.split_once('"')?;
     let kind = rest.trim_start().split([' ', ':', ',']).next()?;
     let part = PARTS.into_iter().find(|part| part.strip_suffix('s') == Some(kind))?;
@@ -125,8 +125,10 @@ mod tests {
                    2026/01/01 00:00:00 collector server run finished with error: invalid configuration: x\n";
         let words = "Error: invalid configuration: processors::batch: must be greater processors::batch: again";
         assert_eq!(of(log), words);
-        assert_eq!(of("panic: runtime error: index out of range\n\ngoroutine 1 [running]:\nmain.main()"),
-                   "panic: runtime error: index out of range");
+        assert_eq!(
+            of("panic: runtime error: index out of range\n\ngoroutine 1 [running]:\nmain.main()"),
+            "panic: runtime error: index out of range"
+        );
         assert_eq!(of("a\nb\n\n"), "b");
         assert_eq!(of(""), "");
     }
@@ -134,7 +136,10 @@ mod tests {
     #[test]
     fn nothing_that_looks_like_a_key_is_told() {
         let key = "0123456789abcdef0123456789abcdef";
-        assert_eq!(of(&format!("Error: key {key} isn't good, {}", &key[1..])), format!("Error: key … isn't good, {}", &key[1..]));
+        assert_eq!(
+            of(&format!("Error: key {key} isn't good, {}", &key[1..])),
+            format!("Error: key … isn't good, {}", &key[1..])
+        );
         let long = of(&format!("Error: invalid {} end", "valid ".repeat(500)));
         assert!(long.chars().count() < LONGEST + 10 && long.starts_with("Error: invalid") && long.ends_with(" end"));
     }
@@ -142,13 +147,34 @@ mod tests {
     #[test]
     fn the_key_is_named_where_the_words_name_it() {
         for (words, expected) in [
-            ("Error: invalid configuration: processors::memory_limiter: 'check_interval' must be greater than zero", Some("processors.memory_limiter")),
-            ("Error: invalid configuration: service::pipelines::traces: references processor \"batch/x\" which is not configured", Some("service.pipelines.traces")),
-            ("Error: failed to get config: cannot unmarshal the configuration: decoding failed due to the following error(s): 'exporters' error reading configuration for \"datadog\": decoding failed due to the following error(s): 'api' has invalid keys: sit", Some("exporters.datadog.api.sit")),
-            ("Error: failed to get config: cannot unmarshal the configuration: decoding failed due to the following error(s): 'processors' error reading configuration for \"batch\": decoding failed due to the following error(s): '' has invalid keys: send_batch_siz, x", Some("processors.batch.send_batch_siz")),
-            ("Error: failed to get config: cannot unmarshal the configuration: decoding failed due to the following error(s): 'processors' unknown type: \"batc\" for id: \"batc\" (valid values: [batch filter])", Some("processors.batc")),
-            ("Error: failed to build pipelines: failed to create \"datadog\" exporter for data type \"traces\": api.key is not set", Some("exporters.datadog")),
-            ("Error: cannot start pipelines: failed to start \"otlp\" receiver: listen tcp 1.2.3.4:4317: bind: cannot assign requested address", Some("receivers.otlp")),
+            (
+                "Error: invalid configuration: processors::memory_limiter: 'check_interval' must be greater than zero",
+                Some("processors.memory_limiter"),
+            ),
+            (
+                "Error: invalid configuration: service::pipelines::traces: references processor \"batch/x\" which is not configured",
+                Some("service.pipelines.traces"),
+            ),
+            (
+                "Error: failed to get config: cannot unmarshal the configuration: decoding failed due to the following error(s): 'exporters' error reading configuration for \"datadog\": decoding failed due to the following error(s): 'api' has invalid keys: sit",
+                Some("exporters.datadog.api.sit"),
+            ),
+            (
+                "Error: failed to get config: cannot unmarshal the configuration: decoding failed due to the following error(s): 'processors' error reading configuration for \"batch\": decoding failed due to the following error(s): '' has invalid keys: send_batch_siz, x",
+                Some("processors.batch.send_batch_siz"),
+            ),
+            (
+                "Error: failed to get config: cannot unmarshal the configuration: decoding failed due to the following error(s): 'processors' unknown type: \"batc\" for id: \"batc\" (valid values: [batch filter])",
+                Some("processors.batc"),
+            ),
+            (
+                "Error: failed to build pipelines: failed to create \"datadog\" exporter for data type \"traces\": api.key is not set",
+                Some("exporters.datadog"),
+            ),
+            (
+                "Error: cannot start pipelines: failed to start \"otlp\" receiver: listen tcp 1.2.3.4:4317: bind: cannot assign requested address",
+                Some("receivers.otlp"),
+            ),
             ("Error: cannot start pipelines: listen tcp :4317: bind: address already in use", None),
             ("panic: runtime error", None),
         ] {
@@ -158,7 +184,9 @@ mod tests {
 
     #[test]
     fn a_wait_for_metadata_is_told_apart() {
-        assert!(waited_for_metadata("Error: cannot start pipelines: failed to start \"k8s_attributes\" processor: failed to wait for caches to sync"));
+        assert!(waited_for_metadata(
+            "Error: cannot start pipelines: failed to start \"k8s_attributes\" processor: failed to wait for caches to sync"
+        ));
         assert!(!waited_for_metadata("Error: cannot start pipelines: bind: address already in use"));
     }
 }

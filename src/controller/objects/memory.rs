@@ -33,7 +33,9 @@ struct Applied {
 pub enum Drift {
     None,
     /// It was applied, and the watch hasn't shown it yet.
-    Awaited { until: Instant },
+    Awaited {
+        until: Instant,
+    },
     Differs,
 }
 

@@ -279,7 +279,11 @@ impl Keeper {
             (None, Some(delay)) => Step::Again(delay, None),
             (Some((key, by)), delay) => {
                 let object = named(&key);
-                warn!(otelgate.object = object, otelgate.other = by, "somebody changes it back each time; slowing down");
+                warn!(
+                    otelgate.object = object,
+                    otelgate.other = by,
+                    "somebody changes it back each time; slowing down"
+                );
                 Step::Again(delay.unwrap_or(FIRST_RETRY), Some(Outcome::Contested { generation, object, by }))
             }
         }

@@ -25,9 +25,15 @@ pub enum Action {
         uid: String,
     },
     /// It differs again and again: somebody else writes it too.
-    Wait { key: Key, by: String, until: Instant },
+    Wait {
+        key: Key,
+        by: String,
+        until: Instant,
+    },
     /// It was applied, and the watch hasn't shown it yet.
-    Await { until: Instant },
+    Await {
+        until: Instant,
+    },
 }
 
 /// In the order of the calls: what is wanted before what isn't any more, so that a reader never finds nothing.
