@@ -41,7 +41,7 @@ pub enum Drift {
 
 /// So many repairs within [`WINDOW`] are a fight.
 const MOST_REPAIRS: usize = 5;
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 /// How long a watch may be behind a write.
 const BEHIND: Duration = Duration::from_secs(5);
 

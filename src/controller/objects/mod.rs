@@ -89,7 +89,7 @@ pub struct Part {
 
 /// After a call that failed: short at first.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(60);
+const LAST_RETRY: Duration = Duration::from_mins(1);
 /// The rights in the former namespace may have gone with the move.
 const PATIENCE_WHEN_MOVED: u32 = 2;
 
