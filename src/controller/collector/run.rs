@@ -367,8 +367,7 @@ impl Spec {
             agent: &self.agent,
             injection: &self.injection,
         };
-        let rendered = collector::render(&input)
-            .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
+        let rendered = collector::render(&input).map_err(|fault| fault.to_string())?;
         let running = stored.iter().find(|one| Some(one.revision.hash.as_str()) == runs);
         let before = || template::secret_version(&running?.revision.template()).map(str::to_owned);
         let secret_version = secret.or_else(before);
