@@ -70,9 +70,12 @@ impl Cluster {
         }
         let created = at(self.now);
         let set = |before: &Option<Deployed>, revision: &str, node: Option<&str>| {
-            let now = Deployed { revision: revision.to_owned(), node: node.map(str::to_owned), settled: false, created };
+            let now =
+                Deployed { revision: revision.to_owned(), node: node.map(str::to_owned), settled: false, created };
             let same = before.as_ref().filter(|one| one.revision == now.revision && one.node == now.node).cloned();
-            Some(same.unwrap_or_else(|| Deployed { created: before.as_ref().map_or(created, |one| one.created), ..now }))
+            Some(
+                same.unwrap_or_else(|| Deployed { created: before.as_ref().map_or(created, |one| one.created), ..now }),
+            )
         };
         self.stable = match &plan.stable {
             None => None,
@@ -273,21 +276,35 @@ fn what_the_trial_shows() {
     let ended = |words: &str| Ended { code: 1, reason: "Error".to_owned(), words: words.to_owned() };
     let ready = |second| State::Ready { since: at(second) };
     let waiting = "Error: cannot start pipelines: failed to start \"k8s_attributes\" processor: failed to wait for caches to sync";
-    let failed = |words: &str| Some(Mark::Failed(Fault { node: "a".to_owned(), words: words.to_owned(), key: words::key(words) }));
+    let failed = |words: &str| {
+        Some(Mark::Failed(Fault { node: "a".to_owned(), words: words.to_owned(), key: words::key(words) }))
+    };
     type Case<'c> = (State, Option<Ended>, i64, Option<&'static str>, Option<Mark>);
     let cases: [Case<'_>; 11] = [
         (State::Starting, None, 10, None, None),
         (State::Starting, None, 300, None, failed("not ready in 5 minutes: it runs, and isn't ready")),
         (ready(5), None, 10, None, None),
         (ready(5), None, 25, None, Some(Mark::Passed)),
-        (ready(5), None, 10, Some("exporter datadog failed to send 3 spans"), failed("exporter datadog failed to send 3 spans")),
+        (
+            ready(5),
+            None,
+            10,
+            Some("exporter datadog failed to send 3 spans"),
+            failed("exporter datadog failed to send 3 spans"),
+        ),
         (State::Down(ended(WORDS)), Some(ended(WORDS)), 1, None, failed(WORDS)),
         // It came up again.
         (ready(5), Some(ended(WORDS)), 25, None, failed(WORDS)),
         (State::Down(ended(waiting)), Some(ended(waiting)), 400, None, None),
         (ready(5), Some(ended(waiting)), 25, None, Some(Mark::Passed)),
         (State::ImageNotPulled("ErrImagePull".to_owned()), None, 10, None, None),
-        (State::ImageNotPulled("ErrImagePull".to_owned()), None, 300, None, failed("not ready in 5 minutes: ErrImagePull")),
+        (
+            State::ImageNotPulled("ErrImagePull".to_owned()),
+            None,
+            300,
+            None,
+            failed("not ready in 5 minutes: ErrImagePull"),
+        ),
     ];
     for (state, ended, now, refusal, expected) in cases {
         let mut cluster = Cluster::running("one", &["a", "b"]);
