@@ -206,8 +206,8 @@ mod tests {
     }
 
     fn input() -> Input<'static> {
-        const TENTH: &IntOrString = &IntOrString::Int(1);
-        Input { namespace: "datadog", service: "otel-collector", max_unavailable: TENTH, lease: true }
+        const ONE: &IntOrString = &IntOrString::Int(1);
+        Input { namespace: "datadog", service: "otel-collector", max_unavailable: ONE, lease: true }
     }
 
     fn plan(stable: Option<(&str, Option<&str>)>, trial: Option<(&str, &str)>) -> Plan {

@@ -20,7 +20,7 @@ use super::{objects, template};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::object;
 use crate::api::stack::{Agent, Collector, CollectorMode, CollectorStatus, Datadog, Egress};
-use crate::collector::{self, Rendered};
+use crate::collector::{self, Rendered, Source};
 use crate::config::Document;
 use crate::controller::objects::{Outcome, Wanted, keep};
 use crate::controller::stack::Stack;
@@ -370,7 +370,8 @@ impl Spec {
         let rendered = collector::render(&input).map_err(|fault| fault.to_string())?;
         let running = stored.iter().find(|one| Some(one.revision.hash.as_str()) == runs);
         let before = || template::secret_version(&running?.revision.template()).map(str::to_owned);
-        let secret_version = secret.or_else(before);
+        let reads_it = rendered.environment.iter().any(|variable| matches!(variable.source, Source::Secret(_)));
+        let secret_version = secret.or_else(before).filter(|_| reads_it);
         let pod = template::pod(&template::Input {
             collector: &self.collector,
             rendered: &rendered,
