@@ -9,6 +9,7 @@ pub enum ConditionType {
     ConfigurationAccepted,
     CertificateReady,
     CredentialsReady,
+    CollectorAvailable,
     CollectorDelivering,
     WebhookReachable,
     InjectionComplete,
@@ -109,6 +110,42 @@ reasons! {
         "let the controller reach https://api.SITE: look at network policies, at spec.egress, and at firewalls; or set spec.datadog.validateKey to false";
     SecretNotReadable: Unknown, "the Secret with the API key can't be looked at",
         "give the controller the right to list and watch it: otelgate update does, where Secret and namespace are those of the chart's values";
+    CollectorOnEveryNode: True, "every node that should run a Collector has one that is ready, with the current configuration",
+        "nothing";
+    CollectorRollingOut: False, "the current revision of the Collector isn't ready on every node yet",
+        "wait a moment; if it stays so, kubectl describe daemonset otel-collector and the pods on the nodes that are named";
+    CollectorRolledBack: False, "the spec's Collector failed its trial on one node; the last good one runs on every node",
+        "correct what the Collector's words name; to have the same tried again, delete the ConfigMap otel-collector-config- with the revision";
+    CollectorSpecInvalid: False, "the spec makes no configuration for the Collector; the last good one stays in force",
+        "correct the field that is named";
+    CollectorNotWritten: False, "an object of the Collector can't be written",
+        "do what the API server's message says";
+    CollectorContested: False, "somebody else writes an object of the Collector too",
+        "have only one of the two write it: leave it to otelgate, or set spec.collector.mode to adopt or disabled";
+    CollectorWithoutNode: False, "there is no node that a Collector should run on",
+        "compare spec.collector.nodeSelector and tolerations with the labels and taints of nodes";
+    CollectorPodRefused: False, "the API server refuses the Collector's pods",
+        "do what its message says; host paths take a namespace labelled pod-security.kubernetes.io/enforce=privileged";
+    CollectorImageNotPulled: False, "a node can't pull the Collector's image",
+        "check spec.collector.image, its pullSecrets, and that nodes reach the registry";
+    CollectorNotConfigured: False, "a Secret or ConfigMap that the Collector refers to isn't there, or lacks the key",
+        "make what is named, in the Collector's namespace; otelgate deploy makes the Secret";
+    CollectorOutOfMemory: False, "a Collector was killed for using more memory than its limit",
+        "raise spec.collector.resources.limits.memory; GOMEMLIMIT and memory_limiter follow it";
+    CollectorPortTaken: False, "another program has a port of the Collector's",
+        "free the port on the nodes that are named; spec.injection.otlp.reach: service needs no port of nodes";
+    CollectorCrashing: False, "a Collector ends again and again",
+        "look at its words here, and at otelgate logs";
+    CollectorUnschedulable: False, "a node has no room for a Collector",
+        "lower spec.collector.resources.requests, make room, or set spec.collector.priorityClassName";
+    CollectorNotReady: False, "a Collector runs and isn't ready",
+        "wait a moment; if it stays so, look at otelgate logs";
+    NodeNotReady: False, "a node that should run a Collector isn't ready itself",
+        "kubectl describe the nodes that are named";
+    NodeWithoutCollector: False, "opted-in pods run on a node that has no Collector, so that what they send is lost",
+        "add to spec.collector.tolerations or widen nodeSelector, or keep such pods off the nodes that are named";
+    NoCollectorToAdopt: False, "no pod matches spec.collector.adopt.selector",
+        "correct the selector, or set spec.collector.mode to managed";
     Delivering: True, "what Collectors take in is sent",
         "nothing";
     NothingArrives: True, "Collectors answer, and nothing was sent to them in the last minutes, which is no fault of theirs",
@@ -164,10 +201,11 @@ reasons! {
 // === impl ConditionType ===
 
 impl ConditionType {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ConfigurationAccepted,
         Self::CertificateReady,
         Self::CredentialsReady,
+        Self::CollectorAvailable,
         Self::CollectorDelivering,
         Self::WebhookReachable,
         Self::InjectionComplete,
@@ -178,6 +216,7 @@ impl ConditionType {
         Self::ConfigurationAccepted,
         Self::CertificateReady,
         Self::CredentialsReady,
+        Self::CollectorAvailable,
         Self::CollectorDelivering,
         Self::WebhookReachable,
         Self::InjectionComplete,
@@ -195,6 +234,7 @@ impl ConditionType {
             Self::ConfigurationAccepted => "ConfigurationAccepted",
             Self::CertificateReady => "CertificateReady",
             Self::CredentialsReady => "CredentialsReady",
+            Self::CollectorAvailable => "CollectorAvailable",
             Self::CollectorDelivering => "CollectorDelivering",
             Self::WebhookReachable => "WebhookReachable",
             Self::InjectionComplete => "InjectionComplete",
@@ -212,6 +252,10 @@ impl ConditionType {
             }
             Self::CredentialsReady => {
                 "the Secret and its key exist, and the key looks like one; with `datadog.validateKey`, Datadog accepts it"
+            }
+            Self::CollectorAvailable => {
+                "every node that should run a Collector has one ready with the current configuration, and no opted-in pod \
+                 runs on a node without one"
             }
             Self::CollectorDelivering => {
                 "read from the Collectors' own metrics: what they take in is sent, not refused, not lost, and not piling up"

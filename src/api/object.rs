@@ -24,6 +24,12 @@ pub const STACK: &str = "default";
 /// Secret with Datadog's API key, in the Collector's namespace.
 pub const CREDENTIALS: &str = "datadog-secret";
 pub const CREDENTIALS_KEY: &str = "api-key";
+/// `DaemonSet`, `ServiceAccount` and `NetworkPolicy` of the Collector, and untold its Service.
+pub const COLLECTOR: &str = "otel-collector";
+/// `DaemonSet` of what is tried on one node first.
+pub const COLLECTOR_TRIAL: &str = "otel-collector-trial";
+/// The Collector's rights and who has them: `ClusterRole` and `Role`, which the chart brings, and their bindings.
+pub const COLLECTOR_RIGHTS: &str = "otelgate-collector";
 
 /// The `CustomResourceDefinition` of the `TelemetryStack`.
 pub const DEFINITION: &str = "telemetrystacks.otelgate.dev";

@@ -56,6 +56,7 @@ pub enum Write {
     Authority,
     Certificate,
     Registration,
+    Collector,
     Event,
     /// Of pods.
     Eviction,
@@ -77,12 +78,13 @@ pub struct Scrape {
 // === impl Write ===
 
 impl Write {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Configuration,
         Self::Status,
         Self::Authority,
         Self::Certificate,
         Self::Registration,
+        Self::Collector,
         Self::Event,
         Self::Eviction,
         Self::Repair,
@@ -95,6 +97,7 @@ impl Write {
             Self::Authority => "authority",
             Self::Certificate => "certificate",
             Self::Registration => "registration",
+            Self::Collector => "collector",
             Self::Event => "event",
             Self::Eviction => "eviction",
             Self::Repair => "repair",

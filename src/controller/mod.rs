@@ -16,6 +16,7 @@ use crate::tasks::Tasks;
 use crate::watch::Health;
 
 pub mod certificates;
+pub mod collector;
 pub mod collector_pods;
 pub mod configuration;
 mod election;
@@ -85,6 +86,9 @@ pub struct State {
     /// Owners of pods that are repaired, evictions, and what is remembered of them.
     pub repair: Arc<Health>,
     pub coverage: pods::Measured,
+    pub nodes: Arc<Health>,
+    /// The Collector's objects, and its pods.
+    pub collector: Arc<Health>,
     pub writes: Writes,
     pub measured: health::Measured,
     conditions: Mutex<Vec<(ConditionType, Holds)>>,
@@ -126,6 +130,8 @@ impl Default for State {
             namespaces: Arc::new(Health::new("Namespace")),
             repair: Arc::new(Health::new("repair")),
             coverage: pods::Measured::default(),
+            nodes: Arc::new(Health::new("Node")),
+            collector: Arc::new(Health::new("Collector")),
             writes: Writes::default(),
             measured: health::Measured::default(),
             conditions: Mutex::default(),
@@ -139,7 +145,7 @@ impl State {
         [&self.lease].into_iter().chain(self.of_leader()).map(AsRef::as_ref)
     }
 
-    fn of_leader(&self) -> [&Arc<Health>; 17] {
+    fn of_leader(&self) -> [&Arc<Health>; 19] {
         [
             &self.stacks,
             &self.endpoints,
@@ -158,6 +164,8 @@ impl State {
             &self.pods,
             &self.namespaces,
             &self.repair,
+            &self.nodes,
+            &self.collector,
         ]
     }
 
@@ -268,6 +276,7 @@ fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) 
     tasks.spawn("certificates", certificates::run(context.clone(), registration));
     tasks.spawn("credentials", health::watch_credentials(context.clone(), secret));
     tasks.spawn("delivery", health::measure_delivery(context.clone()));
-    tasks.spawn("probe", health::probe(context, registrations));
+    tasks.spawn("probe", health::probe(context.clone(), registrations));
+    tasks.spawn("Collector", collector::run(context));
     tasks
 }

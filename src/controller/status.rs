@@ -18,7 +18,8 @@ use super::{Context, State};
 use crate::api::condition::{ConditionType, Holds, Reason};
 use crate::api::object;
 use crate::api::stack::{
-    CertificatesStatus, DeliveryStatus, InjectionStatus, TelemetryStack, TelemetryStackStatus, WebhookStatus,
+    CertificatesStatus, CollectorStatus, DeliveryStatus, InjectionStatus, TelemetryStack, TelemetryStackStatus,
+    WebhookStatus,
 };
 use crate::k8s::{self, Api, Condition, DynamicObject, ObjectReference, Patch, PatchParams, Resource as _, Time};
 
@@ -47,6 +48,7 @@ pub struct Reports {
     said: BTreeMap<ConditionType, Said>,
     pub webhook: Option<WebhookStatus>,
     pub certificates: Option<CertificatesStatus>,
+    pub collector: Option<CollectorStatus>,
     pub delivery: Option<DeliveryStatus>,
     pub injection: Option<InjectionStatus>,
     /// The schema of the status that the API server has; what it doesn't know can't be written.
@@ -165,6 +167,7 @@ impl Reports {
             conditions: conditions(&verdicts, before, now),
             webhook: self.webhook.clone(),
             certificates: self.certificates.clone(),
+            collector: self.collector.clone(),
             delivery: self.delivery.clone(),
             injection: self.injection.clone(),
         }

@@ -10,6 +10,7 @@ mod by_hand;
 mod certificates;
 mod chart;
 mod check;
+mod collector;
 mod command;
 mod controller;
 mod controller_alone;
