@@ -9,6 +9,9 @@ pub const PROBE: &str = "otelgate.dev/probe";
 /// On what the controller makes: the part of it that does, such as `collector`.
 pub const PART: &str = "otelgate.dev/part";
 
+/// On the Agent's pods, whoever makes them: `agent` or `cluster-agent`.
+pub const AGENT_COMPONENT: &str = "agent.datadoghq.com/component";
+
 /// Unified service tagging: the pod-wide labels.
 pub const DATADOG_ENV: &str = "tags.datadoghq.com/env";
 pub const DATADOG_SERVICE: &str = "tags.datadoghq.com/service";

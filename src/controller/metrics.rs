@@ -41,6 +41,7 @@ pub enum Write {
     Authority,
     Certificate,
     Registration,
+    Agent,
 }
 
 /// How often.
@@ -57,8 +58,8 @@ pub struct Scrape {
 // === impl Write ===
 
 impl Write {
-    pub const ALL: [Self; 5] =
-        [Self::Configuration, Self::Status, Self::Authority, Self::Certificate, Self::Registration];
+    pub const ALL: [Self; 6] =
+        [Self::Configuration, Self::Status, Self::Authority, Self::Certificate, Self::Registration, Self::Agent];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -67,6 +68,7 @@ impl Write {
             Self::Authority => "authority",
             Self::Certificate => "certificate",
             Self::Registration => "registration",
+            Self::Agent => "agent",
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::k8s::Client;
 use crate::tasks::Tasks;
 use crate::watch::Health;
 
+pub mod agent;
 pub mod certificates;
 pub mod configuration;
 mod election;
@@ -61,6 +62,12 @@ pub struct State {
     /// The Secret of cert-manager, or of whoever provides the certificate.
     pub source: Arc<Health>,
     pub registration: Arc<Health>,
+    /// The Datadog Agent's objects.
+    pub agent: Arc<Health>,
+    /// The Secrets that they refer to.
+    pub agent_secrets: Arc<Health>,
+    pub datadog_agents: Arc<Health>,
+    pub datadog_definition: Arc<Health>,
     pub status: Arc<Health>,
     pub writes: Writes,
     conditions: Mutex<Vec<(ConditionType, Holds)>>,
@@ -93,6 +100,10 @@ impl Default for State {
             serving: Arc::new(Health::new("Secret otelgate-webhook-tls")),
             source: Arc::new(Health::new("Secret of the certificate's provider")),
             registration: Arc::new(Health::new("MutatingWebhookConfiguration")),
+            agent: Arc::new(Health::new("Datadog Agent")),
+            agent_secrets: Arc::new(Health::new("Secret of the Datadog Agent")),
+            datadog_agents: Arc::new(Health::new("DatadogAgent")),
+            datadog_definition: Arc::new(Health::new("definition of DatadogAgent")),
             status: Arc::new(Health::new("status")),
             writes: Writes::default(),
             conditions: Mutex::default(),
@@ -106,7 +117,7 @@ impl State {
         [&self.lease].into_iter().chain(self.of_leader()).map(AsRef::as_ref)
     }
 
-    fn of_leader(&self) -> [&Arc<Health>; 10] {
+    fn of_leader(&self) -> [&Arc<Health>; 14] {
         [
             &self.stacks,
             &self.endpoints,
@@ -117,6 +128,10 @@ impl State {
             &self.serving,
             &self.source,
             &self.registration,
+            &self.agent,
+            &self.agent_secrets,
+            &self.datadog_agents,
+            &self.datadog_definition,
             &self.status,
         ]
     }
@@ -196,7 +211,8 @@ fn lead(client: Client, namespace: Arc<str>, state: Arc<State>) -> Tasks {
     tasks.spawn("endpoints", async move { endpoints::watch(slices, &of, publisher, health).await });
     let (sink, reports) = status::Sink::new();
     let context = Context { client, namespace, stack: stacks, endpoints, status: sink, state };
-    tasks.spawn("status", status::write(context.clone(), reports, statuses));
+    tasks.spawn("status", status::write(context.clone(), reports, statuses.clone()));
+    agent::start(&mut tasks, &context, statuses);
     let (seen, config_maps) = watch::channel(None);
     tasks.spawn("ConfigMap", configuration::watch_config_map(context.clone(), seen));
     let (found, addresses) = watch::channel(None);

@@ -16,7 +16,9 @@ use super::stack::{self, Status, Written};
 use super::{Context, State};
 use crate::api::condition::{ConditionType, Holds, Reason};
 use crate::api::object;
-use crate::api::stack::{CertificatesStatus, TelemetryStack, TelemetryStackStatus, WebhookStatus};
+use crate::api::stack::{
+    AgentStatus, CertificatesStatus, Owners, TelemetryStack, TelemetryStackStatus, WebhookStatus,
+};
 use crate::k8s::{self, Api, Condition, DynamicObject, Patch, PatchParams, Resource as _, Time};
 
 /// What one condition says.
@@ -44,6 +46,8 @@ pub struct Reports {
     said: BTreeMap<ConditionType, Said>,
     pub webhook: Option<WebhookStatus>,
     pub certificates: Option<CertificatesStatus>,
+    pub agent: Option<AgentStatus>,
+    pub owners: Option<Owners>,
     /// The schema of the status that the API server has; what it doesn't know can't be written.
     pub served_schema: Option<Arc<Value>>,
 }
@@ -160,6 +164,8 @@ impl Reports {
             conditions: conditions(&verdicts, before, now),
             webhook: self.webhook.clone(),
             certificates: self.certificates.clone(),
+            agent: self.agent.clone(),
+            owners: self.owners,
         }
     }
 }

@@ -118,6 +118,12 @@ pub struct TelemetryStackStatus {
     /// The webhook's certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificates: Option<CertificatesStatus>,
+    /// How the Agent comes about in this cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentStatus>,
+    /// Who has each kind of data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owners: Option<Owners>,
 }
 
 /// The webhook's replicas, and what they serve.
