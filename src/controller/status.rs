@@ -317,7 +317,9 @@ mod tests {
     fn ready(configuration: Option<Reason>, certificate: Option<Reason>) -> (Holds, Reason) {
         use ConditionType::{CertificateReady, ConfigurationAccepted};
         let mut reports = Reports::default();
-        for part in ConditionType::OF_PARTS.iter().filter(|part| ![CertificateReady, ConfigurationAccepted].contains(part)) {
+        for part in
+            ConditionType::OF_PARTS.iter().filter(|part| ![CertificateReady, ConfigurationAccepted].contains(part))
+        {
             reports.switch_off(*part);
         }
         for (part, reason) in [(ConfigurationAccepted, configuration), (CertificateReady, certificate)] {

@@ -49,6 +49,7 @@ pub enum AgentMode {
 /// What the Agent looks at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Features {
     /// Traces of Datadog's own libraries, and OTLP where no Collector takes it.
     pub apm: bool,

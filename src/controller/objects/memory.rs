@@ -26,7 +26,7 @@ struct Applied {
 
 /// So many repairs within [`WINDOW`] are a fight.
 const MOST_REPAIRS: usize = 5;
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 
 // === impl Memory ===
 

@@ -89,7 +89,7 @@ pub struct Part {
 
 /// After a call that failed: short at first.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(60);
+const LAST_RETRY: Duration = Duration::from_mins(1);
 
 /// What the watches saw of a part's objects; `None` for a kind that hasn't been listed yet.
 type Seen = BTreeMap<&'static str, Option<Arc<Objects<DynamicObject>>>>;
@@ -258,7 +258,11 @@ impl Keeper {
             None => Step::Done(Outcome::Kept { generation }),
             Some((key, by)) => {
                 let object = format!("{} {}", key.kind, key.name);
-                warn!(otelgate.object = object, otelgate.other = by, "somebody changes it back each time; slowing down");
+                warn!(
+                    otelgate.object = object,
+                    otelgate.other = by,
+                    "somebody changes it back each time; slowing down"
+                );
                 let delay = soonest.map_or(FIRST_RETRY, |until| until.saturating_duration_since(Instant::now()));
                 Step::Again(delay, Some(Outcome::Contested { generation, object, by }))
             }

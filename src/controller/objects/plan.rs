@@ -15,10 +15,20 @@ pub type Observed = BTreeMap<Key, Arc<DynamicObject>>;
 /// One call, or the reason why it has to wait.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    Apply { key: Key, object: Value },
-    Delete { key: Key, uid: String },
+    Apply {
+        key: Key,
+        object: Value,
+    },
+    Delete {
+        key: Key,
+        uid: String,
+    },
     /// It differs again and again: somebody else writes it too.
-    Wait { key: Key, by: String, until: Instant },
+    Wait {
+        key: Key,
+        by: String,
+        until: Instant,
+    },
 }
 
 /// In the order of the calls: what is wanted before what isn't any more, so that a reader never finds nothing.
@@ -39,9 +49,9 @@ pub fn plan(wanted: &BTreeMap<Key, Value>, observed: &Observed, memory: &mut Mem
             None => actions.push(Action::Apply { key: key.clone(), object: object.clone() }),
         }
     }
-    let unwanted = observed.iter().filter(|(key, found)| {
-        !wanted.contains_key(key) && found.metadata.deletion_timestamp.is_none()
-    });
-    actions.extend(unwanted.map(|(key, found)| Action::Delete { key: key.clone(), uid: found.uid().unwrap_or_default() }));
+    let unwanted =
+        observed.iter().filter(|(key, found)| !wanted.contains_key(key) && found.metadata.deletion_timestamp.is_none());
+    actions
+        .extend(unwanted.map(|(key, found)| Action::Delete { key: key.clone(), uid: found.uid().unwrap_or_default() }));
     actions
 }

@@ -77,9 +77,20 @@ impl<'n> Release<'n> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("values-{}.json", NEXT.fetch_add(1, Ordering::Relaxed));
         let path = self.nodes.plane.network().folder().join(name);
-        fs::write(&path, values.to_string()).expect("a file of values");
+        fs::write(&path, alone(values).to_string()).expect("a file of values");
         path
     }
+}
+
+/// Without Collector and Agent, whose images can't be had on these nodes, where the values don't ask for them.
+fn alone(values: &Value) -> Value {
+    let mut values = values.clone();
+    for part in ["collector", "agent"] {
+        if values[part].is_null() {
+            values[part] = json!({"mode": "disabled"});
+        }
+    }
+    values
 }
 
 pub fn chart() -> PathBuf {
