@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-pub use k8s_openapi::ByteString;
+pub use k8s_openapi::{ByteString, NamespaceResourceScope};
 pub use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations,
 };
@@ -45,7 +45,6 @@ pub use kube::runtime::watcher::{self, Event, watcher};
 pub use kube::{Client, CustomResourceExt, Error, Resource, ResourceExt, Result};
 
 use axum::http::{HeaderValue, header};
-use k8s_openapi::NamespaceResourceScope;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use serde::de::DeserializeOwned;

@@ -57,6 +57,7 @@ pub enum Write {
     Certificate,
     Registration,
     Collector,
+    Agent,
     Event,
     /// Of pods.
     Eviction,
@@ -78,13 +79,14 @@ pub struct Scrape {
 // === impl Write ===
 
 impl Write {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Configuration,
         Self::Status,
         Self::Authority,
         Self::Certificate,
         Self::Registration,
         Self::Collector,
+        Self::Agent,
         Self::Event,
         Self::Eviction,
         Self::Repair,
@@ -101,6 +103,7 @@ impl Write {
             Self::Event => "event",
             Self::Eviction => "eviction",
             Self::Repair => "repair",
+            Self::Agent => "agent",
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::k8s::Client;
 use crate::tasks::Tasks;
 use crate::watch::Health;
 
+pub mod agent;
 pub mod certificates;
 pub mod collector;
 pub mod collector_pods;
@@ -75,6 +76,12 @@ pub struct State {
     /// The Secret of cert-manager, or of whoever provides the certificate.
     pub source: Arc<Health>,
     pub registration: Arc<Health>,
+    /// The Datadog Agent's objects.
+    pub agent: Arc<Health>,
+    /// The Secrets that they refer to.
+    pub agent_secrets: Arc<Health>,
+    pub datadog_agents: Arc<Health>,
+    pub datadog_definition: Arc<Health>,
     pub status: Arc<Health>,
     pub collector_pods: Arc<Health>,
     pub credentials: Arc<Health>,
@@ -121,6 +128,10 @@ impl Default for State {
             serving: Arc::new(Health::new("Secret otelgate-webhook-tls")),
             source: Arc::new(Health::new("Secret of the certificate's provider")),
             registration: Arc::new(Health::new("MutatingWebhookConfiguration")),
+            agent: Arc::new(Health::new("Datadog Agent")),
+            agent_secrets: Arc::new(Health::new("Secret of the Datadog Agent")),
+            datadog_agents: Arc::new(Health::new("DatadogAgent")),
+            datadog_definition: Arc::new(Health::new("definition of DatadogAgent")),
             status: Arc::new(Health::new("status")),
             collector_pods: Arc::new(Health::new("Pod of the Collector")),
             credentials: Arc::new(Health::new("Secret with the API key")),
@@ -145,7 +156,7 @@ impl State {
         [&self.lease].into_iter().chain(self.of_leader()).map(AsRef::as_ref)
     }
 
-    fn of_leader(&self) -> [&Arc<Health>; 19] {
+    fn of_leader(&self) -> [&Arc<Health>; 23] {
         [
             &self.stacks,
             &self.endpoints,
@@ -156,6 +167,10 @@ impl State {
             &self.serving,
             &self.source,
             &self.registration,
+            &self.agent,
+            &self.agent_secrets,
+            &self.datadog_agents,
+            &self.datadog_definition,
             &self.status,
             &self.collector_pods,
             &self.credentials,
@@ -262,6 +277,7 @@ fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) 
     tasks.spawn("status", status::write(context.clone(), reports, statuses.clone()));
     tasks.spawn("events", events::send(context.clone(), happenings));
     tasks.spawn("Collector's pods", collector_pods::watch(context.clone(), pods));
+    agent::start(&mut tasks, &context, statuses.clone());
     let (seen, config_maps) = watch::channel(None);
     tasks.spawn("ConfigMap", configuration::watch_config_map(context.clone(), seen));
     tasks.spawn("pods", pods::run(context.clone(), config_maps.clone(), statuses));

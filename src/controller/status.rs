@@ -18,8 +18,8 @@ use super::{Context, State};
 use crate::api::condition::{ConditionType, Holds, Reason};
 use crate::api::object;
 use crate::api::stack::{
-    CertificatesStatus, CollectorStatus, DeliveryStatus, InjectionStatus, TelemetryStack, TelemetryStackStatus,
-    WebhookStatus,
+    AgentStatus, CertificatesStatus, CollectorStatus, DeliveryStatus, InjectionStatus, Owners, TelemetryStack,
+    TelemetryStackStatus, WebhookStatus,
 };
 use crate::k8s::{self, Api, Condition, DynamicObject, ObjectReference, Patch, PatchParams, Resource as _, Time};
 
@@ -51,6 +51,8 @@ pub struct Reports {
     pub collector: Option<CollectorStatus>,
     pub delivery: Option<DeliveryStatus>,
     pub injection: Option<InjectionStatus>,
+    pub agent: Option<AgentStatus>,
+    pub owners: Option<Owners>,
     /// The schema of the status that the API server has; what it doesn't know can't be written.
     pub served_schema: Option<Arc<Value>>,
 }
@@ -170,6 +172,8 @@ impl Reports {
             collector: self.collector.clone(),
             delivery: self.delivery.clone(),
             injection: self.injection.clone(),
+            agent: self.agent.clone(),
+            owners: self.owners,
         }
     }
 }

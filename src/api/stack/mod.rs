@@ -127,6 +127,12 @@ pub struct TelemetryStackStatus {
     /// Opted-in pods, and what they carry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub injection: Option<InjectionStatus>,
+    /// How the Agent comes about in this cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentStatus>,
+    /// Who has each kind of data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owners: Option<Owners>,
 }
 
 /// The webhook's replicas, and what they serve.

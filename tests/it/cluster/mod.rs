@@ -5,6 +5,7 @@
 
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
+mod agent;
 mod apply;
 mod by_hand;
 mod certificates;
