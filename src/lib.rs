@@ -18,6 +18,7 @@ pub mod inject;
 pub mod k8s;
 pub mod manifest;
 pub mod metrics;
+pub mod monitoring;
 pub mod namespaces;
 pub mod reference;
 pub mod registration;

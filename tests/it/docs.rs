@@ -60,6 +60,7 @@ fn links_lead_somewhere() {
         "certs/README.md",
         "certs/cert-manager/README.md",
         "docs/controller.md",
+        "docs/monitoring.md",
         "docs/deploy.md",
         "docs/offline.md",
         "webhook-config/README.md",
