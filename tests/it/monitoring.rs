@@ -119,6 +119,18 @@ fn every_alert_has_its_section() {
     assert_eq!(sections, names);
 }
 
+/// The page's values are those of the set that is rendered and shown to the API servers.
+#[test]
+fn what_the_page_says_to_set_is_tried() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).expect("a file");
+    let page = read("docs/monitoring.md");
+    let (_, block) = page.split_once("```yaml\n").expect("values");
+    let shown: Value = serde_saphyr::from_str(block.split_once("```").expect("a fence").0).expect("YAML");
+    let tried: Value = serde_saphyr::from_str(&read("tests/data/chart/values/monitoring.yaml")).expect("YAML");
+    assert_eq!(shown, tried);
+}
+
 #[test]
 fn queries_are_read_as_they_are_meant() {
     let read = |metric: &str, labels: &[(&str, Option<&str>)]| Read {
