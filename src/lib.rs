@@ -20,6 +20,7 @@ pub mod manifest;
 pub mod metrics;
 pub mod monitoring;
 pub mod namespaces;
+pub mod probe;
 pub mod reference;
 pub mod registration;
 pub mod schema;

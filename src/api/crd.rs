@@ -41,6 +41,12 @@ fn columns() -> Value {
         column("Ready", "string", &ready("status"), "Whether everything is as the spec says."),
         column("Mode", "string", ".spec.injection.mode", "What caps every opt-in."),
         column("Webhook", "string", ".status.webhook.serving", "Replicas that serve the newest configuration."),
+        column(
+            "Injected",
+            "string",
+            ".status.injection.injected",
+            "Pods that carry what they should, of those that should."
+        ),
         column("Reason", "string", &ready("reason"), "Why it isn't ready."),
         column("Age", "date", ".metadata.creationTimestamp", "Since when it is there."),
     ])

@@ -13,6 +13,8 @@ pub const CONTROLLER: &str = "otelgate-controller";
 pub const REGISTRATION: &str = "otelgate";
 /// `ConfigMap` with the configuration that is in force, under [`crate::config::CONFIG_MAP_KEY`].
 pub const INJECTION: &str = "otelgate-injection";
+/// `ConfigMap` in which the controller remembers what it has repaired.
+pub const REPAIR: &str = "otelgate-repair";
 /// Secret with what the webhook serves: `tls.crt`, `tls.key`, and in `ca.crt` every authority to be trusted for it.
 pub const SERVING: &str = "otelgate-webhook-tls";
 /// Secret with otelgate's own authority; nobody but the controller reads it.

@@ -35,6 +35,20 @@ app.kubernetes.io/component: {{ . }}
 {{- dig "collector" "namespace" "datadog" .Values.injection -}}
 {{- end }}
 
+{{/* Whether Collector or Agent sends with the API key; empty if neither. */}}
+{{- define "otelgate.needsKey" -}}
+{{- $collector := and (eq .Values.collector.mode "managed") (ne .Values.collector.exporter "agent") -}}
+{{- if or $collector (not (has .Values.agent.mode (list "adopt" "disabled"))) -}}true{{- end -}}
+{{- end }}
+
+{{/* The port that leads to Datadog: the proxy's, if there is one. */}}
+{{- define "otelgate.egressPort" -}}
+{{- $proxy := .Values.egress.proxy -}}
+{{- if $proxy -}}
+{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" (trimSuffix "/" $proxy)) | default (ternary "443" "80" (hasPrefix "https:" $proxy)) -}}
+{{- else -}}443{{- end -}}
+{{- end }}
+
 {{/* What every pod of otelgate's is allowed, which is as little as pod security's "restricted" asks for. */}}
 {{- define "otelgate.podSecurityContext" -}}
 runAsNonRoot: true

@@ -35,8 +35,11 @@ fn what_is_granted_is_used_and_nothing_else_is_asked_for() {
     plane.apply(&[collector()]);
     // Lives short enough for an authority to be followed by another while the test runs.
     let lives = json!({"authorityLifetime": "2m", "leafLifetime": "40s"});
-    let values = json!({"injection": {"clusterName": "first"}, "certificates": lives});
-    let release = Release::install(&nodes, Helm::Four, &values);
+    let values = |name: &str| {
+        let (collector, agent) = (json!({"mode": "managed"}), json!({"mode": "disabled"}));
+        json!({"injection": {"clusterName": name}, "certificates": lives, "collector": collector, "agent": agent})
+    };
+    let release = Release::install(&nodes, Helm::Four, &values("first"));
     wait_until_in_force(&nodes);
     // What it does now and then.
     for (resource, name) in
@@ -44,9 +47,9 @@ fn what_is_granted_is_used_and_nothing_else_is_asked_for() {
     {
         take_away(&plane, resource, name);
     }
-    release.upgrade(&json!({"injection": {"clusterName": "second"}, "certificates": lives}));
+    release.upgrade(&values("second"));
     wait_until_in_force(&nodes);
-    every_right_is_used(&plane, &rights(&plane, &values));
+    every_right_is_used(&plane, &rights(&plane, &values("first")));
     nothing_else_is_asked_for(&plane.audit());
     what_is_used_inside_of_a_patch_is_missed(&plane);
 }
@@ -78,7 +81,9 @@ fn rights(plane: &ControlPlane, values: &Value) -> BTreeSet<Right> {
     for account in ACCOUNTS {
         let roles = objects.iter().filter(|object| {
             let kind = object["kind"].as_str().unwrap_or_default();
-            ["Role", "ClusterRole"].contains(&kind) && object["metadata"]["name"] == account
+            // Those beside the Collector are the controller's too.
+            let name = object["metadata"]["name"].as_str().unwrap_or_default().trim_end_matches("-collector");
+            ["Role", "ClusterRole"].contains(&kind) && name == account
         });
         for rule in roles.flat_map(|role| role["rules"].as_array().expect("rules").clone()) {
             let names = words(&rule, "resourceNames");

@@ -28,8 +28,8 @@ fn of_the_webhook() -> [(String, Value); 2] {
     [("ClusterRole/otelgate-webhook".to_owned(), cluster), ("Role/otelgate-webhook".to_owned(), own)]
 }
 
-fn of_the_controller(collector: &str, provided: Option<&str>) -> [(String, Value); 2] {
-    let cluster = json!([
+fn of_the_controller(collector: &str, provided: Option<&str>, repairs: bool) -> [(String, Value); 2] {
+    let mut cluster = vec![
         rule("otelgate.dev", &["telemetrystacks"], &[], &["list", "watch"]),
         rule("otelgate.dev", &["telemetrystacks/status"], &[], &["patch"]),
         rule("apiextensions.k8s.io", &["customresourcedefinitions"], &["telemetrystacks.otelgate.dev"], &["get"]),
@@ -40,19 +40,42 @@ fn of_the_controller(collector: &str, provided: Option<&str>) -> [(String, Value
             &["list", "watch", "patch"],
         ),
         rule("", &["services"], &[collector], &["list", "watch"]),
-    ]);
-    let mut own = vec![
-        rule("", &["configmaps"], &["otelgate-injection"], &["list", "watch", "create", "patch"]),
+        rule("events.k8s.io", &["events"], &[], &["create"]),
+        rule("", &["namespaces", "pods"], &[], &["list", "watch"]),
+    ];
+    if repairs {
+        cluster.extend([
+            rule("apps", &["deployments", "statefulsets", "daemonsets", "replicasets"], &[], &["get"]),
+            rule("argoproj.io", &["rollouts"], &[], &["get"]),
+            rule("", &["pods/eviction"], &[], &["create"]),
+        ]);
+    }
+    let mut own = vec![rule("", &["configmaps"], &["otelgate-injection"], &["list", "watch", "create", "patch"])];
+    if repairs {
+        own.push(rule("", &["configmaps"], &["otelgate-repair"], &["get", "create", "patch"]));
+    }
+    own.extend([
         rule("", &["secrets"], &[], &["create"]),
         rule("", &["secrets"], &["otelgate-ca", "otelgate-webhook-tls"], &["list", "watch", "update"]),
-    ];
+    ]);
     own.extend(provided.map(|name| rule("", &["secrets"], &[name], &["list", "watch"])));
     own.extend([
+        rule("", &["pods"], &[], &["create"]),
         rule("discovery.k8s.io", &["endpointslices"], &[], &["list", "watch"]),
         rule("coordination.k8s.io", &["leases"], &[], &["create"]),
         rule("coordination.k8s.io", &["leases"], &["otelgate-controller"], &["get", "update"]),
     ]);
-    [("ClusterRole/otelgate-controller".to_owned(), cluster), ("Role/otelgate-controller".to_owned(), json!(own))]
+    [
+        ("ClusterRole/otelgate-controller".to_owned(), json!(cluster)),
+        ("Role/otelgate-controller".to_owned(), json!(own)),
+    ]
+}
+
+/// Where Collector and Agent are.
+fn beside_the_collector(secret: &str) -> (String, Value) {
+    let rules =
+        json!([rule("", &["pods"], &[], &["list", "watch"]), rule("", &["secrets"], &[secret], &["list", "watch"]),]);
+    ("Role/otelgate-controller-collector".to_owned(), rules)
 }
 
 /// Any other right is one that nobody decided to grant.
@@ -68,7 +91,8 @@ fn each_has_the_rights_that_it_uses() {
                 "provided-certificate" => Some("otelgate-from-vault"),
                 _ => None,
             };
-            expected.extend(of_the_controller(collector, provided));
+            expected.extend(of_the_controller(collector, provided, set == "repair"));
+            expected.push(beside_the_collector(if set == "injection" { "observability" } else { "datadog-secret" }));
         }
         let mut found = rules(set);
         expected.sort_by(|one, other| one.0.cmp(&other.0));
@@ -88,8 +112,9 @@ fn no_rule_has_a_wildcard_or_reaches_further_than_its_own_account() {
         }
         for binding in objects(&rendered(Helm::Four, set)) {
             let Some(subjects) = binding["subjects"].as_array() else { continue };
-            let account = &binding["metadata"]["name"];
-            assert_eq!(binding["roleRef"]["name"], *account, "{set}");
+            let name = &binding["metadata"]["name"];
+            assert_eq!(binding["roleRef"]["name"], *name, "{set}");
+            let account = name.as_str().expect("a name").trim_end_matches("-collector");
             assert_eq!(
                 *subjects,
                 [json!({"kind": "ServiceAccount", "name": account, "namespace": "otelgate"})],
