@@ -19,6 +19,7 @@ pub mod inject;
 pub mod k8s;
 pub mod manifest;
 pub mod metrics;
+pub mod monitoring;
 pub mod namespaces;
 pub mod probe;
 pub mod reference;

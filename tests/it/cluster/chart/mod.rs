@@ -1,6 +1,7 @@
 //! The chart as the real Helm renders it, and the API servers' word on that.
 
 mod accepted;
+mod alerts;
 mod installed;
 mod plain;
 mod refused;
