@@ -8,7 +8,6 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
-use otelgate::config::Configuration;
 use serde_json::{Value, json};
 
 use super::OTELGATE;
@@ -40,15 +39,16 @@ fn ten_thousand_pods_are_judged_with_few_calls_and_in_little_memory() {
     })
     .unwrap_or_else(|error| panic!("{error}"));
     // Pods that come before the configuration weren't missed.
-    let since = wait_for("the configuration to be in force", || {
+    let (since, hash) = wait_for("the configuration to be in force", || {
         let stack = plane.kubectl(&["get", "telemetrystack", "default", "-o", "json"]).json("the TelemetryStack");
-        stack["status"]["injection"]["enabledSince"].as_str()?.parse::<jiff::Timestamp>().ok()
+        let since = stack["status"]["injection"]["enabledSince"].as_str()?.parse::<jiff::Timestamp>().ok()?;
+        Some((since, stack["status"]["webhook"]["hash"].as_str()?.to_owned()))
     })
     .unwrap_or_else(|error| panic!("{error}: {}", controller.log()));
     wait_for("the next second", || (jiff::Timestamp::now().as_second() > since.as_second()).then_some(()))
         .unwrap_or_else(|error| panic!("{error}"));
 
-    plane.network().inside(|| create(&plane));
+    plane.network().inside(|| create(&plane, &hash));
     wait_for("all to be judged", || {
         let metrics = plane.network().inside(|| http_get(PORT, "/metrics"))?;
         let of = |coverage: &str| {
@@ -126,12 +126,11 @@ fn surroundings() -> Vec<Value> {
 }
 
 /// Those that were missed among the others.
-fn pod(number: usize) -> Pod {
+fn pod(number: usize, hash: &str) -> Pod {
     let mut metadata = json!({"name": format!("web-{number}"), "namespace": name(number % NAMESPACES),
                               "labels": {"app": "web"}});
     // As many in each namespace.
     if number >= MISSED {
-        let hash = Configuration::default().hash().to_owned();
         metadata["labels"]["otelgate.dev/config"] = json!(hash);
         let status = json!({"version": "0.1.0", "config": hash, "containers": {}}).to_string();
         metadata["annotations"] = json!({"otelgate.dev/status": status});
@@ -143,7 +142,7 @@ fn pod(number: usize) -> Pod {
     serde_json::from_value(json!({"metadata": metadata, "spec": spec})).expect("a pod")
 }
 
-fn create(plane: &ControlPlane) {
+fn create(plane: &ControlPlane, hash: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let file = Kubeconfig::read_from(plane.network().folder().join("admin.conf")).expect("a kubeconfig");
@@ -151,7 +150,7 @@ fn create(plane: &ControlPlane) {
         let client = Client::try_from(config).expect("a client");
         let creating = futures::stream::iter(0..PODS).map(|number| {
             let api = Api::<Pod>::namespaced(client.clone(), &name(number % NAMESPACES));
-            async move { api.create(&PostParams::default(), &pod(number)).await.expect("a pod") }
+            async move { api.create(&PostParams::default(), &pod(number, hash)).await.expect("a pod") }
         });
         creating.buffer_unordered(AT_ONCE).for_each(|_| std::future::ready(())).await;
     });
