@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
 use serde::de::DeserializeOwned;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
 use crate::k8s::{self, Api, Backoff, Event, Resource, ResourceExt as _, WatchStreamExt as _, watcher};
@@ -44,7 +44,7 @@ enum State {
 
 /// Soon at first; never so late that somebody who mended the cause would wonder.
 #[derive(Debug, Default)]
-struct Pace(u32);
+pub struct Pace(u32);
 
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(5);
@@ -148,21 +148,8 @@ impl<T: PartialEq> Store<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it makes a difference.
     fn take(&self, told: Told<T>) -> bool {
-        let mut known = self.lock();
-        match told {
-            Told::All(all) => known.replace(all).as_ref() != known.as_ref(),
-            Told::Applied(name, object) => {
-                let known = known.get_or_insert_default();
-                known.get(&name) != Some(&object) && {
-                    known.insert(name, object);
-                    true
-                }
-            }
-            Told::Deleted(name) => known.get_or_insert_default().remove(&name).is_some(),
-            Told::Unserved => known.take().is_some(),
-        }
+        told.change(&mut self.lock())
     }
 }
 
@@ -226,6 +213,23 @@ pub async fn fill<K, T>(
     .await;
 }
 
+/// The same, for several who look at it: each is woken by what makes a difference. Never returns.
+pub async fn reflect<K, T>(
+    api: Api<K>,
+    config: watcher::Config,
+    health: &Health,
+    cut: impl Fn(K) -> T,
+    known: &watch::Sender<Option<Objects<T>>>,
+) where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    T: PartialEq,
+{
+    follow(events(api, config), health, Unserved::IsAFault, cut, |told| {
+        known.send_if_modified(|known| told.change(known));
+    })
+    .await;
+}
+
 fn events<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = watcher::Result<Event<K>>>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
@@ -253,6 +257,24 @@ enum Told<T> {
     Applied(String, T),
     Deleted(String),
     Unserved,
+}
+
+impl<T: PartialEq> Told<T> {
+    /// Whether it makes a difference.
+    fn change(self, known: &mut Option<Objects<T>>) -> bool {
+        match self {
+            Self::All(all) => known.replace(all).as_ref() != known.as_ref(),
+            Self::Applied(name, object) => {
+                let known = known.get_or_insert_default();
+                known.get(&name) != Some(&object) && {
+                    known.insert(name, object);
+                    true
+                }
+            }
+            Self::Deleted(name) => known.get_or_insert_default().remove(&name).is_some(),
+            Self::Unserved => known.take().is_some(),
+        }
+    }
 }
 
 /// Keeps all, and tells all after each change.

@@ -39,6 +39,11 @@ pub const DISCOVERY_LOGS: &str = "io.opentelemetry.discovery.logs/enabled";
 pub const DATADOG_AUTODISCOVERY: &str = "ad.datadoghq.com/";
 pub const DATADOG_LOGS_SUFFIX: &str = ".logs";
 
+/// On what the controller makes pods from: the version of the Secret with the API key, so that a new key rolls them.
+pub const CREDENTIALS: &str = "otelgate.dev/credentials";
+/// On the Agent's pods that the Datadog Operator makes: which `DatadogAgent` they were made from.
+pub const AGENT_REVISION: &str = "otelgate.dev/agent-revision";
+
 /// On pods that the kubelet made from a file: admission can't change them.
 pub const MIRROR: &str = "kubernetes.io/config.mirror";
 

@@ -44,6 +44,12 @@ fn columns() -> Value {
     json!([
         column("Ready", "string", &ready("status"), "Whether everything is as the spec says."),
         column("Collector", "string", ".status.collector.ready", "Nodes with a Collector that is ready."),
+        column(
+            "Injected",
+            "string",
+            ".status.injection.injected",
+            "Pods that carry what they should, of those that should."
+        ),
         column("Reason", "string", &ready("reason"), "Why it isn't ready."),
         column("Age", "date", ".metadata.creationTimestamp", "Since when it is there."),
         wide(column("Mode", "string", ".spec.injection.mode", "What caps every opt-in.")),

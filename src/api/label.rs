@@ -13,6 +13,9 @@ pub const ROLLOUT: &str = "otelgate.dev/rollout";
 /// On the Collector's pods: the hash of what they run.
 pub const REVISION: &str = "otelgate.dev/revision";
 
+/// On the Agent's pods, whoever makes them: `agent` or `cluster-agent`.
+pub const AGENT_COMPONENT: &str = "agent.datadoghq.com/component";
+
 /// Unified service tagging: the pod-wide labels.
 pub const DATADOG_ENV: &str = "tags.datadoghq.com/env";
 pub const DATADOG_SERVICE: &str = "tags.datadoghq.com/service";

@@ -5,6 +5,7 @@
 
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
+mod agent;
 mod apply;
 mod by_hand;
 mod certificates;
@@ -21,8 +22,10 @@ mod failures;
 mod generated;
 mod gitops;
 mod harness;
+mod health;
 mod installed;
 mod logs;
+mod missed;
 mod node;
 mod offline;
 mod others;

@@ -37,9 +37,11 @@ fn what_is_granted_is_used_and_nothing_else_is_asked_for() {
     plane.apply(&[json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-w", "labels": labels}})]);
     // Lives short enough for an authority to be followed by another while the test runs.
     let lives = json!({"authorityLifetime": "2m", "leafLifetime": "40s"});
-    let collector = json!({"mode": "managed"});
-    let values = json!({"injection": {"clusterName": "first"}, "certificates": lives, "collector": collector});
-    let release = Release::install(&nodes, Helm::Four, &values);
+    let values = |name: &str| {
+        let (collector, agent) = (json!({"mode": "managed"}), json!({"mode": "disabled"}));
+        json!({"injection": {"clusterName": name}, "certificates": lives, "collector": collector, "agent": agent})
+    };
+    let release = Release::install(&nodes, Helm::Four, &values("first"));
     wait_until_in_force(&nodes);
     // What it does now and then.
     for (resource, name) in
@@ -48,9 +50,9 @@ fn what_is_granted_is_used_and_nothing_else_is_asked_for() {
         take_away(&plane, resource, name);
     }
     the_trials_collector_ends(&plane);
-    release.upgrade(&json!({"injection": {"clusterName": "second"}, "certificates": lives}));
+    release.upgrade(&values("second"));
     wait_until_in_force(&nodes);
-    every_right_is_used(&plane, &rights(&plane, &values));
+    every_right_is_used(&plane, &rights(&plane, &values("first")));
     nothing_else_is_asked_for(&plane.audit());
     what_is_used_inside_of_a_patch_is_missed(&plane);
 }

@@ -71,8 +71,8 @@ fn of_the_collector(service: &str, secret: &str) -> [(String, Value); 3] {
     ]
 }
 
-fn of_the_controller(collector: &str, provided: Option<&str>) -> [(String, Value); 2] {
-    let cluster = json!([
+fn of_the_controller(collector: &str, provided: Option<&str>, repairs: bool) -> [(String, Value); 2] {
+    let mut cluster = vec![
         rule("otelgate.dev", &["telemetrystacks"], &[], &["list", "watch"]),
         rule("otelgate.dev", &["telemetrystacks/status"], &[], &["patch"]),
         rule("apiextensions.k8s.io", &["customresourcedefinitions"], &["telemetrystacks.otelgate.dev"], &["get"]),
@@ -83,24 +83,39 @@ fn of_the_controller(collector: &str, provided: Option<&str>) -> [(String, Value
             &["list", "watch", "patch"],
         ),
         rule("", &["services"], &[collector], &["list", "watch"]),
+        rule("events.k8s.io", &["events"], &[], &["create"]),
+        rule("", &["namespaces", "pods"], &[], &["list", "watch"]),
         rule("", &["nodes"], &[], &["list", "watch"]),
-        rule("", &["pods"], &[], &["list"]),
         rule(RBAC, &["clusterroles"], &["otelgate-collector"], &["bind"]),
         rule(RBAC, &["clusterrolebindings"], &[], &["list", "watch"]),
         rule(RBAC, &["clusterrolebindings"], &["otelgate-collector"], &["create", "patch", "delete"]),
-    ]);
-    let mut own = vec![
-        rule("", &["configmaps"], &["otelgate-injection"], &["list", "watch", "create", "patch"]),
+    ];
+    if repairs {
+        cluster.extend([
+            rule("apps", &["deployments", "statefulsets", "daemonsets", "replicasets"], &[], &["get"]),
+            rule("argoproj.io", &["rollouts"], &[], &["get"]),
+            rule("", &["pods/eviction"], &[], &["create"]),
+        ]);
+    }
+    let mut own = vec![rule("", &["configmaps"], &["otelgate-injection"], &["list", "watch", "create", "patch"])];
+    if repairs {
+        own.push(rule("", &["configmaps"], &["otelgate-repair"], &["get", "create", "patch"]));
+    }
+    own.extend([
         rule("", &["secrets"], &[], &["create"]),
         rule("", &["secrets"], &["otelgate-ca", "otelgate-webhook-tls"], &["list", "watch", "update"]),
-    ];
+    ]);
     own.extend(provided.map(|name| rule("", &["secrets"], &[name], &["list", "watch"])));
     own.extend([
+        rule("", &["pods"], &[], &["create"]),
         rule("discovery.k8s.io", &["endpointslices"], &[], &["list", "watch"]),
         rule("coordination.k8s.io", &["leases"], &[], &["create"]),
         rule("coordination.k8s.io", &["leases"], &["otelgate-controller"], &["get", "update"]),
     ]);
-    [("ClusterRole/otelgate-controller".to_owned(), cluster), ("Role/otelgate-controller".to_owned(), json!(own))]
+    [
+        ("ClusterRole/otelgate-controller".to_owned(), json!(cluster)),
+        ("Role/otelgate-controller".to_owned(), json!(own)),
+    ]
 }
 
 /// Any other right is one that nobody decided to grant.
@@ -116,7 +131,7 @@ fn each_has_the_rights_that_it_uses() {
                 "provided-certificate" => Some("otelgate-from-vault"),
                 _ => None,
             };
-            expected.extend(of_the_controller(collector, provided));
+            expected.extend(of_the_controller(collector, provided, set == "repair"));
             let secret = if set == "injection" { "observability" } else { "datadog-secret" };
             expected.extend(of_the_collector(collector, secret));
         }
