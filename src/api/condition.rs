@@ -145,8 +145,7 @@ reasons! {
 // === impl ConditionType ===
 
 impl ConditionType {
-    pub const ALL: [Self; 4] =
-        [Self::ConfigurationAccepted, Self::CertificateReady, Self::AgentAvailable, Self::Ready];
+    pub const ALL: [Self; 4] = [Self::ConfigurationAccepted, Self::CertificateReady, Self::AgentAvailable, Self::Ready];
     /// Each a part's own, in the order in which they are told.
     pub const OF_PARTS: &[Self] = &[Self::ConfigurationAccepted, Self::CertificateReady, Self::AgentAvailable];
 

@@ -16,9 +16,7 @@ use super::stack::{self, Status, Written};
 use super::{Context, State};
 use crate::api::condition::{ConditionType, Holds, Reason};
 use crate::api::object;
-use crate::api::stack::{
-    AgentStatus, CertificatesStatus, Owners, TelemetryStack, TelemetryStackStatus, WebhookStatus,
-};
+use crate::api::stack::{AgentStatus, CertificatesStatus, Owners, TelemetryStack, TelemetryStackStatus, WebhookStatus};
 use crate::k8s::{self, Api, Condition, DynamicObject, Patch, PatchParams, Resource as _, Time};
 
 /// What one condition says.

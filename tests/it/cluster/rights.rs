@@ -12,7 +12,7 @@ use crate::control_plane::plane::Parts;
 use crate::control_plane::process_nodes::ProcessNodes;
 use crate::control_plane::programs::Helm;
 use crate::control_plane::release::{NAMESPACE, Release};
-use crate::control_plane::{ControlPlane, Version, wait_for};
+use crate::control_plane::{ControlPlane, Version, datadog_operator, wait_for};
 
 const ACCOUNTS: [&str; 2] = ["otelgate-webhook", "otelgate-controller"];
 
@@ -46,9 +46,34 @@ fn what_is_granted_is_used_and_nothing_else_is_asked_for() {
     }
     release.upgrade(&json!({"injection": {"clusterName": "second"}, "certificates": lives}));
     wait_until_in_force(&nodes);
+    an_agent_comes_and_goes(&plane, &release, &lives);
     every_right_is_used(&plane, &rights(&plane, &values));
     nothing_else_is_asked_for(&plane.audit());
     what_is_used_inside_of_a_patch_is_missed(&plane);
+}
+
+/// Each way of making one, with everything that can be asked for.
+fn an_agent_comes_and_goes(plane: &ControlPlane, release: &Release<'_>, lives: &Value) {
+    let ask_for = |mode: &str| {
+        let features = json!({"networkMonitoring": true, "cspm": true});
+        let agent = json!({"mode": mode, "features": features});
+        let injection = json!({"clusterName": "second"});
+        release.upgrade(&json!({"injection": injection, "certificates": lives, "agent": agent}));
+    };
+    let there = |object: &str, there: bool| {
+        wait_for("the Agent's objects", || {
+            (plane.kubectl(&["get", "-n", "datadog", object]).success == there).then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{object}: {error}"));
+    };
+    ask_for("daemonset");
+    there("daemonset/datadog-agent", true);
+    datadog_operator::define(plane).unwrap_or_else(|error| panic!("{error}"));
+    ask_for("operator");
+    there("datadogagent/datadog", true);
+    there("secret/datadog-cluster-agent", false);
+    ask_for("disabled");
+    there("datadogagent/datadog", false);
 }
 
 fn collector() -> Value {
@@ -78,7 +103,8 @@ fn rights(plane: &ControlPlane, values: &Value) -> BTreeSet<Right> {
     for account in ACCOUNTS {
         let roles = objects.iter().filter(|object| {
             let kind = object["kind"].as_str().unwrap_or_default();
-            ["Role", "ClusterRole"].contains(&kind) && object["metadata"]["name"] == account
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            ["Role", "ClusterRole"].contains(&kind) && name.strip_suffix("-agent").unwrap_or(name) == account
         });
         for rule in roles.flat_map(|role| role["rules"].as_array().expect("rules").clone()) {
             let names = words(&rule, "resourceNames");
@@ -105,9 +131,10 @@ fn rights(plane: &ControlPlane, values: &Value) -> BTreeSet<Right> {
 }
 
 impl Right {
-    /// Server-side apply of what isn't there takes the right to create it, of which no request of its own tells.
+    /// Server-side apply of what isn't there takes the right to create it, of which no request of its own tells; nor
+    /// does any of the right to bind a role.
     fn is_asked_for_by_a_patch(&self) -> bool {
-        self.verb == "create" && self.resource == "configmaps"
+        (self.verb == "create" && self.name.is_some()) || self.verb == "bind"
     }
 
     fn covers(&self, entry: &Entry) -> bool {

@@ -23,9 +23,13 @@ impl<'n> Release<'n> {
     #[track_caller]
     pub fn install(nodes: &'n ProcessNodes<'n>, helm: Helm, values: &Value) -> Self {
         let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
-        nodes.plane.apply(&[
-            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}),
-        ]);
+        let of_collector = values["injection"]["collector"]["namespace"].as_str().unwrap_or("datadog");
+        let namespace = |name: &str, labels: &Value| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
+        let mut namespaces = vec![namespace(NAMESPACE, &labels)];
+        if of_collector != NAMESPACE {
+            namespaces.push(namespace(of_collector, &json!({})));
+        }
+        nodes.plane.apply(&namespaces);
         let release = Self { nodes, helm };
         release.change("install", values);
         release

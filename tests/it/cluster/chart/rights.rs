@@ -55,6 +55,46 @@ fn of_the_controller(collector: &str, provided: Option<&str>) -> [(String, Value
     [("ClusterRole/otelgate-controller".to_owned(), cluster), ("Role/otelgate-controller".to_owned(), json!(own))]
 }
 
+/// What the controller needs to have an Agent made.
+fn of_the_controller_for_an_agent(service: &str) -> [(String, Value); 2] {
+    let keep = ["create", "patch", "delete"];
+    let roles =
+        ["otelgate-agent", "otelgate-cluster-agent", "otelgate-agent-cluster-state", "otelgate-agent-compliance"];
+    let rbac = "rbac.authorization.k8s.io";
+    let cluster = json!([
+        rule(rbac, &["clusterroles"], &[&roles[..], &["otelgate-cluster-agent-own"]].concat(), &["bind"]),
+        rule(rbac, &["clusterrolebindings"], &[], &["list", "watch"]),
+        rule(rbac, &["clusterrolebindings"], &roles, &keep),
+    ]);
+    let own = json!([
+        rule("apps", &["daemonsets", "deployments"], &[], &["list", "watch"]),
+        rule("apps", &["daemonsets"], &["datadog-agent"], &keep),
+        rule("apps", &["deployments"], &["datadog-cluster-agent"], &keep),
+        rule("", &["pods"], &[], &["list", "watch"]),
+        rule("", &["services", "serviceaccounts", "configmaps"], &[], &["list", "watch"]),
+        rule("", &["services"], &["datadog-agent", "datadog-cluster-agent", service], &keep),
+        rule("", &["serviceaccounts"], &["datadog-agent", "datadog-cluster-agent"], &keep),
+        rule("", &["configmaps"], &["datadog-agent-seccomp", "datadog-agent-cluster-state"], &keep),
+        rule(rbac, &["rolebindings"], &[], &["list", "watch"]),
+        rule(rbac, &["rolebindings"], &["otelgate-cluster-agent-own"], &keep),
+        rule("", &["secrets"], &["datadog-secret", "datadog-cluster-agent"], &["list", "watch"]),
+        rule("", &["secrets"], &[], &["create"]),
+        rule("", &["secrets"], &["datadog-cluster-agent"], &["delete"]),
+        rule("datadoghq.com", &["datadogagents"], &[], &["list", "watch"]),
+        rule("datadoghq.com", &["datadogagents"], &["datadog"], &keep),
+    ]);
+    let name = "otelgate-controller-agent";
+    [(format!("ClusterRole/{name}"), cluster), (format!("Role/{name}"), own)]
+}
+
+/// What the Agent and the Cluster Agent may do, which the controller binds.
+const OF_THE_AGENT: [&str; 4] = [
+    "ClusterRole/otelgate-agent",
+    "ClusterRole/otelgate-cluster-agent",
+    "ClusterRole/otelgate-cluster-agent-own",
+    "ClusterRole/otelgate-agent-cluster-state",
+];
+
 /// Any other right is one that nobody decided to grant.
 #[test]
 fn each_has_the_rights_that_it_uses() {
@@ -69,27 +109,38 @@ fn each_has_the_rights_that_it_uses() {
                 _ => None,
             };
             expected.extend(of_the_controller(collector, provided));
+            expected.extend(of_the_controller_for_an_agent(collector));
         }
         let mut found = rules(set);
+        found.retain(|(name, _)| !OF_THE_AGENT.contains(&name.as_str()));
         expected.sort_by(|one, other| one.0.cmp(&other.0));
         found.sort_by(|one, other| one.0.cmp(&other.0));
         assert_eq!(found, expected, "{set}");
     }
 }
 
+/// The first two but for what the controller keeps.
+const NEVER: [&str; 5] = ["bind", "delete", "escalate", "impersonate", "deletecollection"];
+
 #[test]
 fn no_rule_has_a_wildcard_or_reaches_further_than_its_own_account() {
     for set in SETS {
         for (role, rules) in rules(set) {
             assert!(!rules.to_string().contains('*'), "{set} {role}");
-            for verb in ["escalate", "bind", "impersonate", "delete", "deletecollection"] {
-                assert!(!rules.to_string().contains(&format!("\"{verb}\"")), "{set} {role} may {verb}");
+            for rule in rules.as_array().expect("rules") {
+                // What it makes it takes away again, by name.
+                let is_named = role.ends_with("/otelgate-controller-agent") && rule["resourceNames"].is_array();
+                let never = if is_named { &NEVER[2..] } else { &NEVER[..] };
+                for verb in never {
+                    assert!(!rule.to_string().contains(&format!("\"{verb}\"")), "{set} {role} may {verb}");
+                }
             }
         }
         for binding in objects(&rendered(Helm::Four, set)) {
             let Some(subjects) = binding["subjects"].as_array() else { continue };
-            let account = &binding["metadata"]["name"];
-            assert_eq!(binding["roleRef"]["name"], *account, "{set}");
+            let name = binding["metadata"]["name"].as_str().expect("a name");
+            assert_eq!(binding["roleRef"]["name"], name, "{set}");
+            let account = name.strip_suffix("-agent").unwrap_or(name);
             assert_eq!(
                 *subjects,
                 [json!({"kind": "ServiceAccount", "name": account, "namespace": "otelgate"})],
