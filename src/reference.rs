@@ -11,6 +11,7 @@ use crate::controller::agent::reference as of_agent;
 use crate::controller::metrics as measured_by_controller;
 use crate::inject::{Reason, Scope, containers, logs, rules};
 use crate::metrics as measured;
+use crate::monitoring;
 
 /// Every page: its file's name, and its text.
 #[must_use]
@@ -22,6 +23,7 @@ pub fn pages() -> Vec<(&'static str, String)> {
         ("reasons.md", reasons()),
         ("conditions.md", conditions()),
         ("metrics.md", metrics()),
+        ("alerts.md", alerts()),
         ("values.md", chart::reference()),
         ("checks.md", checks()),
         ("agent.md", agent()),
@@ -166,6 +168,31 @@ fn metrics() -> String {
         table(&mut page, ["metric", "kind", "labels", "what it says"], rows);
     }
     page.push_str("It has the webhook's `otelgate_log_lines_dropped_total` and `otelgate_build_info`, too.\n");
+    page.truncate(page.trim_end().len());
+    page.push('\n');
+    page
+}
+
+fn alerts() -> String {
+    let mut page = String::from(
+        "# Alerts and monitors\n\nThose of the chart; [monitoring](../monitoring.md) says what to do about each, and how to have them.\n\n## In Prometheus\n\n",
+    );
+    let rows = monitoring::alerts().into_iter().map(|alert| {
+        let link = format!("[{}](../monitoring.md#{})", alert.name, alert.name.to_lowercase());
+        [link, alert.severity.as_str().to_owned(), alert.after, alert.summary]
+    });
+    table(&mut page, ["alert", "severity", "after", "says"], rows);
+    page.push_str("## In Datadog\n\n");
+    let rows = monitoring::monitors()
+        .into_iter()
+        .map(|(name, monitor)| [code(&format!("otelgate-{name}")), monitor.priority.to_string(), code(&monitor.query)]);
+    table(&mut page, ["monitor", "priority", "query"], rows);
+    page.push_str(
+        "## Metrics of others\n\nAs Datadog has them; in Prometheus those of the Collector may end in a unit and in `_total`. \
+         Those of otelgate's own programs are on a [page](metrics.md) of theirs.\n\n",
+    );
+    let rows = monitoring::FOREIGN.iter().chain([&monitoring::SECURITY_SIGNALS]);
+    table(&mut page, ["metric", "source"], rows.map(|one| [code(one.name), format!("<{}>", one.source)]));
     page.truncate(page.trim_end().len());
     page.push('\n');
     page

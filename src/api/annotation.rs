@@ -7,6 +7,12 @@ use super::label::PodKey;
 pub const STATUS: &str = "otelgate.dev/status";
 /// Written by the floor, the policy inside the API server.
 pub const FLOOR: &str = "otelgate.dev/floor";
+/// On what is made of a revision of the Collector: its hash.
+pub const REVISION: &str = "otelgate.dev/revision";
+/// On a revision of the Collector: how its trial ended.
+pub const TRIAL: &str = "otelgate.dev/trial";
+/// On the Collector's pods: the `resourceVersion` of the Secret that they were started with.
+pub const SECRET_VERSION: &str = "otelgate.dev/secret-version";
 
 pub const CONTAINERS: &str = "otelgate.dev/containers";
 pub const ENDPOINT: &str = "otelgate.dev/endpoint";

@@ -13,6 +13,8 @@ pub const CONTROLLER: &str = "otelgate-controller";
 pub const REGISTRATION: &str = "otelgate";
 /// `ConfigMap` with the configuration that is in force, under [`crate::config::CONFIG_MAP_KEY`].
 pub const INJECTION: &str = "otelgate-injection";
+/// `ConfigMap` in which the controller remembers what it has repaired.
+pub const REPAIR: &str = "otelgate-repair";
 /// Secret with what the webhook serves: `tls.crt`, `tls.key`, and in `ca.crt` every authority to be trusted for it.
 pub const SERVING: &str = "otelgate-webhook-tls";
 /// Secret with otelgate's own authority; nobody but the controller reads it.
@@ -22,6 +24,12 @@ pub const STACK: &str = "default";
 /// Secret with Datadog's API key, in the Collector's namespace.
 pub const CREDENTIALS: &str = "datadog-secret";
 pub const CREDENTIALS_KEY: &str = "api-key";
+/// `DaemonSet`, `ServiceAccount` and `NetworkPolicy` of the Collector, and untold its Service.
+pub const COLLECTOR: &str = "otel-collector";
+/// `DaemonSet` of what is tried on one node first.
+pub const COLLECTOR_TRIAL: &str = "otel-collector-trial";
+/// The Collector's rights and who has them: `ClusterRole` and `Role`, which the chart brings, and their bindings.
+pub const COLLECTOR_RIGHTS: &str = "otelgate-collector";
 
 /// The Datadog Agent's DaemonSet, Service and `ServiceAccount`: the names that the Datadog Operator gives too.
 pub const AGENT: &str = "datadog-agent";

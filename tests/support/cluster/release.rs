@@ -23,13 +23,11 @@ impl<'n> Release<'n> {
     #[track_caller]
     pub fn install(nodes: &'n ProcessNodes<'n>, helm: Helm, values: &Value) -> Self {
         let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
-        let of_collector = values["injection"]["collector"]["namespace"].as_str().unwrap_or("datadog");
-        let namespace = |name: &str, labels: &Value| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
-        let mut namespaces = vec![namespace(NAMESPACE, &labels)];
-        if of_collector != NAMESPACE {
-            namespaces.push(namespace(of_collector, &json!({})));
-        }
-        nodes.plane.apply(&namespaces);
+        nodes.plane.apply(&[
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}),
+            // The Collector's, where the controller gets rights.
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "datadog"}}),
+        ]);
         let release = Self { nodes, helm };
         release.change("install", values);
         release
