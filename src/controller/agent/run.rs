@@ -378,12 +378,8 @@ fn fill(sight: &mut Sight, seen: &Seen, way: AgentWay) {
 }
 
 fn send(to: &watch::Sender<Option<Arc<Wanted>>>, stack: &Stack, settings: &Settings, objects: Vec<Value>) {
-    let wanted = Wanted {
-        namespace: settings.namespace.clone(),
-        objects,
-        owner: stack.owner(),
-        generation: stack.generation,
-    };
+    let wanted =
+        Wanted { namespace: settings.namespace.clone(), objects, owner: stack.owner(), generation: stack.generation };
     to.send_if_modified(|before| {
         let changed = before.as_deref() != Some(&wanted);
         if changed {
