@@ -85,10 +85,6 @@ fn of_the_controller(collector: &str, provided: Option<&str>, repairs: bool) -> 
         rule("", &["services"], &[collector], &["list", "watch"]),
         rule("events.k8s.io", &["events"], &[], &["create"]),
         rule("", &["namespaces", "pods"], &[], &["list", "watch"]),
-        rule("", &["nodes"], &[], &["list", "watch"]),
-        rule(RBAC, &["clusterroles"], &["otelgate-collector"], &["bind"]),
-        rule(RBAC, &["clusterrolebindings"], &[], &["list", "watch"]),
-        rule(RBAC, &["clusterrolebindings"], &["otelgate-collector"], &["create", "patch", "delete"]),
     ];
     if repairs {
         cluster.extend([
@@ -97,6 +93,12 @@ fn of_the_controller(collector: &str, provided: Option<&str>, repairs: bool) -> 
             rule("", &["pods/eviction"], &[], &["create"]),
         ]);
     }
+    cluster.extend([
+        rule("", &["nodes"], &[], &["list", "watch"]),
+        rule(RBAC, &["clusterroles"], &["otelgate-collector"], &["bind"]),
+        rule(RBAC, &["clusterrolebindings"], &[], &["list", "watch"]),
+        rule(RBAC, &["clusterrolebindings"], &["otelgate-collector"], &["create", "patch", "delete"]),
+    ]);
     let mut own = vec![rule("", &["configmaps"], &["otelgate-injection"], &["list", "watch", "create", "patch"])];
     if repairs {
         own.push(rule("", &["configmaps"], &["otelgate-repair"], &["get", "create", "patch"]));
