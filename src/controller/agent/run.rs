@@ -76,13 +76,15 @@ async fn keep_datadog_agent(
             }
             std::future::pending::<()>().await;
         };
+        let other = async {
+            // The sender lives as long as the leader's tasks do.
+            if served.wait_for(|served| (*served == Some(Served::Yes)) != is_served).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::select! {
             () = keep => {}
-            changed = served.wait_for(|served| (*served == Some(Served::Yes)) != is_served) => {
-                if changed.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            }
+            () = other => {}
         }
         outcome.send_if_modified(|outcome| outcome.take().is_some());
     }
