@@ -206,10 +206,10 @@ fn the_first_is_tried_on_one_node_and_then_goes_to_all() {
     assert_eq!(plan.trial, Some(Trial { revision: "one".to_owned(), node: "a".to_owned() }));
     cluster.daemon_sets();
     cluster.kubelets();
-    assert_eq!(cluster.control().again, Some(Duration::from_secs(20)));
-    cluster.now = 19;
+    assert_eq!(cluster.control().again, Some(Duration::from_secs(30)));
+    cluster.now = 29;
     assert_eq!(cluster.control().mark, None);
-    cluster.now = 20;
+    cluster.now = 30;
     assert_eq!(cluster.control().mark, Some(Mark::Passed));
     cluster.settle();
     cluster.runs("one");
@@ -288,7 +288,7 @@ fn what_the_trial_shows() {
         (State::Starting, None, 10, None, None),
         (State::Starting, None, 300, None, failed("not ready in 5 minutes: it runs, and isn't ready")),
         (ready(5), None, 10, None, None),
-        (ready(5), None, 25, None, Some(Mark::Passed)),
+        (ready(5), None, 35, None, Some(Mark::Passed)),
         (
             ready(5),
             None,
@@ -298,9 +298,9 @@ fn what_the_trial_shows() {
         ),
         (State::Down(ended(WORDS)), Some(ended(WORDS)), 1, None, failed(WORDS)),
         // It came up again.
-        (ready(5), Some(ended(WORDS)), 25, None, failed(WORDS)),
+        (ready(5), Some(ended(WORDS)), 35, None, failed(WORDS)),
         (State::Down(ended(waiting)), Some(ended(waiting)), 400, None, None),
-        (ready(5), Some(ended(waiting)), 25, None, Some(Mark::Passed)),
+        (ready(5), Some(ended(waiting)), 35, None, Some(Mark::Passed)),
         (State::ImageNotPulled("ErrImagePull".to_owned()), None, 10, None, None),
         (
             State::ImageNotPulled("ErrImagePull".to_owned()),
