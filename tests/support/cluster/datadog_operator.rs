@@ -34,7 +34,9 @@ pub fn definition(plural: &str) -> Result<PathBuf, String> {
 pub fn define(plane: &ControlPlane) -> Result<(), String> {
     for kind in KINDS {
         let file = definition(kind)?.display().to_string();
-        plane.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &file]).expect("the operator's definitions");
+        plane
+            .kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &file])
+            .expect("the operator's definitions");
         plane
             .kubectl(&["wait", "--for=condition=Established", "--timeout=1m", "-f", &file])
             .expect("the operator's definitions");
