@@ -157,7 +157,7 @@ impl Cluster {
 
     fn round(&mut self, order: u64) {
         for turn in 0..3 {
-            match (order >> (2 * turn)) % 3 {
+            match ((order >> (2 * turn)) & 3) % 3 {
                 0 => drop(self.control()),
                 1 => self.daemon_sets(),
                 _ => self.kubelets(),
@@ -421,7 +421,7 @@ fn what_has_passed_once_is_gone_back_to_at_once() {
 /// untried runs anywhere but on one node, and in the end every node runs what it should.
 #[test]
 fn whatever_happens_in_whatever_order() {
-    for seed in 1..400_u64 {
+    for seed in 1..150_u64 {
         let mut random = seed;
         let mut next = |bound: u64| {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
