@@ -3,6 +3,7 @@
 
 mod intake;
 mod nodes;
+mod places;
 
 use std::collections::BTreeMap;
 use std::path::Path;
