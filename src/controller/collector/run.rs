@@ -271,6 +271,14 @@ impl Task<'_> {
                 *marked = mark.clone();
             }
         }
+        // What runs on every node has passed, whatever became of the record.
+        if let Some(stable) = &plan.stable {
+            let untold =
+                |(revision, mark): &&mut (&Revision, Mark)| revision.hash == stable.revision && *mark == Mark::Untried;
+            for (_, marked) in kept.iter_mut().filter(untold) {
+                *marked = Mark::Passed;
+            }
+        }
         let mut all = objects::surroundings(&input);
         all.extend(objects::rollouts(&input, plan, &kept));
         all
