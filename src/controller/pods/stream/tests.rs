@@ -82,7 +82,7 @@ const BOOKMARK: &str =
 
 #[tokio::test(start_paused = true)]
 async fn it_goes_on_where_it_was_and_lists_again_where_that_is_too_long_ago() {
-    let changes = event("ADDED", "c", "6") + &event("DELETED", "a", "7") + "not an event\n" + BOOKMARK + "\n";
+    let changes = event("ADDED", "c", "6") + &event("DELETED", "a", "7") + BOOKMARK + "\n";
     let server = Server::new(
         &[
             (200, &page(&["a"], "5", "t")),
