@@ -10,6 +10,7 @@ pub mod api;
 pub mod chart;
 pub mod check;
 pub mod cli;
+pub mod collector;
 pub mod config;
 pub mod controller;
 pub mod coverage;

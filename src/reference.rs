@@ -7,6 +7,7 @@ use crate::api::{OptIn, annotation, label, otel};
 use crate::chart;
 use crate::check::{CHECKS, Stage};
 use crate::config;
+use crate::controller::agent::reference as of_agent;
 use crate::controller::metrics as measured_by_controller;
 use crate::inject::{Reason, Scope, containers, logs, rules};
 use crate::metrics as measured;
@@ -25,6 +26,7 @@ pub fn pages() -> Vec<(&'static str, String)> {
         ("alerts.md", alerts()),
         ("values.md", chart::reference()),
         ("checks.md", checks()),
+        ("agent.md", agent()),
     ]
 }
 
@@ -214,4 +216,24 @@ fn checks() -> String {
 
 fn code(text: &str) -> String {
     format!("`{text}`")
+}
+
+fn agent() -> String {
+    let mut page = String::from(
+        "# Datadog Agent\n\nWhat otelgate writes, and the page where each name was read. The Agent itself runs in no test of \
+         otelgate's: its images come from a registry.\n\n",
+    );
+    for (title, entries) in [
+        ("Fields of the DatadogAgent", &of_agent::FIELDS[..]),
+        ("Variables, with mode daemonset", &of_agent::VARIABLES[..]),
+        ("Capabilities, with mode daemonset", &of_agent::CAPABILITIES[..]),
+        ("Paths of the node, with mode daemonset", &of_agent::HOST_PATHS[..]),
+    ] {
+        writeln!(page, "## {title}\n").expect("writing to a String can't fail");
+        let rows = entries.iter().map(|one| {
+            [code(one.name), one.meaning.to_owned(), format!("<{}>", one.source.page())]
+        });
+        table(&mut page, ["name", "what for", "read at"], rows);
+    }
+    page
 }

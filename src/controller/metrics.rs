@@ -56,6 +56,8 @@ pub enum Write {
     Authority,
     Certificate,
     Registration,
+    Collector,
+    Agent,
     Event,
     /// Of pods.
     Eviction,
@@ -77,12 +79,14 @@ pub struct Scrape {
 // === impl Write ===
 
 impl Write {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Configuration,
         Self::Status,
         Self::Authority,
         Self::Certificate,
         Self::Registration,
+        Self::Collector,
+        Self::Agent,
         Self::Event,
         Self::Eviction,
         Self::Repair,
@@ -95,9 +99,11 @@ impl Write {
             Self::Authority => "authority",
             Self::Certificate => "certificate",
             Self::Registration => "registration",
+            Self::Collector => "collector",
             Self::Event => "event",
             Self::Eviction => "eviction",
             Self::Repair => "repair",
+            Self::Agent => "agent",
         }
     }
 }

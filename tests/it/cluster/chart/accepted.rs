@@ -25,6 +25,8 @@ fn everything_is_accepted(version: Version) {
         "pod-security.kubernetes.io/warn": "restricted",
     });
     plane.make_namespace("otelgate", &labels, &json!({}));
+    plane.make_namespace("datadog", &json!({"pod-security.kubernetes.io/enforce": "privileged"}), &json!({}));
+    plane.make_namespace("observability", &json!({}), &json!({}));
     let crds = root().join("charts/otelgate/crds").display().to_string();
     plane.kubectl(&["apply", "--server-side", "-f", &crds]).expect("the chart's own resource");
     plane.apply(&definitions_of_others());
