@@ -26,7 +26,7 @@ pub struct Uid(pub u128);
 pub struct Mark(u64);
 
 /// A workload, or a pod that has none.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name {
     pub namespace: Arc<str>,
     pub kind: Box<str>,

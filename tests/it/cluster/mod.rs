@@ -25,6 +25,7 @@ mod harness;
 mod health;
 mod installed;
 mod logs;
+mod many_pods;
 mod missed;
 mod node;
 mod offline;

@@ -84,7 +84,7 @@ fn the_numbers_name_a_few() {
     let many: Vec<_> = (0..14).map(|number| format!("w{number}")).collect();
     let missed = few(&many.iter().map(String::as_str).collect::<Vec<_>>());
     let picture = Picture {
-        totals: tally(&[(Count::Injected, 200), (Count::Missed, 14), (Count::Unseen, 3)]),
+        totals: tally(&[(Injected, 200), (Missed, 14), (Unseen, 3)]),
         missed,
         ..Picture::default()
     };

@@ -1,6 +1,9 @@
 //! The Collector as the controller keeps it: from an empty cluster to all of its objects, back to them whatever is done
 //! by hand, one node first, and to nothing again.
 
+mod intake;
+mod nodes;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
