@@ -230,9 +230,8 @@ fn agent() -> String {
         ("Paths of the node, with mode daemonset", &of_agent::HOST_PATHS[..]),
     ] {
         writeln!(page, "## {title}\n").expect("writing to a String can't fail");
-        let rows = entries.iter().map(|one| {
-            [code(one.name), one.meaning.to_owned(), format!("<{}>", one.source.page())]
-        });
+        let rows =
+            entries.iter().map(|one| [code(one.name), one.meaning.to_owned(), format!("<{}>", one.source.page())]);
         table(&mut page, ["name", "what for", "read at"], rows);
     }
     page

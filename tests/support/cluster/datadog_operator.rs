@@ -43,7 +43,9 @@ pub fn define(plane: &ControlPlane) -> Result<(), String> {
 pub fn define_kinds(plane: &ControlPlane, kinds: &[&str]) -> Result<(), String> {
     for kind in kinds {
         let file = definition(kind)?.display().to_string();
-        plane.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &file]).expect("the operator's definitions");
+        plane
+            .kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &file])
+            .expect("the operator's definitions");
         plane
             .kubectl(&["wait", "--for=condition=Established", "--timeout=1m", "-f", &file])
             .expect("the operator's definitions");

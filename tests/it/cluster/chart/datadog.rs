@@ -49,7 +49,9 @@ fn the_operator_brings_dashboard_and_monitors_to_datadog() {
     let live = wait_for("Datadog to have everything", || {
         let live = plane.kubectl_with(&["get", "-o", "json", "-f", "-"], &list).json("objects")["items"].take();
         let live = live.as_array().expect("a list").clone();
-        live.iter().all(|object| object["status"]["id"].is_number() || object["status"]["syncStatus"] == "OK").then_some(live)
+        live.iter()
+            .all(|object| object["status"]["id"].is_number() || object["status"]["syncStatus"] == "OK")
+            .then_some(live)
     })
     .unwrap_or_else(|error| panic!("{error}: {:?}", api.calls("").iter().map(|call| &call.what).collect::<Vec<_>>()));
 

@@ -24,9 +24,10 @@ const MUTE: u16 = 9999;
 #[test]
 fn a_real_collector_has_the_metrics_that_are_asked_for() {
     // As the controller configures it, and as Datadog has them.
-    let names = names(&json!({"without_scope_info": true, "without_type_suffix": true, "without_units": true}), |names| {
-        of_collector().all(|name| names.contains(name))
-    });
+    let names =
+        names(&json!({"without_scope_info": true, "without_type_suffix": true, "without_units": true}), |names| {
+            of_collector().all(|name| names.contains(name))
+        });
     let missing: Vec<_> = of_collector().filter(|name| !names.contains(*name)).collect();
     assert!(missing.is_empty(), "{missing:?} of {names:#?}");
     assert_alerts_are_on(&names);
@@ -119,9 +120,7 @@ fn start(network: &Network, reader: &Value) -> Process {
         "traces": {"endpoint": "http://127.0.0.1:9"}, "metrics": {"endpoint": "http://127.0.0.1:9"},
         "logs": {"endpoint": "http://127.0.0.1:9"},
     });
-    let pipeline = |receiver: &str, limiter: &str, exporters: &[&str]| {
-        json!({"receivers": [receiver], "processors": [limiter], "exporters": exporters})
-    };
+    let pipeline = |receiver: &str, limiter: &str, exporters: &[&str]| json!({"receivers": [receiver], "processors": [limiter], "exporters": exporters});
     let mut pipelines = json!({"traces/datadog": pipeline("otlp", "memory_limiter", &["datadog"])});
     for signal in ["traces", "metrics", "logs"] {
         let exporters = ["debug", "otlp_http/lost", "otlp_http/full"];
@@ -142,7 +141,9 @@ fn start(network: &Network, reader: &Value) -> Process {
     });
     let file = network.folder().join("otelcol.yaml");
     std::fs::write(&file, configuration.to_string()).expect("a file");
-    network.start("otelcol", &program, [format!("--config={}", file.display())]).unwrap_or_else(|error| panic!("{error}"))
+    network
+        .start("otelcol", &program, [format!("--config={}", file.display())])
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A span, a metric and a log line.
