@@ -6,7 +6,6 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-pub use k8s_openapi::{ByteString, NamespaceResourceScope};
 pub use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations,
 };
@@ -32,6 +31,7 @@ pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
 };
 pub use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 pub use k8s_openapi::apimachinery::pkg::version::Info as ServerVersion;
+pub use k8s_openapi::{ByteString, NamespaceResourceScope};
 pub use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, GetParams, ListParams, LogParams, ObjectMeta, PartialObjectMeta,
     Patch, PatchParams, PostParams, Preconditions, PropagationPolicy, WatchParams,

@@ -44,6 +44,7 @@ fn columns() -> Value {
     json!([
         column("Ready", "string", &ready("status"), "Whether everything is as the spec says."),
         column("Collector", "string", ".status.collector.ready", "Nodes with a Collector that is ready."),
+        column("Agent", "string", ".status.agent.nodes", "Nodes with a Datadog Agent that is ready."),
         column(
             "Injected",
             "string",

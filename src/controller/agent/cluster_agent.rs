@@ -152,11 +152,7 @@ fn local_service(settings: &Settings) -> Value {
 fn deployment(settings: &Settings, token_version: Option<&str>) -> Value {
     let agent = &settings.agent;
     let container = container(settings);
-    let value = container.value(
-        &settings.cluster_image(),
-        &agent.cluster_image,
-        agent.resources.get(container.name),
-    );
+    let value = container.value(&settings.cluster_image(), &agent.cluster_image, agent.resources.get(container.name));
     let apart = json!({"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{
         "weight": 50,
         "podAffinityTerm": {
@@ -237,7 +233,7 @@ fn container(settings: &Settings) -> Container {
 /// The Secret with the Cluster Agent's token, made of random bytes.
 #[must_use]
 pub fn token_secret(random: &[u8; 32], owner: &Value, namespace: &str) -> Value {
-    let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let token = pod::hex(random);
     json!({
         "apiVersion": "v1",
         "kind": "Secret",

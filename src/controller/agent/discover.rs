@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::mode::{Served, VERSION};
 use super::DATADOG_AGENT;
+use super::mode::{Served, VERSION};
 use crate::controller::Context;
 use crate::k8s::{self, Client};
 
@@ -46,9 +46,10 @@ async fn ask(client: &Client) -> k8s::Result<Served> {
 /// A definition that is on its way out still serves what is there, and takes nothing new.
 async fn is_served(client: &Client, version: &str) -> k8s::Result<bool> {
     match client.list_api_group_resources(&format!("{GROUP}/{version}")).await {
-        Ok(list) => Ok(list.resources.iter().any(|one| {
-            one.name == DATADOG_AGENT.plural && one.verbs.iter().any(|verb| verb == "patch")
-        })),
+        Ok(list) => Ok(list
+            .resources
+            .iter()
+            .any(|one| one.name == DATADOG_AGENT.plural && one.verbs.iter().any(|verb| verb == "patch"))),
         Err(k8s::Error::Api(status)) if status.code == 404 => Ok(false),
         Err(error) => Err(error),
     }

@@ -22,7 +22,6 @@ pub mod settings;
 pub mod verdict;
 mod watches;
 
-
 #[cfg(test)]
 mod tests;
 
@@ -43,8 +42,9 @@ pub const PART: Part = Part {
     write: Write::Agent,
 };
 
-/// What the Datadog Operator makes an Agent from: only there where its definition is.
-pub const OF_OPERATOR: Part = Part { name: PART.name, kinds: &[DATADOG_AGENT], write: Write::Agent };
+/// What the Datadog Operator makes an Agent from: only there where its definition is. Its label has another value, as
+/// the operator may hand labels on to what it makes.
+pub const OF_OPERATOR: Part = Part { name: "operator", kinds: &[DATADOG_AGENT], write: Write::Agent };
 
 pub const DATADOG_AGENT: Kind = kind("datadoghq.com/v2alpha1", "DatadogAgent", "datadogagents", Scope::Namespace);
 

@@ -64,9 +64,7 @@ pub fn allowed(way: AgentWay, present: &Present) -> Allowed {
         AgentWay::Adopt | AgentWay::Disabled => Allowed::Way(way),
         AgentWay::Operator if present.own => Allowed::LeftOver,
         AgentWay::Daemonset if present.of_operator => Allowed::LeftOver,
-        AgentWay::Operator | AgentWay::Daemonset => {
-            present.foreign.clone().map_or(Allowed::Way(way), Allowed::Foreign)
-        }
+        AgentWay::Operator | AgentWay::Daemonset => present.foreign.clone().map_or(Allowed::Way(way), Allowed::Foreign),
     }
 }
 

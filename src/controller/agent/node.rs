@@ -111,11 +111,7 @@ fn init_containers(settings: &Settings) -> Vec<Container> {
     if settings.has_system_probe() {
         all.push(Container {
             name: "seccomp-setup",
-            command: vec![
-                "cp",
-                "/etc/config/system-probe-seccomp.json",
-                "/host/var/lib/kubelet/seccomp/system-probe",
-            ],
+            command: vec!["cp", "/etc/config/system-probe-seccomp.json", "/host/var/lib/kubelet/seccomp/system-probe"],
             mounts: vec![
                 read("seccomp-profile", "/etc/config"),
                 write("seccomp-root", "/host/var/lib/kubelet/seccomp"),

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::api::{annotation, label};
-use crate::k8s::{DaemonSet, Deployment, DynamicObject, LabelSelector, ObjectMeta, ResourceExt as _};
+use crate::k8s::{DaemonSet, Deployment, DynamicObject, LabelSelector, ObjectMeta, ResourceExt as _, Time};
 
 /// The DaemonSet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,7 +101,7 @@ const FAULTS: [&str; 3] =
 impl Maker {
     fn of(metadata: &ObjectMeta) -> Self {
         let owners = metadata.owner_references.iter().flatten();
-        if is_ours(metadata) {
+        if is_of(super::PART.name, metadata) {
             Self::Controller
         } else if owners.into_iter().any(|owner| owner.api_version.starts_with("datadoghq.com/")) {
             Self::Operator
@@ -111,8 +111,8 @@ impl Maker {
     }
 }
 
-fn is_ours(metadata: &ObjectMeta) -> bool {
-    metadata.labels.as_ref().and_then(|labels| labels.get(label::PART)).is_some_and(|part| part == super::PART.name)
+fn is_of(part: &str, metadata: &ObjectMeta) -> bool {
+    metadata.labels.as_ref().and_then(|labels| labels.get(label::PART)).is_some_and(|one| one == part)
 }
 
 // === impl Nodes ===
@@ -187,7 +187,7 @@ impl DatadogAgent {
         };
         Self {
             name: found.name_any(),
-            ours: is_ours(&found.metadata),
+            ours: is_of(super::OF_OPERATOR.name, &found.metadata),
             deleting: found.metadata.deletion_timestamp.is_some(),
             has_status: status.as_object().is_some_and(|status| !status.is_empty()),
             faults: conditions.filter(is_fault).map(told).collect(),
@@ -272,7 +272,7 @@ struct Terminated {
     reason: String,
     exit_code: i32,
     message: String,
-    finished_at: Option<Timestamp>,
+    finished_at: Option<Time>,
 }
 
 impl From<Raw> for Pod {
@@ -323,7 +323,7 @@ impl From<Container> for State {
                 reason: ended.reason,
                 exit_code: ended.exit_code,
                 message: ended.message,
-                at: ended.finished_at,
+                at: ended.finished_at.map(|time| time.0),
             }),
         }
     }

@@ -36,8 +36,7 @@ pub fn datadog_agent(settings: &Settings) -> Value {
 }
 
 fn revision_of(spec: &Value) -> String {
-    let digest = Sha256::digest(spec.to_string().as_bytes());
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    pod::hex(&Sha256::digest(spec.to_string().as_bytes())[..8])
 }
 
 fn global(settings: &Settings) -> Value {
@@ -112,10 +111,10 @@ fn node_agent(settings: &Settings) -> Value {
         // No field of its own says so.
         agent["env"] = json!([pod::variable("DD_OTLP_CONFIG_LOGS_ENABLED", "true")]);
         if !settings.agent_has(|owners| owners.container_logs) {
-            agent["env"] = json!([
-                pod::variable("DD_OTLP_CONFIG_LOGS_ENABLED", "true"),
-                pod::variable("DD_LOGS_ENABLED", "true"),
-            ]);
+            agent["env"] =
+                json!(
+                    [pod::variable("DD_OTLP_CONFIG_LOGS_ENABLED", "true"), pod::variable("DD_LOGS_ENABLED", "true"),]
+                );
         }
     }
     let mut names = vec!["agent"];

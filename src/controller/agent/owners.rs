@@ -83,7 +83,11 @@ mod tests {
     #[test]
     fn what_one_lacks_the_other_takes() {
         let alone = of(CollectorMode::Disabled, AgentMode::Auto, LogOwner::Collector);
-        assert_eq!((alone.container_logs, alone.otlp), (Owner::Nobody, Owner::Agent), "an owner of logs is asked for by name");
+        assert_eq!(
+            (alone.container_logs, alone.otlp),
+            (Owner::Nobody, Owner::Agent),
+            "an owner of logs is asked for by name"
+        );
         assert_eq!((alone.prometheus, alone.cluster_state), (Owner::Agent, Owner::Agent));
         let alone = of(CollectorMode::Managed, AgentMode::Disabled, LogOwner::Agent);
         assert_eq!((alone.container_logs, alone.host_metadata), (Owner::Nobody, Owner::Collector));
@@ -103,6 +107,10 @@ mod tests {
         assert_eq!(owners(&collector, &agent, LogOwner::Agent).cluster_state, Owner::Agent);
         agent.mode = AgentMode::Disabled;
         collector.exporter = Exporter::Otlp;
-        assert_eq!(owners(&collector, &agent, LogOwner::Agent).host_metadata, Owner::Nobody, "the intake takes no metadata");
+        assert_eq!(
+            owners(&collector, &agent, LogOwner::Agent).host_metadata,
+            Owner::Nobody,
+            "the intake takes no metadata"
+        );
     }
 }

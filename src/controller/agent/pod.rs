@@ -1,5 +1,7 @@
 //! What the pods of Agent and Cluster Agent share: volumes by name, variables, the labels by which pods are found.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value, json};
 
 use super::settings::Settings;
@@ -248,4 +250,13 @@ pub fn versions(settings: &Settings, token_version: Option<&str>) -> Map<String,
 #[must_use]
 pub fn pull_secrets(image: &Image) -> Vec<Value> {
     image.pull_secrets.iter().map(|name| json!({"name": name})).collect()
+}
+
+/// Two hexadecimal digits a byte.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a String takes all");
+        hex
+    })
 }

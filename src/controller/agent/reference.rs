@@ -65,7 +65,9 @@ impl Source {
             Self::ClusterState => feature("kubernetesstatecore"),
             Self::ClusterChecks => feature("clusterchecks"),
             Self::Events => feature("eventcollection"),
-            Self::Chart => "https://github.com/DataDog/helm-charts/tree/datadog-3.240.0/charts/datadog/templates".to_owned(),
+            Self::Chart => {
+                "https://github.com/DataDog/helm-charts/tree/datadog-3.240.0/charts/datadog/templates".to_owned()
+            }
             Self::Proxy => "https://docs.datadoghq.com/agent/configuration/proxy/".to_owned(),
             Self::Variables => "https://docs.datadoghq.com/agent/guide/environment-variables/".to_owned(),
             Self::Authorities => "https://pkg.go.dev/crypto/x509#SystemCertPool".to_owned(),
@@ -87,7 +89,11 @@ pub const FIELDS: [Entry; 33] = [
     entry("features.admissionController.enabled", "never: pods are otelgate's to change", Source::Fields),
     entry("features.apm.enabled", "`features.apm`", Source::Fields),
     entry("features.apm.hostPortConfig.enabled", "never", Source::Fields),
-    entry("features.otlp.receiver.protocols.grpc", "where the Agent owns OTLP, or the Collector sends to it", Source::Fields),
+    entry(
+        "features.otlp.receiver.protocols.grpc",
+        "where the Agent owns OTLP, or the Collector sends to it",
+        Source::Fields,
+    ),
     entry("features.otlp.receiver.protocols.http", "the same over HTTP", Source::Fields),
     entry("features.otelCollector.enabled", "never: it would be a second Collector", Source::Fields),
     entry("features.logCollection.enabled", "where the Agent owns container logs", Source::Fields),
@@ -102,7 +108,11 @@ pub const FIELDS: [Entry; 33] = [
     entry("override.*.image.name", "`image` and `clusterImage`", Source::Fields),
     entry("override.*.image.pullPolicy", "the same", Source::Fields),
     entry("override.*.image.pullSecrets", "the same", Source::Fields),
-    entry("override.*.annotations", "the Secret's version, `podAnnotations`, and by which object the pods were made", Source::Fields),
+    entry(
+        "override.*.annotations",
+        "the Secret's version, `podAnnotations`, and by which object the pods were made",
+        Source::Fields,
+    ),
     entry("override.*.labels", "`podLabels`", Source::Fields),
     entry("override.*.tolerations", "`tolerations`", Source::Fields),
     entry("override.*.nodeSelector", "`nodeSelector`", Source::Fields),

@@ -76,13 +76,15 @@ async fn keep_datadog_agent(
             }
             std::future::pending::<()>().await;
         };
+        let other = async {
+            // The sender lives as long as the leader's tasks do.
+            if served.wait_for(|served| (*served == Some(Served::Yes)) != is_served).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::select! {
             () = keep => {}
-            changed = served.wait_for(|served| (*served == Some(Served::Yes)) != is_served) => {
-                if changed.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            }
+            () = other => {}
         }
         outcome.send_if_modified(|outcome| outcome.take().is_some());
     }
@@ -378,12 +380,8 @@ fn fill(sight: &mut Sight, seen: &Seen, way: AgentWay) {
 }
 
 fn send(to: &watch::Sender<Option<Arc<Wanted>>>, stack: &Stack, settings: &Settings, objects: Vec<Value>) {
-    let wanted = Wanted {
-        namespace: settings.namespace.clone(),
-        objects,
-        owner: stack.owner(),
-        generation: stack.generation,
-    };
+    let wanted =
+        Wanted { namespace: settings.namespace.clone(), objects, owner: stack.owner(), generation: stack.generation };
     to.send_if_modified(|before| {
         let changed = before.as_deref() != Some(&wanted);
         if changed {

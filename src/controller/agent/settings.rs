@@ -1,6 +1,6 @@
 //! What both ways of making an Agent are made from: the spec, checked and put together. Pure.
 
-use crate::api::stack::{Agent, Collector, CollectorMode, Egress, Exporter, KeyReference, Owner, Owners};
+use crate::api::stack::{Agent, AgentMode, Collector, CollectorMode, Egress, Exporter, KeyReference, Owner, Owners};
 use crate::config::{Document, Reach};
 use crate::controller::injection;
 use crate::controller::stack::{Part, Stack};
@@ -32,7 +32,9 @@ pub enum Otlp {
     /// The Collector of its node, which has it from pods.
     Collector,
     /// Pods, as no Collector does.
-    Pods { host_ports: bool },
+    Pods {
+        host_ports: bool,
+    },
 }
 
 /// A release of the Agent, as far as the way to run it depends on it. What can't be told counts as the newest.
@@ -56,7 +58,8 @@ impl Settings {
         let document = injection::document(&stack.injection, namespace).map_err(|fault| fault.to_string())?;
         let (datadog, egress) = (stack.datadog.clone()?, stack.egress.clone()?);
         let (collector, agent) = (stack.collector.clone()?, stack.agent.clone()?);
-        if let Some(name) = document.cluster_name.as_deref().filter(|name| !is_cluster_name(name)) {
+        let makes_one = !matches!(agent.mode, AgentMode::Adopt | AgentMode::Disabled);
+        if let Some(name) = document.cluster_name.as_deref().filter(|name| makes_one && !is_cluster_name(name)) {
             return Err(format!(
                 "spec.injection.clusterName: the Datadog Agent takes no such name as {name:?}; at most \
                  {LONGEST_CLUSTER_NAME} of a to z, 0 to 9, . - and _"
@@ -193,8 +196,11 @@ mod tests {
             assert!(settings(&json!({"injection": {"clusterName": name}})).is_ok(), "{name}");
         }
         for name in ["Prod", "a..b", "-a", "a-", "a b", &"a".repeat(81)] {
-            let fault = settings(&json!({"injection": {"clusterName": name}})).expect_err(name);
+            let spec = json!({"injection": {"clusterName": name}});
+            let fault = settings(&spec).expect_err(name);
             assert!(fault.starts_with("spec.injection.clusterName: "), "{fault}");
+            let without = json!({"injection": {"clusterName": name}, "agent": {"mode": "disabled"}});
+            assert!(settings(&without).is_ok(), "there is no Agent to refuse it");
         }
     }
 

@@ -95,10 +95,11 @@ impl Sight {
         if let Some((reason, detail)) = self.of_writing(way).or_else(|| self.of_operator(way)) {
             return Said::Verdict(reason, detail);
         }
-        if way == AgentWay::Disabled {
+        if way == AgentWay::Disabled && self.looked {
             return Said::Off;
         }
-        let (reason, detail) = self.of_nodes(now).or_else(|| self.of_cluster_agent()).unwrap_or_else(|| self.ready(way));
+        let (reason, detail) =
+            self.of_nodes(now).or_else(|| self.of_cluster_agent()).unwrap_or_else(|| self.ready(way));
         Said::Verdict(reason, detail)
     }
 
@@ -115,7 +116,9 @@ impl Sight {
     /// What keeps the controller from having things as they are asked for.
     fn of_writing(&self, way: AgentWay) -> Option<(Reason, String)> {
         match &self.allowed {
-            Some(Allowed::Foreign(object)) => return Some((Reason::AgentForeign, format!("{object} isn't otelgate's"))),
+            Some(Allowed::Foreign(object)) => {
+                return Some((Reason::AgentForeign, format!("{object} isn't otelgate's")));
+            }
             Some(Allowed::LeftOver) => return Some((Reason::AgentLeftOver, self.left_over())),
             // What is to be gone, where nothing is to take its place.
             _ if matches!(way, AgentWay::Disabled | AgentWay::Adopt)
@@ -138,7 +141,9 @@ impl Sight {
                 format!("DatadogAgent {} is being deleted, and its finalizer isn't taken out yet", agent.name)
             }
             Some(agent) if agent.ours => format!("DatadogAgent {} is still there", agent.name),
-            _ if self.present.own => format!("DaemonSet {} or Deployment {} is still there", object::AGENT, object::CLUSTER_AGENT),
+            _ if self.present.own => {
+                format!("DaemonSet {} or Deployment {} is still there", object::AGENT, object::CLUSTER_AGENT)
+            }
             _ => format!("the Datadog Operator hasn't taken away DaemonSet {} yet", object::AGENT),
         }
     }
@@ -293,7 +298,8 @@ fn of_container(state: &State, now: Timestamp) -> Option<(Cause, String)> {
 fn ended(state: &State) -> Option<(Cause, String)> {
     let last = state.ended.clone().unwrap_or_default();
     let cause = if last.reason == "OOMKilled" { Cause::OutOfMemory } else { Cause::Crashing };
-    let mut told = format!("{}: {}, exit code {}, {} restarts", state.name, last.reason, last.exit_code, state.restarts);
+    let mut told =
+        format!("{}: {}, exit code {}, {} restarts", state.name, last.reason, last.exit_code, state.restarts);
     if !last.message.is_empty() {
         told = format!("{told}: {}", shortened(&last.message));
     }

@@ -128,7 +128,7 @@ pub const DEADLINE: SignedDuration = SignedDuration::from_mins(5);
 #[must_use]
 pub fn plan(seen: &Observed<'_>) -> Plan {
     let runs = seen.stable.as_ref().map(|stable| stable.revision.as_str());
-    let good = runs.filter(|revision| seen.known.contains_key(revision));
+    let good = runs.filter(|revision| seen.known.contains_key(*revision));
     let Some(candidate) = seen.candidate else {
         return match (good, &seen.trial) {
             (None, Some(trial)) => seen.leave(trial),
@@ -152,23 +152,26 @@ impl Observed<'_> {
 
     /// Without a trial: `target`, once the trial's pod has ended, and until then what runs now.
     fn settle(&self, good: Option<&str>, target: Option<&str>, phase: Phase) -> Plan {
-        let left = self.of(Rollout::Trial).next();
-        let node =
-            left.map(|pod| pod.node.clone()).or_else(|| self.trial.as_ref().and_then(|trial| trial.node.clone()));
-        let is_over = self.trial.is_none() && left.is_none();
         let stable = |revision: &str, spares| Stable { revision: revision.to_owned(), spares };
-        if is_over {
-            let stable = target.map(|target| stable(target, None));
-            return Plan { stable, trial: None, mark: None, phase, again: None };
-        }
-        let spares = self.stable.as_ref().and_then(|stable| stable.node.clone()).or(node);
-        Plan {
-            stable: good.map(|good| stable(good, spares)),
-            trial: None,
-            mark: None,
-            phase: Phase::Clearing,
-            again: None,
-        }
+        let (stable, phase) = match self.left() {
+            None => (target.map(|target| stable(target, None)), phase),
+            Some(node) => (good.map(|good| stable(good, Some(self.spared_or(node)))), Phase::Clearing),
+        };
+        Plan { stable, trial: None, mark: None, phase, again: None }
+    }
+
+    /// Where a trial is, or is about to end. What is about to end on a node that isn't ready isn't waited for: whoever
+    /// could tell that it has ended may never come back.
+    fn left(&self) -> Option<&str> {
+        let set = self.trial.as_ref().map(|trial| trial.node.as_deref().unwrap_or_default());
+        set.or_else(|| {
+            let ends = |pod: &&Pod| !pod.leaving || self.nodes.get(pod.node.as_str()) == Some(&true);
+            self.of(Rollout::Trial).find(ends).map(|pod| pod.node.as_str())
+        })
+    }
+
+    fn spared_or(&self, node: &str) -> String {
+        self.stable.as_ref().and_then(|stable| stable.node.clone()).unwrap_or_else(|| node.to_owned())
     }
 
     /// A first trial goes on while the spec has a fault: nothing else is known to run.
@@ -183,10 +186,12 @@ impl Observed<'_> {
         let Some(node) = self.choose(good) else {
             return Plan { stable: stable(None), trial: None, mark: None, phase: Phase::NoNode, again: None };
         };
-        let stable = stable(Some(node.to_owned()));
         let is_it = |trial: &&Deployed| trial.node.as_deref() == Some(node) && trial.revision == candidate;
         let there = self.trial.as_ref().filter(is_it);
-        if there.is_none() && !self.is_vacated(node) {
+        // Another trial ends first, on its own node.
+        let left = self.left().filter(|_| there.is_none());
+        let stable = stable(Some(left.map_or_else(|| node.to_owned(), |left| self.spared_or(left))));
+        if there.is_none() && (left.is_some() || !self.is_vacated(node)) {
             let phase = Phase::Vacating { node: node.to_owned() };
             return Plan { stable, trial: None, mark: None, phase, again: None };
         }
@@ -215,15 +220,14 @@ impl Observed<'_> {
         // Where the last good one runs well, the next one's faults are its own.
         let well = self.of(Rollout::Stable).filter(|pod| good.is_some() && pod.is_ready());
         let well: BTreeSet<_> = well.map(|pod| pod.node.as_str()).collect();
-        let runs_well = |node: &&str| well.contains(node);
+        let runs_well = |node: &&str| well.contains(*node);
         fit().find(runs_well).or_else(|| fit().next()).or(chosen.filter(|_| self.trial.is_some()))
     }
 
     /// Whether nothing runs there any more, and nothing will.
     fn is_vacated(&self, node: &str) -> bool {
         let spared = self.stable.as_ref().is_none_or(|one| one.node.as_deref() == Some(node) && one.settled);
-        let is_away = self.trial.is_none() && self.of(Rollout::Trial).all(|pod| pod.node != node);
-        spared && is_away && self.of(Rollout::Stable).all(|pod| pod.node != node)
+        spared && self.of(Rollout::Stable).all(|pod| pod.node != node)
     }
 
     /// What the trial has shown so far.

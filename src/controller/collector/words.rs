@@ -86,7 +86,7 @@ fn starting(words: &str) -> Option<String> {
 fn without_secrets(words: &str) -> String {
     let mut clean = String::with_capacity(words.len());
     let mut digits = String::new();
-    let mut flush = |digits: &mut String, clean: &mut String| {
+    let flush = |digits: &mut String, clean: &mut String| {
         clean.push_str(if digits.len() >= LEAST_SECRET { "…" } else { digits });
         digits.clear();
     };

@@ -93,7 +93,7 @@ impl Picture {
             picture.invalid.note(|| format!("namespace {name} ({reason})"));
         }
         for (name, tally) in index.workloads() {
-            let mut note = |few: &mut Few, count: Count| {
+            let note = |few: &mut Few, count: Count| {
                 let number = tally.get(count);
                 if number > 0 {
                     few.note(|| of_pods(name, number));

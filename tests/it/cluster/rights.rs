@@ -12,7 +12,7 @@ use crate::control_plane::plane::Parts;
 use crate::control_plane::process_nodes::ProcessNodes;
 use crate::control_plane::programs::Helm;
 use crate::control_plane::release::{NAMESPACE, Release};
-use crate::control_plane::{ControlPlane, Version, wait_for};
+use crate::control_plane::{ControlPlane, Version, datadog_operator, wait_for};
 
 const ACCOUNTS: [&str; 2] = ["otelgate-webhook", "otelgate-controller"];
 
@@ -52,9 +52,34 @@ fn what_is_granted_is_used_and_nothing_else_is_asked_for() {
     the_trials_collector_ends(&plane);
     release.upgrade(&values("second"));
     wait_until_in_force(&nodes);
+    an_agent_comes_and_goes(&plane, &release, &lives);
     every_right_is_used(&plane, &rights(&plane, &values("first")));
     nothing_else_is_asked_for(&plane.audit());
     what_is_used_inside_of_a_patch_is_missed(&plane);
+}
+
+/// Each way of making one, with everything that can be asked for.
+fn an_agent_comes_and_goes(plane: &ControlPlane, release: &Release<'_>, lives: &Value) {
+    let ask_for = |mode: &str| {
+        let features = json!({"networkMonitoring": true, "cspm": true});
+        let agent = json!({"mode": mode, "features": features});
+        let injection = json!({"clusterName": "second"});
+        release.upgrade(&json!({"injection": injection, "certificates": lives, "agent": agent}));
+    };
+    let there = |object: &str, there: bool| {
+        wait_for("the Agent's objects", || {
+            (plane.kubectl(&["get", "-n", "datadog", object]).success == there).then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{object}: {error}"));
+    };
+    ask_for("daemonset");
+    there("daemonset/datadog-agent", true);
+    datadog_operator::define(plane).unwrap_or_else(|error| panic!("{error}"));
+    ask_for("operator");
+    there("datadogagent/datadog", true);
+    there("secret/datadog-cluster-agent", false);
+    ask_for("disabled");
+    there("datadogagent/datadog", false);
 }
 
 /// As kubelet tells it, so that the controller asks for the Collector's log. Later it is switched off, and all of it goes.
@@ -126,18 +151,11 @@ fn rights(plane: &ControlPlane, values: &Value) -> BTreeSet<Right> {
 
 impl Right {
     /// Server-side apply of what isn't there takes the right to create it, and of a binding that to bind its role, of
-    /// which no request of its own tells.
+    /// which no request of its own tells. What is posted has no name.
     fn is_asked_for_by_a_patch(&self) -> bool {
-        const APPLIED: [&str; 7] = [
-            "configmaps",
-            "serviceaccounts",
-            "services",
-            "daemonsets",
-            "networkpolicies",
-            "rolebindings",
-            "clusterrolebindings",
-        ];
-        self.verb == "bind" || (self.verb == "create" && APPLIED.contains(&self.resource.as_str()))
+        const APPLIED: [&str; 3] = ["configmaps", "daemonsets", "networkpolicies"];
+        let is_applied = self.name.is_some() || APPLIED.contains(&self.resource.as_str());
+        self.verb == "bind" || (self.verb == "create" && is_applied)
     }
 
     fn covers(&self, entry: &Entry) -> bool {

@@ -130,19 +130,32 @@ fn the_reference_has_what_is_written_and_nothing_else() {
                 let mut found = Vec::new();
                 under(&object, key, &mut found);
                 let word = |one: &Value| one[field].as_str().map(ToOwned::to_owned);
-                found.iter().flat_map(|one| one.as_array().cloned().unwrap_or_else(|| vec![(*one).clone()])).filter_map(|one| word(&one)).collect()
+                found
+                    .iter()
+                    .flat_map(|one| one.as_array().cloned().unwrap_or_else(|| vec![(*one).clone()]))
+                    .filter_map(|one| word(&one))
+                    .collect()
             };
             variables.extend(words("env", "name"));
             paths.extend(words("hostPath", "path"));
             let mut added = Vec::new();
             under(&object, "add", &mut added);
-            capabilities.extend(added.iter().flat_map(|one| one.as_array().cloned().unwrap_or_default()).map(|one| one.as_str().expect("a name").to_owned()));
+            capabilities.extend(
+                added
+                    .iter()
+                    .flat_map(|one| one.as_array().cloned().unwrap_or_default())
+                    .map(|one| one.as_str().expect("a name").to_owned()),
+            );
         }
         // The operator's own variables are the operator's; these are ours.
         let mut env = Vec::new();
         let datadog_agent = operator::datadog_agent(&settings);
         under(&datadog_agent, "env", &mut env);
-        variables.extend(env.iter().flat_map(|one| one.as_array().cloned().unwrap_or_default()).filter_map(|one| one["name"].as_str().map(ToOwned::to_owned)));
+        variables.extend(
+            env.iter()
+                .flat_map(|one| one.as_array().cloned().unwrap_or_default())
+                .filter_map(|one| one["name"].as_str().map(ToOwned::to_owned)),
+        );
     }
     assert_eq!(variables, names(&reference::VARIABLES));
     assert_eq!(capabilities, names(&reference::CAPABILITIES));
@@ -160,7 +173,9 @@ fn the_reference_has_each_field_of_a_datadog_agent() {
                 }
             }
             _ => {
-                found.insert(path.replace("override.nodeAgent", "override.*").replace("override.clusterAgent", "override.*"));
+                found.insert(
+                    path.replace("override.nodeAgent", "override.*").replace("override.clusterAgent", "override.*"),
+                );
             }
         }
     }
@@ -169,7 +184,8 @@ fn the_reference_has_each_field_of_a_datadog_agent() {
         leaves(&operator::datadog_agent(&settings)["spec"], "", &mut written);
     }
     let listed = names(&reference::FIELDS);
-    let covers = |entry: &str, path: &str| path == entry || path.strip_prefix(entry).is_some_and(|rest| rest.starts_with('.'));
+    let covers =
+        |entry: &str, path: &str| path == entry || path.strip_prefix(entry).is_some_and(|rest| rest.starts_with('.'));
     for path in &written {
         assert!(listed.iter().any(|entry| covers(entry, path)), "{path} isn't in the reference");
     }
@@ -207,7 +223,8 @@ fn nobody_but_those_who_are_asked_for_may_do_more() {
             assert_eq!(may_more, asked, "{name} {of}");
             assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true, "{name} {of}");
             assert_eq!(container["securityContext"].get("privileged"), None, "{name} {of}");
-            let sees_root = container["volumeMounts"].as_array().expect("mounts").iter().any(|mount| mount["name"] == "root");
+            let sees_root =
+                container["volumeMounts"].as_array().expect("mounts").iter().any(|mount| mount["name"] == "root");
             assert!(!sees_root || features.cspm || features.cws, "{name} {of}");
         }
     }
@@ -230,13 +247,21 @@ fn the_agent_does_what_it_owns() {
         assert_eq!(mounts.contains("/var/log/pods"), logs, "{name}");
         let prometheus = settings.agent_has(|owners| owners.prometheus);
         assert_eq!(features["prometheusScrape"]["enabled"], prometheus, "{name}");
-        assert_eq!(says("DD_PROMETHEUS_SCRAPE_ENABLED").as_deref(), Some(if prometheus { "true" } else { "false" }), "{name}");
+        assert_eq!(
+            says("DD_PROMETHEUS_SCRAPE_ENABLED").as_deref(),
+            Some(if prometheus { "true" } else { "false" }),
+            "{name}"
+        );
         let state = settings.agent_has(|owners| owners.cluster_state);
         assert_eq!(features["kubeStateMetricsCore"]["enabled"], state, "{name}");
         let ports = core["ports"].to_string();
         let host_ports = set.to_string().contains("hostPort\"");
         assert!(!host_ports || settings.agent_has(|owners| owners.otlp), "{name}");
-        assert_eq!(ports.contains("4317"), features["otlp"]["receiver"]["protocols"]["grpc"]["enabled"] == true, "{name}");
+        assert_eq!(
+            ports.contains("4317"),
+            features["otlp"]["receiver"]["protocols"]["grpc"]["enabled"] == true,
+            "{name}"
+        );
         assert_eq!(says("DD_CLUSTER_NAME").as_deref(), Some("prod-eu1"), "{name}");
         assert_eq!(operator::datadog_agent(&settings)["spec"]["global"]["clusterName"], "prod-eu1", "{name}");
     }
@@ -248,14 +273,19 @@ fn a_new_key_or_token_rolls_the_pods() {
     let after = Settings { key_version: Some("42".to_owned()), ..before.clone() };
     let templates = |settings: &Settings, token: &str| -> Vec<Value> {
         let made = cluster_agent::objects(settings, Some(token));
-        made.iter().filter(|one| one["spec"]["template"].is_object()).map(|one| one["spec"]["template"].clone()).collect()
+        made.iter()
+            .filter(|one| one["spec"]["template"].is_object())
+            .map(|one| one["spec"]["template"].clone())
+            .collect()
     };
     let [one, other, new_token] = [templates(&before, "7"), templates(&after, "7"), templates(&before, "8")];
     assert_eq!(one.len(), 2);
     for at in 0..2 {
         assert!(one[at] != other[at] && one[at] != new_token[at]);
     }
-    let annotations = |settings: &Settings, of: &str| operator::datadog_agent(settings)["spec"]["override"][of]["annotations"].clone();
+    let annotations = |settings: &Settings, of: &str| {
+        operator::datadog_agent(settings)["spec"]["override"][of]["annotations"].clone()
+    };
     for of in ["nodeAgent", "clusterAgent"] {
         assert_ne!(annotations(&before, of), annotations(&after, of), "{of}");
     }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::mode::{Allowed, Present, Served};
-use super::super::observe::{DatadogAgent, Nodes, Pod, Replicas};
+use super::super::observe::{DatadogAgent, Maker, Nodes, Pod, Replicas};
 use super::super::verdict::{PATIENCE, Said, Sight};
 use crate::api::condition::{Holds, Reason};
 use crate::api::stack::{AgentMode, AgentWay};
@@ -126,11 +126,14 @@ fn an_agent_that_is_switched_off_has_nothing_said_of_it_once_it_is_gone() {
 
 #[test]
 fn each_cause_has_its_reason_and_its_names() {
-    let failing = |fault: &str| DatadogAgent { faults: vec![fault.to_owned()], ..of_operator().datadog_agent.expect("one") };
+    let failing =
+        |fault: &str| DatadogAgent { faults: vec![fault.to_owned()], ..of_operator().datadog_agent.expect("one") };
     let no_status = DatadogAgent { has_status: false, ..of_operator().datadog_agent.expect("one") };
     let late = Some(PATIENCE + Duration::from_secs(1));
-    let refused = |object: &str, why: &str| Outcome::Refused { generation: 1, object: object.to_owned(), why: why.to_owned() };
-    let contested = Outcome::Contested { generation: 1, object: "Service datadog-agent".to_owned(), by: "tug".to_owned() };
+    let refused =
+        |object: &str, why: &str| Outcome::Refused { generation: 1, object: object.to_owned(), why: why.to_owned() };
+    let contested =
+        Outcome::Contested { generation: 1, object: "Service datadog-agent".to_owned(), by: "tug".to_owned() };
     let unscheduled = || -> Pod {
         serde_json::from_value(json!({
             "metadata": {"name": "agent-9"},
@@ -256,11 +259,7 @@ fn each_cause_has_its_reason_and_its_names() {
             Reason::AgentPodsRefused,
             "DaemonSet datadog-agent has 1 pods of 3",
         ),
-        (
-            with_pods(&[waiting("ContainerCreating", "")]),
-            Reason::AgentRollingOut,
-            "1 of 3 nodes: node-1: starting",
-        ),
+        (with_pods(&[waiting("ContainerCreating", "")]), Reason::AgentRollingOut, "1 of 3 nodes: node-1: starting"),
         (
             Sight { nodes: Some(Nodes { updated: 1, ..nodes(3, 3) }), ..well() },
             Reason::AgentRollingOut,
@@ -348,4 +347,20 @@ fn a_token_in_a_status_is_not_kept() {
     let seen = DatadogAgent::of(&found);
     assert!(!format!("{seen:?}").contains("hunter2"));
     assert_eq!((seen.has_status, seen.faults), (true, vec!["OverrideReconcileConflict: two".to_owned()]));
+}
+
+/// The operator hands labels of its object on to what it makes.
+#[test]
+fn who_made_a_workload_is_told_from_what_it_carries() {
+    let made = |labels: Value, owner: Value| -> Maker {
+        let found = json!({"metadata": {"name": "datadog-agent", "labels": labels, "ownerReferences": [owner]}});
+        Nodes::of(&serde_json::from_value(found).expect("a DaemonSet")).maker
+    };
+    let owner = |version: &str, kind: &str| json!({"apiVersion": version, "kind": kind, "name": "x", "uid": "u"});
+    let stack = owner("otelgate.dev/v1alpha1", "TelemetryStack");
+    let internal = owner("datadoghq.com/v1alpha1", "DatadogAgentInternal");
+    assert_eq!(made(json!({"otelgate.dev/part": "agent"}), stack.clone()), Maker::Controller);
+    assert_eq!(made(json!({"otelgate.dev/part": "operator"}), internal.clone()), Maker::Operator);
+    assert_eq!(made(json!({}), internal), Maker::Operator);
+    assert_eq!(made(json!({"otelgate.dev/part": "collector"}), stack), Maker::SomebodyElse);
 }

@@ -123,8 +123,10 @@ impl Cluster {
 
     /// What is told to end has ended, and what was made runs.
     fn kubelets(&mut self) {
-        self.pods.retain(|pod| !pod.leaving);
-        for pod in &mut self.pods {
+        // A node that isn't ready has nobody who could.
+        let works = |node: &str| self.nodes.get(node).is_none_or(|ready| *ready);
+        self.pods.retain(|pod| !pod.leaving || !works(&pod.node));
+        for pod in self.pods.iter_mut().filter(|pod| works(&pod.node)) {
             if pod.state == State::Starting {
                 match self.bad.get(pod.revision.as_str()) {
                     None => pod.state = State::Ready { since: at(self.now) },
@@ -143,11 +145,13 @@ impl Cluster {
         for pod in self.pods.iter().filter(|pod| pod.rollout == Some(Rollout::Stable)) {
             assert_eq!(self.known.get(&pod.revision), Some(&Mark::Passed), "untried on {}: {self:#?}", pod.node);
         }
-        for node in self.nodes.keys() {
+        for (node, _) in self.nodes.iter().filter(|(_, ready)| **ready) {
             let on = self.pods.iter().filter(|pod| pod.node == *node).count();
             assert!(on <= 1, "{on} Collectors on {node}: {self:#?}");
         }
-        let tried = self.pods.iter().filter(|pod| pod.rollout == Some(Rollout::Trial)).count();
+        let tries =
+            |pod: &&Pod| pod.rollout == Some(Rollout::Trial) && self.nodes.get(pod.node.as_str()) != Some(&false);
+        let tried = self.pods.iter().filter(tries).count();
         assert!(tried <= 1, "a trial is on one node: {self:#?}");
     }
 
@@ -356,6 +360,9 @@ fn another_node_takes_over_when_the_trials_goes() {
         }
         assert_eq!(cluster.trial.as_ref().and_then(|trial| trial.node.as_deref()), Some("a"));
         change(&mut cluster);
+        cluster.settle();
+        assert_eq!(cluster.stable.as_ref().map(|stable| stable.revision.as_str()), Some("two"), "{cluster:#?}");
+        cluster.nodes.insert("a", true);
         cluster.settle();
         cluster.runs("two");
     }

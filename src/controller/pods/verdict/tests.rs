@@ -1,7 +1,7 @@
 //! What is said of each state.
 
 use super::*;
-use Count::{Injected, Missed, Outdated, RestartPending};
+use Count::{Injected, Missed, Outdated, RestartPending, Unseen};
 
 fn tally(counts: &[(Count, u32)]) -> Tally {
     let mut tally = Tally::default();

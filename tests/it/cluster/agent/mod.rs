@@ -156,7 +156,17 @@ fn be(plane: &ControlPlane, pod: &Value, ready: bool, state: &Value) {
     }});
     let name = pod["metadata"]["name"].as_str().expect("a name");
     plane
-        .kubectl(&["patch", "pod", "-n", NAMESPACE, name, "--subresource=status", "--type=merge", "-p", &patch.to_string()])
+        .kubectl(&[
+            "patch",
+            "pod",
+            "-n",
+            NAMESPACE,
+            name,
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &patch.to_string(),
+        ])
         .expect("a pod's status");
 }
 

@@ -46,7 +46,8 @@ fn the_operator_makes_what_is_asked_for_and_its_word_is_not_enough() {
     ask_for(&plane, &json!({"mode": "operator", "podAnnotations": {"note": "x"}, "maxUnavailable": 2}));
     let made = daemon_set(&plane, &operator);
     let pod = &made["spec"]["template"]["spec"];
-    let names: Vec<_> = pod["containers"].as_array().expect("containers").iter().map(|one| one["name"].clone()).collect();
+    let names: Vec<_> =
+        pod["containers"].as_array().expect("containers").iter().map(|one| one["name"].clone()).collect();
     assert_eq!(names, ["agent", "trace-agent"], "process checks run in the first");
     for container in pod["containers"].as_array().expect("containers") {
         assert_eq!(container["image"], "datadog/agent:7.84.1");
@@ -78,12 +79,24 @@ fn the_operator_makes_what_is_asked_for_and_its_word_is_not_enough() {
     says(&plane, &controller, "AgentRollingOut");
     run_all(&plane, 3);
     says(&plane, &controller, "AgentReady");
-    status(&plane, &controller, "/agent", &json!({"mode": "operator", "nodes": "3/3", "clusterAgent": "1/1",
-        "operatorVersions": ["v2alpha1"]}));
+    status(
+        &plane,
+        &controller,
+        "/agent",
+        &json!({"mode": "operator", "nodes": "3/3", "clusterAgent": "1/1",
+        "operatorVersions": ["v2alpha1"]}),
+    );
 
     // Exactly the fields that were written are otelgate's.
-    let owned = plane.kubectl(&["get", "-n", NAMESPACE, "datadogagent/datadog", "--show-managed-fields", "-o", "json"]).json("it");
-    let ours = owned["metadata"]["managedFields"].as_array().expect("managers").iter().find(|one| one["manager"] == "otelgate-controller").expect("otelgate's");
+    let owned = plane
+        .kubectl(&["get", "-n", NAMESPACE, "datadogagent/datadog", "--show-managed-fields", "-o", "json"])
+        .json("it");
+    let ours = owned["metadata"]["managedFields"]
+        .as_array()
+        .expect("managers")
+        .iter()
+        .find(|one| one["manager"] == "otelgate-controller")
+        .expect("otelgate's");
     let features = ours["fieldsV1"]["f:spec"]["f:features"].to_string();
     assert!(features.contains("f:admissionController") && !features.contains("f:orchestratorExplorer"), "{features}");
 

@@ -41,12 +41,28 @@ fn the_controllers_own_agent_is_made_watched_and_taken_away() {
     let three = pods(&plane, "agent", 3);
     status(&plane, &controller, "/agent/nodes", &json!("0/3"));
     for (state, reason, words) in [
-        (json!({"state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}}), "AgentImageMissing", "ImagePullBackOff: not found"),
-        (json!({"state": {"waiting": {"reason": "CreateContainerConfigError", "message": "no secret"}}}), "AgentNotStarted", "no secret"),
-        (json!({"restartCount": 4, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
-            "lastState": {"terminated": {"reason": "Error", "exitCode": 7}}}), "AgentCrashing", "exit code 7"),
-        (json!({"restartCount": 4, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
-            "lastState": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}), "AgentOutOfMemory", "OOMKilled"),
+        (
+            json!({"state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}}),
+            "AgentImageMissing",
+            "ImagePullBackOff: not found",
+        ),
+        (
+            json!({"state": {"waiting": {"reason": "CreateContainerConfigError", "message": "no secret"}}}),
+            "AgentNotStarted",
+            "no secret",
+        ),
+        (
+            json!({"restartCount": 4, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+            "lastState": {"terminated": {"reason": "Error", "exitCode": 7}}}),
+            "AgentCrashing",
+            "exit code 7",
+        ),
+        (
+            json!({"restartCount": 4, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+            "lastState": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}),
+            "AgentOutOfMemory",
+            "OOMKilled",
+        ),
         (json!({"started": true, "state": {"running": {}}}), "AgentNotDelivering", "runs and isn't ready"),
     ] {
         be(&plane, &three[0], false, &state);
@@ -60,8 +76,13 @@ fn the_controllers_own_agent_is_made_watched_and_taken_away() {
     run(&plane, &pods(&plane, "cluster-agent", 1)[0]);
     says(&plane, &controller, "AgentReady");
     status(&plane, &controller, "/agent", &json!({"mode": "daemonset", "nodes": "3/3", "clusterAgent": "1/1"}));
-    status(&plane, &controller, "/owners", &json!({"containerLogs": "collector", "otlp": "collector",
-        "prometheus": "collector", "clusterState": "collector", "hostMetrics": "agent", "hostMetadata": "agent"}));
+    status(
+        &plane,
+        &controller,
+        "/owners",
+        &json!({"containerLogs": "collector", "otlp": "collector",
+        "prometheus": "collector", "clusterState": "collector", "hostMetrics": "agent", "hostMetadata": "agent"}),
+    );
 
     // A new key rolls the pods, and so does a new token.
     let before = version_of(&plane);
@@ -102,14 +123,17 @@ fn somebody_elses_agent_is_left_alone_and_watched_when_adopted() {
     let message = says(&plane, &controller, "AgentForeign");
     assert!(message.starts_with("DaemonSet datadog-agent isn't otelgate's"), "{message}");
     assert!(!exists(&plane, "deployment/datadog-cluster-agent"));
-    let image = plane.get(super::NAMESPACE, "daemonset/datadog-agent")["spec"]["template"]["spec"]["containers"][0]["image"].clone();
+    let image =
+        plane.get(super::NAMESPACE, "daemonset/datadog-agent")["spec"]["template"]["spec"]["containers"][0]["image"]
+            .clone();
     assert_eq!(image, "theirs");
 
     ask_for(&plane, &json!({"mode": "adopt", "adopt": {"daemonSet": "datadog-agent", "clusterAgent": ""}}));
     says(&plane, &controller, "AgentRollingOut");
     let mut theirs = Vec::new();
     wait_for("their pod", || {
-        let list = plane.kubectl(&["get", "pods", "-n", super::NAMESPACE, "-l", "app=theirs", "-o", "json"]).json("pods");
+        let list =
+            plane.kubectl(&["get", "pods", "-n", super::NAMESPACE, "-l", "app=theirs", "-o", "json"]).json("pods");
         theirs = list["items"].as_array().cloned().unwrap_or_default();
         (theirs.len() == 1).then_some(())
     })

@@ -85,10 +85,6 @@ fn of_the_controller(collector: &str, provided: Option<&str>, repairs: bool) -> 
         rule("", &["services"], &[collector], &["list", "watch"]),
         rule("events.k8s.io", &["events"], &[], &["create"]),
         rule("", &["namespaces", "pods"], &[], &["list", "watch"]),
-        rule("", &["nodes"], &[], &["list", "watch"]),
-        rule(RBAC, &["clusterroles"], &["otelgate-collector"], &["bind"]),
-        rule(RBAC, &["clusterrolebindings"], &[], &["list", "watch"]),
-        rule(RBAC, &["clusterrolebindings"], &["otelgate-collector"], &["create", "patch", "delete"]),
     ];
     if repairs {
         cluster.extend([
@@ -97,6 +93,12 @@ fn of_the_controller(collector: &str, provided: Option<&str>, repairs: bool) -> 
             rule("", &["pods/eviction"], &[], &["create"]),
         ]);
     }
+    cluster.extend([
+        rule("", &["nodes"], &[], &["list", "watch"]),
+        rule(RBAC, &["clusterroles"], &["otelgate-collector"], &["bind"]),
+        rule(RBAC, &["clusterrolebindings"], &[], &["list", "watch"]),
+        rule(RBAC, &["clusterrolebindings"], &["otelgate-collector"], &["create", "patch", "delete"]),
+    ]);
     let mut own = vec![rule("", &["configmaps"], &["otelgate-injection"], &["list", "watch", "create", "patch"])];
     if repairs {
         own.push(rule("", &["configmaps"], &["otelgate-repair"], &["get", "create", "patch"]));
@@ -118,6 +120,46 @@ fn of_the_controller(collector: &str, provided: Option<&str>, repairs: bool) -> 
     ]
 }
 
+/// What the controller needs to have an Agent made.
+fn of_the_controller_for_an_agent(service: &str, secret: &str) -> [(String, Value); 2] {
+    let keep = ["create", "patch", "delete"];
+    let roles =
+        ["otelgate-agent", "otelgate-cluster-agent", "otelgate-agent-cluster-state", "otelgate-agent-compliance"];
+    let rbac = "rbac.authorization.k8s.io";
+    let cluster = json!([
+        rule(rbac, &["clusterroles"], &[&roles[..], &["otelgate-cluster-agent-own"]].concat(), &["bind"]),
+        rule(rbac, &["clusterrolebindings"], &[], &["list", "watch"]),
+        rule(rbac, &["clusterrolebindings"], &roles, &keep),
+    ]);
+    let own = json!([
+        rule("apps", &["daemonsets", "deployments"], &[], &["list", "watch"]),
+        rule("apps", &["daemonsets"], &["datadog-agent"], &keep),
+        rule("apps", &["deployments"], &["datadog-cluster-agent"], &keep),
+        rule("", &["pods"], &[], &["list", "watch"]),
+        rule("", &["services", "serviceaccounts", "configmaps"], &[], &["list", "watch"]),
+        rule("", &["services"], &["datadog-agent", "datadog-cluster-agent", service], &keep),
+        rule("", &["serviceaccounts"], &["datadog-agent", "datadog-cluster-agent"], &keep),
+        rule("", &["configmaps"], &["datadog-agent-seccomp", "datadog-agent-cluster-state"], &keep),
+        rule(rbac, &["rolebindings"], &[], &["list", "watch"]),
+        rule(rbac, &["rolebindings"], &["otelgate-cluster-agent-own"], &keep),
+        rule("", &["secrets"], &[secret, "datadog-cluster-agent"], &["list", "watch"]),
+        rule("", &["secrets"], &[], &["create"]),
+        rule("", &["secrets"], &["datadog-cluster-agent"], &["delete"]),
+        rule("datadoghq.com", &["datadogagents"], &[], &["list", "watch"]),
+        rule("datadoghq.com", &["datadogagents"], &["datadog"], &keep),
+    ]);
+    let name = "otelgate-controller-agent";
+    [(format!("ClusterRole/{name}"), cluster), (format!("Role/{name}"), own)]
+}
+
+/// What the Agent and the Cluster Agent may do, which the controller binds.
+const OF_THE_AGENT: [&str; 4] = [
+    "ClusterRole/otelgate-agent",
+    "ClusterRole/otelgate-cluster-agent",
+    "ClusterRole/otelgate-cluster-agent-own",
+    "ClusterRole/otelgate-agent-cluster-state",
+];
+
 /// Any other right is one that nobody decided to grant.
 #[test]
 fn each_has_the_rights_that_it_uses() {
@@ -134,8 +176,10 @@ fn each_has_the_rights_that_it_uses() {
             expected.extend(of_the_controller(collector, provided, set == "repair"));
             let secret = if set == "injection" { "observability" } else { "datadog-secret" };
             expected.extend(of_the_collector(collector, secret));
+            expected.extend(of_the_controller_for_an_agent(collector, secret));
         }
         let mut found = rules(set);
+        found.retain(|(name, _)| !OF_THE_AGENT.contains(&name.as_str()));
         expected.sort_by(|one, other| one.0.cmp(&other.0));
         found.sort_by(|one, other| one.0.cmp(&other.0));
         assert_eq!(found, expected, "{set}");
@@ -155,15 +199,17 @@ fn no_rule_has_a_wildcard_or_reaches_further_than_its_own_account() {
                 let may = |verb: &str| rule["verbs"].as_array().expect("verbs").contains(&json!(verb));
                 let named = rule["resourceNames"].is_array() || rule["resources"] == json!(["configmaps"]);
                 assert!(named || !(may("bind") || may("delete")), "{set} {role}: {rule}");
-                assert!(!may("bind") || rule["resourceNames"] == json!(["otelgate-collector"]), "{set} {role}: {rule}");
+                let bound = rule["resourceNames"].to_string();
+                let of_ours = bound == r#"["otelgate-collector"]"# || bound.starts_with(r#"["otelgate-agent""#);
+                assert!(!may("bind") || of_ours, "{set} {role}: {rule}");
             }
         }
         for binding in objects(&rendered(Helm::Four, set)) {
             let Some(subjects) = binding["subjects"].as_array() else { continue };
-            let name = &binding["metadata"]["name"];
-            assert_eq!(binding["roleRef"]["name"], *name, "{set}");
-            let in_its_namespace = name == "otelgate-controller-collector";
-            let account = if in_its_namespace { &json!("otelgate-controller") } else { name };
+            let name = binding["metadata"]["name"].as_str().expect("a name");
+            assert_eq!(binding["roleRef"]["name"], name, "{set}");
+            let in_its_namespace = ["otelgate-controller-collector", "otelgate-controller-agent"].contains(&name);
+            let account = if in_its_namespace { "otelgate-controller" } else { name };
             assert_eq!(
                 *subjects,
                 [json!({"kind": "ServiceAccount", "name": account, "namespace": "otelgate"})],
