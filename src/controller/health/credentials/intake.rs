@@ -70,7 +70,7 @@ impl Intake {
         let answer = tokio::select! {
             biased;
             answer = sender.send_request(request) => answer.map_err(silent)?,
-            _ = connection => return Err(silent(())),
+            _ = connection => return Err("no answer".to_owned()),
         };
         match answer.status() {
             StatusCode::OK => Ok(Answer::Accepted),

@@ -176,7 +176,7 @@ fn of_window(window: &Window, queue: Option<&Queue>) -> (State, String) {
     if !failing.is_empty() {
         return (State::SendFailed, failing.join(", "));
     }
-    if is_much(counts.writers.failed, counts.writers.sent + counts.writers.failed) {
+    if counts.writers.iter().any(|writer| is_much(writer.failed, writer.sent + writer.failed)) {
         return (State::SendFailed, "traces, by the datadog exporter's own count".to_owned());
     }
     let refusing = named(&|flow| is_much(flow.turned_away(), flow.accepted + flow.turned_away()));
