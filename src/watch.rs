@@ -44,7 +44,7 @@ enum State {
 
 /// Soon at first; never so late that somebody who mended the cause would wonder.
 #[derive(Debug, Default)]
-struct Pace(u32);
+pub struct Pace(u32);
 
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(5);

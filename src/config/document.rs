@@ -375,7 +375,7 @@ pub fn own_pods(otelgate: &str, collector: &str) -> Vec<Exclusion> {
             selector: Selector {
                 match_labels: BTreeMap::new(),
                 match_expressions: vec![Requirement {
-                    key: "agent.datadoghq.com/component".to_owned(),
+                    key: label::AGENT_COMPONENT.to_owned(),
                     operator: Operator::Exists,
                     values: Vec::new(),
                 }],

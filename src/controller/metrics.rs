@@ -21,6 +21,8 @@ pub(crate) mod definition {
             "1 while this controller is the one that acts";
         CONDITION = "otelgate_controller_condition", "gauge", ["type"],
             "1 while the condition of the TelemetryStack holds; only the leader has it";
+        PODS = "otelgate_controller_pods", "gauge", ["coverage"],
+            "Opted-in pods by what they carry: Injected, Missed, RestartPending or Outdated; only the leader has it";
         FAILURES = "otelgate_controller_failures_total", "counter", ["object"],
             "Calls of the API server that failed, by what they were about";
         WRITES = "otelgate_controller_writes_total", "counter", ["object"],
@@ -54,7 +56,13 @@ pub enum Write {
     Authority,
     Certificate,
     Registration,
+    Collector,
+    Agent,
     Event,
+    /// Of pods.
+    Eviction,
+    /// What a repair remembers.
+    Repair,
 }
 
 /// How often.
@@ -71,8 +79,18 @@ pub struct Scrape {
 // === impl Write ===
 
 impl Write {
-    pub const ALL: [Self; 6] =
-        [Self::Configuration, Self::Status, Self::Authority, Self::Certificate, Self::Registration, Self::Event];
+    pub const ALL: [Self; 10] = [
+        Self::Configuration,
+        Self::Status,
+        Self::Authority,
+        Self::Certificate,
+        Self::Registration,
+        Self::Collector,
+        Self::Agent,
+        Self::Event,
+        Self::Eviction,
+        Self::Repair,
+    ];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -81,7 +99,11 @@ impl Write {
             Self::Authority => "authority",
             Self::Certificate => "certificate",
             Self::Registration => "registration",
+            Self::Collector => "collector",
             Self::Event => "event",
+            Self::Eviction => "eviction",
+            Self::Repair => "repair",
+            Self::Agent => "agent",
         }
     }
 }
@@ -103,6 +125,10 @@ impl Collector for Scrape {
         for (condition, holds) in self.state.conditions() {
             let labels = [("type", ConditionType::as_str(condition))];
             family.encode_family(&labels)?.encode_gauge(&u64::from(holds == Holds::True))?;
+        }
+        let mut family = metrics::describe(encoder, &definition::PODS)?;
+        for (coverage, pods) in self.state.coverage.counts().into_iter().flatten() {
+            family.encode_family(&[("coverage", coverage)])?.encode_gauge(&pods)?;
         }
         let mut family = metrics::describe(encoder, &definition::FAILURES)?;
         for health in self.state.healths() {

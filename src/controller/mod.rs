@@ -15,7 +15,9 @@ use crate::k8s::Client;
 use crate::tasks::Tasks;
 use crate::watch::Health;
 
+pub mod agent;
 pub mod certificates;
+pub mod collector;
 pub mod collector_pods;
 pub mod configuration;
 mod election;
@@ -27,6 +29,7 @@ pub mod lease;
 pub mod metrics;
 pub mod objects;
 mod plain;
+pub mod pods;
 pub mod replicas;
 mod schema;
 pub mod stack;
@@ -73,12 +76,26 @@ pub struct State {
     /// The Secret of cert-manager, or of whoever provides the certificate.
     pub source: Arc<Health>,
     pub registration: Arc<Health>,
+    /// The Datadog Agent's objects.
+    pub agent: Arc<Health>,
+    /// The Secrets that they refer to.
+    pub agent_secrets: Arc<Health>,
+    pub datadog_agents: Arc<Health>,
+    pub datadog_definition: Arc<Health>,
     pub status: Arc<Health>,
     pub collector_pods: Arc<Health>,
     pub credentials: Arc<Health>,
     /// The pod of the probe.
     pub probe: Arc<Health>,
     pub events: Arc<Health>,
+    pub pods: Arc<Health>,
+    pub namespaces: Arc<Health>,
+    /// Owners of pods that are repaired, evictions, and what is remembered of them.
+    pub repair: Arc<Health>,
+    pub coverage: pods::Measured,
+    pub nodes: Arc<Health>,
+    /// The Collector's objects, and its pods.
+    pub collector: Arc<Health>,
     pub writes: Writes,
     pub measured: health::Measured,
     conditions: Mutex<Vec<(ConditionType, Holds)>>,
@@ -111,11 +128,21 @@ impl Default for State {
             serving: Arc::new(Health::new("Secret otelgate-webhook-tls")),
             source: Arc::new(Health::new("Secret of the certificate's provider")),
             registration: Arc::new(Health::new("MutatingWebhookConfiguration")),
+            agent: Arc::new(Health::new("Datadog Agent")),
+            agent_secrets: Arc::new(Health::new("Secret of the Datadog Agent")),
+            datadog_agents: Arc::new(Health::new("DatadogAgent")),
+            datadog_definition: Arc::new(Health::new("definition of DatadogAgent")),
             status: Arc::new(Health::new("status")),
             collector_pods: Arc::new(Health::new("Pod of the Collector")),
             credentials: Arc::new(Health::new("Secret with the API key")),
             probe: Arc::new(Health::new("Pod of the probe")),
             events: Arc::new(Health::new("Event")),
+            pods: Arc::new(Health::new("Pod")),
+            namespaces: Arc::new(Health::new("Namespace")),
+            repair: Arc::new(Health::new("repair")),
+            coverage: pods::Measured::default(),
+            nodes: Arc::new(Health::new("Node")),
+            collector: Arc::new(Health::new("Collector")),
             writes: Writes::default(),
             measured: health::Measured::default(),
             conditions: Mutex::default(),
@@ -129,7 +156,7 @@ impl State {
         [&self.lease].into_iter().chain(self.of_leader()).map(AsRef::as_ref)
     }
 
-    fn of_leader(&self) -> [&Arc<Health>; 14] {
+    fn of_leader(&self) -> [&Arc<Health>; 23] {
         [
             &self.stacks,
             &self.endpoints,
@@ -140,11 +167,20 @@ impl State {
             &self.serving,
             &self.source,
             &self.registration,
+            &self.agent,
+            &self.agent_secrets,
+            &self.datadog_agents,
+            &self.datadog_definition,
             &self.status,
             &self.collector_pods,
             &self.credentials,
             &self.probe,
             &self.events,
+            &self.pods,
+            &self.namespaces,
+            &self.repair,
+            &self.nodes,
+            &self.collector,
         ]
     }
 
@@ -171,6 +207,7 @@ impl State {
         self.leads.store(false, Relaxed);
         self.set_conditions(std::iter::empty());
         self.measured.stand_by();
+        self.coverage.set(None);
         for health in self.of_leader() {
             health.forget();
         }
@@ -237,11 +274,13 @@ fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) 
         status: sink,
         state,
     };
-    tasks.spawn("status", status::write(context.clone(), reports, statuses));
+    tasks.spawn("status", status::write(context.clone(), reports, statuses.clone()));
     tasks.spawn("events", events::send(context.clone(), happenings));
     tasks.spawn("Collector's pods", collector_pods::watch(context.clone(), pods));
+    agent::start(&mut tasks, &context, statuses.clone());
     let (seen, config_maps) = watch::channel(None);
     tasks.spawn("ConfigMap", configuration::watch_config_map(context.clone(), seen));
+    tasks.spawn("pods", pods::run(context.clone(), config_maps.clone(), statuses));
     let (found, addresses) = watch::channel(None);
     tasks.spawn("Collector's address", configuration::watch_address(context.clone(), found));
     let (wanted, wants) = watch::channel(None);
@@ -253,6 +292,7 @@ fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) 
     tasks.spawn("certificates", certificates::run(context.clone(), registration));
     tasks.spawn("credentials", health::watch_credentials(context.clone(), secret));
     tasks.spawn("delivery", health::measure_delivery(context.clone()));
-    tasks.spawn("probe", health::probe(context, registrations));
+    tasks.spawn("probe", health::probe(context.clone(), registrations));
+    tasks.spawn("Collector", collector::run(context));
     tasks
 }

@@ -17,7 +17,10 @@ use super::stack::{self, Status, Written};
 use super::{Context, State};
 use crate::api::condition::{ConditionType, Holds, Reason};
 use crate::api::object;
-use crate::api::stack::{CertificatesStatus, DeliveryStatus, TelemetryStack, TelemetryStackStatus, WebhookStatus};
+use crate::api::stack::{
+    AgentStatus, CertificatesStatus, CollectorStatus, DeliveryStatus, InjectionStatus, Owners, TelemetryStack,
+    TelemetryStackStatus, WebhookStatus,
+};
 use crate::k8s::{self, Api, Condition, DynamicObject, ObjectReference, Patch, PatchParams, Resource as _, Time};
 
 /// What one condition says.
@@ -45,7 +48,11 @@ pub struct Reports {
     said: BTreeMap<ConditionType, Said>,
     pub webhook: Option<WebhookStatus>,
     pub certificates: Option<CertificatesStatus>,
+    pub collector: Option<CollectorStatus>,
     pub delivery: Option<DeliveryStatus>,
+    pub injection: Option<InjectionStatus>,
+    pub agent: Option<AgentStatus>,
+    pub owners: Option<Owners>,
     /// The schema of the status that the API server has; what it doesn't know can't be written.
     pub served_schema: Option<Arc<Value>>,
 }
@@ -162,7 +169,11 @@ impl Reports {
             conditions: conditions(&verdicts, before, now),
             webhook: self.webhook.clone(),
             certificates: self.certificates.clone(),
+            collector: self.collector.clone(),
             delivery: self.delivery.clone(),
+            injection: self.injection.clone(),
+            agent: self.agent.clone(),
+            owners: self.owners,
         }
     }
 }
