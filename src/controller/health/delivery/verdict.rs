@@ -110,7 +110,7 @@ impl Tally {
     /// What the condition says; nothing while none has been measured. `opted_in` is the number of pods that are told to
     /// send, where it is known.
     #[must_use]
-    pub fn verdict(&self, opted_in: Option<usize>, generation: i64) -> Option<Verdict> {
+    pub fn verdict(&self, opted_in: Option<u64>, generation: i64) -> Option<Verdict> {
         let of = |reason, detail: String| Some(Verdict::new(reason, detail, generation));
         let total = self.total();
         if total == 0 {
