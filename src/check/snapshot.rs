@@ -11,6 +11,7 @@ use crate::k8s::{
     ConfigMap, Deployment, EndpointSlice, Lease, MutatingWebhookConfiguration, NetworkPolicy, ObjectMeta, Pod,
     ResourceQuota, Service,
 };
+pub use crate::probe::Probe;
 use crate::unavailable::Unavailable;
 
 /// What is told of checks of what only a controller does.
@@ -95,13 +96,6 @@ pub enum Shape {
     Blank,
     /// Otherwise not 32 hexadecimal digits.
     Other,
-}
-
-/// How a probe pod came back.
-#[derive(Clone, Debug)]
-pub struct Probe {
-    pub marked: bool,
-    pub warnings: Vec<String>,
 }
 
 // === impl Shape ===

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use super::memory::Drift;
 use super::{Key, Memory};
 use crate::k8s::{DynamicObject, ResourceExt as _};
 
@@ -29,6 +30,10 @@ pub enum Action {
         by: String,
         until: Instant,
     },
+    /// It was applied, and the watch hasn't shown it yet.
+    Await {
+        until: Instant,
+    },
 }
 
 /// In the order of the calls: what is wanted before what isn't any more, so that a reader never finds nothing.
@@ -41,8 +46,13 @@ pub fn plan(wanted: &BTreeMap<Key, Value>, observed: &Observed, memory: &mut Mem
         if found.is_some_and(|found| found.metadata.deletion_timestamp.is_some()) {
             continue;
         }
-        if !memory.differs(key, object, found) {
-            continue;
+        match memory.drift(key, object, found, now) {
+            Drift::None => continue,
+            Drift::Awaited { until } => {
+                actions.push(Action::Await { until });
+                continue;
+            }
+            Drift::Differs => {}
         }
         match memory.contest(key, object, found, now) {
             Some((by, until)) => actions.push(Action::Wait { key: key.clone(), by, until }),

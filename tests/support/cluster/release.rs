@@ -25,6 +25,8 @@ impl<'n> Release<'n> {
         let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
         nodes.plane.apply(&[
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}),
+            // The Collector's, where the controller gets rights.
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "datadog"}}),
         ]);
         let release = Self { nodes, helm };
         release.change("install", values);
