@@ -6,21 +6,22 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-pub use k8s_openapi::ByteString;
+pub use k8s_openapi::{ByteString, NamespaceResourceScope};
 pub use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations,
 };
-pub use k8s_openapi::api::apps::v1::Deployment;
+pub use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 pub use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
     SubjectAccessReviewSpec,
 };
 pub use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 pub use k8s_openapi::api::core::v1::{
-    Affinity, ConfigMap, Namespace, Node, Pod, ResourceQuota, ResourceRequirements, Secret, Service, ServicePort,
-    Toleration, TopologySpreadConstraint,
+    Affinity, ConfigMap, ContainerStatus, Event as CoreEvent, Namespace, Node, ObjectReference, Pod, PodStatus,
+    ResourceQuota, ResourceRequirements, Secret, Service, ServicePort, Toleration, TopologySpreadConstraint,
 };
 pub use k8s_openapi::api::discovery::v1::EndpointSlice;
+pub use k8s_openapi::api::events::v1::Event as Note;
 pub use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort,
 };
@@ -33,10 +34,10 @@ pub use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 pub use k8s_openapi::apimachinery::pkg::version::Info as ServerVersion;
 pub use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, GetParams, ListParams, LogParams, ObjectMeta, PartialObjectMeta,
-    Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
+    Patch, PatchParams, PostParams, Preconditions, PropagationPolicy, WatchParams,
 };
 pub use kube::client::Body;
-pub use kube::core::{GroupVersionKind, Request, Status, request::Error as RequestError};
+pub use kube::core::{GroupVersionKind, Request, Status, WatchEvent, request::Error as RequestError};
 pub use kube::discovery::{ApiGroup, Discovery, Scope, verbs};
 pub use kube::runtime::WatchStreamExt;
 pub use kube::runtime::utils::Backoff;
@@ -44,7 +45,6 @@ pub use kube::runtime::watcher::{self, Event, watcher};
 pub use kube::{Client, CustomResourceExt, Error, Resource, ResourceExt, Result};
 
 use axum::http::{HeaderValue, header};
-use k8s_openapi::NamespaceResourceScope;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use serde::de::DeserializeOwned;
@@ -64,7 +64,7 @@ pub enum ConnectionError {
     #[error("this isn't a pod with a service account; give --kubeconfig, or --no-namespaces to do without the cluster")]
     NotInCluster(#[source] kube::config::InClusterError),
     #[error("the kubeconfig {path} can't be used; check it with kubectl --kubeconfig {path} version")]
-    Kubeconfig { path: String, source: KubeconfigError },
+    Kubeconfig { path: String, source: KubeconfigFault },
 }
 
 /// The connection of a kubeconfig, else that of the pod's service account. Nothing is called yet.
@@ -75,7 +75,10 @@ pub async fn connection(kubeconfig: Option<&Path>) -> Result<Config, ConnectionE
     let mut connection = match kubeconfig {
         None => Config::incluster().map_err(ConnectionError::NotInCluster)?,
         Some(path) => {
-            let failed = |source| ConnectionError::Kubeconfig { path: path.display().to_string(), source };
+            let failed = |error: KubeconfigError| ConnectionError::Kubeconfig {
+                path: path.display().to_string(),
+                source: error.into(),
+            };
             let file = Kubeconfig::read_from(path).map_err(failed)?;
             Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(failed)?
         }
@@ -98,6 +101,9 @@ pub enum KubeconfigFault {
     UnknownContext(String),
     #[error("it has no cluster {0}, which the context names")]
     UnknownCluster(String),
+    /// The parser's own message shows the lines around, and a token is likely to stand in one of them.
+    #[error("it isn't the YAML of a kubeconfig: see line {line}, column {column}")]
+    Malformed { line: u64, column: u64 },
     #[error("{0}")]
     Invalid(String),
 }
@@ -140,9 +146,14 @@ impl From<KubeconfigError> for KubeconfigFault {
             KubeconfigError::CurrentContextNotSet => Self::NoContext,
             KubeconfigError::LoadContext(name) => Self::UnknownContext(name),
             KubeconfigError::LoadClusterOfContext(name) => Self::UnknownCluster(name),
+            KubeconfigError::Parse(error) => {
+                let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
+                Self::Malformed { line, column }
+            }
             other => {
                 let words = other.to_string();
-                Self::Invalid(words.split(" (os error").next().unwrap_or(&words).replace('\n', " "))
+                let words = words.split(" (os error").next().unwrap_or(&words);
+                Self::Invalid(words.replace('\n', " ").replace("'\"", "").replace("\"'", ""))
             }
         }
     }

@@ -26,7 +26,8 @@ pub struct Values {
     pub controller: Controller,
     /// What webhook and controller may connect to, and be connected from.
     pub network_policy: NetworkPolicy,
-    /// Objects of the Prometheus Operator, whose resource definitions the cluster has to have.
+    /// Metrics, alerts and dashboards; docs/monitoring.md says what is watched. The objects are those of the Prometheus
+    /// Operator and of the Datadog Operator, whose resource definitions the cluster has to have.
     pub monitoring: Monitoring,
     /// Namespaces besides the release's own, which Helm makes by `--create-namespace`.
     pub namespaces: Namespaces,
@@ -176,10 +177,12 @@ pub struct ApiServer {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Monitoring {
-    /// Has Prometheus read the metrics of both.
+    /// Has Prometheus read the metrics of webhook, controller and Collectors.
     pub pod_monitor: PodMonitor,
     /// Alerts on them.
     pub prometheus_rule: PrometheusRule,
+    /// The same in Datadog.
+    pub datadog: InDatadog,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -201,6 +204,34 @@ pub struct PrometheusRule {
     pub enabled: bool,
     /// Further labels, by which Prometheus finds it.
     pub labels: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InDatadog {
+    /// Whether the Collector of each node reads the metrics of webhook, controller and Collectors, and sends them to
+    /// Datadog, which bills them as custom metrics.
+    pub metrics: bool,
+    /// A dashboard of what is sent.
+    pub dashboard: Dashboard,
+    /// Alerts on it.
+    pub monitors: Monitors,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Dashboard {
+    /// Whether there is a `DatadogDashboard`.
+    pub enabled: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Monitors {
+    /// Whether there is a `DatadogMonitor` for each.
+    pub enabled: bool,
+    /// Who is told, such as `@slack-platform`; nobody when empty.
+    pub notify: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

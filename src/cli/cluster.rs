@@ -1,14 +1,14 @@
 //! The cluster that a command is about: which one, how to reach it, and what to say when that fails.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use super::UNREADABLE;
 use super::output::{self, Complaint};
 use crate::api::{label, object};
-use crate::k8s::{self, Api, Client, Deployment, ListParams, ResourceExt};
+use crate::k8s::{self, Api, Client, Deployment, KubeconfigFault, ListParams, ResourceExt};
 use crate::unavailable::Unavailable;
 
 /// Flags of every command that talks to a cluster.
@@ -63,10 +63,10 @@ impl Connection {
 
     async fn open_with(&self, read_timeout: Option<Duration>) -> Result<Cluster, Complaint> {
         let Self { kubeconfig, context, otelgate_namespace } = self;
-        let place = || kubeconfig.as_ref().map_or_else(|| "kubeconfig".to_owned(), |path| path.display().to_string());
         let mut config = k8s::connection_of_user(kubeconfig.as_deref(), context.as_deref()).await.map_err(|error| {
             let next = "give --kubeconfig FILE and --context NAME; kubectl config get-contexts lists the contexts";
-            Complaint { place: place(), message: error.to_string(), next: next.to_owned() }
+            let place = place(kubeconfig.as_deref(), &error);
+            Complaint { place, message: error.to_string(), next: next.to_owned() }
         })?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.read_timeout = read_timeout;
@@ -77,6 +77,14 @@ impl Connection {
         let client = Client::try_from(config).map_err(|error| complaint(&url, &Unavailable::of(&error)))?;
         Ok(Cluster { client, url, namespace, otelgate_namespace: otelgate_namespace.clone() })
     }
+}
+
+/// What was read: the file, else what `$KUBECONFIG` names, unless the fault itself says where.
+fn place(kubeconfig: Option<&Path>, fault: &KubeconfigFault) -> String {
+    let variable = || std::env::var("KUBECONFIG").ok().filter(|paths| !paths.is_empty());
+    let named = kubeconfig.map(|path| path.display().to_string()).or_else(variable);
+    let says_where = matches!(fault, KubeconfigFault::Nowhere | KubeconfigFault::Unreadable { .. });
+    named.filter(|_| !says_where).unwrap_or_else(|| "kubeconfig".to_owned())
 }
 
 /// Without the port where it is the usual one.

@@ -39,6 +39,7 @@ pub type Written = BTreeMap<String, Status>;
 /// What stands in one's status.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {
+    pub uid: String,
     pub generation: i64,
     pub status: Value,
 }
@@ -116,7 +117,8 @@ impl Publishers {
             .filter(|(_, one)| one.metadata.deletion_timestamp.is_none())
             .map(|(name, one)| {
                 let generation = one.metadata.generation.unwrap_or_default();
-                (name.clone(), Status { generation, status: one.data["status"].clone() })
+                let uid = one.uid().unwrap_or_default();
+                (name.clone(), Status { uid, generation, status: one.data["status"].clone() })
             })
             .collect();
         self.written.send_if_modified(|published| {

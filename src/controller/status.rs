@@ -11,13 +11,17 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::info;
 
+use super::events::{Happening, Weight};
 use super::metrics::Write;
 use super::stack::{self, Status, Written};
 use super::{Context, State};
 use crate::api::condition::{ConditionType, Holds, Reason};
 use crate::api::object;
-use crate::api::stack::{CertificatesStatus, TelemetryStack, TelemetryStackStatus, WebhookStatus};
-use crate::k8s::{self, Api, Condition, DynamicObject, Patch, PatchParams, Resource as _, Time};
+use crate::api::stack::{
+    AgentStatus, CertificatesStatus, CollectorStatus, DeliveryStatus, InjectionStatus, Owners, TelemetryStack,
+    TelemetryStackStatus, WebhookStatus,
+};
+use crate::k8s::{self, Api, Condition, DynamicObject, ObjectReference, Patch, PatchParams, Resource as _, Time};
 
 /// What one condition says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +48,11 @@ pub struct Reports {
     said: BTreeMap<ConditionType, Said>,
     pub webhook: Option<WebhookStatus>,
     pub certificates: Option<CertificatesStatus>,
+    pub collector: Option<CollectorStatus>,
+    pub delivery: Option<DeliveryStatus>,
+    pub injection: Option<InjectionStatus>,
+    pub agent: Option<AgentStatus>,
+    pub owners: Option<Owners>,
     /// The schema of the status that the API server has; what it doesn't know can't be written.
     pub served_schema: Option<Arc<Value>>,
 }
@@ -160,6 +169,11 @@ impl Reports {
             conditions: conditions(&verdicts, before, now),
             webhook: self.webhook.clone(),
             certificates: self.certificates.clone(),
+            collector: self.collector.clone(),
+            delivery: self.delivery.clone(),
+            injection: self.injection.clone(),
+            agent: self.agent.clone(),
+            owners: self.owners,
         }
     }
 }
@@ -210,7 +224,7 @@ fn prune(value: &mut Value, schema: &Value) {
 
 /// What should stand in the status of each, where something else does.
 fn due(reports: &Reports, written: &Written, now: Timestamp) -> Vec<(String, Value)> {
-    let wanted = |name: &str, Status { generation, status }: &Status| {
+    let wanted = |name: &str, Status { generation, status, .. }: &Status| {
         // What isn't even a status is replaced.
         let before: TelemetryStackStatus = serde_json::from_value(status.clone()).unwrap_or_default();
         let status = match name {
@@ -247,7 +261,12 @@ pub async fn write(
                 continue;
             }
             match apply(&api, &name, &status).await {
-                Ok(()) => tell(&context.state, &name, &status),
+                Ok(()) => {
+                    tell(&context.state, &name, &status);
+                    if let Some(before) = now_written.get(&name) {
+                        happenings(&name, before, &status).into_iter().for_each(|one| context.events.record(one));
+                    }
+                }
                 Err(error) => {
                     context.state.status.failed(&error);
                     failed = true;
@@ -262,6 +281,35 @@ pub async fn write(
         }
         sleep(SETTLE).await;
     }
+}
+
+/// An Event for each condition that says something else than before, or begins with what isn't well. `Ready` only says
+/// again what another does.
+fn happenings(name: &str, before: &Status, status: &Value) -> Vec<Happening> {
+    let conditions = |status: &Value| status["conditions"].as_array().cloned().unwrap_or_default();
+    let known = conditions(&before.status);
+    let is_news = |now: &Value| {
+        let said = known.iter().find(|known| known["type"] == now["type"]);
+        said.map_or(now["status"] != "True", |said| said["status"] != now["status"] || said["reason"] != now["reason"])
+    };
+    let of_parts = conditions(status).into_iter().filter(|now| now["type"] != ConditionType::Ready.as_str());
+    let happening = |now: Value| {
+        let text = |field: &str| now[field].as_str().unwrap_or_default().to_owned();
+        Happening {
+            regarding: ObjectReference {
+                api_version: Some(TelemetryStack::api_version(&()).into_owned()),
+                kind: Some(TelemetryStack::kind(&()).into_owned()),
+                name: Some(name.to_owned()),
+                uid: Some(before.uid.clone()),
+                ..ObjectReference::default()
+            },
+            weight: if now["status"] == "True" { Weight::Normal } else { Weight::Warning },
+            reason: text("reason"),
+            action: text("type"),
+            note: text("message"),
+        }
+    };
+    of_parts.filter(is_news).map(happening).collect()
 }
 
 async fn apply(api: &Api<DynamicObject>, name: &str, status: &Value) -> k8s::Result<()> {
@@ -311,7 +359,9 @@ mod tests {
     fn ready(configuration: Option<Reason>, certificate: Option<Reason>) -> (Holds, Reason) {
         use ConditionType::{CertificateReady, ConfigurationAccepted};
         let mut reports = Reports::default();
-        for part in ConditionType::OF_PARTS.iter().filter(|part| ![CertificateReady, ConfigurationAccepted].contains(part)) {
+        for part in
+            ConditionType::OF_PARTS.iter().filter(|part| ![CertificateReady, ConfigurationAccepted].contains(part))
+        {
             reports.switch_off(*part);
         }
         for (part, reason) in [(ConfigurationAccepted, configuration), (CertificateReady, certificate)] {
@@ -373,7 +423,7 @@ mod tests {
     #[test]
     fn only_what_differs_is_written() {
         let mut reports = accepted(Verdict::new(Reason::InForce, "", 4));
-        let fresh = |generation| Status { generation, status: Value::Null };
+        let fresh = |generation| Status { uid: "u".to_owned(), generation, status: Value::Null };
         let mut written = Written::from([("default".to_owned(), fresh(4)), ("b".to_owned(), fresh(1))]);
         for (name, status) in due(&reports, &written, at(1)) {
             written.get_mut(&name).expect("one of the two").status = status;
@@ -396,12 +446,34 @@ mod tests {
             served_schema: Some(Arc::new(schema)),
             ..accepted(Verdict::new(Reason::InForce, "", 4))
         };
-        let written = Written::from([("default".to_owned(), Status { generation: 4, status: Value::Null })]);
+        let written = Written::from([("default".to_owned(), Status { uid: "u".to_owned(), generation: 4, status: Value::Null })]);
         let expected = json!({
             "observedGeneration": 4,
             "conditions": [{"type": "ConfigurationAccepted", "status": "True"}, {"type": "Ready", "status": "Unknown"}],
         });
         assert_eq!(due(&reports, &written, at(1)), [("default".to_owned(), expected)]);
+    }
+
+    #[test]
+    fn only_a_change_becomes_an_event() {
+        let status = |reports: &Reports| {
+            let status = reports.status(&TelemetryStackStatus::default(), at(1));
+            Status { uid: "u".to_owned(), generation: 1, status: serde_json::to_value(status).expect("JSON") }
+        };
+        let told = |before: &Status, now: &Reports| -> Vec<String> {
+            let happenings = happenings("default", before, &status(now).status);
+            happenings.iter().map(|one| format!("{} {} {:?}", one.action, one.reason, one.weight)).collect()
+        };
+        let fresh = Status { uid: "u".to_owned(), generation: 1, status: Value::Null };
+        let [good, late, worse] = [Reason::InForce, Reason::NotInForce, Reason::InvalidSpec]
+            .map(|reason| accepted(Verdict::new(reason, "", 1)));
+        let in_other_words = accepted(Verdict::new(Reason::NotInForce, "another replica", 2));
+        assert!(told(&fresh, &good).is_empty(), "that all is well from the start is no news");
+        assert_eq!(told(&fresh, &late), ["ConfigurationAccepted NotInForce Warning"]);
+        assert_eq!(told(&status(&late), &good), ["ConfigurationAccepted InForce Normal"]);
+        assert_eq!(told(&status(&late), &worse), ["ConfigurationAccepted InvalidSpec Warning"]);
+        assert!(told(&status(&late), &in_other_words).is_empty());
+        assert!(told(&status(&good), &Reports::default()).is_empty(), "a condition that is no more");
     }
 
     #[test]

@@ -47,7 +47,31 @@ fn without_a_way_to_a_cluster_commands_say_where_they_looked() {
         fs::write(&file, kubeconfig("https://127.0.0.1:1")).expect("a file");
         says(&otelgate(home.path(), Some(&file), &[command]), &["https://127.0.0.1:1", "nothing listens there"]);
         says(&otelgate(home.path(), Some(&file), &[command, "--context", "x"]), &["it has no context x"]);
-        fs::write(&file, "clusters: {").expect("a file");
-        says(&otelgate(home.path(), Some(&file), &[command]), &["kubeconfig"]);
+    }
+}
+
+/// Parsers show the lines around a fault, and in a kubeconfig a token is likely to stand in one of them.
+#[test]
+fn a_malformed_kubeconfig_is_named_and_not_shown() {
+    let home = tempfile::tempdir().expect("a folder");
+    let file = home.path().join("config");
+    let path = file.to_str().expect("UTF-8");
+    for (text, place) in [
+        ("users:\n- name: a\n  user:\n    token: hunter2\n   x: [\n", "line 5, column 4"),
+        ("users:\n- name: a\n  user: hunter2\n", "line 3, column 9"),
+        ("clusters: {", "line 1, column"),
+    ] {
+        fs::write(&file, text).expect("a file");
+        let output = otelgate(home.path(), Some(&file), &["status"]);
+        says(&output, &[path, place]);
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("hunter2"), "{output:?}");
+        let servers: [&[&str]; 2] = [&["controller", "--identity", "a"], &["webhook", "--tls-secret", "a"]];
+        for server in servers {
+            let output = otelgate(home.path(), None, &[server, &["--kubeconfig", path]].concat());
+            assert_eq!(output.status.code(), Some(64), "{output:?}");
+            let told =
+                format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert!(told.contains(path) && told.contains(place) && !told.contains("hunter2"), "{told}");
+        }
     }
 }

@@ -49,32 +49,91 @@ fn the_readmes_test_command_is_there_and_is_what_ci_runs() {
     assert!(page(".ci/run").contains(&format!("exec {command}")));
 }
 
+/// Every page of the repository, by its path.
+fn pages() -> Vec<String> {
+    fn walk(folder: &Path, root: &Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() && !name.starts_with('.') && name != "target" {
+                walk(&path, root, found);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    walk(root, root, &mut found);
+    found.sort_unstable();
+    assert!(found.len() > 20, "{found:?}");
+    found
+}
+
+/// The anchors of a page's headings, as code hosts make them.
+fn anchors(page: &str) -> Vec<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    let anchor = |line: &str| {
+        let text = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
 #[test]
 fn links_lead_somewhere() {
-    for name in [
-        "README.md",
-        "CONTRIBUTING.md",
-        "docs/opting-in.md",
-        "docs/webhook.md",
-        "docs/certificates.md",
-        "certs/README.md",
-        "certs/cert-manager/README.md",
-        "docs/controller.md",
-        "docs/deploy.md",
-        "docs/offline.md",
-        "webhook-config/README.md",
-        "docs/troubleshooting.md",
-        "docs/security.md",
-        "docs/install.md",
-        "docs/upgrade-and-remove.md",
-    ] {
-        let text = page(name);
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(name).parent().unwrap().to_owned();
+    for name in pages() {
+        let text = page(&name);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(&name).parent().unwrap().to_owned();
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for link in links.filter(|link| !link.starts_with("http")) {
-            let file = link.split('#').next().unwrap();
+            let (file, anchor) = link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
+            let file = if file.is_empty() { Path::new(&name).file_name().unwrap().to_str().unwrap() } else { file };
             assert!(folder.join(file).exists(), "{name} links to {link}");
+            if let Some(anchor) = anchor {
+                let anchors = anchors(&std::fs::read_to_string(folder.join(file)).unwrap());
+                assert!(anchors.iter().any(|known| known == anchor), "{name} links to {link}: known are {anchors:?}");
+            }
         }
+    }
+}
+
+/// Pages with commands, and the test that runs each of them.
+const RUN_BY: [(&str, &str); 11] = [
+    ("README.md", "tests/it/docs.rs"),
+    ("certs/README.md", "tests/it/cluster/by_hand.rs"),
+    ("certs/cert-manager/README.md", "tests/it/cluster/certificates/pages.rs"),
+    ("docs/certificates.md", "tests/it/cluster/certificates/pages.rs"),
+    ("docs/controller.md", "tests/it/cluster/troubleshooting.rs"),
+    ("docs/deploy.md", "tests/it/cluster/deploy/documented.rs"),
+    ("docs/install.md", "tests/it/cluster/chart/installed.rs"),
+    ("docs/troubleshooting.md", "tests/it/cluster/troubleshooting.rs"),
+    ("docs/upgrade-and-remove.md", "tests/it/cluster/chart/installed.rs"),
+    ("docs/webhook.md", "tests/it/cluster/by_hand.rs"),
+    ("webhook-config/README.md", "tests/it/cluster/by_hand.rs"),
+];
+
+#[test]
+fn every_pages_commands_are_run() {
+    let with_commands: Vec<String> = pages().into_iter().filter(|name| page(name).contains("```sh")).collect();
+    assert_eq!(with_commands, RUN_BY.map(|(page, _)| page));
+    for (name, test) in RUN_BY {
+        assert!(page(test).contains(&format!("\"{name}\"")), "{test} doesn't read {name}");
+    }
+}
+
+/// What the README says to type in a cluster is what a page says whose commands are run in one.
+#[test]
+fn the_readmes_commands_are_those_of_the_pages() {
+    let commands = page("docs/install.md");
+    let readme = page("README.md");
+    let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("\n```").next());
+    let in_a_cluster = |line: &&str| line.starts_with("kubectl ") || line.starts_with("helm ");
+    let lines: Vec<&str> = blocks.flat_map(str::lines).filter(in_a_cluster).collect();
+    assert!(lines.len() >= 3, "{lines:?}");
+    for line in lines {
+        assert!(commands.lines().any(|known| known == line), "docs/install.md doesn't have {line}");
     }
 }
 

@@ -1,13 +1,19 @@
 //! `spec.agent`: the Datadog Agent on every node, and its Cluster Agent.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Image, Placement};
+use super::{Image, Placement, Resources};
 
 /// The Datadog Agent on every node, and its Cluster Agent, in the Collector's namespace.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "!has(self.mode) || self.mode != 'adopt' || !has(self.adopt) || !has(self.adopt.daemonSet) || size(self.adopt.daemonSet) > 0",
+    "message": "agent.adopt.daemonSet names the DaemonSet that is watched",
+}]))]
 pub struct Agent {
     /// `operator`: the Datadog Operator makes it from a `DatadogAgent` that the controller keeps; `daemonset`: the
     /// controller makes it; `auto`: the first where the operator's definition is served, else the second, decided once;
@@ -19,6 +25,9 @@ pub struct Agent {
     pub cluster_image: Image,
     /// What it looks at. What the Collector has already is left to it.
     pub features: Features,
+    /// What its containers ask for, and may use, by the container's name: `agent`, `trace-agent`, `process-agent`,
+    /// `system-probe`, `security-agent`, and `cluster-agent`.
+    pub resources: BTreeMap<String, Resources>,
     /// Where its pods go.
     #[serde(flatten)]
     pub placement: Placement,
@@ -40,6 +49,7 @@ pub enum AgentMode {
 /// What the Agent looks at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Features {
     /// Traces of Datadog's own libraries, and OTLP where no Collector takes it.
     pub apm: bool,
@@ -51,6 +61,58 @@ pub struct Features {
     pub cws: bool,
     /// Live processes.
     pub processes: bool,
+}
+
+/// How the Agent comes about in this cluster, and what it has to do with the Collector.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentStatus {
+    /// What `agent.mode` came to; with `auto` it stays what it was decided to be.
+    pub mode: AgentWay,
+    /// Nodes with an Agent that is ready, of those that should have one, such as `3/3`; `off` where there is none.
+    pub nodes: String,
+    /// Replicas of the Cluster Agent that are ready, of those that there should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_agent: Option<String>,
+    /// The versions of `DatadogAgent` that the API server has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operator_versions: Vec<String>,
+}
+
+/// How the Agent comes about, decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum AgentWay {
+    Operator,
+    Daemonset,
+    Adopt,
+    Disabled,
+}
+
+/// Who has each kind of data: one, or nobody, and never two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Owners {
+    /// Lines that containers write.
+    pub container_logs: Owner,
+    /// What containers send by OTLP.
+    pub otlp: Owner,
+    /// Metrics of pods that are annotated with `prometheus.io/scrape`.
+    pub prometheus: Owner,
+    /// Metrics of the cluster's objects.
+    pub cluster_state: Owner,
+    /// Metrics of nodes and their kubelets.
+    pub host_metrics: Owner,
+    /// What Datadog's list of hosts is made from.
+    pub host_metadata: Owner,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Owner {
+    Collector,
+    Agent,
+    Nobody,
 }
 
 /// The Agent that somebody else keeps, in the Collector's namespace.
@@ -74,6 +136,7 @@ impl Default for Agent {
             image: Image::new("datadog/agent", AGENT_VERSION),
             cluster_image: Image::new("datadog/cluster-agent", AGENT_VERSION),
             features: Features::default(),
+            resources: BTreeMap::new(),
             placement: Placement::default(),
             adopt: AdoptedAgent::default(),
         }
@@ -81,7 +144,7 @@ impl Default for Agent {
 }
 
 /// The release of the Agent and the Cluster Agent that is run untold.
-pub const AGENT_VERSION: &str = "7.72.1";
+pub const AGENT_VERSION: &str = "7.84.1";
 
 impl Default for Features {
     fn default() -> Self {

@@ -108,6 +108,33 @@ pub struct AdoptedCollector {
     pub metrics_port: u16,
 }
 
+/// The Collectors.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CollectorStatus {
+    /// Nodes with one that is ready, of those that should have one, such as `3/3`; `off` where there should be none.
+    pub ready: String,
+    /// What runs on every node: the hash of its configuration and of its pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// What is tried on one node first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<CollectorTrial>,
+    /// Some of the nodes without, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
+}
+
+/// What is tried on one node first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CollectorTrial {
+    /// The hash of its configuration and of its pod.
+    pub revision: String,
+    /// Where it runs.
+    pub node: String,
+}
+
 // === defaults ===
 
 impl Default for Collector {

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::api::object;
 
@@ -42,6 +43,18 @@ pub struct Egress {
     /// ConfigMap in the Collector's namespace with further authorities to trust under `ca.crt`; none when empty.
     #[schemars(length(max = 253))]
     pub ca_config_map: String,
+}
+
+// === impl KeyReference ===
+
+impl KeyReference {
+    /// What the one that counts among these stacks says, whatever else is wrong with it; the default without one.
+    #[must_use]
+    pub fn of(stacks: &[Value]) -> Self {
+        let stack = stacks.iter().find(|stack| stack["metadata"]["name"] == object::STACK);
+        let said = stack.and_then(|stack| stack.pointer("/spec/datadog/secret"));
+        said.and_then(|said| Self::deserialize(said).ok()).unwrap_or_default()
+    }
 }
 
 // === defaults ===

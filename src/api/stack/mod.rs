@@ -118,6 +118,21 @@ pub struct TelemetryStackStatus {
     /// The webhook's certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificates: Option<CertificatesStatus>,
+    /// The Collectors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collector: Option<CollectorStatus>,
+    /// What was measured of the Collectors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<DeliveryStatus>,
+    /// Opted-in pods, and what they carry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub injection: Option<InjectionStatus>,
+    /// How the Agent comes about in this cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentStatus>,
+    /// Who has each kind of data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owners: Option<Owners>,
 }
 
 /// The webhook's replicas, and what they serve.
@@ -156,6 +171,16 @@ pub struct CertificatesStatus {
     /// Where a change of certificates stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
+}
+
+/// What was measured of the Collectors.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryStatus {
+    /// How many send what they take in, of those that there are, such as `3/3`.
+    pub delivering: String,
+    /// How many have been measured.
+    pub measured: i32,
 }
 
 // === impl Injection ===

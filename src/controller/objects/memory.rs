@@ -22,26 +22,56 @@ struct Applied {
     kept: Value,
     /// When the same object had to be applied because somebody had changed it.
     repairs: Vec<Instant>,
+    /// What the watch showed when it was applied: as long as that is all it shows, it is behind.
+    shown: Option<String>,
+    at: Instant,
+    seen: bool,
+}
+
+/// How what is there stands to what is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drift {
+    None,
+    /// It was applied, and the watch hasn't shown it yet.
+    Awaited {
+        until: Instant,
+    },
+    Differs,
 }
 
 /// So many repairs within [`WINDOW`] are a fight.
 const MOST_REPAIRS: usize = 5;
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
+/// How long a watch may be behind a write.
+const BEHIND: Duration = Duration::from_secs(5);
 
 // === impl Memory ===
 
 impl Memory {
     /// Whether the object has to be applied.
     #[must_use]
-    pub fn differs(&self, key: &Key, wanted: &Value, found: Option<&DynamicObject>) -> bool {
-        match (self.0.get(key), found) {
-            (_, None) | (None, _) => true,
-            (Some(applied), Some(found)) => applied.sent != *wanted || within(wanted, &whole(found)) != applied.kept,
+    pub fn drift(&mut self, key: &Key, wanted: &Value, found: Option<&DynamicObject>, now: Instant) -> Drift {
+        let Some(applied) = self.0.get_mut(key).filter(|applied| applied.sent == *wanted) else {
+            return Drift::Differs;
+        };
+        if found.is_some_and(|found| within(wanted, &whole(found)) == applied.kept) {
+            applied.seen = true;
+            return Drift::None;
         }
+        applied.seen |= version(found) != applied.shown;
+        let until = applied.at + BEHIND;
+        if !applied.seen && now < until { Drift::Awaited { until } } else { Drift::Differs }
     }
 
-    /// What the API server answered.
-    pub fn applied(&mut self, key: Key, sent: Value, answer: &DynamicObject, now: Instant) {
+    /// What the API server answered, where the watch had shown `found`.
+    pub fn applied(
+        &mut self,
+        key: Key,
+        sent: Value,
+        found: Option<&DynamicObject>,
+        answer: &DynamicObject,
+        now: Instant,
+    ) {
         let kept = within(&sent, &whole(answer));
         let before = self.0.remove(&key);
         let mut repairs = before.as_ref().map(|before| before.repairs.clone()).unwrap_or_default();
@@ -49,7 +79,7 @@ impl Memory {
         if before.is_some_and(|before| before.sent == sent) {
             repairs.push(now);
         }
-        self.0.insert(key, Applied { sent, kept, repairs });
+        self.0.insert(key, Applied { sent, kept, repairs, shown: version(found), at: now, seen: false });
     }
 
     /// Who changes it again and again, and until when it is left to them.
@@ -78,6 +108,10 @@ fn other_manager(found: Option<&DynamicObject>) -> String {
     let others = managers.filter(|entry| entry.manager.as_deref() != Some(object::FIELD_MANAGER));
     let last = others.max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
     last.and_then(|entry| entry.manager.clone()).unwrap_or_else(|| "somebody who deletes it".to_owned())
+}
+
+fn version(found: Option<&DynamicObject>) -> Option<String> {
+    found.and_then(|found| found.metadata.resource_version.clone())
 }
 
 fn whole(object: &DynamicObject) -> Value {
@@ -137,9 +171,13 @@ mod tests {
     fn what_the_api_server_makes_of_it_is_no_drift_and_an_edit_is() {
         let mut memory = Memory::default();
         let now = Instant::now();
-        assert!(memory.differs(&key(), &wanted(), None));
-        assert!(memory.differs(&key(), &wanted(), Some(&stored(|_| {}))), "nobody knows yet what it was made from");
-        memory.applied(key(), wanted(), &stored(|_| {}), now);
+        let differs = |memory: &mut Memory, wanted: &Value, found: Option<&DynamicObject>| {
+            memory.drift(&key(), wanted, found, now) == Drift::Differs
+        };
+        assert!(differs(&mut memory, &wanted(), None));
+        let same = stored(|_| {});
+        assert!(differs(&mut memory, &wanted(), Some(&same)), "nobody knows yet what it was made from");
+        memory.applied(key(), wanted(), None, &same, now);
         type Change = fn(&mut Value);
         let harmless: [Change; 3] = [
             |one| one["status"]["ready"] = json!(3),
@@ -147,7 +185,7 @@ mod tests {
             |one| one["spec"]["replicas"] = json!(5),
         ];
         for change in harmless {
-            assert!(!memory.differs(&key(), &wanted(), Some(&stored(change))));
+            assert!(!differs(&mut memory, &wanted(), Some(&stored(change))));
         }
         let edits: [Change; 3] = [
             |one| one["spec"]["cpu"] = json!("2"),
@@ -155,13 +193,33 @@ mod tests {
             |one| one["spec"]["off"] = json!(true),
         ];
         for change in edits {
-            assert!(memory.differs(&key(), &wanted(), Some(&stored(change))));
+            assert!(differs(&mut memory, &wanted(), Some(&stored(change))));
         }
+        assert!(differs(&mut memory, &wanted(), None), "it was there, and is gone");
         let mut other = wanted();
         other["spec"]["cpu"] = json!("3");
-        assert!(memory.differs(&key(), &other, Some(&stored(|_| {}))), "something else is wanted now");
+        assert!(differs(&mut memory, &other, Some(&same)), "something else is wanted now");
         memory.forget(&key());
-        assert!(memory.differs(&key(), &wanted(), Some(&stored(|_| {}))));
+        assert!(differs(&mut memory, &wanted(), Some(&same)));
+    }
+
+    #[test]
+    fn a_watch_that_is_behind_is_waited_for() {
+        let mut memory = Memory::default();
+        let now = Instant::now();
+        let old = stored(|one| {
+            one["metadata"]["resourceVersion"] = json!("6");
+            one["spec"]["cpu"] = json!("2");
+        });
+        let awaited = Drift::Awaited { until: now + BEHIND };
+        for found in [None, Some(&old)] {
+            memory.applied(key(), wanted(), found, &stored(|_| {}), now);
+            assert_eq!(memory.drift(&key(), &wanted(), found, now), awaited);
+            assert_eq!(memory.drift(&key(), &wanted(), found, now + BEHIND), Drift::Differs, "it never came");
+            assert_eq!(memory.drift(&key(), &wanted(), Some(&stored(|_| {})), now), Drift::None);
+            assert_eq!(memory.drift(&key(), &wanted(), found, now), Drift::Differs, "it was shown, and went back");
+            memory.forget(&key());
+        }
     }
 
     #[test]
@@ -177,7 +235,7 @@ mod tests {
         });
         for second in 0..=5 {
             assert_eq!(memory.contest(&key(), &wanted(), Some(&theirs), start), None, "after {second}");
-            memory.applied(key(), wanted(), &stored(|_| {}), start + Duration::from_secs(second));
+            memory.applied(key(), wanted(), Some(&theirs), &stored(|_| {}), start + Duration::from_secs(second));
         }
         let now = start + Duration::from_secs(6);
         let contest = memory.contest(&key(), &wanted(), Some(&theirs), now);

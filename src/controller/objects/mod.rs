@@ -20,7 +20,7 @@ use super::metrics::Write;
 use crate::api::{label, object};
 use crate::k8s::{
     self, Api, ApiResource, DeleteParams, DynamicObject, OwnerReference, Patch, PatchParams, Preconditions,
-    PropagationPolicy, watcher,
+    PropagationPolicy, ResourceExt, watcher,
 };
 use crate::unavailable::Unavailable;
 use crate::watch::{self as watching, Health, Objects};
@@ -28,7 +28,7 @@ use crate::watch::{self as watching, Health, Objects};
 mod memory;
 mod plan;
 
-pub use memory::Memory;
+pub use memory::{Drift, Memory};
 pub use plan::{Action, Observed, plan};
 
 /// A kind of objects, and where those of a part are.
@@ -89,7 +89,9 @@ pub struct Part {
 
 /// After a call that failed: short at first.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(60);
+const LAST_RETRY: Duration = Duration::from_mins(1);
+/// The rights in the former namespace may have gone with the move.
+const PATIENCE_WHEN_MOVED: u32 = 2;
 
 /// What the watches saw of a part's objects; `None` for a kind that hasn't been listed yet.
 type Seen = BTreeMap<&'static str, Option<Arc<Objects<DynamicObject>>>>;
@@ -180,15 +182,20 @@ impl Keeper {
             let mut again = None;
             if let Some(now) = &now {
                 let left = Wanted { objects: Vec::new(), namespace: self.namespace.clone(), ..(**now).clone() };
-                match self.step(if moved { &left } else { now }, &seen_now).await {
+                match self.step(if moved { &left } else { now }, &seen_now, moved).await {
+                    Step::Waiting | Step::Done(_) if moved => return,
+                    Step::Again(..) if moved && self.failures > PATIENCE_WHEN_MOVED => {
+                        warn!(k8s.namespace.name = self.namespace, "what was there before the move can't be deleted");
+                        return;
+                    }
                     Step::Waiting => {}
-                    Step::Done(_) if moved => return,
                     Step::Done(told) => {
-                        self.failures = 0;
                         outcome.send_if_modified(|before| before.replace(told.clone()) != Some(told));
                     }
                     Step::Again(delay, told) => {
                         again = Some(delay);
+                        // However much else changes, what was refused isn't asked for again and again.
+                        sleep(delay.min(FIRST_RETRY)).await;
                         if let Some(told) = told {
                             outcome.send_if_modified(|before| before.replace(told.clone()) != Some(told));
                         }
@@ -210,31 +217,37 @@ impl Keeper {
         let config = watcher::Config::default().labels(&format!("{}={}", label::PART, self.part.name));
         let health = Arc::clone(&self.health);
         async move {
-            watching::objects(api, config, &health, |objects| {
+            watching::objects_if_served(api, config, &health, |objects| {
+                let objects = Arc::new(objects.cloned().unwrap_or_default());
                 seen.send_modify(|seen| {
-                    seen.insert(kind.kind, Some(Arc::new(objects.clone())));
+                    seen.insert(kind.kind, Some(objects));
                 });
             })
             .await;
         }
     }
 
-    /// Does all that is due, one call after the other.
-    async fn step(&mut self, wanted: &Wanted, seen: &Seen) -> Step {
-        let Some(observed) = self.observed(seen) else { return Step::Waiting };
+    /// Does all that is due, one call after the other. What one object is refused for doesn't keep the others waiting.
+    async fn step(&mut self, wanted: &Wanted, seen: &Seen, moved: bool) -> Step {
+        let Some(observed) = self.observed(seen, moved) else { return Step::Waiting };
         let wanted_objects = self.labelled(wanted);
-        let actions = plan(&wanted_objects, &observed, &mut self.memory, Instant::now());
-        let mut contested = None;
-        let mut soonest = None;
+        let mut actions = plan(&wanted_objects, &observed, &mut self.memory, Instant::now());
+        actions.sort_by_key(|action| self.place(action));
+        let (mut contested, mut refused, mut soonest) = (None, None, None);
+        let sooner = |soonest: Option<Instant>, until| Some(soonest.map_or(until, |soonest| soonest.min(until)));
         for action in actions {
             let (key, done) = match action {
+                Action::Await { until } => {
+                    soonest = sooner(soonest, until);
+                    continue;
+                }
                 Action::Wait { key, by, until } => {
-                    soonest = Some(soonest.map_or(until, |soonest: Instant| soonest.min(until)));
+                    soonest = sooner(soonest, until);
                     contested.get_or_insert((key, by));
                     continue;
                 }
                 Action::Apply { key, object } => {
-                    let done = self.apply(&key, object).await;
+                    let done = self.apply(&key, object, observed.get(&key).map(Arc::as_ref)).await;
                     (key, done)
                 }
                 Action::Delete { key, uid } => {
@@ -244,32 +257,52 @@ impl Keeper {
             };
             if let Err(error) = done {
                 self.health.failed(&error);
-                self.failures = self.failures.saturating_add(1);
-                let told = Outcome::Refused {
-                    generation: wanted.generation,
-                    object: format!("{} {}", key.kind, key.name),
-                    why: Unavailable::of(&error).to_string(),
-                };
-                return Step::Again(retry_after(self.failures, jitter()), Some(told));
+                let why = Unavailable::of(&error);
+                let unreachable = why.is_of_connection();
+                refused.get_or_insert((key, why));
+                if unreachable {
+                    break;
+                }
             }
         }
         let generation = wanted.generation;
-        match contested {
-            None => Step::Done(Outcome::Kept { generation }),
-            Some((key, by)) => {
-                let object = format!("{} {}", key.kind, key.name);
-                warn!(otelgate.object = object, otelgate.other = by, "somebody changes it back each time; slowing down");
-                let delay = soonest.map_or(FIRST_RETRY, |until| until.saturating_duration_since(Instant::now()));
-                Step::Again(delay, Some(Outcome::Contested { generation, object, by }))
+        let named = |key: &Key| format!("{} {}", key.kind, key.name);
+        if let Some((key, why)) = refused {
+            self.failures = self.failures.saturating_add(1);
+            let told = Outcome::Refused { generation, object: named(&key), why: why.to_string() };
+            return Step::Again(retry_after(self.failures, jitter()), Some(told));
+        }
+        self.failures = 0;
+        let delay = soonest.map(|until| until.saturating_duration_since(Instant::now()));
+        match (contested, delay) {
+            (None, None) => Step::Done(Outcome::Kept { generation }),
+            (None, Some(delay)) => Step::Again(delay, None),
+            (Some((key, by)), delay) => {
+                let object = named(&key);
+                warn!(
+                    otelgate.object = object,
+                    otelgate.other = by,
+                    "somebody changes it back each time; slowing down"
+                );
+                Step::Again(delay.unwrap_or(FIRST_RETRY), Some(Outcome::Contested { generation, object, by }))
             }
         }
     }
 
-    /// All that the watches saw, once each has listed. A kind that the API server doesn't have has no objects, and is
-    /// told by its health when one is wanted.
-    fn observed(&self, seen: &Seen) -> Option<Observed> {
+    /// What others need comes first, and goes last.
+    fn place(&self, action: &Action) -> (bool, usize) {
+        let place = |key: &Key| self.part.kinds.iter().position(|kind| kind.kind == key.kind).unwrap_or_default();
+        match action {
+            Action::Await { .. } => (false, 0),
+            Action::Apply { key, .. } | Action::Wait { key, .. } => (false, place(key)),
+            Action::Delete { key, .. } => (true, self.part.kinds.len() - place(key)),
+        }
+    }
+
+    /// All that the watches saw, once each has listed; of a part that has moved, only what is left behind.
+    fn observed(&self, seen: &Seen, moved: bool) -> Option<Observed> {
         let mut observed = Observed::default();
-        for kind in self.part.kinds {
+        for kind in self.part.kinds.iter().filter(|kind| !moved || kind.scope == Scope::Namespace) {
             for (name, object) in seen.get(kind.kind)?.as_ref()?.iter() {
                 observed.insert(Key { kind: kind.kind, name: name.clone() }, Arc::new(object.clone()));
             }
@@ -299,13 +332,20 @@ impl Keeper {
         Some(kind.api(self.context.client.clone(), &self.namespace))
     }
 
-    async fn apply(&mut self, key: &Key, object: Value) -> k8s::Result<()> {
+    async fn apply(&mut self, key: &Key, object: Value, found: Option<&DynamicObject>) -> k8s::Result<()> {
         let Some(api) = self.api(key) else { return Ok(()) };
         let params = PatchParams::apply(object::FIELD_MANAGER).force();
-        let applied = k8s::in_time(api.patch(&key.name, &params, &Patch::Apply(&object))).await?;
+        let applied = match k8s::in_time(api.patch(&key.name, &params, &Patch::Apply(&object))).await {
+            // Ours, with a field that can't be changed any more: it is made anew once it has gone.
+            Err(k8s::Error::Api(status)) if status.code == 422 && status.message.contains("field is immutable") => {
+                let Some(uid) = found.and_then(ResourceExt::uid) else { return Err(k8s::Error::Api(status)) };
+                return self.delete(key, &uid).await;
+            }
+            other => other?,
+        };
         self.context.state.writes.add(self.part.write);
         info!(otelgate.object.kind = key.kind, otelgate.object.name = key.name, "applied");
-        self.memory.applied(key.clone(), object, &applied, Instant::now());
+        self.memory.applied(key.clone(), object, found, &applied, Instant::now());
         Ok(())
     }
 

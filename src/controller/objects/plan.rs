@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use super::memory::Drift;
 use super::{Key, Memory};
 use crate::k8s::{DynamicObject, ResourceExt as _};
 
@@ -15,10 +16,24 @@ pub type Observed = BTreeMap<Key, Arc<DynamicObject>>;
 /// One call, or the reason why it has to wait.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    Apply { key: Key, object: Value },
-    Delete { key: Key, uid: String },
+    Apply {
+        key: Key,
+        object: Value,
+    },
+    Delete {
+        key: Key,
+        uid: String,
+    },
     /// It differs again and again: somebody else writes it too.
-    Wait { key: Key, by: String, until: Instant },
+    Wait {
+        key: Key,
+        by: String,
+        until: Instant,
+    },
+    /// It was applied, and the watch hasn't shown it yet.
+    Await {
+        until: Instant,
+    },
 }
 
 /// In the order of the calls: what is wanted before what isn't any more, so that a reader never finds nothing.
@@ -31,17 +46,22 @@ pub fn plan(wanted: &BTreeMap<Key, Value>, observed: &Observed, memory: &mut Mem
         if found.is_some_and(|found| found.metadata.deletion_timestamp.is_some()) {
             continue;
         }
-        if !memory.differs(key, object, found) {
-            continue;
+        match memory.drift(key, object, found, now) {
+            Drift::None => continue,
+            Drift::Awaited { until } => {
+                actions.push(Action::Await { until });
+                continue;
+            }
+            Drift::Differs => {}
         }
         match memory.contest(key, object, found, now) {
             Some((by, until)) => actions.push(Action::Wait { key: key.clone(), by, until }),
             None => actions.push(Action::Apply { key: key.clone(), object: object.clone() }),
         }
     }
-    let unwanted = observed.iter().filter(|(key, found)| {
-        !wanted.contains_key(key) && found.metadata.deletion_timestamp.is_none()
-    });
-    actions.extend(unwanted.map(|(key, found)| Action::Delete { key: key.clone(), uid: found.uid().unwrap_or_default() }));
+    let unwanted =
+        observed.iter().filter(|(key, found)| !wanted.contains_key(key) && found.metadata.deletion_timestamp.is_none());
+    actions
+        .extend(unwanted.map(|(key, found)| Action::Delete { key: key.clone(), uid: found.uid().unwrap_or_default() }));
     actions
 }

@@ -31,12 +31,17 @@ struct Right {
 fn what_is_granted_is_used_and_nothing_else_is_asked_for() {
     let plane = ControlPlane::start(Version::Newest, Parts::Whole).unwrap_or_else(|error| panic!("{error}"));
     let nodes = ProcessNodes::join(&plane, Path::new(OTELGATE));
-    plane.make_namespace("datadog", &json!({}), &json!({}));
-    plane.apply(&[collector()]);
+    plane.make_namespace("datadog", &json!({"pod-security.kubernetes.io/enforce": "privileged"}), &json!({}));
+    // One that is to have no Collector, so that it is looked at whether a pod there needs one.
+    let labels = json!({"kubernetes.io/os": "windows"});
+    plane.apply(&[json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-w", "labels": labels}})]);
     // Lives short enough for an authority to be followed by another while the test runs.
     let lives = json!({"authorityLifetime": "2m", "leafLifetime": "40s"});
-    let values = json!({"injection": {"clusterName": "first"}, "certificates": lives});
-    let release = Release::install(&nodes, Helm::Four, &values);
+    let values = |name: &str| {
+        let (collector, agent) = (json!({"mode": "managed"}), json!({"mode": "disabled"}));
+        json!({"injection": {"clusterName": name}, "certificates": lives, "collector": collector, "agent": agent})
+    };
+    let release = Release::install(&nodes, Helm::Four, &values("first"));
     wait_until_in_force(&nodes);
     // What it does now and then.
     for (resource, name) in
@@ -44,18 +49,32 @@ fn what_is_granted_is_used_and_nothing_else_is_asked_for() {
     {
         take_away(&plane, resource, name);
     }
-    release.upgrade(&json!({"injection": {"clusterName": "second"}, "certificates": lives}));
+    the_trials_collector_ends(&plane);
+    release.upgrade(&values("second"));
     wait_until_in_force(&nodes);
-    every_right_is_used(&plane, &rights(&plane, &values));
+    every_right_is_used(&plane, &rights(&plane, &values("first")));
     nothing_else_is_asked_for(&plane.audit());
     what_is_used_inside_of_a_patch_is_missed(&plane);
 }
 
-fn collector() -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "otel-collector", "namespace": "datadog"},
-        "spec": {"selector": {"app": "otel-collector"}, "ports": [{"name": "otlp-http", "port": 4318}]},
+/// As kubelet tells it, so that the controller asks for the Collector's log. Later it is switched off, and all of it goes.
+fn the_trials_collector_ends(plane: &ControlPlane) {
+    let ended = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "Error: no"}});
+    wait_for("the Collector's trial", || {
+        let trial = ["get", "pods", "-n", "datadog", "-l", "otelgate.dev/rollout=trial", "-o", "json"];
+        let pods = plane.kubectl(&trial).json("pods");
+        let pod = pods["items"].as_array()?.first()?.clone();
+        let mut container = pod["status"]["containerStatuses"][0].as_object()?.clone();
+        container.insert("lastState".to_owned(), ended.clone());
+        let patch = json!({"status": {"containerStatuses": [container]}}).to_string();
+        let name = pod["metadata"]["name"].as_str()?;
+        let patch = ["patch", "pod", "-n", "datadog", name, "--subresource=status", "--type=merge", "-p", &patch];
+        plane.kubectl(&patch).success.then_some(())
     })
+    .unwrap_or_else(|error| panic!("{error}"));
+    let sets = ["get", "-n", "datadog", "daemonset/otel-collector"];
+    wait_for("the Collector on every node", || plane.kubectl(&sets).success.then_some(()))
+        .unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// Deletes it, and waits until it's back.
@@ -78,7 +97,8 @@ fn rights(plane: &ControlPlane, values: &Value) -> BTreeSet<Right> {
     for account in ACCOUNTS {
         let roles = objects.iter().filter(|object| {
             let kind = object["kind"].as_str().unwrap_or_default();
-            ["Role", "ClusterRole"].contains(&kind) && object["metadata"]["name"] == account
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            ["Role", "ClusterRole"].contains(&kind) && name.starts_with(account)
         });
         for rule in roles.flat_map(|role| role["rules"].as_array().expect("rules").clone()) {
             let names = words(&rule, "resourceNames");
@@ -105,9 +125,19 @@ fn rights(plane: &ControlPlane, values: &Value) -> BTreeSet<Right> {
 }
 
 impl Right {
-    /// Server-side apply of what isn't there takes the right to create it, of which no request of its own tells.
+    /// Server-side apply of what isn't there takes the right to create it, and of a binding that to bind its role, of
+    /// which no request of its own tells.
     fn is_asked_for_by_a_patch(&self) -> bool {
-        self.verb == "create" && self.resource == "configmaps"
+        const APPLIED: [&str; 7] = [
+            "configmaps",
+            "serviceaccounts",
+            "services",
+            "daemonsets",
+            "networkpolicies",
+            "rolebindings",
+            "clusterrolebindings",
+        ];
+        self.verb == "bind" || (self.verb == "create" && APPLIED.contains(&self.resource.as_str()))
     }
 
     fn covers(&self, entry: &Entry) -> bool {

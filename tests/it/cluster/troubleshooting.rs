@@ -1,23 +1,23 @@
-//! Every command of `docs/troubleshooting.md`, in a cluster as the page has it.
+//! Every command of `docs/troubleshooting.md` and of `docs/controller.md`, in a cluster as the pages have it.
 
-use std::fs;
 use std::path::Path;
 
 use serde_json::json;
 
 use super::OTELGATE;
+use super::by_hand::shell_blocks;
 use super::command::{deployment, installed};
 
 #[test]
-fn every_command_of_the_page_runs() {
+fn every_command_of_the_pages_runs() {
     let installed = installed();
     installed.plane.make_namespace("payments", &json!({"otelgate.dev/inject": "enabled"}), &json!({}));
     installed.plane.apply(&[deployment("payments", "api", 1)]);
     installed.pods("payments", "app=api", 1);
-    let page =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/troubleshooting.md")).expect("the page");
-    let blocks: Vec<_> = page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().expect("an end")).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut blocks = shell_blocks(&root.join("docs/troubleshooting.md"));
     assert!(blocks.len() >= 9, "{blocks:?}");
+    blocks.extend(shell_blocks(&root.join("docs/controller.md")));
     let folder = tempfile::tempdir().expect("a folder");
     let programs = Path::new(OTELGATE).parent().expect("a folder");
     for block in blocks {

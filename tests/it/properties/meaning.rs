@@ -70,10 +70,21 @@ impl Seen<'_> {
         self.after.get(var::RESOURCE_ATTRIBUTES).map_or_else(Attributes::new, |value| attributes::read(value))
     }
 
-    /// Attributes that otelgate added, as an SDK reads them.
+    /// The user's environment where references to variables of ours find them.
+    fn resolved(&self) -> Environment {
+        let ours = self.added.iter().filter_map(|name| Some(((*name).to_owned(), self.after.get(*name)?.clone())));
+        kubelet::environment(self.users, &ours.collect::<Vec<_>>())
+    }
+
+    /// Attributes that otelgate added, as an SDK reads them. A pair whose key is a reference to a variable of ours is the
+    /// user's all the same.
     fn own_attributes(&self) -> Attributes {
         let before = self.attributes_before();
-        self.attributes_after().into_iter().filter(|(key, _)| !before.contains_key(key)).collect()
+        let literal = self.has_users(var::RESOURCE_ATTRIBUTES).then(|| self.resolved());
+        let resolved =
+            literal.map(|resolved| attributes::read(&resolved[var::RESOURCE_ATTRIBUTES])).unwrap_or_default();
+        let is_users = |key: &String| before.contains_key(key) || resolved.contains_key(key);
+        self.attributes_after().into_iter().filter(|(key, _)| !is_users(key)).collect()
     }
 }
 
@@ -81,9 +92,7 @@ impl Seen<'_> {
 fn keeps_environment(run: &Run) -> Verdict {
     let Some(after) = &run.after else { return Ok(()) };
     for seen in seen(run, after) {
-        let ours: Vec<_> =
-            seen.added.iter().filter_map(|name| Some(((*name).to_owned(), seen.after.get(*name)?.clone()))).collect();
-        let resolved = kubelet::environment(seen.users, &ours);
+        let resolved = seen.resolved();
         for (name, before) in &seen.before {
             let now = &seen.after[name];
             let merged = name == var::RESOURCE_ATTRIBUTES;

@@ -3,12 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::Value;
 use snapbox::{Data, assert_data_eq};
 
 use super::{objects, rendered, root};
-use crate::control_plane::programs::Helm;
+use crate::cluster::by_hand::shell_blocks;
+use crate::control_plane::Version;
+use crate::control_plane::kubectl::Outcome;
+use crate::control_plane::programs::{self, Helm, Programs};
 use crate::control_plane::webhook::manifests;
 
 /// Written by hand: they have no counterpart in the chart.
@@ -58,6 +63,42 @@ fn kustomize_applies_every_manifest() {
         let is_known = expected.contains(&name) || OWN.contains(&name.as_str());
         assert!(is_known || ["README.md", "values.yaml"].contains(&name.as_str()), "nothing applies {name}");
     }
+}
+
+/// Typed one after the other in one shell, the README's first two commands give the Deployment its image, and change
+/// nothing else.
+#[test]
+fn the_readmes_commands_set_the_image() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let copied = folder.path().join("webhook-config");
+    fs::create_dir(&copied).expect("a folder");
+    for entry in fs::read_dir(root().join("webhook-config")).expect("a folder") {
+        let entry = entry.expect("an entry");
+        fs::copy(entry.path(), copied.join(entry.file_name())).expect("a file");
+    }
+    let blocks = shell_blocks(&root().join("webhook-config/README.md"));
+    let (image, apply) = (&blocks[0], &blocks[1]);
+    let render = apply.replace("kubectl apply -k", "kubectl kustomize");
+    assert_ne!(*apply, render, "{apply}");
+    let kustomize = programs::built("kustomize", "5.8.2").unwrap_or_else(|error| panic!("{error}"));
+    let kubectl = Programs::of(Version::Newest).path("kubectl").unwrap_or_else(|error| panic!("{error}"));
+    let run = |script: &str| {
+        let mut command = Command::new("sh");
+        let mut path: Vec<PathBuf> =
+            [&kustomize, &kubectl].map(|program| program.parent().expect("a folder").into()).into();
+        path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+        command
+            .args(["-euc", script])
+            .current_dir(folder.path())
+            .env("PATH", std::env::join_paths(path).expect("a path"));
+        objects(&Outcome::of(&mut command, "").expect(script))
+    };
+    let mut before = run(&render);
+    let after = run(&format!("{image}\n{render}"));
+    let name = format!("REGISTRY/otelgate:{}", env!("CARGO_PKG_VERSION"));
+    let deployment = before.iter_mut().find(|object| object["kind"] == "Deployment").expect("a Deployment");
+    deployment["spec"]["template"]["spec"]["containers"][0]["image"] = name.into();
+    assert_eq!(before, after);
 }
 
 /// But for what only the controller needs, both ways of installing give the same objects.

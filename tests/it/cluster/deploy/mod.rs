@@ -52,7 +52,7 @@ fn from_nothing_to_nothing(helm: Helm) {
     assert!(told.stdout.contains("is ready; next: otelgate check"), "{}", told.stdout);
     assert!(!told.stdout.contains('\u{1b}'), "a pipe gets neither colours nor cursor movements");
     what_deploy_made(&plane);
-    nothing_tells_the_key(&plane, &person, &told);
+    nothing_tells_the_key(&nodes, &person, &told);
 
     let again = person.with_key(KEY).run(&["deploy", "-o", "json"]);
     let report = again.json();
@@ -89,20 +89,30 @@ fn what_deploy_made(plane: &ControlPlane) {
     assert!(managers.as_array().expect("managers").iter().any(applied), "{managers}");
 }
 
-/// Neither Helm's arguments and environment, nor its record, nor any object but the one Secret, nor what was printed.
-fn nothing_tells_the_key(plane: &ControlPlane, person: &Person<'_>, told: &person::Told) {
+/// Neither Helm's arguments and environment, nor its record, nor any object but the one Secret, nor what was printed or
+/// logged, nor a bundle for a bug report.
+fn nothing_tells_the_key(nodes: &ProcessNodes<'_>, person: &Person<'_>, told: &person::Told) {
     let calls = person.calls_of_helm();
     assert!(calls.contains("upgrade\n--install\n"), "{calls}");
     let encoded = base64(KEY);
+    let log = |component| {
+        let labels = format!("app.kubernetes.io/component={component}");
+        let log = nodes.replicas("otelgate", &labels, 1)[0].log();
+        assert!(log.contains("\"level\":"), "{component} logs nothing: {log}");
+        log
+    };
     for (what, text) in [
         ("helm's arguments and environment", calls),
         ("standard output", told.stdout.clone()),
         ("standard error", told.stderr.clone()),
         ("the release's records", person.release_records("otelgate")),
+        ("the webhook's log", log("webhook")),
+        ("the controller's log", log("controller")),
+        ("the bundle", person.with_key(KEY).bundle()),
     ] {
         assert!(!text.contains(KEY) && !text.contains(&encoded), "{what} have the key: {text}");
     }
-    let everything = listing::everything(plane);
+    let everything = listing::everything(nodes.plane);
     assert!(!everything.contains(KEY));
     assert_eq!(everything.matches(&encoded).count(), 1, "the Secret's, and no other object's");
 }

@@ -107,6 +107,20 @@ impl<'p> Person<'p> {
         assert_data_eq!(told.stdout, Data::read_from(&path, None).raw());
     }
 
+    /// All files of what `diagnose` collects, unpacked.
+    #[track_caller]
+    pub fn bundle(&self) -> String {
+        let path = self.plane.network().folder().join("bundle.tar.gz");
+        let told = self.run(&["diagnose", "-o", path.to_str().expect("UTF-8")]);
+        assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(fs::File::open(path).expect("an archive"))
+            .read_to_string(&mut text)
+            .expect("text");
+        assert!(text.contains("datadog-secret"), "{text}");
+        text
+    }
+
     pub fn calls_of_helm(&self) -> String {
         fs::read_to_string(self.path.join("calls")).unwrap_or_default()
     }
@@ -173,7 +187,11 @@ pub mod listing {
         // A kind can go between the two questions.
         let text = plane.kubectl(&arguments);
         let of_control_plane = |line: &&str| line.contains(" Lease kube-");
-        text.stdout.lines().filter(|line| !of_control_plane(line)).map(ToOwned::to_owned).collect()
+        let listing: Listing =
+            text.stdout.lines().filter(|line| !of_control_plane(line)).map(ToOwned::to_owned).collect();
+        // Two listings of nothing are equal, too.
+        assert!(listing.iter().any(|line| line.ends_with("/kube-system")), "{}", text.stderr);
+        listing
     }
 
     /// Once nothing comes any more: controllers make their own accounts after they have started.
