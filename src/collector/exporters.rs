@@ -5,10 +5,8 @@ use serde_json::{Value, json};
 use super::part::Part;
 use super::reference::{escaped, literal, variable};
 use super::{Input, variables};
+use crate::api::object;
 use crate::api::stack::{AgentMode, Exporter};
-
-/// The Agent's Service for the pods of its own node.
-const AGENT_SERVICE: &str = "datadog-agent";
 
 pub fn exporter(input: &Input<'_>) -> Part {
     match input.collector.exporter {
@@ -53,10 +51,10 @@ fn otlp(input: &Input<'_>) -> Part {
     )
 }
 
-/// The Agent of the own node, within the cluster.
+/// The Agent of the own node: its Service leads to no other one.
 fn agent(input: &Input<'_>) -> Part {
     let injection = input.injection;
-    let host = format!("{AGENT_SERVICE}.{}.svc.{}", injection.collector.namespace, injection.cluster_domain);
+    let host = format!("{}.{}.svc.{}", object::AGENT, injection.collector.namespace, injection.cluster_domain);
     let endpoint: Value = literal(&format!("{host}:4317"));
     Part::exporter("otlp_grpc/agent", json!({"endpoint": endpoint, "tls": {"insecure": true}}))
 }
