@@ -14,7 +14,7 @@ use super::node::Node;
 use super::observe::{self, Asked, Place, Seen, Set};
 use super::pod::{Pod, Rollout, State};
 use super::revision::{Revision, Stored};
-use super::trial::{self, Observed, Phase, Plan};
+use super::trial::{self, Mark, Observed, Phase, Plan};
 use super::verdict::{self, Managed};
 use super::{objects, template};
 use crate::api::condition::{ConditionType, Reason};
