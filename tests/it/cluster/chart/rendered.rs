@@ -109,7 +109,8 @@ fn the_release_may_have_any_name_and_namespace() {
         for (place, value) in object.pointer("/metadata/namespace").into_iter().map(|value| ("metadata", value)).chain(
             object["subjects"].as_array().into_iter().flatten().map(|subject| ("subject", &subject["namespace"])),
         ) {
-            let of_the_collector = ["Role", "RoleBinding"].iter().any(|kind| object["kind"] == *kind) && value == "datadog";
+            let of_the_collector =
+                ["Role", "RoleBinding"].iter().any(|kind| object["kind"] == *kind) && value == "datadog";
             assert!(value == "telemetry" || of_the_collector, "{} {place} is {value}", name_of(object));
         }
         for entry in object["webhooks"].as_array().into_iter().flatten() {
