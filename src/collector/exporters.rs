@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::part::Part;
 use super::reference::{escaped, literal, variable};
 use super::{Input, variables};
-use crate::api::stack::{AgentMode, Exporter};
+use crate::api::stack::{Exporter, Owner};
 
 /// The Agent's Service for the pods of its own node.
 const AGENT_SERVICE: &str = "datadog-agent";
@@ -31,7 +31,7 @@ fn datadog(input: &Input<'_>) -> Part {
             "hostname": hostname,
             "api": {"key": variable(variables::API_KEY), "site": literal(&input.datadog.site)},
             "host_metadata": {
-                "enabled": input.agent.mode == AgentMode::Disabled,
+                "enabled": input.owners().host_metadata == Owner::Collector,
                 "hostname_source": "config_or_system",
             },
         }),

@@ -89,32 +89,6 @@ pub enum AgentWay {
     Disabled,
 }
 
-/// Who has each kind of data: one, or nobody, and never two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Owners {
-    /// Lines that containers write.
-    pub container_logs: Owner,
-    /// What containers send by OTLP.
-    pub otlp: Owner,
-    /// Metrics of pods that are annotated with `prometheus.io/scrape`.
-    pub prometheus: Owner,
-    /// Metrics of the cluster's objects.
-    pub cluster_state: Owner,
-    /// Metrics of nodes and their kubelets.
-    pub host_metrics: Owner,
-    /// What Datadog's list of hosts is made from.
-    pub host_metadata: Owner,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum Owner {
-    Collector,
-    Agent,
-    Nobody,
-}
-
 /// The Agent that somebody else keeps, in the Collector's namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
