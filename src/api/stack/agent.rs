@@ -10,10 +10,6 @@ use super::{Image, Placement, Resources};
 /// The Datadog Agent on every node, and its Cluster Agent, in the Collector's namespace.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "!has(self.mode) || self.mode != 'adopt' || !has(self.adopt) || !has(self.adopt.daemonSet) || size(self.adopt.daemonSet) > 0",
-    "message": "agent.adopt.daemonSet names the DaemonSet that is watched",
-}]))]
 pub struct Agent {
     /// `operator`: the Datadog Operator makes it from a `DatadogAgent` that the controller keeps; `daemonset`: the
     /// controller makes it; `auto`: the first where the operator's definition is served, else the second, decided once;
