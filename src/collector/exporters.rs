@@ -6,7 +6,7 @@ use super::part::Part;
 use super::reference::{escaped, literal, variable};
 use super::{Input, variables};
 use crate::api::object;
-use crate::api::stack::{AgentMode, Exporter};
+use crate::api::stack::{Exporter, Owner};
 
 pub fn exporter(input: &Input<'_>) -> Part {
     match input.collector.exporter {
@@ -29,7 +29,7 @@ fn datadog(input: &Input<'_>) -> Part {
             "hostname": hostname,
             "api": {"key": variable(variables::API_KEY), "site": literal(&input.datadog.site)},
             "host_metadata": {
-                "enabled": input.agent.mode == AgentMode::Disabled,
+                "enabled": input.owners().host_metadata == Owner::Collector,
                 "hostname_source": "config_or_system",
             },
         }),
