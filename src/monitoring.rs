@@ -16,7 +16,7 @@ use crate::chart;
 pub struct Alert {
     #[serde(rename = "alert")]
     pub name: String,
-    /// In PromQL, with names in angle brackets where the chart puts a value.
+    /// In `PromQL`, with names in angle brackets where the chart puts a value.
     #[serde(rename = "expr")]
     pub expression: String,
     /// For how long that has to hold.
@@ -74,8 +74,7 @@ const EXPORTERS: &str = collector!("exporter/exporterhelper");
 const MEMORY_LIMITER: &str = collector!("processor/memorylimiterprocessor");
 const CLUSTER: &str = "https://github.com/open-telemetry/opentelemetry-collector-contrib/blob/v0.149.0/receiver/k8sclusterreceiver/documentation.md";
 const NODE_CONDITIONS: &str = "https://github.com/open-telemetry/opentelemetry-collector-contrib/blob/v0.149.0/receiver/k8sclusterreceiver/README.md";
-const TRACE_WRITER: &str =
-    "https://github.com/DataDog/datadog-agent/blob/7.77.0/pkg/opentelemetry-mapping-go/otlp/metrics/metrics_remapping.go";
+const TRACE_WRITER: &str = "https://github.com/DataDog/datadog-agent/blob/7.77.0/pkg/opentelemetry-mapping-go/otlp/metrics/metrics_remapping.go";
 const TRACE_AGENT: &str = "https://docs.datadoghq.com/tracing/troubleshooting/agent_apm_metrics/";
 const CONTAINER: &str = "https://docs.datadoghq.com/integrations/container/";
 const CLUSTER_BY_AGENT: &str = "https://docs.datadoghq.com/integrations/kubernetes_state_core/";

@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use super::names::Version;
 use super::part::Part;
 use super::reference::{escaped, literal, variable};
 use super::{Input, variables};
@@ -11,11 +10,11 @@ use crate::api::stack::{AgentMode, Exporter};
 /// The Agent's Service for the pods of its own node.
 const AGENT_SERVICE: &str = "datadog-agent";
 
-pub fn exporter(input: &Input<'_>, version: Version) -> Part {
+pub fn exporter(input: &Input<'_>) -> Part {
     match input.collector.exporter {
         Exporter::Datadog => datadog(input),
-        Exporter::Otlp => otlp(input, version),
-        Exporter::Agent => agent(input, version),
+        Exporter::Otlp => otlp(input),
+        Exporter::Agent => agent(input),
     }
 }
 
@@ -40,10 +39,10 @@ fn datadog(input: &Input<'_>) -> Part {
 }
 
 /// Datadog's own OTLP intake, which leaves the host list to the Agent.
-fn otlp(input: &Input<'_>, version: Version) -> Part {
+fn otlp(input: &Input<'_>) -> Part {
     let metrics = json!({"resource_attributes_as_tags": true}).to_string();
     Part::exporter(
-        version.name("otlp_http"),
+        "otlp_http",
         json!({
             "endpoint": literal(&format!("https://otlp.{}", input.datadog.site)),
             "headers": {
@@ -55,12 +54,9 @@ fn otlp(input: &Input<'_>, version: Version) -> Part {
 }
 
 /// The Agent of the own node, within the cluster.
-fn agent(input: &Input<'_>, version: Version) -> Part {
+fn agent(input: &Input<'_>) -> Part {
     let injection = input.injection;
     let host = format!("{AGENT_SERVICE}.{}.svc.{}", injection.collector.namespace, injection.cluster_domain);
     let endpoint: Value = literal(&format!("{host}:4317"));
-    Part::exporter(
-        format!("{}/agent", version.name("otlp_grpc")),
-        json!({"endpoint": endpoint, "tls": {"insecure": true}}),
-    )
+    Part::exporter("otlp_grpc/agent", json!({"endpoint": endpoint, "tls": {"insecure": true}}))
 }

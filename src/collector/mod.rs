@@ -32,7 +32,7 @@ pub use memory::Memory;
 pub use names::{RENAMES, Rename, Version};
 pub use rendered::{Authorities, Fault, Files, Lease, Port, Rendered, Source, Variable, path, port};
 
-use crate::api::stack::{Collector, Exporter};
+use crate::api::stack::{AgentMode, Collector, Exporter};
 use crate::manifest;
 
 /// The key of a certificate in `spec.egress.caConfigMap`.
@@ -75,7 +75,7 @@ pub fn render(input: &Input<'_>) -> Result<Rendered, Fault> {
 }
 
 fn has_agent(input: &Input<'_>) -> bool {
-    input.agent.mode != crate::api::stack::AgentMode::Disabled
+    input.agent.mode != AgentMode::Disabled
 }
 
 fn hash(text: &str) -> String {

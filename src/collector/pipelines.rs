@@ -20,7 +20,7 @@ struct Parts<'a> {
 }
 
 pub fn layout(input: &Input<'_>, version: Version, memory: &Memory) -> Layout {
-    let parts = Parts { input, version, memory, exporter: exporters::exporter(input, version) };
+    let parts = Parts { input, version, memory, exporter: exporters::exporter(input) };
     let mut pipelines = parts.traces();
     pipelines.extend(parts.metrics());
     pipelines.extend(parts.logs());
@@ -31,8 +31,15 @@ pub fn layout(input: &Input<'_>, version: Version, memory: &Memory) -> Layout {
     if input.collector.metrics.cluster {
         extensions.push(receivers::leader_elector(&receivers::lease(input.injection)));
     }
-    // The host's brackets, where it is an IPv6 address, are the Collector's own to write.
-    let exporter = json!({"host": variable(variables::POD_IP), "port": port::METRICS.number});
+    // The host's brackets, where it is an IPv6 address, are the Collector's own to write. Names without suffixes are those
+    // of the Collector where nobody says otherwise, and those that Datadog's page and dashboard of it have.
+    let exporter = json!({
+        "host": variable(variables::POD_IP),
+        "port": port::METRICS.number,
+        "without_scope_info": true,
+        "without_type_suffix": true,
+        "without_units": true,
+    });
     let telemetry =
         json!({"metrics": {"level": "normal", "readers": [{"pull": {"exporter": {"prometheus": exporter}}}]}});
     Layout { extensions, pipelines, telemetry }

@@ -67,7 +67,7 @@ fn monitors_ask_for_metrics_that_exist() {
 fn the_dashboard_asks_for_metrics_that_exist() {
     let dashboard: Value = serde_json::from_str(dashboard()).expect("JSON");
     let (mut metrics, mut events) = (0, 0);
-    walk(&dashboard, &mut |query| match query["data_source"].as_str().expect("a source") {
+    walk(&dashboard, &mut |query: &Value| match query["data_source"].as_str().expect("a source") {
         "metrics" => {
             let text = query["query"].as_str().expect("a query");
             let reads = of_datadog(text);
@@ -112,7 +112,8 @@ fn every_condition_has_its_alert() {
 
 #[test]
 fn every_alert_has_its_section() {
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/monitoring.md")).expect("a page");
+    let page =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/monitoring.md")).expect("a page");
     let sections: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("### Otelgate")).collect();
     let names: Vec<String> = alerts().into_iter().map(|alert| alert.name).collect();
     let sections: Vec<String> = sections.into_iter().map(|name| format!("Otelgate{name}")).collect();
@@ -138,11 +139,15 @@ fn queries_are_read_as_they_are_meant() {
         labels: labels.iter().map(|(name, value)| ((*name).to_owned(), value.map(ToOwned::to_owned))).collect(),
     };
     assert_eq!(
-        of_prometheus(r#"sum by (pod) (rate({__name__=~"(x_)?a(_total)?",n="d,e"}[10m])) / on (pod) b > 0.9 * 1e3 or time()"#),
+        of_prometheus(
+            r#"sum by (pod) (rate({__name__=~"(x_)?a(_total)?",n="d,e"}[10m])) / on (pod) b > 0.9 * 1e3 or time()"#
+        ),
         [read("a", &[("n", Some("d,e")), ("pod", None)]), read("b", &[("pod", None)])]
     );
     assert_eq!(
-        of_datadog("sum(last_10m):100 * max:a.b{*} by {host,x} / default_zero(p99:c{k:v,!l:w,$cluster}.as_count()) > 80"),
+        of_datadog(
+            "sum(last_10m):100 * max:a.b{*} by {host,x} / default_zero(p99:c{k:v,!l:w,$cluster}.as_count()) > 80"
+        ),
         [
             read("a.b", &[("host", None), ("x", None)]),
             read("c", &[("k", Some("v")), ("l", Some("w")), ("$cluster", None)]),

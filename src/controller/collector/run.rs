@@ -14,7 +14,7 @@ use super::node::Node;
 use super::observe::{self, Asked, Place, Seen, Set};
 use super::pod::{Pod, Rollout, State};
 use super::revision::{Revision, Stored};
-use super::trial::{self, Observed, Phase, Plan};
+use super::trial::{self, Mark, Observed, Phase, Plan};
 use super::verdict::{self, Managed};
 use super::{objects, template};
 use crate::api::condition::{ConditionType, Reason};
@@ -269,6 +269,14 @@ impl Task<'_> {
         if let (Some(mark), Some(trial)) = (&plan.mark, &plan.trial) {
             for (_, marked) in kept.iter_mut().filter(|(revision, _)| revision.hash == trial.revision) {
                 *marked = mark.clone();
+            }
+        }
+        // What runs on every node has passed, whatever became of the record.
+        if let Some(stable) = &plan.stable {
+            let untold =
+                |(revision, mark): &&mut (&Revision, Mark)| revision.hash == stable.revision && *mark == Mark::Untried;
+            for (_, marked) in kept.iter_mut().filter(untold) {
+                *marked = Mark::Passed;
             }
         }
         let mut all = objects::surroundings(&input);

@@ -26,13 +26,22 @@ pub fn definition(plural: &str) -> Result<PathBuf, String> {
     Ok(folder.join(format!("datadoghq.com_{plural}.yaml")))
 }
 
-/// Serves its kinds of objects.
+/// Serves the kinds of objects that an Agent takes.
 ///
 /// # Errors
 /// When it isn't there: says what to do.
 #[track_caller]
 pub fn define(plane: &ControlPlane) -> Result<(), String> {
-    for kind in KINDS {
+    define_kinds(plane, &KINDS)
+}
+
+/// Serves some of its kinds of objects.
+///
+/// # Errors
+/// When it isn't there: says what to do.
+#[track_caller]
+pub fn define_kinds(plane: &ControlPlane, kinds: &[&str]) -> Result<(), String> {
+    for kind in kinds {
         let file = definition(kind)?.display().to_string();
         plane
             .kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &file])
@@ -49,6 +58,14 @@ pub fn define(plane: &ControlPlane) -> Result<(), String> {
 /// # Errors
 /// When it isn't there: says what to do.
 pub fn start(plane: &ControlPlane, namespace: &str) -> Result<Process, String> {
+    start_with(plane, namespace, "http://127.0.0.1:9", &[])
+}
+
+/// Runs it for one namespace until it's dropped, with further arguments, and something at a URL that answers for Datadog.
+///
+/// # Errors
+/// When it isn't there: says what to do.
+pub fn start_with(plane: &ControlPlane, namespace: &str, url: &str, further: &[&str]) -> Result<Process, String> {
     let program = program()?;
     let kubeconfig = plane.kubeconfig_for("datadog-operator", "datadog-operator", Some("system:masters"))?;
     let arguments = [
@@ -58,13 +75,14 @@ pub fn start(plane: &ControlPlane, namespace: &str) -> Result<Process, String> {
         format!("POD_NAMESPACE={namespace}"),
         format!("DD_API_KEY={}", "0".repeat(32)),
         format!("DD_APP_KEY={}", "0".repeat(40)),
-        "DD_URL=http://127.0.0.1:9".to_owned(),
-        "DD_DD_URL=http://127.0.0.1:9".to_owned(),
+        format!("DD_URL={url}"),
+        format!("DD_DD_URL={url}"),
         program.display().to_string(),
         "--enable-leader-election=false".to_owned(),
         "--metrics-addr=127.0.0.1:0".to_owned(),
         "--logEncoder=console".to_owned(),
         "--operatorMetricsEnabled=false".to_owned(),
     ];
-    plane.network().start("datadog-operator", Path::new("env"), arguments)
+    let further = further.iter().map(|argument| (*argument).to_owned());
+    plane.network().start("datadog-operator", Path::new("env"), arguments.into_iter().chain(further))
 }

@@ -157,7 +157,7 @@ impl Cluster {
 
     fn round(&mut self, order: u64) {
         for turn in 0..3 {
-            match (order >> (2 * turn)) % 3 {
+            match ((order >> (2 * turn)) & 3) % 3 {
                 0 => drop(self.control()),
                 1 => self.daemon_sets(),
                 _ => self.kubelets(),
@@ -206,10 +206,10 @@ fn the_first_is_tried_on_one_node_and_then_goes_to_all() {
     assert_eq!(plan.trial, Some(Trial { revision: "one".to_owned(), node: "a".to_owned() }));
     cluster.daemon_sets();
     cluster.kubelets();
-    assert_eq!(cluster.control().again, Some(Duration::from_secs(20)));
-    cluster.now = 19;
+    assert_eq!(cluster.control().again, Some(Duration::from_secs(30)));
+    cluster.now = 29;
     assert_eq!(cluster.control().mark, None);
-    cluster.now = 20;
+    cluster.now = 30;
     assert_eq!(cluster.control().mark, Some(Mark::Passed));
     cluster.settle();
     cluster.runs("one");
@@ -288,7 +288,7 @@ fn what_the_trial_shows() {
         (State::Starting, None, 10, None, None),
         (State::Starting, None, 300, None, failed("not ready in 5 minutes: it runs, and isn't ready")),
         (ready(5), None, 10, None, None),
-        (ready(5), None, 25, None, Some(Mark::Passed)),
+        (ready(5), None, 35, None, Some(Mark::Passed)),
         (
             ready(5),
             None,
@@ -298,9 +298,9 @@ fn what_the_trial_shows() {
         ),
         (State::Down(ended(WORDS)), Some(ended(WORDS)), 1, None, failed(WORDS)),
         // It came up again.
-        (ready(5), Some(ended(WORDS)), 25, None, failed(WORDS)),
+        (ready(5), Some(ended(WORDS)), 35, None, failed(WORDS)),
         (State::Down(ended(waiting)), Some(ended(waiting)), 400, None, None),
-        (ready(5), Some(ended(waiting)), 25, None, Some(Mark::Passed)),
+        (ready(5), Some(ended(waiting)), 35, None, Some(Mark::Passed)),
         (State::ImageNotPulled("ErrImagePull".to_owned()), None, 10, None, None),
         (
             State::ImageNotPulled("ErrImagePull".to_owned()),
@@ -421,7 +421,7 @@ fn what_has_passed_once_is_gone_back_to_at_once() {
 /// untried runs anywhere but on one node, and in the end every node runs what it should.
 #[test]
 fn whatever_happens_in_whatever_order() {
-    for seed in 1..400_u64 {
+    for seed in 1..150_u64 {
         let mut random = seed;
         let mut next = |bound: u64| {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -48,7 +48,7 @@ fn the_operator_makes_what_is_asked_for_and_its_word_is_not_enough() {
     let pod = &made["spec"]["template"]["spec"];
     let names: Vec<_> =
         pod["containers"].as_array().expect("containers").iter().map(|one| one["name"].clone()).collect();
-    assert_eq!(names, ["agent", "trace-agent"], "process checks run in the first");
+    assert_eq!(names, ["agent", "trace-agent"], "process checks run in the first, and nothing needs a system-probe");
     for container in pod["containers"].as_array().expect("containers") {
         assert_eq!(container["image"], "datadog/agent:7.84.1");
         assert!(!container["ports"].to_string().contains("hostPort"), "{}", container["ports"]);

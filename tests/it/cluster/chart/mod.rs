@@ -2,7 +2,9 @@
 
 mod accepted;
 mod alerts;
+mod datadog;
 mod installed;
+mod measured;
 mod plain;
 mod refused;
 mod rendered;

@@ -3,6 +3,7 @@
 
 mod intake;
 mod nodes;
+mod places;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -168,6 +169,19 @@ impl Cluster<'_> {
                 (now["metadata"]["uid"] != *uid && now["metadata"]["deletionTimestamp"].is_null()).then_some(())
             });
         }
+        self.settled();
+    }
+
+    /// Until each node has one that is ready, and none is about to end.
+    fn settled(&self) {
+        self.wait("a Collector on each node", || {
+            let set = self.kubectl(&["get", "daemonset/otel-collector", "-o", "json"]);
+            let set: Value = serde_json::from_str(&set.stdout).ok()?;
+            let status = &set["status"];
+            let seen = status["observedGeneration"] == set["metadata"]["generation"];
+            let pods = self.kubectl(&["get", "pods", "-l", "app=otel-collector", "-o", "name"]).stdout;
+            (seen && status["numberReady"] == 2 && pods.lines().count() == 2).then_some(())
+        });
         self.wait_for_reason("CollectorOnEveryNode");
     }
 
