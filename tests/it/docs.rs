@@ -167,6 +167,28 @@ fn has_every_flag(page: &str, command: &str) {
 }
 
 #[test]
+fn the_collectors_page_shows_additions_that_are_taken_and_a_fault_that_is_told() {
+    let page = page("docs/collector.md");
+    let render = |additions: &str| {
+        let mut collector = otelgate::api::stack::Collector::default();
+        collector.config = serde_saphyr::from_str(additions).unwrap();
+        collector.env.insert("TEAM".to_owned(), "checkout".to_owned());
+        otelgate::collector::render(&otelgate::collector::Input {
+            collector: &collector,
+            datadog: &Default::default(),
+            egress: &Default::default(),
+            agent: &Default::default(),
+            injection: &Default::default(),
+        })
+    };
+    let additions = block(&page, "## Additions");
+    let text = render(&additions).unwrap_or_else(|fault| panic!("{fault}")).text;
+    assert!(text.contains("probabilistic_sampler") && text.contains("${env:TEAM}"));
+    let fault = render("service: {pipelines: {logs: {processors: [resource]}}}").unwrap_err().to_string();
+    assert_eq!(block(&page, "with the field, such as:"), fault);
+}
+
+#[test]
 fn the_troubleshooting_page_has_every_state_of_a_pod() {
     let page = page("docs/troubleshooting.md");
     for coverage in otelgate::coverage::Coverage::ALL {
