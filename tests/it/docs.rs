@@ -100,7 +100,7 @@ fn links_lead_somewhere() {
 }
 
 /// Pages with commands, and the test that runs each of them.
-const RUN_BY: [(&str, &str); 11] = [
+const RUN_BY: [(&str, &str); 13] = [
     ("README.md", "tests/it/docs.rs"),
     ("certs/README.md", "tests/it/cluster/by_hand.rs"),
     ("certs/cert-manager/README.md", "tests/it/cluster/certificates/pages.rs"),
@@ -108,6 +108,8 @@ const RUN_BY: [(&str, &str); 11] = [
     ("docs/controller.md", "tests/it/cluster/troubleshooting.rs"),
     ("docs/deploy.md", "tests/it/cluster/deploy/documented.rs"),
     ("docs/install.md", "tests/it/cluster/chart/installed.rs"),
+    ("docs/missed-pods.md", "tests/it/cluster/troubleshooting.rs"),
+    ("docs/monitoring.md", "tests/it/cluster/troubleshooting.rs"),
     ("docs/troubleshooting.md", "tests/it/cluster/troubleshooting.rs"),
     ("docs/upgrade-and-remove.md", "tests/it/cluster/chart/installed.rs"),
     ("docs/webhook.md", "tests/it/cluster/by_hand.rs"),
