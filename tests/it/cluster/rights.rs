@@ -38,7 +38,7 @@ fn what_is_granted_is_used_and_nothing_else_is_asked_for() {
     // Lives short enough for an authority to be followed by another while the test runs.
     let lives = json!({"authorityLifetime": "2m", "leafLifetime": "40s"});
     let values = |name: &str| {
-        let (collector, agent) = (json!({"mode": "managed"}), json!({"mode": "disabled"}));
+        let (collector, agent) = (json!({"mode": "disabled"}), json!({"mode": "disabled"}));
         json!({"injection": {"clusterName": name}, "certificates": lives, "collector": collector, "agent": agent})
     };
     let release = Release::install(&nodes, Helm::Four, &values("first"));
