@@ -36,7 +36,7 @@ pub use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, GetParams, ListParams, LogParams, ObjectMeta, PartialObjectMeta,
     Patch, PatchParams, PostParams, Preconditions, PropagationPolicy, WatchParams,
 };
-pub use kube::client::Body;
+pub use kube::client::{AuthError, Body};
 pub use kube::core::{GroupVersionKind, Request, Status, WatchEvent, request::Error as RequestError};
 pub use kube::discovery::{ApiGroup, Discovery, Scope, verbs};
 pub use kube::runtime::WatchStreamExt;

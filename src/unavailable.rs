@@ -45,7 +45,7 @@ impl Unavailable {
         match error {
             k8s::Error::Api(status) => Self::of_status(status),
             k8s::Error::SerdeError(error) => Self::Unreadable { why: error.to_string() },
-            k8s::Error::Auth(error) => Self::Credentials { why: shortened(&without_number(&error.to_string())) },
+            k8s::Error::Auth(error) => Self::of_credentials(error),
             k8s::Error::ProxyProtocolDisabled { proxy_url, .. }
             | k8s::Error::ProxyProtocolUnsupported { proxy_url } => {
                 let scheme = proxy_url.scheme_str().unwrap_or("unknown");
@@ -88,11 +88,34 @@ impl Unavailable {
         Some(Self::Forbidden { verb: verb.to_owned(), resource, namespace })
     }
 
+    /// Of a plugin what it says for people, and nothing of its output, which is where a token would be.
+    fn of_credentials(error: &k8s::AuthError) -> Self {
+        const PLUGIN: &str = "the plugin that the kubeconfig names";
+        let why = match error {
+            k8s::AuthError::AuthExecRun { out, .. } => {
+                let words = String::from_utf8_lossy(&out.stderr);
+                let words =
+                    words.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it says nothing");
+                format!("{PLUGIN} fails ({}): {words}", out.status)
+            }
+            k8s::AuthError::AuthExecParse(_) => format!("{PLUGIN} answers with what are no credentials"),
+            k8s::AuthError::AuthExecStart(error) => format!("{PLUGIN} can't be run: {}", in_words(error)),
+            k8s::AuthError::ReadTokenFile(error, path) => {
+                format!("the token's file {} can't be read: {}", path.display(), in_words(error))
+            }
+            other => without_number(&other.to_string()),
+        };
+        Self::Credentials { why: shortened(&why) }
+    }
+
     /// A call that never got to an answer: the innermost cause tells most.
     fn of_transport(error: &k8s::Error) -> Self {
         let mut innermost = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<k8s::AuthError>() {
+                return Self::of_credentials(error);
+            }
             if let Some(error) = error.downcast_ref::<rustls::Error>() {
                 return Self::Tls { why: of_tls(error) };
             }

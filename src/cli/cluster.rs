@@ -21,7 +21,7 @@ pub struct Connection {
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
     /// The namespace in which otelgate is installed; otherwise it is looked for.
-    #[arg(long, value_name = "NAMESPACE")]
+    #[arg(long, value_name = "NAMESPACE", value_parser = super::namespace_name)]
     pub otelgate_namespace: Option<String>,
 }
 

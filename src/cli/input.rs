@@ -26,7 +26,7 @@ pub struct FileArgs {
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The namespace of documents that name none.
-    #[arg(short, long, value_name = "NAMESPACE")]
+    #[arg(short, long, value_name = "NAMESPACE", value_parser = super::namespace_name)]
     pub namespace: Option<String>,
     /// Treat every namespace as labelled otelgate.dev/inject=enabled; a pod's own label still counts.
     #[arg(long)]

@@ -28,6 +28,7 @@ mod status;
 pub mod table;
 pub mod webhook;
 
+use crate::inject::legal;
 use output::Complaint;
 
 /// Makes pods observable by a label.
@@ -95,6 +96,14 @@ impl Cli {
             Command::Cleanup(args) => cleanup::run(&args),
         }
     }
+}
+
+/// A namespace's name, as a flag has it.
+///
+/// # Errors
+/// When no namespace can have that name.
+fn namespace_name(text: &str) -> Result<String, String> {
+    if legal::is_dns_label(text) { Ok(text.to_owned()) } else { Err(format!("{text:?} is no name of a namespace")) }
 }
 
 /// How a command over manifests ends.

@@ -2,20 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::names::Version;
 use super::part::Part;
 use super::reference::{escaped, literal, variable};
 use super::{Input, variables};
-use crate::api::stack::{AgentMode, Exporter};
+use crate::api::object;
+use crate::api::stack::{Exporter, Owner};
 
-/// The Agent's Service for the pods of its own node.
-const AGENT_SERVICE: &str = "datadog-agent";
-
-pub fn exporter(input: &Input<'_>, version: Version) -> Part {
+pub fn exporter(input: &Input<'_>) -> Part {
     match input.collector.exporter {
         Exporter::Datadog => datadog(input),
-        Exporter::Otlp => otlp(input, version),
-        Exporter::Agent => agent(input, version),
+        Exporter::Otlp => otlp(input),
+        Exporter::Agent => agent(input),
     }
 }
 
@@ -32,7 +29,7 @@ fn datadog(input: &Input<'_>) -> Part {
             "hostname": hostname,
             "api": {"key": variable(variables::API_KEY), "site": literal(&input.datadog.site)},
             "host_metadata": {
-                "enabled": input.agent.mode == AgentMode::Disabled,
+                "enabled": input.owners().host_metadata == Owner::Collector,
                 "hostname_source": "config_or_system",
             },
         }),
@@ -40,10 +37,10 @@ fn datadog(input: &Input<'_>) -> Part {
 }
 
 /// Datadog's own OTLP intake, which leaves the host list to the Agent.
-fn otlp(input: &Input<'_>, version: Version) -> Part {
+fn otlp(input: &Input<'_>) -> Part {
     let metrics = json!({"resource_attributes_as_tags": true}).to_string();
     Part::exporter(
-        version.name("otlp_http"),
+        "otlp_http",
         json!({
             "endpoint": literal(&format!("https://otlp.{}", input.datadog.site)),
             "headers": {
@@ -54,13 +51,10 @@ fn otlp(input: &Input<'_>, version: Version) -> Part {
     )
 }
 
-/// The Agent of the own node, within the cluster.
-fn agent(input: &Input<'_>, version: Version) -> Part {
+/// The Agent of the own node: its Service leads to no other one.
+fn agent(input: &Input<'_>) -> Part {
     let injection = input.injection;
-    let host = format!("{AGENT_SERVICE}.{}.svc.{}", injection.collector.namespace, injection.cluster_domain);
+    let host = format!("{}.{}.svc.{}", object::AGENT, injection.collector.namespace, injection.cluster_domain);
     let endpoint: Value = literal(&format!("{host}:4317"));
-    Part::exporter(
-        format!("{}/agent", version.name("otlp_grpc")),
-        json!({"endpoint": endpoint, "tls": {"insecure": true}}),
-    )
+    Part::exporter("otlp_grpc/agent", json!({"endpoint": endpoint, "tls": {"insecure": true}}))
 }

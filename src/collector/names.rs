@@ -22,9 +22,7 @@ pub struct Rename {
 }
 
 /// Every one that is written here.
-pub const RENAMES: [Rename; 8] = [
-    rename("otlp_grpc", "otlp", 144, "opentelemetry-collector#14403, release 0.144.0"),
-    rename("otlp_http", "otlphttp", 144, "opentelemetry-collector#14397, release 0.144.0"),
+pub const RENAMES: [Rename; 6] = [
     rename("file_log", "filelog", 149, "receiver/filelogreceiver/internal/metadata/generated_status.go of 0.149.0"),
     rename(
         "k8s_attributes",
@@ -32,19 +30,25 @@ pub const RENAMES: [Rename; 8] = [
         149,
         "processor/k8sattributesprocessor/internal/metadata/generated_status.go of 0.149.0",
     ),
-    rename("span_metrics", "spanmetrics", 153, "opentelemetry-collector-contrib#47963, merged after 0.151.0"),
+    rename(
+        "span_metrics",
+        "spanmetrics",
+        152,
+        "connector/spanmetricsconnector/internal/metadata/generated_status.go of 0.152.0",
+    ),
     rename("resource_detection", "resourcedetection", 153, "opentelemetry-collector-contrib#48525, release 0.153.0"),
     rename("k8s_api", "k8snode", 154, "opentelemetry-collector-contrib, release notes of 0.154.0"),
     rename(
         "cumulative_to_delta",
         "cumulativetodelta",
-        159,
-        "opentelemetry-collector-contrib#49487; the name that 0.159.0 lists",
+        157,
+        "processor/cumulativetodeltaprocessor/internal/metadata/generated_status.go of 0.156.0 and 0.157.0",
     ),
 ];
 
-/// The oldest release whose names are known.
-pub const OLDEST: Version = Version { major: 0, minor: 144 };
+/// The oldest release whose names are known. From it on `filter` has `log_conditions`, and the OTLP exporters are
+/// `otlp_grpc` and `otlp_http`.
+pub const OLDEST: Version = Version { major: 0, minor: 146 };
 
 const fn rename(now: &'static str, before: &'static str, minor: u32, source: &'static str) -> Rename {
     Rename { now, before, since: Version { major: 0, minor }, source }
@@ -100,7 +104,7 @@ mod tests {
             Version::of("0.120.0")
                 .expect_err("old")
                 .to_string()
-                .ends_with("is older than 0.144, the oldest whose components are known")
+                .ends_with("is older than 0.146, the oldest whose components are known")
         );
     }
 

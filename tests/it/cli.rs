@@ -254,6 +254,18 @@ fn faulty_configurations_and_wrong_usage_have_their_own_exit_codes() {
         let output = otelgate(directory.path(), args);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(64), 0), "{}", told(&output));
     }
+    for name in ["", "Shop", "a/b", "shop.east", &"n".repeat(64)] {
+        for args in [
+            &["inject", "-f", "p.yaml", "-n", name][..],
+            &["explain", "-f", "p.yaml", "-n", name],
+            &["status", "-n", name],
+            &["check", "--otelgate-namespace", name],
+        ] {
+            let output = otelgate(directory.path(), args);
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(64), 0), "{args:?}: {}", told(&output));
+            assert!(told(&output).contains(&format!("{name:?} is no name of a namespace")), "{}", told(&output));
+        }
+    }
 }
 
 #[test]

@@ -75,3 +75,45 @@ fn a_malformed_kubeconfig_is_named_and_not_shown() {
         }
     }
 }
+
+/// What a plugin prints may well be a token; what it says to people is told.
+#[test]
+fn a_plugin_that_gives_no_credentials_is_told_without_its_output() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = tempfile::tempdir().expect("a folder");
+    let (file, plugin) = (home.path().join("config"), home.path().join("plugin"));
+    let user = format!(
+        "{{exec: {{command: {}, apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never}}}}",
+        plugin.display()
+    );
+    fs::write(&file, kubeconfig("https://127.0.0.1:1").replace("{token: hunter2}", &user)).expect("a file");
+    says(&otelgate(home.path(), Some(&file), &["status"]), &["can't be run: no such file or directory"]);
+    let credential = "{\"apiVersion\": \"client.authentication.k8s.io/v1\", \"kind\": \"ExecCredential\", \"status\": ";
+    for (script, words) in [
+        ("echo hunter2; echo 'please log in' >&2; exit 3".to_owned(), "fails (exit status: 3): please log in"),
+        (format!("echo '{credential} {{\"token\": [\"hunter2\"]}}}}'"), "answers with what are no credentials"),
+    ] {
+        fs::write(&plugin, format!("#!/bin/sh\n{script}\n")).expect("a script");
+        fs::set_permissions(&plugin, fs::Permissions::from_mode(0o755)).expect("a script that runs");
+        let output = otelgate(home.path(), Some(&file), &["status"]);
+        says(&output, &["the plugin that the kubeconfig names", words]);
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("hunter2"), "{output:?}");
+    }
+}
+
+/// Also where what comes later may be silent for as long as it likes.
+#[test]
+fn an_api_server_that_never_answers_is_given_up() {
+    let home = tempfile::tempdir().expect("a folder");
+    let file = home.path().join("config");
+    // Connections wait to be accepted, and nobody does.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let server = format!("http://{}", silent.local_addr().expect("an address"));
+    fs::write(&file, kubeconfig(&server)).expect("a file");
+    std::thread::scope(|scope| {
+        for command in [&["status"][..], &["logs"], &["logs", "--follow"]] {
+            let (home, file, server) = (home.path(), &file, &server);
+            scope.spawn(move || says(&otelgate(home, Some(file), command), &[server, "no answer"]));
+        }
+    });
+}

@@ -13,10 +13,21 @@ use crate::config::Selector;
 /// `injection.collector`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "self.image.tag == '' || self.image.tag.matches('^v?[0-9]+[.][0-9]+')",
+        "message": "image.tag doesn't begin with the Collector's version, which the names of components follow, such as 0.159.0",
+    },
+    {
+        "rule": "self.mode != 'managed' || 'memory' in self.resources.limits",
+        "message": "resources.limits.memory is missing: GOMEMLIMIT and memory_limiter follow it, such as 1Gi",
+    },
+]))]
 pub struct Collector {
     /// `managed`: the controller keeps one on every node; `adopt`: it watches somebody else's; `disabled`: neither.
     pub mode: CollectorMode,
-    /// Its image, which has to contain the components of Datadog.
+    /// Its image, which has to contain the components of Datadog. Its tag begins with the Collector's version, 0.146 or
+    /// later, because the names of components follow it.
     pub image: Image,
     /// Where it sends: by the `datadog` exporter, to Datadog's own OTLP intake (`otlp`), or to the `agent` of its node.
     pub exporter: Exporter,
@@ -35,7 +46,9 @@ pub struct Collector {
     /// before every node gets them.
     #[schemars(schema_with = "super::any_object")]
     pub config: Map<String, Value>,
-    /// Further variables of its container, which additions may refer to as `${env:NAME}`.
+    /// Further variables of its container, which additions may refer to as `${env:NAME}`; no value has `${` in it, or ends
+    /// with `$`.
+    #[schemars(extend("maxProperties" = 100))]
     pub env: BTreeMap<String, String>,
     /// With `adopt`: which pods are Collectors.
     pub adopt: AdoptedCollector,
@@ -75,7 +88,8 @@ pub struct Batch {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CollectorLogs {
-    /// Whose lines are sent: those of pods that are `optedIn` and haven't switched logs off, or of `all`.
+    /// Whose lines are sent: those of pods that are `optedIn`, or of `all`; in either case not of those that switched
+    /// logs off.
     pub scope: LogScope,
 }
 
@@ -155,8 +169,8 @@ impl Default for Collector {
     }
 }
 
-/// The release of the Collector that is run untold.
-pub const COLLECTOR_VERSION: &str = "0.158.0";
+/// The release of the Collector that is run untold: the newest whose components' names and keys have all been read.
+pub const COLLECTOR_VERSION: &str = "0.159.0";
 
 impl Default for Batch {
     fn default() -> Self {

@@ -3,12 +3,14 @@
 mod agent;
 mod collector;
 mod datadog;
+mod owners;
 mod pods;
 mod repair;
 
 pub use agent::*;
 pub use collector::*;
 pub use datadog::*;
+pub use owners::*;
 pub use pods::*;
 pub use repair::*;
 
@@ -29,6 +31,16 @@ use crate::config::Document;
     doc = "What otelgate does in this cluster, and what became of it. Only the one named `default` counts."
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "self.collector.mode != 'managed' || self.collector.exporter != 'agent' || self.agent.mode != 'disabled'",
+        "message": "collector.exporter is agent, and there is no Agent: set agent.mode, or another exporter",
+    },
+    {
+        "rule": "!has(self.injection.logs) || !has(self.injection.logs.owner) || self.injection.logs.owner != 'agent' || self.agent.mode != 'disabled'",
+        "message": "injection.logs.owner is agent, and there is no Agent: set agent.mode, or the owner collector",
+    },
+]))]
 pub struct TelemetryStackSpec {
     /// What is put into pods, and into which.
     #[serde(default)]

@@ -12,7 +12,6 @@ use jiff::{Timestamp, ToSpan as _, Unit};
 use tokio::sync::mpsc;
 
 use super::{Extent, Line, Lines, Origin, Printer, cut_off};
-use crate::cli::cluster::Cluster;
 use crate::cli::output::{self, Complaint};
 use crate::k8s::{Api, Event, ListParams, LogParams, Pod, WatchStreamExt as _, watcher};
 use crate::unavailable::Unavailable;
@@ -41,14 +40,11 @@ struct Tail {
 
 /// Until nobody reads any more.
 pub async fn run(
-    cluster: &Cluster,
     pods: &Api<Pod>,
     params: &ListParams,
     extent: Extent,
     printer: &mut Printer,
 ) -> Result<ExitCode, Complaint> {
-    // A fault of the first list ends it; later ones are waited out.
-    pods.list_metadata(&params.clone().limit(1)).await.map_err(|error| cluster.complaint(&error))?;
     let mut config = watcher::Config::default();
     config.label_selector.clone_from(&params.label_selector);
     let mut events = pin!(watcher(pods.clone(), config).default_backoff());

@@ -80,13 +80,16 @@ pub fn run(args: &Args) -> ExitCode {
     let Args { follow, since, tail, component, connection, output: format } = args;
     let extent = Extent { since: *since, tail: *tail };
     cluster::run(async {
-        let cluster = if *follow { connection.open_for_streams().await? } else { connection.open().await? };
+        let cluster = connection.open().await?;
         let namespace = cluster.otelgate_namespace().await?;
         let params = ListParams::default().labels(&selector(*component));
         let pods = Api::<Pod>::namespaced(cluster.client.clone(), &namespace);
         let mut printer = Printer { format: *format, width: 0 };
         if *follow {
-            return follow::run(&cluster, &pods, &params, extent, &mut printer).await;
+            // A fault of the first list, silence among them, ends it; later ones are waited out.
+            pods.list_metadata(&params.clone().limit(1)).await.map_err(|error| cluster.complaint(&error))?;
+            let pods = Api::namespaced(connection.open_for_streams().await?.client, &namespace);
+            return follow::run(&pods, &params, extent, &mut printer).await;
         }
         let found = origins(&cluster, &pods, &params).await?;
         if found.is_empty() {

@@ -30,7 +30,7 @@ pub struct Args {
     #[command(flatten)]
     connection: Connection,
     /// Count the pods of this namespace only.
-    #[arg(short, long, value_name = "NAMESPACE")]
+    #[arg(short, long, value_name = "NAMESPACE", value_parser = crate::cli::namespace_name)]
     namespace: Option<String>,
     /// Show it again every few seconds.
     #[arg(short, long)]

@@ -53,7 +53,7 @@ pub fn of_files(scope: LogScope, collection: Collection) -> Vec<Part> {
 
 /// One filter for each reason, so that each counts what it takes out.
 fn drop(name: &str, condition: &str) -> Part {
-    Part::processor(format!("filter/{name}"), json!({"error_mode": "ignore", "logs": {"log_record": [condition]}}))
+    Part::processor(format!("filter/{name}"), json!({"error_mode": "ignore", "log_conditions": [condition]}))
 }
 
 fn without_helpers() -> Part {

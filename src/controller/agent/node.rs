@@ -382,7 +382,6 @@ fn system_probe(settings: &Settings) -> Container {
             read("os-release", "/host/etc/os-release"),
             read("root", "/host/root"),
         ]);
-        env.push(variable("HOST_ROOT", "/host/root"));
     }
     let context = json!({
         "capabilities": {"add": SYSTEM_PROBE_CAPABILITIES},

@@ -73,6 +73,9 @@ fn features(settings: &Settings) -> Value {
         "cspm": enabled(features.cspm),
         "cws": {"enabled": features.cws, "enforcement": enabled(false)},
         "liveProcessCollection": enabled(features.processes),
+        "processDiscovery": enabled(features.processes),
+        // Untold the operator has it, and a system-probe for it.
+        "serviceDiscovery": enabled(false),
     })
 }
 

@@ -80,7 +80,7 @@ const fn entry(name: &'static str, meaning: &'static str, source: Source) -> Ent
 }
 
 /// Fields of the `DatadogAgent`, each with all within it.
-pub const FIELDS: [Entry; 33] = [
+pub const FIELDS: [Entry; 35] = [
     entry("global.site", "`spec.datadog.site`", Source::Fields),
     entry("global.credentials.apiSecret.secretName", "`spec.datadog.secret.name`", Source::Fields),
     entry("global.credentials.apiSecret.keyName", "`spec.datadog.secret.key`", Source::Fields),
@@ -105,6 +105,8 @@ pub const FIELDS: [Entry; 33] = [
     entry("features.cws.enabled", "`features.cws`", Source::Fields),
     entry("features.cws.enforcement.enabled", "never: it ends processes", Source::Fields),
     entry("features.liveProcessCollection.enabled", "`features.processes`", Source::Fields),
+    entry("features.processDiscovery.enabled", "the same", Source::Fields),
+    entry("features.serviceDiscovery.enabled", "never: it takes a system-probe", Source::Fields),
     entry("override.*.image.name", "`image` and `clusterImage`", Source::Fields),
     entry("override.*.image.pullPolicy", "the same", Source::Fields),
     entry("override.*.image.pullSecrets", "the same", Source::Fields),

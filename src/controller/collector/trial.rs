@@ -120,7 +120,7 @@ pub enum Phase {
 }
 
 /// So long the trial's Collector has to be ready without a break.
-pub const SETTLE: SignedDuration = SignedDuration::from_secs(20);
+pub const SETTLE: SignedDuration = SignedDuration::from_secs(30);
 /// So long it has to become so.
 pub const DEADLINE: SignedDuration = SignedDuration::from_mins(5);
 

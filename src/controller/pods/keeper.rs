@@ -264,6 +264,7 @@ impl Keeper {
 
     pub fn report(&mut self) {
         self.due = None;
+        self.publish_targets();
         let Some(stack) = self.context.stack.borrow().clone() else {
             self.context.status.report(|reports| {
                 reports.take_back(ConditionType::InjectionComplete);
@@ -272,7 +273,6 @@ impl Keeper {
             self.reported = None;
             return;
         };
-        self.publish_targets();
         if !self.is_listed() {
             let healths = [&self.context.state.pods, &self.context.state.namespaces];
             if let Some(fault) =

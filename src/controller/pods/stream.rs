@@ -6,13 +6,13 @@
 //! after each failure.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
 use crate::k8s::{self, Client, ListParams, WatchEvent, WatchParams};
@@ -229,25 +229,4 @@ impl End {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_event_is_read_as_text() {
-        let event = |line: &str| serde_json::from_str::<WatchEvent<Box<RawValue>>>(line).expect("an event");
-        let object = r#"{"metadata":{"name":"a","resourceVersion":"7"}}"#;
-        match event(&format!(r#"{{"type":"DELETED","object":{object}}}"#)) {
-            WatchEvent::Deleted(text) => assert_eq!(text.get(), object),
-            other => panic!("{other:?}"),
-        }
-        match event(
-            r#"{"type":"BOOKMARK","object":{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"9"}}}"#,
-        ) {
-            WatchEvent::Bookmark(bookmark) => assert_eq!(bookmark.metadata.resource_version, "9"),
-            other => panic!("{other:?}"),
-        }
-        let gone = r#"{"type":"ERROR","object":{"kind":"Status","code":410,"message":"too old","reason":"Expired"}}"#;
-        let WatchEvent::Error(status) = event(gone) else { panic!("an error") };
-        assert!(matches!(End::of(k8s::Error::Api(status)), End::Expired));
-    }
-}
+mod tests;

@@ -119,7 +119,7 @@ impl Pair {
                 let index = self.container(*container);
                 let Some((at, name)) = self.own_variable(index, *ours) else { return };
                 let edited = json!({ "name": name, "value": value });
-                let before = self.users_before(index, at);
+                let Some(before) = self.users_before(index, at) else { return };
                 set_variable(&mut self.injected, index, at, edited.clone());
                 insert_variable(&mut self.users, index, before, edited);
             }
@@ -180,7 +180,7 @@ impl Pair {
             return;
         }
         let at = at % (list(&self.injected, index).len() + 1);
-        let before = self.users_before(index, at);
+        let Some(before) = self.users_before(index, at) else { return };
         insert_variable(&mut self.injected, index, at, variable.clone());
         insert_variable(&mut self.users, index, before, variable.clone());
     }
@@ -206,9 +206,10 @@ impl Pair {
         }
     }
 
-    /// How many of the user's variables stand before a place.
-    fn users_before(&self, container: usize, at: usize) -> usize {
-        (0..at).filter(|at| self.position_in_users(container, *at).is_some()).count()
+    /// How many of the user's variables stand before a place; `None` where an earlier edit left that in doubt.
+    fn users_before(&self, container: usize, at: usize) -> Option<usize> {
+        let places = align(list(&self.users, container), list(&self.injected, container))?;
+        Some(places.into_iter().filter(|place| *place < at).count())
     }
 
     fn position_in_users(&self, container: usize, at: usize) -> Option<usize> {
@@ -270,10 +271,14 @@ fn is_merged(users: &Value, one: &Value) -> bool {
 
 /// What otelgate wrote into a user's literal: behind it, or before what somebody appended to both since.
 pub fn own_text<'v>(users: &Value, one: &'v Value) -> Option<&'v str> {
-    let value = users.get("value").filter(|value| !value.is_null()).map_or(Some(""), Value::as_str)?;
-    let now = one["value"].as_str()?;
-    let late = APPENDED.iter().find_map(|late| Some((value.strip_suffix(late)?, now.strip_suffix(late)?)));
-    now.strip_prefix(value).or_else(|| late.and_then(|(value, now)| now.strip_prefix(value)))
+    let mut value = users.get("value").filter(|value| !value.is_null()).map_or(Some(""), Value::as_str)?;
+    let mut now = one["value"].as_str()?;
+    loop {
+        if let Some(own) = now.strip_prefix(value) {
+            return Some(own);
+        }
+        (value, now) = APPENDED.iter().find_map(|late| Some((value.strip_suffix(late)?, now.strip_suffix(late)?)))?;
+    }
 }
 
 fn set_variable(pod: &mut Value, container: usize, at: usize, variable: Value) {

@@ -157,7 +157,7 @@ impl Cluster {
 
     fn round(&mut self, order: u64) {
         for turn in 0..3 {
-            match (order >> (2 * turn)) % 3 {
+            match ((order >> (2 * turn)) & 3) % 3 {
                 0 => drop(self.control()),
                 1 => self.daemon_sets(),
                 _ => self.kubelets(),
@@ -206,10 +206,10 @@ fn the_first_is_tried_on_one_node_and_then_goes_to_all() {
     assert_eq!(plan.trial, Some(Trial { revision: "one".to_owned(), node: "a".to_owned() }));
     cluster.daemon_sets();
     cluster.kubelets();
-    assert_eq!(cluster.control().again, Some(Duration::from_secs(20)));
-    cluster.now = 19;
+    assert_eq!(cluster.control().again, Some(Duration::from_secs(30)));
+    cluster.now = 29;
     assert_eq!(cluster.control().mark, None);
-    cluster.now = 20;
+    cluster.now = 30;
     assert_eq!(cluster.control().mark, Some(Mark::Passed));
     cluster.settle();
     cluster.runs("one");
@@ -275,6 +275,9 @@ fn a_next_one_waits_until_its_node_is_free_and_the_others_until_it_has_passed() 
     cluster.runs("two");
 }
 
+/// State and last end of its pod, seconds, what it says of data, and what becomes of that.
+type Case = (State, Option<Ended>, i64, Option<&'static str>, Option<Mark>);
+
 #[test]
 fn what_the_trial_shows() {
     let ended = |words: &str| Ended { code: 1, reason: "Error".to_owned(), words: words.to_owned() };
@@ -283,12 +286,11 @@ fn what_the_trial_shows() {
     let failed = |words: &str| {
         Some(Mark::Failed(Fault { node: "a".to_owned(), words: words.to_owned(), key: words::key(words) }))
     };
-    type Case<'c> = (State, Option<Ended>, i64, Option<&'static str>, Option<Mark>);
-    let cases: [Case<'_>; 11] = [
+    let cases: [Case; 11] = [
         (State::Starting, None, 10, None, None),
         (State::Starting, None, 300, None, failed("not ready in 5 minutes: it runs, and isn't ready")),
         (ready(5), None, 10, None, None),
-        (ready(5), None, 25, None, Some(Mark::Passed)),
+        (ready(5), None, 35, None, Some(Mark::Passed)),
         (
             ready(5),
             None,
@@ -298,9 +300,9 @@ fn what_the_trial_shows() {
         ),
         (State::Down(ended(WORDS)), Some(ended(WORDS)), 1, None, failed(WORDS)),
         // It came up again.
-        (ready(5), Some(ended(WORDS)), 25, None, failed(WORDS)),
+        (ready(5), Some(ended(WORDS)), 35, None, failed(WORDS)),
         (State::Down(ended(waiting)), Some(ended(waiting)), 400, None, None),
-        (ready(5), Some(ended(waiting)), 25, None, Some(Mark::Passed)),
+        (ready(5), Some(ended(waiting)), 35, None, Some(Mark::Passed)),
         (State::ImageNotPulled("ErrImagePull".to_owned()), None, 10, None, None),
         (
             State::ImageNotPulled("ErrImagePull".to_owned()),
@@ -421,7 +423,7 @@ fn what_has_passed_once_is_gone_back_to_at_once() {
 /// untried runs anywhere but on one node, and in the end every node runs what it should.
 #[test]
 fn whatever_happens_in_whatever_order() {
-    for seed in 1..400_u64 {
+    for seed in 1..150_u64 {
         let mut random = seed;
         let mut next = |bound: u64| {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

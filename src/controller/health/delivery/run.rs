@@ -116,7 +116,8 @@ fn count(state: &Shared, counted: &Counts) {
 fn tell(context: &Context, stack: &Stack, fleet: &Fleet) {
     let tally = Tally::of(fleet.standings(Instant::now()));
     context.state.measured.set_collectors(Some(&tally));
-    if let Some(verdict) = tally.verdict(None, stack.generation) {
+    let opted_in = context.state.coverage.counts().map(|counts| counts.iter().map(|(_, count)| count).sum());
+    if let Some(verdict) = tally.verdict(opted_in, stack.generation) {
         let delivering = tally.summary();
         let measured = tally.total() - tally.count(State::Fresh);
         context.status.report(|reports| {

@@ -24,8 +24,8 @@ pub struct Counts {
     /// In the order of [`Signal::ALL`].
     pub flows: [Flow; Signal::ALL.len()],
     /// What the `datadog` exporter does behind the back of the counters above: it takes data as sent when it has only
-    /// handed it over to these.
-    pub writers: Writers,
+    /// handed it over to these, one for traces and one for their statistics.
+    pub writers: [Writer; WRITERS.len()],
 }
 
 /// Spans, metric points or log records.
@@ -44,9 +44,9 @@ pub struct Flow {
     pub failed: f64,
 }
 
-/// Payloads of traces and of their statistics.
+/// In payloads.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Writers {
+pub struct Writer {
     pub sent: f64,
     /// Refused by the intake, or dropped.
     pub failed: f64,
@@ -78,6 +78,7 @@ pub struct Reader {
 
 const PREFIX: &str = "otelcol_";
 const DATADOG: &str = "datadog_trace_agent_";
+const WRITERS: [&str; 2] = ["trace_writer_", "stats_writer_"];
 
 // === impl Signal ===
 
@@ -174,12 +175,13 @@ impl Reader {
 
     /// `trace_writer_errors`, and the like.
     fn take_writer(&mut self, name: &str, value: f64) {
-        let writers = &mut self.counts.writers;
-        match name.strip_prefix("trace_writer_").or_else(|| name.strip_prefix("stats_writer_")) {
-            Some("payloads") => writers.sent += value,
-            Some("errors" | "dropped") => writers.failed += value,
-            Some("retries") => writers.retried += value,
-            _ => {}
+        for (writer, prefix) in self.counts.writers.iter_mut().zip(WRITERS) {
+            match name.strip_prefix(prefix) {
+                Some("payloads") => writer.sent += value,
+                Some("errors" | "dropped") => writer.failed += value,
+                Some("retries") => writer.retried += value,
+                _ => {}
+            }
         }
     }
 
@@ -220,11 +222,24 @@ impl Reading {
 impl Counts {
     /// Whether a counter went back.
     fn is_behind(&self, before: &Self) -> bool {
-        let behind = |one: &Flow, before: &Flow| one.numbers().iter().zip(before.numbers()).any(|(one, before)| *one < before);
-        self.flows.iter().zip(&before.flows).any(|(one, before)| behind(one, before))
-            || self.writers.sent < before.writers.sent
-            || self.writers.failed < before.writers.failed
-            || self.writers.retried < before.writers.retried
+        let flows = self.flows.iter().zip(&before.flows);
+        let mut flows = flows.flat_map(|(now, before)| now.numbers().into_iter().zip(before.numbers()));
+        let writers = self.writers.iter().zip(&before.writers);
+        let mut writers = writers.flat_map(|(now, before)| now.numbers().into_iter().zip(before.numbers()));
+        flows.any(|(now, before)| now < before) || writers.any(|(now, before)| now < before)
+    }
+
+    fn with(self, other: Self, join: impl Fn(f64, f64) -> f64) -> Self {
+        Self {
+            flows: std::array::from_fn(|at| {
+                let (one, other) = (self.flows[at].numbers(), other.flows[at].numbers());
+                Flow::of(std::array::from_fn(|at| join(one[at], other[at])))
+            }),
+            writers: std::array::from_fn(|at| {
+                let (one, other) = (self.writers[at].numbers(), other.writers[at].numbers());
+                Writer::of(std::array::from_fn(|at| join(one[at], other[at])))
+            }),
+        }
     }
 }
 
@@ -232,30 +247,26 @@ impl Sub for Counts {
     type Output = Self;
 
     fn sub(self, before: Self) -> Self {
-        let (writers, then) = (self.writers, before.writers);
-        Self {
-            flows: std::array::from_fn(|at| {
-                let (now, then) = (self.flows[at].numbers(), before.flows[at].numbers());
-                Flow::of(std::array::from_fn(|at| now[at] - then[at]))
-            }),
-            writers: Writers {
-                sent: writers.sent - then.sent,
-                failed: writers.failed - then.failed,
-                retried: writers.retried - then.retried,
-            },
-        }
+        self.with(before, |now, before| now - before)
     }
 }
 
 impl AddAssign for Counts {
     fn add_assign(&mut self, further: Self) {
-        for (flow, further) in self.flows.iter_mut().zip(further.flows) {
-            let (one, other) = (flow.numbers(), further.numbers());
-            *flow = Flow::of(std::array::from_fn(|at| one[at] + other[at]));
-        }
-        self.writers.sent += further.writers.sent;
-        self.writers.failed += further.writers.failed;
-        self.writers.retried += further.writers.retried;
+        *self = self.with(further, |sum, further| sum + further);
+    }
+}
+
+// === impl Writer ===
+
+impl Writer {
+    fn numbers(&self) -> [f64; 3] {
+        let Self { sent, failed, retried } = *self;
+        [sent, failed, retried]
+    }
+
+    fn of([sent, failed, retried]: [f64; 3]) -> Self {
+        Self { sent, failed, retried }
     }
 }
 

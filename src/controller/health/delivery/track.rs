@@ -175,7 +175,7 @@ impl Tracked {
         Some(Window {
             counts: all,
             stuck: std::array::from_fn(stuck),
-            writers_stuck: early.writers.retried > 0.0 && all.writers.sent == 0.0,
+            writers_stuck: early.writers.iter().zip(&all.writers).any(|(early, all)| early.retried > 0.0 && all.sent == 0.0),
         })
     }
 
@@ -193,7 +193,7 @@ impl Tracked {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::totals::{Flow, Queue, Writers};
+    use super::super::totals::{Flow, Queue, Writer};
     use super::*;
 
     pub fn pod(uid: &str) -> CollectorPod {
@@ -301,7 +301,9 @@ pub(super) mod tests {
     fn writers_that_only_retry_are_stuck() {
         let retries = (0_u32..=12).map(|n| {
             let mut one = reading(f64::from(n), f64::from(n), f64::from(n));
-            one.counts.writers = Writers { retried: f64::from(n), ..Writers::default() };
+            one.counts.writers[0] = Writer { retried: f64::from(n), ..Writer::default() };
+            // Statistics get through.
+            one.counts.writers[1] = Writer { sent: f64::from(n), ..Writer::default() };
             (u64::from(n) * 15, one)
         });
         assert!(tracked(retries).window.expect("a window").writers_stuck);

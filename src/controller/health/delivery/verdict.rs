@@ -110,7 +110,7 @@ impl Tally {
     /// What the condition says; nothing while none has been measured. `opted_in` is the number of pods that are told to
     /// send, where it is known.
     #[must_use]
-    pub fn verdict(&self, opted_in: Option<usize>, generation: i64) -> Option<Verdict> {
+    pub fn verdict(&self, opted_in: Option<u64>, generation: i64) -> Option<Verdict> {
         let of = |reason, detail: String| Some(Verdict::new(reason, detail, generation));
         let total = self.total();
         if total == 0 {
@@ -176,7 +176,7 @@ fn of_window(window: &Window, queue: Option<&Queue>) -> (State, String) {
     if !failing.is_empty() {
         return (State::SendFailed, failing.join(", "));
     }
-    if is_much(counts.writers.failed, counts.writers.sent + counts.writers.failed) {
+    if counts.writers.iter().any(|writer| is_much(writer.failed, writer.sent + writer.failed)) {
         return (State::SendFailed, "traces, by the datadog exporter's own count".to_owned());
     }
     let refusing = named(&|flow| is_much(flow.turned_away(), flow.accepted + flow.turned_away()));

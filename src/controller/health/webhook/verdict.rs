@@ -70,9 +70,10 @@ pub fn verdict(observed: &Observed, now: Timestamp, generation: i64) -> Verdict 
     let is_untrusted = |one: &&&Endpoint| one.serves.as_ref().is_some_and(|chain| !chain.is_trusted_by(trusted, name, now));
     let untrusted: Vec<_> = ready.iter().filter(is_untrusted).map(|one| one.pod.as_str()).collect();
     if !untrusted.is_empty() {
-        let detail = match trusted.is_empty() {
-            true => "the registration has no caBundle that every entry trusts".to_owned(),
-            false => format!("caBundle doesn't verify the certificate of {}", some_of(&untrusted)),
+        let detail = if trusted.is_empty() {
+            "the registration has no caBundle that every entry trusts".to_owned()
+        } else {
+            format!("caBundle doesn't verify the certificate of {}", some_of(&untrusted))
         };
         return of(Reason::EndpointNotTrusted, detail);
     }

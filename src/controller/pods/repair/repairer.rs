@@ -84,7 +84,7 @@ impl Repairer {
     pub async fn round(&mut self, targets: &Targets, in_force: &InForce) -> RepairStatus {
         self.forget(targets, in_force);
         let (hash, idle) = (in_force.configuration.hash(), targets.workloads.is_empty() && !self.is_busy());
-        if idle && self.ledger.is_some() {
+        if idle && self.ledger.as_ref().is_some_and(|ledger| ledger.hash == hash) {
             return self.status(RepairPhase::Idle, None);
         }
         if let Some(gate) = (!idle).then(|| self.closed_gate()).flatten() {
@@ -154,8 +154,11 @@ impl Repairer {
             !self.running.contains_key(name)
                 && visited.is_none_or(|visited| now.saturating_duration_since(*visited) >= LOOK_AGAIN)
         };
+        // Those at the end have their turn, too, however many are left.
+        let mut due: Vec<_> = targets.workloads.iter().filter(is_due).collect();
+        due.sort_by_key(|target| self.visited.get(&target.workload).copied());
         let running = self.running.values().map(|(target, _)| target);
-        running.chain(targets.workloads.iter().filter(is_due).take(AT_ONCE)).cloned().collect()
+        running.chain(due.into_iter().take(AT_ONCE)).cloned().collect()
     }
 
     async fn visit(&mut self, target: &Target, in_force: &InForce) -> Visit {
@@ -263,6 +266,10 @@ impl Repairer {
     ) -> Visit {
         let name = &target.workload;
         let (entry, known) = entries;
+        // Without a stack nobody asks for it any more.
+        if self.context.stack.borrow().is_none() {
+            return Visit::Nothing;
+        }
         if let Some(ledger) = self.ledger.as_mut().filter(|_| known != Some(entry)) {
             ledger.entries.insert(key, entry);
             ledger.evicted = ledger.evicted.saturating_add(1);

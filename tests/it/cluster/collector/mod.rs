@@ -3,6 +3,7 @@
 
 mod intake;
 mod nodes;
+mod places;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -168,6 +169,19 @@ impl Cluster<'_> {
                 (now["metadata"]["uid"] != *uid && now["metadata"]["deletionTimestamp"].is_null()).then_some(())
             });
         }
+        self.settled();
+    }
+
+    /// Until each node has one that is ready, and none is about to end.
+    fn settled(&self) {
+        self.wait("a Collector on each node", || {
+            let set = self.kubectl(&["get", "daemonset/otel-collector", "-o", "json"]);
+            let set: Value = serde_json::from_str(&set.stdout).ok()?;
+            let status = &set["status"];
+            let seen = status["observedGeneration"] == set["metadata"]["generation"];
+            let pods = self.kubectl(&["get", "pods", "-l", "app=otel-collector", "-o", "name"]).stdout;
+            (seen && status["numberReady"] == 2 && pods.lines().count() == 2).then_some(())
+        });
         self.wait_for_reason("CollectorOnEveryNode");
     }
 
@@ -197,13 +211,15 @@ impl Cluster<'_> {
                 (fields.into_iter().all(same) && of_metadata("labels") && of_metadata("ownerReferences")).then_some(())
             });
         }
-        // One that can't be changed was deleted, and made with something else in it.
+        // One that can't be changed was deleted, and made with something else in it, while nobody looked.
         let name = format!("otel-collector-config-{revision}");
         let before = self.plane.get(COLLECTOR, &format!("configmap/{name}"));
         let mut other = json!({"apiVersion": "v1", "kind": "ConfigMap", "immutable": true, "data": {"config.yaml": "x"},
                                "metadata": {"name": name, "namespace": COLLECTOR, "labels": {"otelgate.dev/part": "collector"}}});
         other["metadata"]["annotations"] = before["metadata"]["annotations"].clone();
+        self.controllers(0);
         self.plane.kubectl_with(&["replace", "--force", "-f", "-"], &other.to_string()).expect("kubectl replace");
+        self.controllers(1);
         self.wait("the revision to be what its name says", || {
             let now = self.kubectl(&["get", "configmap", &name, "-o", "json", "--ignore-not-found"]).stdout;
             let now: Value = serde_json::from_str(&now).ok()?;
@@ -212,6 +228,16 @@ impl Cluster<'_> {
         self.wait_for_reason("CollectorOnEveryNode");
         assert_eq!(self.revision(), revision);
         assert_eq!(self.pods(), pods, "no pod was replaced for any of it");
+    }
+
+    /// So many, and no more.
+    fn controllers(&self, count: usize) {
+        let scale = ["scale", "-n", NAMESPACE, "deployment/otelgate-controller", &format!("--replicas={count}")];
+        self.plane.kubectl(&scale).expect("kubectl scale");
+        self.wait("the controllers to be as many", || {
+            let pods = ["get", "pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/component=controller", "-o", "name"];
+            (self.plane.kubectl(&pods).expect("pods").lines().count() == count).then_some(())
+        });
     }
 
     /// Tells the node of the trial, once its pod is ready.
