@@ -8,13 +8,8 @@ use super::OTELGATE;
 use super::by_hand::shell_blocks;
 use super::command::{deployment, installed};
 
-const PAGES: [&str; 5] = [
-    "docs/troubleshooting.md",
-    "docs/controller.md",
-    "docs/collector.md",
-    "docs/missed-pods.md",
-    "docs/monitoring.md",
-];
+const PAGES: [&str; 5] =
+    ["docs/troubleshooting.md", "docs/controller.md", "docs/collector.md", "docs/missed-pods.md", "docs/monitoring.md"];
 
 #[test]
 fn every_command_of_the_pages_runs() {
