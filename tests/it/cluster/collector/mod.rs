@@ -348,6 +348,9 @@ impl Cluster<'_> {
             "stringData": {"api-key": "ffffffffffffffffffffffffffffffff"},
         })]);
         self.trial(&before);
+        self.wait("the trial to be over", || {
+            (!self.kubectl(&["get", "daemonset/otel-collector-trial"]).success).then_some(())
+        });
         self.wait("the new one everywhere", || {
             let now = self.pods();
             (now.len() == 2 && now.values().all(|pod| pod[1] != before && pod[2] == "stable")).then_some(())
