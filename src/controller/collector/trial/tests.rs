@@ -364,7 +364,9 @@ fn another_node_takes_over_when_the_trials_goes() {
         change(&mut cluster);
         cluster.settle();
         assert_eq!(cluster.stable.as_ref().map(|stable| stable.revision.as_str()), Some("two"), "{cluster:#?}");
+        // A kubelet that comes back ends first what it was told to end meanwhile.
         cluster.nodes.insert("a", true);
+        cluster.kubelets();
         cluster.settle();
         cluster.runs("two");
     }
