@@ -46,9 +46,7 @@ pub fn define_kinds(plane: &ControlPlane, kinds: &[&str]) -> Result<(), String> 
         plane
             .kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &file])
             .expect("the operator's definitions");
-        plane
-            .kubectl(&["wait", "--for=condition=Established", "--timeout=1m", "-f", &file])
-            .expect("the operator's definitions");
+        plane.wait_until_served(&format!("{kind}.datadoghq.com"));
     }
     Ok(())
 }
