@@ -47,9 +47,7 @@ pub fn define_kinds(plane: &ControlPlane, kinds: &[&str]) -> Result<(), String> 
         plane
             .kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &file])
             .expect("the operator's definitions");
-        // Of one that has no conditions yet, kubectl says that it can't be waited for.
-        let established = ["wait", "--for=condition=Established", "--timeout=1m", "-f", &file];
-        wait_for("the operator's definitions", || plane.kubectl(&established).success.then_some(()))?;
+        plane.wait_until_served(&format!("{kind}.datadoghq.com"));
     }
     Ok(())
 }

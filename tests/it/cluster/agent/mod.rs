@@ -27,7 +27,7 @@ fn cluster() -> ControlPlane {
     let definition = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/otelgate/crds/telemetrystacks.yaml");
     let file = definition.display().to_string();
     plane.kubectl(&["apply", "--server-side", "-f", &file]).expect("the CRD");
-    plane.kubectl(&["wait", "--for=condition=Established", "--timeout=1m", "-f", &file]).expect("the CRD");
+    plane.wait_until_served("telemetrystacks.otelgate.dev");
     plane.make_namespace("otelgate", &json!({}), &json!({}));
     plane.make_namespace(NAMESPACE, &json!({}), &json!({}));
     plane.apply(&[key("0123")]);
