@@ -143,6 +143,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn every_cause_has_its_reason() {
         let (plain, asking) = (wanted(&json!({})), wanted(&json!({"datadog": {"validateKey": true}})));
         let seen = |shape: Option<Shape>| {

@@ -137,6 +137,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn every_cause_has_its_reason() {
         let (own, other) = (certificate(), certificate());
         let back = |marked: bool, warnings: &[&str]| {
