@@ -200,8 +200,10 @@ mod tests {
         }}}});
         assert_eq!(place(adopted), at("datadog", "app=collector,tier in (a,b),!old"));
         assert_eq!(place(json!({"collector": {"mode": "disabled"}})), None);
-        assert_eq!(place(json!({"collector": {"mode": "managed", "adopt": {"selector": {"matchLabels": {"a": "b"}}}}})),
-            at("datadog", "app=otel-collector"));
+        assert_eq!(
+            place(json!({"collector": {"mode": "managed", "adopt": {"selector": {"matchLabels": {"a": "b"}}}}})),
+            at("datadog", "app=otel-collector")
+        );
     }
 
     #[test]
@@ -233,11 +235,17 @@ mod tests {
 
     #[test]
     fn what_is_evicted_or_waits_for_a_node_says_why() {
-        let pod = |status: Value| CollectorPod::of(serde_json::from_value(json!({"metadata": {}, "status": status})).expect("a pod"));
+        let pod = |status: Value| {
+            CollectorPod::of(serde_json::from_value(json!({"metadata": {}, "status": status})).expect("a pod"))
+        };
         let evicted = pod(json!({"phase": "Failed", "reason": "Evicted", "message": "low on memory"}));
         assert!(!evicted.counts());
         assert_eq!(evicted.why, Some(Words { reason: "Evicted".to_owned(), message: "low on memory".to_owned() }));
-        let condition = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no node"});
-        assert_eq!(pod(json!({"phase": "Pending", "conditions": [condition]})).unschedulable.as_deref(), Some("no node"));
+        let condition =
+            json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no node"});
+        assert_eq!(
+            pod(json!({"phase": "Pending", "conditions": [condition]})).unschedulable.as_deref(),
+            Some("no node")
+        );
     }
 }

@@ -103,7 +103,8 @@ impl Happening {
     fn note(&self, instance: &str, now: Timestamp) -> Note {
         let object = self.regarding.name.as_deref().unwrap_or_default();
         let object = object.get(..object.len().min(200)).unwrap_or_default();
-        let unique = Sha256::new().chain_update(self.digest()).chain_update(now.as_nanosecond().to_be_bytes()).finalize();
+        let unique =
+            Sha256::new().chain_update(self.digest()).chain_update(now.as_nanosecond().to_be_bytes()).finalize();
         let unique: String = unique.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         Note {
             metadata: ObjectMeta {
@@ -202,7 +203,11 @@ mod tests {
 
     fn happening(note: &str) -> Happening {
         Happening {
-            regarding: ObjectReference { name: Some("default".to_owned()), uid: Some("u".to_owned()), ..ObjectReference::default() },
+            regarding: ObjectReference {
+                name: Some("default".to_owned()),
+                uid: Some("u".to_owned()),
+                ..ObjectReference::default()
+            },
             weight: Weight::Warning,
             reason: "NotDelivered".to_owned(),
             action: "CollectorDelivering".to_owned(),

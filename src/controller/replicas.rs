@@ -8,10 +8,10 @@ use futures::{StreamExt as _, stream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::{Context, plain};
 use super::configuration::{Outcome, Wanted};
 use super::endpoints::{Endpoint, Endpoints};
 use super::status::Verdict;
+use super::{Context, plain};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::replica::{self, Replica};
 use crate::api::stack::WebhookStatus;

@@ -446,7 +446,8 @@ mod tests {
             served_schema: Some(Arc::new(schema)),
             ..accepted(Verdict::new(Reason::InForce, "", 4))
         };
-        let written = Written::from([("default".to_owned(), Status { uid: "u".to_owned(), generation: 4, status: Value::Null })]);
+        let written =
+            Written::from([("default".to_owned(), Status { uid: "u".to_owned(), generation: 4, status: Value::Null })]);
         let expected = json!({
             "observedGeneration": 4,
             "conditions": [{"type": "ConfigurationAccepted", "status": "True"}, {"type": "Ready", "status": "Unknown"}],

@@ -19,5 +19,5 @@ mod write;
 
 pub use plan::Phase;
 pub use run::{Registered, Seen, run};
-pub(in crate::controller) use stored::bundles;
 pub use settings::{InvalidSettings, Settings};
+pub(in crate::controller) use stored::bundles;

@@ -65,6 +65,7 @@ impl Measured {
     }
 
     /// Those with an answer, and those without.
+    #[must_use]
     pub fn scrapes(&self) -> [(&'static str, &Counter); 2] {
         [("success", &self.scrapes[0]), ("failure", &self.scrapes[1])]
     }

@@ -7,6 +7,8 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::OTELGATE;
@@ -159,12 +161,13 @@ impl Cluster<'_> {
             self.kubectl(&["patch", "clusterrole/otelgate-controller", "--type=merge", "-p", &patch]);
         };
         grant(&rules);
-        let mut registration =
-            self.plane.kubectl(&["get", "mutatingwebhookconfiguration/otelgate", "-o", "json"]).json("the registration");
+        let mut registration = self
+            .plane
+            .kubectl(&["get", "mutatingwebhookconfiguration/otelgate", "-o", "json"])
+            .json("the registration");
         let foreign = self.plane.authority().pem();
         for webhook in registration["webhooks"].as_array_mut().expect("entries") {
-            use base64::Engine as _;
-            webhook["clientConfig"]["caBundle"] = json!(base64::engine::general_purpose::STANDARD.encode(&foreign));
+            webhook["clientConfig"]["caBundle"] = json!(STANDARD.encode(&foreign));
         }
         self.plane.kubectl_with(&["replace", "-f", "-"], &registration.to_string()).expect("kubectl replace");
         let message = self.wait("WebhookReachable", "EndpointNotTrusted");
@@ -179,7 +182,9 @@ impl Cluster<'_> {
         let secret = |data: &Value| {
             let object = json!({"apiVersion": "v1", "kind": "Secret", "stringData": data,
                                 "metadata": {"name": "datadog-secret", "namespace": "datadog"}});
-            self.plane.kubectl(&["delete", "secret", "-n", "datadog", "datadog-secret", "--ignore-not-found"]).expect("kubectl");
+            self.plane
+                .kubectl(&["delete", "secret", "-n", "datadog", "datadog-secret", "--ignore-not-found"])
+                .expect("kubectl");
             self.plane.kubectl_with(&["create", "-f", "-"], &object.to_string()).expect("kubectl create");
         };
         secret(&json!({"api_key": KEY}));
@@ -232,10 +237,8 @@ impl Cluster<'_> {
             ),
             "{message}"
         );
-        let failed = self.controllers(
-            "otelgate_controller_collector_items_total",
-            &["signal=\"traces\"", "outcome=\"failed\""],
-        );
+        let failed =
+            self.controllers("otelgate_controller_collector_items_total", &["signal=\"traces\"", "outcome=\"failed\""]);
         assert_eq!(failed, 1000, "of both");
         stop();
         let message = self.wait("CollectorDelivering", "NotScraped");
@@ -302,7 +305,8 @@ impl Cluster<'_> {
     fn nobody_asked_for_what_they_may_not(&self) {
         let asked = self.plane.audit();
         let own: Vec<_> = asked.iter().filter(|entry| entry.is_by(NAMESPACE, "otelgate-controller")).collect();
-        let refused = |resource: &str| own.iter().filter(|one| one.resource == resource && one.decision != "allow").count();
+        let refused =
+            |resource: &str| own.iter().filter(|one| one.resource == resource && one.decision != "allow").count();
         for resource in ["secrets", "pods", "events"] {
             assert_eq!(refused(resource), 0, "{resource}");
         }

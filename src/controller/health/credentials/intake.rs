@@ -84,7 +84,8 @@ impl Intake {
         if self.proxy.is_empty() || is_excepted(&self.no_proxy, host) {
             return Ok(Box::new(connect(host, PORT).await?));
         }
-        let proxy = Proxy::read(&self.proxy).ok_or_else(|| format!("the proxy {} is no http or https URL", self.proxy))?;
+        let proxy =
+            Proxy::read(&self.proxy).ok_or_else(|| format!("the proxy {} is no http or https URL", self.proxy))?;
         let of_proxy = |fault: String| format!("the proxy {}: {fault}", self.proxy);
         let stream = connect(proxy.host, proxy.port).await.map_err(of_proxy)?;
         let mut stream: Box<dyn Stream> = Box::new(stream);
@@ -127,14 +128,17 @@ async fn tunnel(stream: &mut Box<dyn Stream>, host: &str) -> Result<(), String> 
 }
 
 async fn encrypt(tls: &TlsConnector, stream: Box<dyn Stream>, host: &str) -> Result<Box<dyn Stream>, String> {
-    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).map_err(|_| format!("{host} is no name of a host"))?;
+    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
+        .map_err(|_| format!("{host} is no name of a host"))?;
     match tls.connect(name, stream).await {
         Ok(stream) => Ok(Box::new(stream)),
         Err(error) => {
             let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
             Err(match inner {
                 Some(rustls::Error::InvalidCertificate(fault)) => {
-                    format!("its certificate can't be trusted ({fault:?}); spec.egress.caConfigMap names further authorities")
+                    format!(
+                        "its certificate can't be trusted ({fault:?}); spec.egress.caConfigMap names further authorities"
+                    )
                 }
                 Some(fault) => format!("no TLS: {fault}"),
                 None => "no answer".to_owned(),

@@ -67,7 +67,9 @@ pub async fn run(context: Context, secrets: watch::Sender<Secrets>) {
         };
         let keep = async {
             match &wanted {
-                Some(Ok(Some(wanted))) => tokio::join!(look(&context, wanted, &secrets), judge(&context, wanted, &secrets)).1,
+                Some(Ok(Some(wanted))) => {
+                    tokio::join!(look(&context, wanted, &secrets), judge(&context, wanted, &secrets)).1
+                }
                 Some(Err(_) | Ok(None)) => repeat(&context).await,
                 None => pending().await,
             }
@@ -97,7 +99,10 @@ async fn look(context: &Context, wanted: &Wanted, secrets: &watch::Sender<Secret
             secrets.send_replace(now);
         }
     };
-    tokio::join!(watching::reflect(api, watching::named(&wanted.secret), &context.state.credentials, cut, &store), publish);
+    tokio::join!(
+        watching::reflect(api, watching::named(&wanted.secret), &context.state.credentials, cut, &store),
+        publish
+    );
 }
 
 /// Never returns.
@@ -108,13 +113,13 @@ async fn judge(context: &Context, wanted: &Wanted, secrets: &watch::Sender<Secre
         let now = seen.borrow_and_update().clone();
         let generation = stack.borrow_and_update().as_deref().map_or(0, |stack| stack.generation);
         let mut again = now.is_none().then_some(LOOK_AGAIN);
-        if let (Some(intake), Some(Some(credentials))) = (&wanted.validate, &now) {
-            if credentials.shape == Some(Shape::Good) {
-                if asked.as_ref().is_none_or(|asked| !asked.counts(credentials, intake)) {
-                    asked = Some(ask(context, wanted, intake, credentials).await);
-                }
-                again = asked.as_ref().map(Asked::ask_in);
+        if let (Some(intake), Some(Some(credentials))) = (&wanted.validate, &now)
+            && credentials.shape == Some(Shape::Good)
+        {
+            if asked.as_ref().is_none_or(|asked| !asked.counts(credentials, intake)) {
+                asked = Some(ask(context, wanted, intake, credentials).await);
             }
+            again = asked.as_ref().map(Asked::ask_in);
         }
         let unseen = context.state.credentials.failure();
         let answer = asked.as_ref().map(|asked| &asked.answer);

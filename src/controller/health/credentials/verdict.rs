@@ -77,7 +77,8 @@ pub fn verdict(
             return of(Reason::SecretNotReadable, format!("Secret {secret} in namespace {namespace}: {fault}"));
         }
         (Some(None), _) => {
-            let detail = format!("there is no Secret {secret} in namespace {namespace}, whose key {key} is to be the API key");
+            let detail =
+                format!("there is no Secret {secret} in namespace {namespace}, whose key {key} is to be the API key");
             return of(Reason::SecretMissing, detail);
         }
         (Some(Some(credentials)), _) => credentials,
@@ -142,6 +143,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn every_cause_has_its_reason() {
         let (plain, asking) = (wanted(&json!({})), wanted(&json!({"datadog": {"validateKey": true}})));
         let seen = |shape: Option<Shape>| {
@@ -152,20 +154,101 @@ mod tests {
         let none = Answer::None("nothing listens there".to_owned());
         for (wanted, seen, unseen, answer, expected) in [
             (&plain, None, None, None, None),
-            (&plain, None, Some("not allowed to list secrets"), None, Some((Reason::SecretNotReadable, "Secret datadog-secret in namespace datadog: not allowed to list secrets"))),
-            (&plain, Some(None), None, None, Some((Reason::SecretMissing, "there is no Secret datadog-secret in namespace datadog, whose key api-key is to be the API key"))),
-            (&plain, seen(None), None, None, Some((Reason::KeyMissing, "key api-key of Secret datadog-secret in namespace datadog is missing; its keys are: api_key, other"))),
-            (&plain, seen(Some(Shape::Empty)), None, None, Some((Reason::KeyMalformed, "key api-key of Secret datadog-secret in namespace datadog is empty"))),
-            (&plain, seen(Some(Shape::Blank)), None, None, Some((Reason::KeyMalformed, "key api-key of Secret datadog-secret in namespace datadog has a newline or another blank, which Datadog refuses"))),
-            (&plain, seen(Some(Shape::Other)), None, None, Some((Reason::KeyMalformed, "key api-key of Secret datadog-secret in namespace datadog isn't 32 hexadecimal digits"))),
+            (
+                &plain,
+                None,
+                Some("not allowed to list secrets"),
+                None,
+                Some((
+                    Reason::SecretNotReadable,
+                    "Secret datadog-secret in namespace datadog: not allowed to list secrets",
+                )),
+            ),
+            (
+                &plain,
+                Some(None),
+                None,
+                None,
+                Some((
+                    Reason::SecretMissing,
+                    "there is no Secret datadog-secret in namespace datadog, whose key api-key is to be the API key",
+                )),
+            ),
+            (
+                &plain,
+                seen(None),
+                None,
+                None,
+                Some((
+                    Reason::KeyMissing,
+                    "key api-key of Secret datadog-secret in namespace datadog is missing; its keys are: api_key, other",
+                )),
+            ),
+            (
+                &plain,
+                seen(Some(Shape::Empty)),
+                None,
+                None,
+                Some((Reason::KeyMalformed, "key api-key of Secret datadog-secret in namespace datadog is empty")),
+            ),
+            (
+                &plain,
+                seen(Some(Shape::Blank)),
+                None,
+                None,
+                Some((
+                    Reason::KeyMalformed,
+                    "key api-key of Secret datadog-secret in namespace datadog has a newline or another blank, which Datadog refuses",
+                )),
+            ),
+            (
+                &plain,
+                seen(Some(Shape::Other)),
+                None,
+                None,
+                Some((
+                    Reason::KeyMalformed,
+                    "key api-key of Secret datadog-secret in namespace datadog isn't 32 hexadecimal digits",
+                )),
+            ),
             (&plain, good(), None, None, Some((Reason::KeyInPlace, ""))),
             // A watch that fails after it has seen something tells what it saw.
             (&plain, good(), Some("no answer"), None, Some((Reason::KeyInPlace, ""))),
             (&asking, good(), None, None, None),
-            (&asking, good(), None, Some(&Answer::Accepted), Some((Reason::KeyAccepted, "api.datadoghq.com accepts it"))),
-            (&asking, good(), None, Some(&Answer::Refused), Some((Reason::KeyRefused, "key api-key of Secret datadog-secret in namespace datadog is refused by api.datadoghq.com"))),
-            (&asking, good(), None, Some(&none), Some((Reason::KeyNotChecked, "api.datadoghq.com: nothing listens there"))),
-            (&asking, seen(Some(Shape::Blank)), None, Some(&Answer::Accepted), Some((Reason::KeyMalformed, "key api-key of Secret datadog-secret in namespace datadog has a newline or another blank, which Datadog refuses"))),
+            (
+                &asking,
+                good(),
+                None,
+                Some(&Answer::Accepted),
+                Some((Reason::KeyAccepted, "api.datadoghq.com accepts it")),
+            ),
+            (
+                &asking,
+                good(),
+                None,
+                Some(&Answer::Refused),
+                Some((
+                    Reason::KeyRefused,
+                    "key api-key of Secret datadog-secret in namespace datadog is refused by api.datadoghq.com",
+                )),
+            ),
+            (
+                &asking,
+                good(),
+                None,
+                Some(&none),
+                Some((Reason::KeyNotChecked, "api.datadoghq.com: nothing listens there")),
+            ),
+            (
+                &asking,
+                seen(Some(Shape::Blank)),
+                None,
+                Some(&Answer::Accepted),
+                Some((
+                    Reason::KeyMalformed,
+                    "key api-key of Secret datadog-secret in namespace datadog has a newline or another blank, which Datadog refuses",
+                )),
+            ),
         ] {
             let told = verdict(wanted, &seen, unseen.map(str::to_owned), answer, 7);
             let told = told.map(|told| (told.reason, told.detail));

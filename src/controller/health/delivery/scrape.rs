@@ -90,7 +90,11 @@ mod tests {
         for (address, port, fault) in [
             (None, 1, "it has no address yet".to_owned()),
             (Some("127.0.0.1"), 1, "nothing listens on port 1".to_owned()),
-            (Some("127.0.0.1"), server("HTTP/1.1 404 Not Found\r\n\r\n".to_owned()), "answers /metrics with status 404".to_owned()),
+            (
+                Some("127.0.0.1"),
+                server("HTTP/1.1 404 Not Found\r\n\r\n".to_owned()),
+                "answers /metrics with status 404".to_owned(),
+            ),
         ] {
             assert_eq!(scraped(address, port).await, Err(fault));
         }

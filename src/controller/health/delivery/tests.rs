@@ -36,7 +36,7 @@ fn text(second: u64, counters: &[(&str, &str, f64)]) -> String {
 }
 
 /// What a Collector is counted under that has these counters when a minute, two and three have passed.
-fn state_after(counters: impl Fn(f64) -> Vec<(&'static str, &'static str, f64)>) -> (State, String) {
+fn state_after(counters: impl Fn(f64) -> Counters) -> (State, String) {
     let mut fleet = Fleet::default();
     let start = Instant::now();
     fleet.follow(&Objects::from([("c".to_owned(), pod("a"))]), start);
@@ -55,14 +55,22 @@ fn state_after(counters: impl Fn(f64) -> Vec<(&'static str, &'static str, f64)>)
 const OTLP: &str = "receiver=\"otlp\",transport=\"http\"";
 const DATADOG: &str = "exporter=\"datadog\",data_type=\"traces\"";
 
+type Counters = Vec<(&'static str, &'static str, f64)>;
+/// What it is about, the counters after so many minutes, and what is told.
+type Case<'c> = (&'c str, &'c dyn Fn(f64) -> Counters, State, &'c str);
+
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn every_cause_is_told_from_the_metrics_alone() {
-    type Counters = Vec<(&'static str, &'static str, f64)>;
     let accepted = |n: f64| ("otelcol_receiver_accepted_spans_total", OTLP, 1000.0 * n);
     let sent = |n: f64| ("otelcol_exporter_sent_spans_total", DATADOG, 1000.0 * n);
-    type Case<'c> = (&'c str, &'c dyn Fn(f64) -> Counters, State, &'c str);
     let cases: [Case<'_>; 17] = [
-        ("all is well", &|n| vec![accepted(n), sent(n)], State::Delivering, "what arrives is sent; 1 Collector measured"),
+        (
+            "all is well",
+            &|n| vec![accepted(n), sent(n)],
+            State::Delivering,
+            "what arrives is sent; 1 Collector measured",
+        ),
         ("nothing comes", &|_| vec![accepted(5.0), sent(5.0)], State::Idle, "nothing arrives; 1 Collector measured"),
         ("nothing ever came", &|_| vec![], State::Idle, "nothing arrives; 1 Collector measured"),
         (
@@ -104,7 +112,13 @@ fn every_cause_is_told_from_the_metrics_alone() {
         ),
         (
             "its writer drops, under a name without the prefix",
-            &|n| vec![accepted(n), sent(n), ("datadog_trace_agent_stats_writer_dropped", "source=\"datadogexporter\"", n)],
+            &|n| {
+                vec![
+                    accepted(n),
+                    sent(n),
+                    ("datadog_trace_agent_stats_writer_dropped", "source=\"datadogexporter\"", n),
+                ]
+            },
             State::SendFailed,
             "1 of 1 Collector lost data that couldn't be sent: node-a (traces, by the datadog exporter's own count)",
         ),
@@ -136,7 +150,13 @@ fn every_cause_is_told_from_the_metrics_alone() {
         ),
         (
             "the memory limiter of a later version refuses",
-            &|n| vec![accepted(n), sent(n), ("otelcol_processor_memory_limiter_refused_spans_total", "processor=\"memory_limiter\"", 100.0 * n)],
+            &|n| {
+                vec![
+                    accepted(n),
+                    sent(n),
+                    ("otelcol_processor_memory_limiter_refused_spans_total", "processor=\"memory_limiter\"", 100.0 * n),
+                ]
+            },
             State::Refused,
             "1 of 1 Collector refused data: node-a (traces, by the memory limiter)",
         ),
@@ -185,8 +205,16 @@ fn every_cause_is_told_from_the_metrics_alone() {
             &|n| {
                 vec![
                     ("otelcol_receiver_accepted_log_records_total", "receiver=\"filelog\",transport=\"\"", 50.0 * n),
-                    ("otelcol_processor_incoming_items_total", "otel_signal=\"logs\",processor=\"filter/opted-in\"", 50.0 * n),
-                    ("otelcol_processor_outgoing_items_total", "otel_signal=\"logs\",processor=\"filter/opted-in\"", 0.0),
+                    (
+                        "otelcol_processor_incoming_items_total",
+                        "otel_signal=\"logs\",processor=\"filter/opted-in\"",
+                        50.0 * n,
+                    ),
+                    (
+                        "otelcol_processor_outgoing_items_total",
+                        "otel_signal=\"logs\",processor=\"filter/opted-in\"",
+                        0.0,
+                    ),
                 ]
             },
             State::Delivering,
@@ -205,7 +233,8 @@ fn a_collectors_names_are_known_whatever_its_version() {
         "otelcol_receiver_accepted_spans_total",
         "otelcol_receiver_accepted_spans__spans__total",
     ] {
-        let reading = read(&format!("{name}{{receiver=\"otlp\"}} 3\n{name}{{receiver=\"jaeger\"}} 4\n")).expect("a Collector");
+        let reading =
+            read(&format!("{name}{{receiver=\"otlp\"}} 3\n{name}{{receiver=\"jaeger\"}} 4\n")).expect("a Collector");
         assert!((reading.counts.flows[0].accepted - 7.0).abs() < f64::EPSILON, "{name}");
     }
     for name in ["otelcol_process_uptime", "otelcol_process_uptime_seconds_total", "otelcol_process_uptime_total"] {
@@ -228,7 +257,8 @@ fn the_worst_is_the_reason_and_the_rest_is_told_too() {
         window: None,
         queue: Some(super::totals::Queue { exporter: "datadog".to_owned(), size: 9.0, capacity: 10.0 }),
     };
-    let told = |standings: &[(&str, Standing)]| tally(standings).verdict(None, 4).map(|told| (told.reason, told.detail));
+    let told =
+        |standings: &[(&str, Standing)]| tally(standings).verdict(None, 4).map(|told| (told.reason, told.detail));
     assert_eq!(told(&[]), Some((Reason::NoCollector, String::new())));
     assert_eq!(told(&[("a", Standing::Fresh), ("b", Standing::Fresh)]), None, "nothing has been measured");
     assert_eq!(
@@ -237,7 +267,10 @@ fn the_worst_is_the_reason_and_the_rest_is_told_too() {
     );
     assert_eq!(
         told(&[("a", silent("no answer on port 8888")), ("b", measured())]),
-        Some((Reason::NotScraped, "1 of 2 Collectors didn't tell their metrics: a (no answer on port 8888)".to_owned())),
+        Some((
+            Reason::NotScraped,
+            "1 of 2 Collectors didn't tell their metrics: a (no answer on port 8888)".to_owned()
+        )),
         "one that can't be scraped isn't healthy"
     );
     let many = ["a", "b", "c", "d", "e"].map(|name| (name, silent("x")));

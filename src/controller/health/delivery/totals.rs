@@ -133,7 +133,8 @@ impl Reader {
 
     fn take_own(&mut self, name: &str, sample: &Sample<'_>) {
         let value = sample.value;
-        if let Some((kind, of)) = name.split_once('_').filter(|(kind, _)| ["receiver", "processor", "exporter"].contains(kind))
+        if let Some((kind, of)) =
+            name.split_once('_').filter(|(kind, _)| ["receiver", "processor", "exporter"].contains(kind))
         {
             match (kind, of) {
                 ("processor", "incoming_items" | "outgoing_items") => {
@@ -157,9 +158,10 @@ impl Reader {
     /// `accepted_spans` of a receiver, and the like.
     fn take_flow(&mut self, kind: &str, of: &str, value: f64) {
         let items = ["spans", "metric_points", "log_records"];
-        let Some((verb, signal)) = items.into_iter().find_map(|items| {
-            Some((of.strip_suffix(items)?.strip_suffix('_')?, Signal::of_items(items)?))
-        }) else {
+        let Some((verb, signal)) = items
+            .into_iter()
+            .find_map(|items| Some((of.strip_suffix(items)?.strip_suffix('_')?, Signal::of_items(items)?)))
+        else {
             return;
         };
         let flow = &mut self.counts.flows[signal as usize];

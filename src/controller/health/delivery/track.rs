@@ -56,7 +56,10 @@ pub enum Standing {
     /// Not looked at yet, or not long enough there to be missed.
     Fresh,
     Silent(String),
-    Measured { window: Option<Window>, queue: Option<super::totals::Queue> },
+    Measured {
+        window: Option<Window>,
+        queue: Option<super::totals::Queue>,
+    },
 }
 
 /// At least so long is a window, where readings come as often; at most twice as long.
@@ -106,11 +109,6 @@ impl Fleet {
     /// Each with its name.
     pub fn standings(&self, now: Instant) -> impl Iterator<Item = (&str, Standing)> {
         self.0.values().map(move |tracked| (tracked.name.as_str(), tracked.standing(now)))
-    }
-
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
     }
 
     #[must_use]
@@ -175,18 +173,22 @@ impl Tracked {
         Some(Window {
             counts: all,
             stuck: std::array::from_fn(stuck),
-            writers_stuck: early.writers.iter().zip(&all.writers).any(|(early, all)| early.retried > 0.0 && all.sent == 0.0),
+            writers_stuck: early
+                .writers
+                .iter()
+                .zip(&all.writers)
+                .any(|(early, all)| early.retried > 0.0 && all.sent == 0.0),
         })
     }
 
     fn standing(&self, now: Instant) -> Standing {
         let is_new = now.saturating_duration_since(self.since) < START;
         match (&self.last, &self.fault) {
-            (None, None) => Standing::Fresh,
-            (None, Some(_)) if is_new => Standing::Fresh,
-            (_, Some(fault)) if self.failures >= SILENT => Standing::Silent(fault.clone()),
-            (None, Some(_)) => Standing::Fresh,
+            (last, Some(fault)) if self.failures >= SILENT && (last.is_some() || !is_new) => {
+                Standing::Silent(fault.clone())
+            }
             (Some(last), _) => Standing::Measured { window: self.window, queue: last.queue.clone() },
+            (None, _) => Standing::Fresh,
         }
     }
 }
@@ -232,10 +234,12 @@ pub(super) mod tests {
 
     #[test]
     fn a_window_is_a_minute_or_two_however_often_is_read() {
-        let steady = (0_u32..=40).map(|n| (u64::from(n) * 15, reading(f64::from(n) * 15.0, f64::from(n) * 15.0, f64::from(n))));
+        let steady =
+            (0_u32..=40).map(|n| (u64::from(n) * 15, reading(f64::from(n) * 15.0, f64::from(n) * 15.0, f64::from(n))));
         let every_15_seconds = traces(&tracked(steady)).sent;
         assert!((60.0..=120.0).contains(&every_15_seconds), "{every_15_seconds}");
-        let seldom = (0_u32..=9).map(|n| (u64::from(n) * 300, reading(f64::from(n) * 300.0, f64::from(n) * 300.0, f64::from(n))));
+        let seldom = (0_u32..=9)
+            .map(|n| (u64::from(n) * 300, reading(f64::from(n) * 300.0, f64::from(n) * 300.0, f64::from(n))));
         assert!((traces(&tracked(seldom)).sent - 600.0).abs() < 0.1, "two readings behind");
     }
 
@@ -250,7 +254,10 @@ pub(super) mod tests {
         for (before, after) in [
             (reading(100.0, 100.0, 50.0), reading(7.0, 5.0, 3.0)),
             // Nobody says when it started.
-            (Reading { uptime: None, ..reading(100.0, 100.0, 0.0) }, Reading { uptime: None, ..reading(7.0, 5.0, 0.0) }),
+            (
+                Reading { uptime: None, ..reading(100.0, 100.0, 0.0) },
+                Reading { uptime: None, ..reading(7.0, 5.0, 0.0) },
+            ),
             // It has counted more than before since, and only its clock tells.
             (reading(3.0, 4.0, 50.0), reading(7.0, 5.0, 3.0)),
         ] {
@@ -366,7 +373,8 @@ pub(super) mod tests {
     #[test]
     fn the_memory_of_each_is_bounded() {
         let queue = Queue { exporter: "datadog".to_owned(), size: 1.0, capacity: 2.0 };
-        let many = (0_u32..10_000).map(|n| (u64::from(n), Reading { queue: Some(queue.clone()), ..reading(1.0, 1.0, 1.0) }));
+        let many =
+            (0_u32..10_000).map(|n| (u64::from(n), Reading { queue: Some(queue.clone()), ..reading(1.0, 1.0, 1.0) }));
         drop(tracked(many));
         assert!(size_of::<Tracked>() < 1400, "{}", size_of::<Tracked>());
     }

@@ -1,7 +1,7 @@
 //! Whether what Collectors take in is sent: pure, from what is known of each.
 
-use super::track::{Standing, Window};
 use super::totals::{Flow, Queue, Signal};
+use super::track::{Standing, Window};
 use crate::api::condition::Reason;
 use crate::controller::status::Verdict;
 
@@ -188,7 +188,8 @@ fn of_window(window: &Window, queue: Option<&Queue>) -> (State, String) {
     if let Some(queue) = queue.filter(|queue| queue.fullness() >= FULL) {
         return (State::Filling, format!("the queue of {} is nearly full", queue.exporter));
     }
-    let stuck: Vec<_> = Signal::ALL.into_iter().zip(stuck).filter(|(_, stuck)| **stuck).map(|(signal, _)| signal.as_str()).collect();
+    let stuck: Vec<_> =
+        Signal::ALL.into_iter().zip(stuck).filter(|(_, stuck)| **stuck).map(|(signal, _)| signal.as_str()).collect();
     if !stuck.is_empty() {
         return (State::NothingSent, stuck.join(", "));
     }

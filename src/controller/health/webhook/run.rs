@@ -75,14 +75,11 @@ pub async fn run(context: Context, mut registration: watch::Receiver<Seen<Regist
 
 async fn observe(context: &Context, endpoints: &[Endpoint], registered: Option<&Registered>) -> Observed {
     let name = format!("{}.{}.svc", object::WEBHOOK, context.namespace);
-    let trusted = registered.map(|registered| {
-        Registration { bundles: bundles(&registered.object), ..Registration::default() }.trusted()
-    });
+    let trusted = registered
+        .map(|registered| Registration { bundles: bundles(&registered.object), ..Registration::default() }.trusted());
     let could_be_called = trusted.is_some() && endpoints.iter().any(|endpoint| endpoint.ready);
-    let tries = async {
-        if could_be_called { Some(try_it(context).await) } else { None }
-    };
-    let (tried, endpoints) = tokio::join!(tries, handshake::look_at(endpoints, &name, PATIENCE));
+    let attempt = async { if could_be_called { Some(try_it(context).await) } else { None } };
+    let (tried, endpoints) = tokio::join!(attempt, handshake::look_at(endpoints, &name, PATIENCE));
     Observed { trusted, name, endpoints, tried }
 }
 

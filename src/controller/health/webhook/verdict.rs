@@ -67,7 +67,8 @@ pub fn verdict(observed: &Observed, now: Timestamp, generation: i64) -> Verdict 
     if ready.is_empty() {
         return of(Reason::NoReplica, "no replica of the webhook is ready, so that pods pass without it".to_owned());
     }
-    let is_untrusted = |one: &&&Endpoint| one.serves.as_ref().is_some_and(|chain| !chain.is_trusted_by(trusted, name, now));
+    let is_untrusted =
+        |one: &&&Endpoint| one.serves.as_ref().is_some_and(|chain| !chain.is_trusted_by(trusted, name, now));
     let untrusted: Vec<_> = ready.iter().filter(is_untrusted).map(|one| one.pod.as_str()).collect();
     if !untrusted.is_empty() {
         let detail = if trusted.is_empty() {
@@ -82,7 +83,8 @@ pub fn verdict(observed: &Observed, now: Timestamp, generation: i64) -> Verdict 
     match tried {
         Some(Tried::Back(Probe { marked: true, .. })) if unseen.is_empty() => {
             let count = ready.len();
-            let endpoints = if count == 1 { "the one endpoint".to_owned() } else { format!("each of {count} endpoints") };
+            let endpoints =
+                if count == 1 { "the one endpoint".to_owned() } else { format!("each of {count} endpoints") };
             of(Reason::Reachable, format!("a pod came back with the webhook's mark, and {endpoints} is trusted"))
         }
         Some(Tried::Back(Probe { marked: true, .. })) => not_reached(),
@@ -135,6 +137,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn every_cause_has_its_reason() {
         let (own, other) = (certificate(), certificate());
         let back = |marked: bool, warnings: &[&str]| {
@@ -145,24 +148,114 @@ mod tests {
         let quota = "pods \"otelgate-x\" is forbidden: exceeded quota: small, requested: pods=1";
         let right = r#"pods is forbidden: User "system:serviceaccount:otelgate:otelgate-controller" cannot create resource "pods" in API group "" in the namespace "otelgate""#;
         for (trusted, endpoints, tried, reason, detail) in [
-            (Some(bundle(&own)), both(), back(true, &[]), Reason::Reachable, "a pod came back with the webhook's mark, and each of 2 endpoints is trusted"),
-            (Some(bundle(&own)), vec![a.clone(), endpoint("c", false, None)], back(true, &[]), Reason::Reachable, "a pod came back with the webhook's mark, and the one endpoint is trusted"),
+            (
+                Some(bundle(&own)),
+                both(),
+                back(true, &[]),
+                Reason::Reachable,
+                "a pod came back with the webhook's mark, and each of 2 endpoints is trusted",
+            ),
+            (
+                Some(bundle(&own)),
+                vec![a.clone(), endpoint("c", false, None)],
+                back(true, &[]),
+                Reason::Reachable,
+                "a pod came back with the webhook's mark, and the one endpoint is trusted",
+            ),
             (None, both(), None, Reason::NotRegistered, ""),
-            (Some(bundle(&own)), vec![], None, Reason::NoReplica, "no replica of the webhook is ready, so that pods pass without it"),
-            (Some(bundle(&own)), vec![endpoint("c", false, Some(&own))], None, Reason::NoReplica, "no replica of the webhook is ready, so that pods pass without it"),
-            (Some(bundle(&other)), both(), back(false, &[]), Reason::EndpointNotTrusted, "caBundle doesn't verify the certificate of a, b"),
-            (Some(bundle(&own)), vec![a.clone(), endpoint("c", true, Some(&other))], back(true, &[]), Reason::EndpointNotTrusted, "caBundle doesn't verify the certificate of c"),
-            (Some(Bundle::default()), both(), back(false, &[]), Reason::EndpointNotTrusted, "the registration has no caBundle that every entry trusts"),
-            (Some(bundle(&own)), vec![a.clone(), endpoint("c", true, None)], back(true, &[]), Reason::EndpointNotReached, "no TLS handshake with c"),
-            (Some(bundle(&own)), vec![endpoint("c", true, None)], back(false, &[]), Reason::EndpointNotReached, "no TLS handshake with c"),
+            (
+                Some(bundle(&own)),
+                vec![],
+                None,
+                Reason::NoReplica,
+                "no replica of the webhook is ready, so that pods pass without it",
+            ),
+            (
+                Some(bundle(&own)),
+                vec![endpoint("c", false, Some(&own))],
+                None,
+                Reason::NoReplica,
+                "no replica of the webhook is ready, so that pods pass without it",
+            ),
+            (
+                Some(bundle(&other)),
+                both(),
+                back(false, &[]),
+                Reason::EndpointNotTrusted,
+                "caBundle doesn't verify the certificate of a, b",
+            ),
+            (
+                Some(bundle(&own)),
+                vec![a.clone(), endpoint("c", true, Some(&other))],
+                back(true, &[]),
+                Reason::EndpointNotTrusted,
+                "caBundle doesn't verify the certificate of c",
+            ),
+            (
+                Some(Bundle::default()),
+                both(),
+                back(false, &[]),
+                Reason::EndpointNotTrusted,
+                "the registration has no caBundle that every entry trusts",
+            ),
+            (
+                Some(bundle(&own)),
+                vec![a.clone(), endpoint("c", true, None)],
+                back(true, &[]),
+                Reason::EndpointNotReached,
+                "no TLS handshake with c",
+            ),
+            (
+                Some(bundle(&own)),
+                vec![endpoint("c", true, None)],
+                back(false, &[]),
+                Reason::EndpointNotReached,
+                "no TLS handshake with c",
+            ),
             (Some(bundle(&own)), both(), back(false, &[]), Reason::NotReached, ""),
             (Some(bundle(&own)), vec![a.clone(), endpoint("c", true, None)], back(false, &[]), Reason::NotReached, ""),
-            (Some(bundle(&own)), both(), back(false, &["otelgate: Overloaded: x"]), Reason::LetThrough, "the webhook let a pod through unchanged: otelgate: Overloaded: x"),
-            (Some(bundle(&own)), both(), Some(refused(403, quota)), Reason::ProbeRefused, "the pod of the probe is refused: pods \"otelgate-x\" is forbidden: exceeded quota: small, requested: pods=1"),
-            (Some(bundle(&own)), both(), Some(refused(500, "failed calling webhook \"other\"")), Reason::ProbeRefused, "the pod of the probe is refused: failed calling webhook \"other\""),
-            (Some(bundle(&own)), both(), Some(refused(403, right)), Reason::ProbeNotAllowed, "not allowed to create pods in namespace otelgate"),
-            (Some(bundle(&own)), both(), Some(refused(429, "too many requests")), Reason::ProbeUnanswered, "the API server refused: too many requests"),
-            (Some(bundle(&own)), both(), Some(refused(401, "")), Reason::ProbeUnanswered, "the API server doesn't accept these credentials"),
+            (
+                Some(bundle(&own)),
+                both(),
+                back(false, &["otelgate: Overloaded: x"]),
+                Reason::LetThrough,
+                "the webhook let a pod through unchanged: otelgate: Overloaded: x",
+            ),
+            (
+                Some(bundle(&own)),
+                both(),
+                Some(refused(403, quota)),
+                Reason::ProbeRefused,
+                "the pod of the probe is refused: pods \"otelgate-x\" is forbidden: exceeded quota: small, requested: pods=1",
+            ),
+            (
+                Some(bundle(&own)),
+                both(),
+                Some(refused(500, "failed calling webhook \"other\"")),
+                Reason::ProbeRefused,
+                "the pod of the probe is refused: failed calling webhook \"other\"",
+            ),
+            (
+                Some(bundle(&own)),
+                both(),
+                Some(refused(403, right)),
+                Reason::ProbeNotAllowed,
+                "not allowed to create pods in namespace otelgate",
+            ),
+            (
+                Some(bundle(&own)),
+                both(),
+                Some(refused(429, "too many requests")),
+                Reason::ProbeUnanswered,
+                "the API server refused: too many requests",
+            ),
+            (
+                Some(bundle(&own)),
+                both(),
+                Some(refused(401, "")),
+                Reason::ProbeUnanswered,
+                "the API server doesn't accept these credentials",
+            ),
         ] {
             let observed = Observed { trusted, name: NAME.to_owned(), endpoints, tried: tried.clone() };
             let verdict = verdict(&observed, Timestamp::now(), 3);

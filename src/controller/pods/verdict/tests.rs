@@ -83,11 +83,8 @@ fn the_verdicts() {
 fn the_numbers_name_a_few() {
     let many: Vec<_> = (0..14).map(|number| format!("w{number}")).collect();
     let missed = few(&many.iter().map(String::as_str).collect::<Vec<_>>());
-    let picture = Picture {
-        totals: tally(&[(Injected, 200), (Missed, 14), (Unseen, 3)]),
-        missed,
-        ..Picture::default()
-    };
+    let picture =
+        Picture { totals: tally(&[(Injected, 200), (Missed, 14), (Unseen, 3)]), missed, ..Picture::default() };
     let status = picture.status();
     assert_eq!((status.injected.as_str(), status.missed, status.outdated), ("200/214", 14, 0));
     assert_eq!((status.missed_of.len(), status.missed_of.last().map(String::as_str)), (11, Some("and 4 more")));

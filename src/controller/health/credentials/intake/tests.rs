@@ -1,8 +1,8 @@
 use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
-use tokio::io::BufReader;
 use tokio::io::AsyncBufReadExt as _;
+use tokio::io::BufReader;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -17,7 +17,11 @@ struct Way {
 }
 
 /// What it answers, and what it saw of the request.
-async fn way(scheme: &str, connect_answer: &'static str, answer: &'static str) -> (Way, tokio::sync::oneshot::Receiver<String>) {
+async fn way(
+    scheme: &str,
+    connect_answer: &'static str,
+    answer: &'static str,
+) -> (Way, tokio::sync::oneshot::Receiver<String>) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
@@ -62,7 +66,12 @@ async fn head(stream: &mut (impl tokio::io::AsyncBufRead + Unpin)) -> String {
 }
 
 fn through(proxy: &str) -> Intake {
-    Intake { site: "example.com".to_owned(), proxy: proxy.to_owned(), no_proxy: Vec::new(), ca_config_map: String::new() }
+    Intake {
+        site: "example.com".to_owned(),
+        proxy: proxy.to_owned(),
+        no_proxy: Vec::new(),
+        ca_config_map: String::new(),
+    }
 }
 
 const CONNECTED: &str = "HTTP/1.1 200 Connection established\r\n\r\n";
