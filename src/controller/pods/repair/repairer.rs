@@ -84,7 +84,8 @@ impl Repairer {
     pub async fn round(&mut self, targets: &Targets, in_force: &InForce) -> RepairStatus {
         self.forget(targets, in_force);
         let (hash, idle) = (in_force.configuration.hash(), targets.workloads.is_empty() && !self.is_busy());
-        if idle && self.ledger.as_ref().is_some_and(|ledger| ledger.hash == hash) {
+        let known = self.ledger.as_ref().is_some_and(|ledger| ledger.hash == hash);
+        if idle && known {
             return self.status(RepairPhase::Idle, None);
         }
         if let Some(gate) = (!idle).then(|| self.closed_gate()).flatten() {
@@ -95,12 +96,14 @@ impl Repairer {
                 Some(format!("{gate} isn't true, so that evicted pods might be missed again")),
             );
         }
-        if let Err(error) = self.read(hash).await {
+        let candidates = self.candidates(targets);
+        let due = !known || !candidates.is_empty();
+        if due && let Err(error) = self.read(hash).await {
             self.context.state.repair.failed(&error);
             let why = format!("ConfigMap {}: {}", object::REPAIR, Unavailable::of(&error));
             return self.status(RepairPhase::Waiting, Some(why));
         }
-        for target in self.candidates(targets) {
+        for target in candidates {
             if self.visit(&target, in_force).await == Visit::Evicted {
                 break;
             }
