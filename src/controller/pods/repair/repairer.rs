@@ -86,7 +86,7 @@ impl Repairer {
         let (hash, idle) = (in_force.configuration.hash(), targets.workloads.is_empty() && !self.is_busy());
         let known = self.ledger.as_ref().is_some_and(|ledger| ledger.hash == hash);
         if idle && known {
-            return self.status(RepairPhase::Idle, None);
+            return self.outcome(targets);
         }
         if let Some(gate) = (!idle).then(|| self.closed_gate()).flatten() {
             // What is waited for meanwhile isn't late.
@@ -108,6 +108,10 @@ impl Repairer {
                 break;
             }
         }
+        self.outcome(targets)
+    }
+
+    fn outcome(&self, targets: &Targets) -> RepairStatus {
         let unvisited = targets.workloads.iter().any(|target| !self.visited.contains_key(&target.workload));
         let phase = if self.has_stopped() {
             RepairPhase::Stopped
