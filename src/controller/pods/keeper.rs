@@ -90,8 +90,11 @@ impl Keeper {
     }
 
     pub fn repaired(&mut self, repair: Option<RepairStatus>) {
+        let told = |repair: &Option<RepairStatus>| repair.as_ref().map(|one| (one.phase, one.message.clone()));
+        let is_news = told(&self.repair) != told(&repair);
         self.repair = repair;
-        self.tell_within(SOON);
+        // How many are left changes every two seconds, while it looks at them.
+        self.tell_within(if is_news { SOON } else { self.numbers_due() });
     }
 
     fn tell_within(&mut self, within: Duration) {
@@ -174,11 +177,17 @@ impl Keeper {
             return;
         }
         let within = match self.reported {
-            None => SOON,
-            Some((reason, _)) if (reason == Reason::Complete) != (self.index.totals().lacking() == 0) => SOON,
-            Some((_, at)) => NUMBERS_EVERY.saturating_sub(at.elapsed()).max(SOON),
+            Some((reason, _)) if (reason == Reason::Complete) == (self.index.totals().lacking() == 0) => {
+                self.numbers_due()
+            }
+            _ => SOON,
         };
         self.tell_within(within);
+    }
+
+    /// When numbers alone may be written again.
+    fn numbers_due(&self) -> Duration {
+        self.reported.map_or(SOON, |(_, at)| NUMBERS_EVERY.saturating_sub(at.elapsed()).max(SOON))
     }
 
     /// Starts looks at whole pods, a few at a time.

@@ -150,7 +150,13 @@ fn create(plane: &ControlPlane, hash: &str) {
         let client = Client::try_from(config).expect("a client");
         let creating = futures::stream::iter(0..PODS).map(|number| {
             let api = Api::<Pod>::namespaced(client.clone(), &name(number % NAMESPACES));
-            async move { api.create(&PostParams::default(), &pod(number, hash)).await.expect("a pod") }
+            async move {
+                match api.create(&PostParams::default(), &pod(number, hash)).await {
+                    // A server that is slow may have taken what was sent again.
+                    Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+                    created => drop(created.expect("a pod")),
+                }
+            }
         });
         creating.buffer_unordered(AT_ONCE).for_each(|_| std::future::ready(())).await;
     });

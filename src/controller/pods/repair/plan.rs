@@ -57,6 +57,14 @@ const SPARE: i64 = 2;
 
 // === impl Left ===
 
+impl Left {
+    /// What was evicted came back no better.
+    #[must_use]
+    pub const fn is_fault(&self) -> bool {
+        matches!(self, Self::CameBackUnmarked | Self::CameBackNotReady)
+    }
+}
+
 impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

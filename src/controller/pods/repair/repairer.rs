@@ -84,8 +84,9 @@ impl Repairer {
     pub async fn round(&mut self, targets: &Targets, in_force: &InForce) -> RepairStatus {
         self.forget(targets, in_force);
         let (hash, idle) = (in_force.configuration.hash(), targets.workloads.is_empty() && !self.is_busy());
-        if idle && self.ledger.as_ref().is_some_and(|ledger| ledger.hash == hash) {
-            return self.status(RepairPhase::Idle, None);
+        let known = self.ledger.as_ref().is_some_and(|ledger| ledger.hash == hash);
+        if idle && known {
+            return self.outcome(targets);
         }
         if let Some(gate) = (!idle).then(|| self.closed_gate()).flatten() {
             // What is waited for meanwhile isn't late.
@@ -95,21 +96,24 @@ impl Repairer {
                 Some(format!("{gate} isn't true, so that evicted pods might be missed again")),
             );
         }
-        if let Err(error) = self.read(hash).await {
+        let candidates = self.candidates(targets);
+        let due = !known || !candidates.is_empty();
+        if due && let Err(error) = self.read(hash).await {
             self.context.state.repair.failed(&error);
             let why = format!("ConfigMap {}: {}", object::REPAIR, Unavailable::of(&error));
             return self.status(RepairPhase::Waiting, Some(why));
         }
-        if self.ledger.as_ref().is_some_and(Ledger::has_stopped) {
-            return self.status(RepairPhase::Stopped, Some(self.why_stopped()));
-        }
-        for target in self.candidates(targets) {
+        for target in candidates {
             if self.visit(&target, in_force).await == Visit::Evicted {
                 break;
             }
         }
+        self.outcome(targets)
+    }
+
+    fn outcome(&self, targets: &Targets) -> RepairStatus {
         let unvisited = targets.workloads.iter().any(|target| !self.visited.contains_key(&target.workload));
-        let phase = if self.ledger.as_ref().is_some_and(Ledger::has_stopped) {
+        let phase = if self.has_stopped() {
             RepairPhase::Stopped
         } else if self.asked.dry_run {
             RepairPhase::DryRun
@@ -133,10 +137,19 @@ impl Repairer {
         }
         let is_wanted =
             |name: &Arc<Name>| targets.workloads.binary_search_by(|target| target.workload.cmp(name)).is_ok();
-        self.left.retain(|name, _| is_wanted(name));
+        // Why everything has stopped stays, when the pod that lacked its mark has gone.
+        self.left.retain(|name, left| left.is_fault() || is_wanted(name));
         self.would.retain(|name, _| is_wanted(name));
         self.visited.retain(|name, _| is_wanted(name));
         self.refused.retain(|name, _| is_wanted(name));
+    }
+
+    fn has_stopped(&self) -> bool {
+        self.ledger.as_ref().is_some_and(Ledger::has_stopped)
+    }
+
+    fn only_looks(&self) -> bool {
+        self.asked.dry_run || self.has_stopped()
     }
 
     fn closed_gate(&self) -> Option<ConditionType> {
@@ -186,9 +199,11 @@ impl Repairer {
                 self.running.entry(Arc::clone(name)).or_insert_with(|| (target.clone(), Instant::now()));
                 Visit::Nothing
             }
-            Move::Evict { .. } if self.asked.dry_run => {
+            Move::Evict { .. } if self.only_looks() => {
                 self.left.remove(name);
-                self.would.insert(Arc::clone(name), plan::targets(&facts, &self.asked));
+                if self.asked.dry_run {
+                    self.would.insert(Arc::clone(name), plan::targets(&facts, &self.asked));
+                }
                 self.visited.insert(Arc::clone(name), Instant::now());
                 Visit::Nothing
             }
@@ -203,7 +218,11 @@ impl Repairer {
                 }
                 self.evict(target, (key, facts.owner.uid), (entry, known), (&pod, &uid)).await
             }
-            Move::Done | Move::Stop(_) if self.asked.dry_run => Visit::Nothing,
+            Move::Done | Move::Stop(_) if self.only_looks() => {
+                self.running.remove(name);
+                self.visited.insert(Arc::clone(name), Instant::now());
+                Visit::Nothing
+            }
             Move::Done => self.end(name, key, End::Done).await,
             Move::Stop(end) => self.end(name, key, end).await,
         }
@@ -367,9 +386,8 @@ impl Repairer {
     }
 
     fn why_stopped(&self) -> String {
-        let is_fault = |left: &Left| matches!(left, Left::CameBackUnmarked | Left::CameBackNotReady);
         let mut named = Few::default();
-        for (name, left) in self.left.iter().filter(|(_, left)| is_fault(left)) {
+        for (name, left) in self.left.iter().filter(|(_, left)| left.is_fault()) {
             named.note(|| format!("{name}: {left}"));
         }
         let seen = if named.is_empty() { "workloads came back no better".to_owned() } else { named.in_words() };

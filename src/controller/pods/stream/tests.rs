@@ -75,6 +75,8 @@ fn event(kind: &str, name: &str, version: &str) -> String {
     format!(r#"{{"type":"{kind}","object":{{"metadata":{{"name":"{name}","resourceVersion":"{version}"}}}}}}"#) + "\n"
 }
 
+/// A watch that has no answer is given up later than that.
+const SHORT: Duration = Duration::from_secs(8);
 const EXPIRED: &str =
     r#"{"type":"ERROR","object":{"kind":"Status","code":410,"message":"too old","reason":"Expired"}}"#;
 const BOOKMARK: &str =
@@ -93,7 +95,7 @@ async fn it_goes_on_where_it_was_and_lists_again_where_that_is_too_long_ago() {
         ],
         None,
     );
-    let (told, _) = told(&server, Duration::from_secs(20)).await;
+    let (told, _) = told(&server, SHORT).await;
     let is = |name: &str| Told::Is(name.to_owned());
     let expected = [
         Told::Begin,
@@ -120,7 +122,7 @@ async fn it_goes_on_where_it_was_and_lists_again_where_that_is_too_long_ago() {
 #[tokio::test(start_paused = true)]
 async fn a_cluster_without_objects_is_one() {
     let empty = r#"{"kind":"PartialObjectMetadataList","metadata":{"resourceVersion":"5"},"items":null}"#;
-    let (told, failures) = told(&Server::new(&[(200, empty)], None), Duration::from_secs(5)).await;
+    let (told, failures) = told(&Server::new(&[(200, empty)], None), SHORT).await;
     assert_eq!((told, failures), (vec![Told::Begin, Told::End], 0));
 }
 
@@ -129,7 +131,7 @@ async fn a_list_that_breaks_off_takes_nothing_away() {
     let gone =
         r#"{"kind":"Status","status":"Failure","code":410,"reason":"Expired","message":"the token has expired"}"#;
     let server = Server::new(&[(200, &page(&["a"], "5", "t")), (410, gone), (200, &page(&["a"], "6", ""))], None);
-    let (told, failures) = told(&server, Duration::from_secs(20)).await;
+    let (told, failures) = told(&server, SHORT).await;
     let a = || Told::Is("a".to_owned());
     assert_eq!(told, [Told::Begin, a(), Told::Begin, a(), Told::End]);
     assert_eq!(failures, 1);
