@@ -100,11 +100,12 @@ fn links_lead_somewhere() {
 }
 
 /// Pages with commands, and the test that runs each of them.
-const RUN_BY: [(&str, &str); 13] = [
+const RUN_BY: [(&str, &str); 14] = [
     ("README.md", "tests/it/docs.rs"),
     ("certs/README.md", "tests/it/cluster/by_hand.rs"),
     ("certs/cert-manager/README.md", "tests/it/cluster/certificates/pages.rs"),
     ("docs/certificates.md", "tests/it/cluster/certificates/pages.rs"),
+    ("docs/collector.md", "tests/it/cluster/troubleshooting.rs"),
     ("docs/controller.md", "tests/it/cluster/troubleshooting.rs"),
     ("docs/deploy.md", "tests/it/cluster/deploy/documented.rs"),
     ("docs/install.md", "tests/it/cluster/chart/installed.rs"),

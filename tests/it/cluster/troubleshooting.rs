@@ -8,16 +8,19 @@ use super::OTELGATE;
 use super::by_hand::shell_blocks;
 use super::command::{deployment, installed};
 
-const PAGES: [&str; 4] = ["docs/troubleshooting.md", "docs/controller.md", "docs/missed-pods.md", "docs/monitoring.md"];
+const PAGES: [&str; 5] =
+    ["docs/troubleshooting.md", "docs/controller.md", "docs/collector.md", "docs/missed-pods.md", "docs/monitoring.md"];
 
 #[test]
 fn every_command_of_the_pages_runs() {
     let installed = installed();
     installed.plane.make_namespace("payments", &json!({"otelgate.dev/inject": "enabled"}), &json!({}));
-    // What the controller has written of the pods that it evicted.
-    let repair = json!({"apiVersion": "v1", "kind": "ConfigMap",
-                        "metadata": {"name": "otelgate-repair", "namespace": "otelgate"}});
-    installed.plane.apply(&[deployment("payments", "api", 1), repair]);
+    // What the controller has written: of the pods that it evicted, and the Collector's configuration.
+    let written = [("otelgate-repair", "otelgate"), ("otel-collector-config", "datadog")].map(|(name, namespace)| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}})
+    });
+    installed.plane.apply(&written);
+    installed.plane.apply(&[deployment("payments", "api", 1)]);
     installed.pods("payments", "app=api", 1);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let blocks: Vec<_> = PAGES.iter().flat_map(|page| shell_blocks(&root.join(page))).collect();
