@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::network::Process;
 use super::plane::ControlPlane;
 use super::programs::built;
+use super::wait_for;
 
 /// As in `tests/programs/datadog-operator/go.mod`.
 const VERSION: &str = "1.31.0";
@@ -46,9 +47,9 @@ pub fn define_kinds(plane: &ControlPlane, kinds: &[&str]) -> Result<(), String> 
         plane
             .kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &file])
             .expect("the operator's definitions");
-        plane
-            .kubectl(&["wait", "--for=condition=Established", "--timeout=1m", "-f", &file])
-            .expect("the operator's definitions");
+        // `kubectl wait` fails at once where there is no status yet.
+        let wait = ["wait", "--for=condition=Established", "--timeout=1m", "-f", &file];
+        wait_for(&format!("{kind} to be served"), || plane.kubectl(&wait).success.then_some(()))?;
     }
     Ok(())
 }
