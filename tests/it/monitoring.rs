@@ -211,7 +211,7 @@ fn of_prometheus(expression: &str) -> Vec<Read> {
             let (labels, behind) = behind[1..].split_once(')').expect("labels end");
             grouped.extend(labels.split(',').map(|label| (label.trim().to_owned(), None)));
             rest = behind;
-        } else if end > 0 && (behind.starts_with('(') || OPERATORS.contains(&word)) {
+        } else if end > 0 && (behind.starts_with('(') || behind.starts_with("by (") || OPERATORS.contains(&word)) {
             rest = behind;
         } else if end > 0 || first == '{' {
             let (name, labels, behind) = selector(word, behind.strip_prefix('{'));
@@ -223,6 +223,7 @@ fn of_prometheus(expression: &str) -> Vec<Read> {
             rest = &rest[first.len_utf8()..];
         }
     }
+    grouped.dedup();
     for read in &mut reads {
         read.labels.extend(grouped.iter().cloned());
     }
