@@ -141,6 +141,10 @@ impl Cluster {
         let pod = self.pod(index, version, false);
         let text = format!("{{\"type\":\"{kind}\",\"object\":{pod}}}\n").into();
         let happening = Happening { version, collection: PODS.to_owned(), namespace: self.namespace_of(index), text };
+        // Between two watches, nothing new gets lost.
+        if kind == "ADDED" {
+            state.history.push(happening.clone());
+        }
         drop(state);
         let _ = self.events.send(happening);
     }

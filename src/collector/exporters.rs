@@ -5,10 +5,8 @@ use serde_json::{Value, json};
 use super::part::Part;
 use super::reference::{escaped, literal, variable};
 use super::{Input, variables};
-use crate::api::stack::{AgentMode, Exporter};
-
-/// The Agent's Service for the pods of its own node.
-const AGENT_SERVICE: &str = "datadog-agent";
+use crate::api::object;
+use crate::api::stack::{Exporter, Owner};
 
 pub fn exporter(input: &Input<'_>) -> Part {
     match input.collector.exporter {
@@ -31,7 +29,7 @@ fn datadog(input: &Input<'_>) -> Part {
             "hostname": hostname,
             "api": {"key": variable(variables::API_KEY), "site": literal(&input.datadog.site)},
             "host_metadata": {
-                "enabled": input.agent.mode == AgentMode::Disabled,
+                "enabled": input.owners().host_metadata == Owner::Collector,
                 "hostname_source": "config_or_system",
             },
         }),
@@ -53,10 +51,10 @@ fn otlp(input: &Input<'_>) -> Part {
     )
 }
 
-/// The Agent of the own node, within the cluster.
+/// The Agent of the own node: its Service leads to no other one.
 fn agent(input: &Input<'_>) -> Part {
     let injection = input.injection;
-    let host = format!("{AGENT_SERVICE}.{}.svc.{}", injection.collector.namespace, injection.cluster_domain);
+    let host = format!("{}.{}.svc.{}", object::AGENT, injection.collector.namespace, injection.cluster_domain);
     let endpoint: Value = literal(&format!("{host}:4317"));
     Part::exporter("otlp_grpc/agent", json!({"endpoint": endpoint, "tls": {"insecure": true}}))
 }

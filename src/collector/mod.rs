@@ -32,7 +32,7 @@ pub use memory::Memory;
 pub use names::{RENAMES, Rename, Version};
 pub use rendered::{Authorities, Fault, Files, Lease, Port, Rendered, Source, Variable, path, port};
 
-use crate::api::stack::{AgentMode, Collector, Exporter};
+use crate::api::stack::{AgentMode, Collector, Exporter, Owner};
 use crate::manifest;
 
 /// The key of a certificate in `spec.egress.caConfigMap`.
@@ -70,7 +70,7 @@ pub fn render(input: &Input<'_>) -> Result<Rendered, Fault> {
             authorities: (!egress.ca_config_map.is_empty())
                 .then(|| Authorities { config_map: egress.ca_config_map.clone(), key: CA_KEY }),
         },
-        lease: input.collector.metrics.cluster.then(|| receivers::lease(input.injection)),
+        lease: (input.owners().cluster_state == Owner::Collector).then(|| receivers::lease(input.injection)),
     })
 }
 

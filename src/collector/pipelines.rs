@@ -8,8 +8,7 @@ use super::part::{Layout, Part, Pipeline};
 use super::reference::variable;
 use super::rendered::port;
 use super::{Input, Memory, connectors, exporters, extensions, processors, receivers, variables};
-use crate::api::stack::Exporter;
-use crate::config::LogOwner;
+use crate::api::stack::{Exporter, Owner};
 
 /// What every pipeline of an input is made of.
 struct Parts<'a> {
@@ -28,7 +27,7 @@ pub fn layout(input: &Input<'_>, version: Version, memory: &Memory) -> Layout {
     if parts.reads_files() {
         extensions.push(extensions::file_storage());
     }
-    if input.collector.metrics.cluster {
+    if input.owners().cluster_state == Owner::Collector {
         extensions.push(receivers::leader_elector(&receivers::lease(input.injection)));
     }
     // The host's brackets, where it is an IPv6 address, are the Collector's own to write. Names without suffixes are those
@@ -47,7 +46,7 @@ pub fn layout(input: &Input<'_>, version: Version, memory: &Memory) -> Layout {
 
 /// Whether the Collector reads the files of container logs.
 pub fn reads_files(input: &Input<'_>) -> bool {
-    input.injection.logs.owner == LogOwner::Collector
+    input.owners().container_logs == Owner::Collector
 }
 
 // === impl Parts ===
@@ -108,9 +107,9 @@ impl Parts<'_> {
     }
 
     fn metrics(&self) -> Vec<Pipeline> {
-        let wanted = &self.input.collector.metrics;
+        let owners = self.input.owners();
         let mut receivers = vec![receivers::otlp()];
-        if wanted.annotated_pods {
+        if owners.prometheus == Owner::Collector {
             receivers.push(receivers::prometheus());
         }
         let mut processors = vec![self.first()];
@@ -118,7 +117,7 @@ impl Parts<'_> {
         processors.extend(self.differences());
         processors.push(self.batch());
         let mut pipelines = vec![self.pipeline("metrics", receivers, processors)];
-        if wanted.cluster {
+        if owners.cluster_state == Owner::Collector {
             // These are of the whole cluster: neither the own node's pods nor the own host are what they are about.
             let mut processors = vec![self.first()];
             processors.extend(self.cluster_name());

@@ -10,10 +10,6 @@ use super::{Image, Placement, Resources};
 /// The Datadog Agent on every node, and its Cluster Agent, in the Collector's namespace.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "!has(self.mode) || self.mode != 'adopt' || !has(self.adopt) || !has(self.adopt.daemonSet) || size(self.adopt.daemonSet) > 0",
-    "message": "agent.adopt.daemonSet names the DaemonSet that is watched",
-}]))]
 pub struct Agent {
     /// `operator`: the Datadog Operator makes it from a `DatadogAgent` that the controller keeps; `daemonset`: the
     /// controller makes it; `auto`: the first where the operator's definition is served, else the second, decided once;
@@ -87,32 +83,6 @@ pub enum AgentWay {
     Daemonset,
     Adopt,
     Disabled,
-}
-
-/// Who has each kind of data: one, or nobody, and never two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Owners {
-    /// Lines that containers write.
-    pub container_logs: Owner,
-    /// What containers send by OTLP.
-    pub otlp: Owner,
-    /// Metrics of pods that are annotated with `prometheus.io/scrape`.
-    pub prometheus: Owner,
-    /// Metrics of the cluster's objects.
-    pub cluster_state: Owner,
-    /// Metrics of nodes and their kubelets.
-    pub host_metrics: Owner,
-    /// What Datadog's list of hosts is made from.
-    pub host_metadata: Owner,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum Owner {
-    Collector,
-    Agent,
-    Nobody,
 }
 
 /// The Agent that somebody else keeps, in the Collector's namespace.

@@ -3,12 +3,14 @@
 mod agent;
 mod collector;
 mod datadog;
+mod owners;
 mod pods;
 mod repair;
 
 pub use agent::*;
 pub use collector::*;
 pub use datadog::*;
+pub use owners::*;
 pub use pods::*;
 pub use repair::*;
 

@@ -187,7 +187,7 @@ fn nothing_is_referred_to_but_variables_that_are_listed() {
     ] {
         let fault = refused(&at(text));
         assert!(
-            fault.starts_with("spec.collector.config.processors.attributes/a.actions: ") && fault.contains(says),
+            fault.starts_with("spec.collector.config.processors.attributes/a.actions.value: ") && fault.contains(says),
             "{fault}"
         );
     }

@@ -5,11 +5,13 @@ mod goldens;
 mod keys;
 mod strings;
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::{Fault, Input, Rendered, render};
 use crate::api::stack::{Agent, AgentMode, Collector, Datadog, Egress, Exporter, LogScope};
-use crate::config::{Collection, Document, IpFamily, LogOwner};
+use crate::config::{Collection, Document, LogOwner};
 
 /// What an [`Input`] refers to.
 #[derive(Clone, Debug, Default)]
@@ -44,11 +46,12 @@ impl Spec {
     }
 }
 
-/// Every combination of modes and switches.
+/// Every combination of modes and switches whose configuration differs from the others'.
 fn every_combination() -> Vec<Spec> {
     let mut specs = Vec::new();
+    let mut texts = BTreeSet::new();
     for exporter in [Exporter::Datadog, Exporter::Otlp, Exporter::Agent] {
-        for bits in 0..(1 << 8) {
+        for bits in 0..(1 << 7) {
             let on = |bit: u32| bits & (1 << bit) != 0;
             let mut spec = Spec::default();
             spec.collector.exporter = exporter;
@@ -58,9 +61,10 @@ fn every_combination() -> Vec<Spec> {
             spec.injection.logs.owner = if on(3) { LogOwner::Agent } else { LogOwner::Collector };
             spec.injection.logs.collection = if on(4) { Collection::Disabled } else { Collection::Enabled };
             spec.injection.cluster_name = on(5).then(|| "east".to_owned());
-            spec.injection.otlp.ip_family = if on(6) { IpFamily::IPv6 } else { IpFamily::IPv4 };
-            spec.agent.mode = if on(7) && exporter != Exporter::Agent { AgentMode::Disabled } else { AgentMode::Auto };
-            specs.push(spec);
+            spec.agent.mode = if on(6) && exporter != Exporter::Agent { AgentMode::Disabled } else { AgentMode::Auto };
+            if texts.insert(spec.render().expect("a configuration").text) {
+                specs.push(spec);
+            }
         }
     }
     specs
@@ -68,20 +72,19 @@ fn every_combination() -> Vec<Spec> {
 
 #[test]
 fn every_combination_hangs_together_and_is_itself_again() {
-    for spec in every_combination() {
-        for tag in ["0.146.0", "0.149.0", "0.159.0", "0.165.1"] {
-            let mut spec = spec.clone();
+    for mut spec in every_combination() {
+        for tag in ["0.146.0", "0.149.0", "0.165.1"] {
             tag.clone_into(&mut spec.collector.image.tag);
             let rendered = spec.render().unwrap_or_else(|fault| panic!("{fault}: {spec:?}"));
             assert_eq!(rendered, spec.render().expect("as before"));
-            let document: Value = serde_saphyr::from_str(&rendered.text).expect("YAML");
-            let files = document["receivers"].as_object().expect("receivers").keys().any(|id| id.starts_with("file"));
-            assert_eq!(rendered.files.pod_logs, files);
-            assert_eq!(rendered.lease.is_some(), document["receivers"].get("k8s_cluster").is_some());
-            let known: Vec<&str> = rendered.environment.iter().map(|one| one.name.as_str()).collect();
-            for name in super::reference::variables(&rendered.text).expect("nothing but variables") {
-                assert!(known.contains(&name), "{name}");
-            }
+        }
+        let rendered = spec.render().expect("as before");
+        let receivers = &spec.document()["receivers"];
+        assert_eq!(rendered.files.pod_logs, receivers.get("file_log").is_some());
+        assert_eq!(rendered.lease.is_some(), receivers.get("k8s_cluster").is_some());
+        let known: Vec<&str> = rendered.environment.iter().map(|one| one.name.as_str()).collect();
+        for name in super::reference::variables(&rendered.text).expect("nothing but variables") {
+            assert!(known.contains(&name), "{name}");
         }
     }
 }

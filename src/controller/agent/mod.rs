@@ -1,8 +1,9 @@
 //! The Datadog Agent on every node, and its Cluster Agent: made by the Datadog Operator, by the controller itself, by
 //! somebody else, or not at all.
 //!
-//! What is decided is pure and stands in modules of its own: who has which data ([`owners`]), which way the Agent comes
-//! about ([`mode`]), what it is made of ([`node`], [`cluster_agent`], [`operator`]), and how it is ([`verdict`]).
+//! What is decided is pure and stands in modules of its own: which way the Agent comes about ([`mode`]), what it is made of
+//! ([`node`], [`cluster_agent`], [`operator`]), and how it is ([`verdict`]). Who has which data is decided for Agent and
+//! Collector at once: [`crate::api::stack::Owners`].
 
 use super::metrics::Write;
 use super::objects::{Kind, Part, Scope};
@@ -13,7 +14,6 @@ pub mod mode;
 pub mod node;
 pub mod observe;
 pub mod operator;
-pub mod owners;
 pub mod pod;
 pub mod reference;
 mod run;

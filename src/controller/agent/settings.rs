@@ -5,8 +5,6 @@ use crate::config::{Document, Reach};
 use crate::controller::injection;
 use crate::controller::stack::{Part, Stack};
 
-use super::owners::owners;
-
 /// Everything that an Agent's objects depend on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -68,7 +66,7 @@ impl Settings {
         if let Some(name) = agent.resources.keys().find(|name| !CONTAINERS.contains(&name.as_str())) {
             return Err(format!("spec.agent.resources.{name}: no container of that name; {}", CONTAINERS.join(", ")));
         }
-        let owners = owners(&collector, &agent, document.logs.owner);
+        let owners = Owners::of(&collector, &agent, document.logs.owner);
         Ok(Self {
             namespace: document.collector.namespace.clone(),
             site: datadog.site,

@@ -112,7 +112,7 @@ impl Seen {
                 Api::namespaced(client.clone(), namespace),
                 of_part(),
                 health,
-                Set::of,
+                |set| Set::of(&set),
                 &self.sets,
                 &self.changed
             ),
@@ -120,7 +120,7 @@ impl Seen {
                 Api::namespaced(client.clone(), namespace),
                 of_part(),
                 health,
-                Map::of,
+                |map| Map::of(&map),
                 &self.maps,
                 &self.changed
             ),
@@ -164,7 +164,7 @@ impl Seen {
 }
 
 impl Set {
-    fn of(set: DaemonSet) -> Self {
+    fn of(set: &DaemonSet) -> Self {
         let template = set.spec.as_ref().and_then(|spec| serde_json::to_value(&spec.template).ok()).unwrap_or_default();
         let status = set.status.clone().unwrap_or_default();
         let deployed = Deployed {
@@ -178,11 +178,11 @@ impl Set {
 }
 
 impl Map {
-    fn of(map: ConfigMap) -> Self {
-        if let Some(stored) = Stored::of(&map) {
+    fn of(map: &ConfigMap) -> Self {
+        if let Some(stored) = Stored::of(map) {
             return Self::Revision(stored);
         }
-        match Revision::in_config_map(&map) {
+        match Revision::in_config_map(map) {
             Some(copy) if map.name_any() == CONFIG_MAP => Self::Copy(copy),
             _ => Self::Other,
         }

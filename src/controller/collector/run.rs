@@ -1,6 +1,6 @@
 //! The task that does it: looks, decides, hands over what is wanted, and reports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -180,7 +180,7 @@ impl Task<'_> {
         tell(&plan, revision, told);
         self.want(stack, self.objects(spec, candidate.as_ref(), &stored, &plan, &pods));
 
-        let seen = self.seen_for_verdict(stack, spec, &nodes, &pods, &busy);
+        let seen = seen_for_verdict(stack, spec, &nodes, &pods, &busy);
         let managed = Managed {
             fault: fault.as_deref(),
             candidate: revision.map(|revision| revision.hash.as_str()),
@@ -202,22 +202,10 @@ impl Task<'_> {
         let without: Vec<_> = nodes.keys().filter(|name| !with.contains_key(name.as_str())).cloned().collect();
         let again = (!without.is_empty()).then_some(LOOK_AGAIN);
         let busy = asked.busy(self.context, without).await;
-        let seen = self.seen_for_verdict(stack, spec, &nodes, &pods, &busy);
+        let seen = seen_for_verdict(stack, spec, &nodes, &pods, &busy);
         let (verdict, status) = verdict::adopted(&seen);
         self.report(verdict, status);
         again
-    }
-
-    fn seen_for_verdict<'s>(
-        &self,
-        stack: &Stack,
-        spec: &'s Spec,
-        nodes: &'s BTreeMap<String, Node>,
-        pods: &'s [Pod],
-        busy: &'s std::collections::BTreeSet<String>,
-    ) -> verdict::Seen<'s> {
-        let placement = &spec.collector.placement;
-        verdict::Seen { generation: stack.generation, placement, nodes, pods: verdict::by_node(pods), busy }
     }
 
     /// The words of a trial's Collector that ended, and what one that runs says of the data that it was given.
@@ -309,6 +297,17 @@ impl Task<'_> {
             reports.collector = Some(CollectorStatus { ready: "off".to_owned(), ..CollectorStatus::default() });
         });
     }
+}
+
+fn seen_for_verdict<'s>(
+    stack: &Stack,
+    spec: &'s Spec,
+    nodes: &'s BTreeMap<String, Node>,
+    pods: &'s [Pod],
+    busy: &'s BTreeSet<String>,
+) -> verdict::Seen<'s> {
+    let placement = &spec.collector.placement;
+    verdict::Seen { generation: stack.generation, placement, nodes, pods: verdict::by_node(pods), busy }
 }
 
 /// Once for each change.

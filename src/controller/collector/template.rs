@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::node::OS;
 use super::pod::CONTAINER;
 use super::revision::CONFIGURATION;
-use crate::api::stack::{Collector, Image, PullPolicy};
+use crate::api::stack::Collector;
 use crate::api::{annotation, label, object};
 use crate::collector::{Files, Port, Rendered, Source, Variable, path, port};
 use crate::config::Reach;
@@ -56,7 +56,7 @@ pub fn pod(input: &Input<'_>) -> Value {
         "containers": [{
             "name": CONTAINER,
             "image": image.reference(&Collector::default().image),
-            "imagePullPolicy": pull_policy(image),
+            "imagePullPolicy": image.pull_policy,
             "args": [format!("--config={CONFIGURATION_FOLDER}/{CONFIGURATION}")],
             "env": rendered.environment.iter().map(variable).collect::<Vec<_>>(),
             "ports": rendered.ports.iter().map(|port| container_port(*port, *reach)).collect::<Vec<_>>(),
@@ -105,10 +105,6 @@ pub fn node_in(template: &Value) -> Option<(&str, &str)> {
     let terms = &template["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
     let field = &terms["nodeSelectorTerms"][0]["matchFields"][0];
     Some((field["operator"].as_str()?, field["values"][0].as_str()?))
-}
-
-fn pull_policy(image: &Image) -> PullPolicy {
-    image.pull_policy
 }
 
 fn variable(variable: &Variable) -> Value {

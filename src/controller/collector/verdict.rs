@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::node::{Excluded, Node};
+use super::node::Node;
 use super::pod::{Pod, State};
 use super::trial::{Phase, Plan};
 use crate::api::condition::Reason;
@@ -181,7 +181,7 @@ impl<'s> Seen<'s> {
     }
 
     fn excluded(&self, node: &str) -> Option<String> {
-        self.nodes.get(node)?.should_run(self.placement).err().map(|excluded: Excluded| excluded.to_string())
+        self.nodes.get(node)?.should_run(self.placement).err().as_ref().map(ToString::to_string)
     }
 
     /// Nodes with opted-in pods that have none, on purpose.
@@ -257,6 +257,7 @@ mod tests {
     use super::super::pod::{Ended, Rollout, pod};
     use super::super::trial::{Fault, Stable, Trial};
     use super::*;
+    use crate::api::condition::Reason as R;
     use serde_json::{Value, json};
 
     const READY: &str = r#"{"conditions": [{"type": "Ready", "status": "True"}]}"#;
@@ -335,180 +336,173 @@ mod tests {
 
     type Case = (fn(&mut World), Reason, &'static str, &'static str);
 
+    const CASES: [Case; 25] = [
+        (|_| {}, R::CollectorOnEveryNode, "on 2 nodes", "2/2"),
+        (|w| w.fault = Some("spec.collector.x: no"), R::CollectorSpecInvalid, "spec.collector.x: no", "2/2"),
+        (
+            |w| w.outcome = Outcome::Refused { generation: 1, object: "Service x".to_owned(), why: "no".to_owned() },
+            R::CollectorNotWritten,
+            "Service x: no",
+            "2/2",
+        ),
+        (
+            |w| {
+                w.outcome =
+                    Outcome::Contested { generation: 1, object: "DaemonSet x".to_owned(), by: "argocd".to_owned() }
+            },
+            R::CollectorContested,
+            "DaemonSet x is changed back each time by argocd",
+            "2/2",
+        ),
+        (
+            |w| {
+                let key = Some("processors.batch".to_owned());
+                w.phase = Phase::RolledBack(Fault { node: "a".to_owned(), words: "Error: no".to_owned(), key });
+                w.pods = vec![ready("a", "old"), ready("b", "old")];
+            },
+            R::CollectorRolledBack,
+            "revision new failed on node a, by processors.batch: Error: no",
+            "2/2",
+        ),
+        (
+            |w| {
+                w.phase = Phase::Failing(Fault { node: "a".to_owned(), words: "Error: no".to_owned(), key: None });
+                w.pods.clear();
+            },
+            R::CollectorCrashing,
+            "its first trial fails on node a: Error: no",
+            "0/2",
+        ),
+        (
+            |w| {
+                w.phase = Phase::Failing(Fault {
+                    node: "a".to_owned(),
+                    words: "OOMKilled with exit code 137".to_owned(),
+                    key: None,
+                })
+            },
+            R::CollectorOutOfMemory,
+            "its first trial fails on node a: OOMKilled with exit code 137",
+            "2/2",
+        ),
+        (|w| w.nodes.clear(), R::CollectorWithoutNode, "", "0/0"),
+        (
+            |w| w.placement.node_selector = [("pool".to_owned(), "b".to_owned())].into(),
+            R::CollectorWithoutNode,
+            "",
+            "0/0",
+        ),
+        (
+            |w| w.pods[1] = in_state("b", State::ImageNotPulled("ErrImagePull x".to_owned())),
+            R::CollectorImageNotPulled,
+            "1 of 2 nodes: b (ErrImagePull x)",
+            "1/2",
+        ),
+        (
+            |w| w.pods[1] = in_state("b", State::Unconfigured("secret \"datadog-secret\" not found".to_owned())),
+            R::CollectorNotConfigured,
+            "1 of 2 nodes: b (secret \"datadog-secret\" not found)",
+            "1/2",
+        ),
+        (
+            |w| w.pods[1] = in_state("b", down("OOMKilled", "a line")),
+            R::CollectorOutOfMemory,
+            "1 of 2 nodes: b (OOMKilled with exit code 1)",
+            "1/2",
+        ),
+        (
+            |w| w.pods[1] = in_state("b", down("Error", "Error: no")),
+            R::CollectorCrashing,
+            "1 of 2 nodes: b (Error: no)",
+            "1/2",
+        ),
+        (
+            |w| w.pods[1] = in_state("b", down("Error", "listen tcp :4317: bind: address already in use")),
+            R::CollectorPortTaken,
+            "1 of 2 nodes: b (listen tcp :4317: bind: address already in use)",
+            "1/2",
+        ),
+        (
+            |w| w.pods[1] = in_state("b", State::Unschedulable("1 node(s) didn't have free ports".to_owned())),
+            R::CollectorPortTaken,
+            "1 of 2 nodes: b (1 node(s) didn't have free ports)",
+            "1/2",
+        ),
+        (
+            |w| w.pods[1] = in_state("b", State::Unschedulable("Insufficient memory".to_owned())),
+            R::CollectorUnschedulable,
+            "1 of 2 nodes: b (Insufficient memory)",
+            "1/2",
+        ),
+        (
+            |w| w.pods[1] = in_state("b", State::Starting),
+            R::CollectorNotReady,
+            "1 of 2 nodes: b (it runs, and isn't ready)",
+            "1/2",
+        ),
+        (
+            |w| {
+                w.pods.clear();
+                w.no_pod = Some("violates PodSecurity");
+            },
+            R::CollectorPodRefused,
+            "2 of 2 nodes: a (violates PodSecurity), b (violates PodSecurity)",
+            "0/2",
+        ),
+        (
+            |w| {
+                w.nodes.insert("b".to_owned(), node(&json!({}), false));
+                w.pods[1] = in_state("b", State::Starting);
+            },
+            R::NodeNotReady,
+            "1 of 2 nodes: b (the node itself isn't ready)",
+            "1/2",
+        ),
+        (|w| w.pods[1] = ready("b", "old"), R::CollectorRollingOut, "1 of 2 nodes: b (it runs revision old)", "2/2"),
+        (
+            |w| {
+                w.phase = Phase::Trying { node: "a".to_owned() };
+                w.pods[1] = ready("b", "old");
+            },
+            R::CollectorRollingOut,
+            "revision new is tried on node a first; 1 of 2 nodes: b (it runs revision old)",
+            "2/2",
+        ),
+        (|w| w.pods[1].leaving = true, R::CollectorRollingOut, "1 of 2 nodes: b (it has none yet)", "1/2"),
+        (
+            |w| {
+                w.pods = vec![in_state("a", State::Starting), in_state("b", down("Error", "Error: no"))];
+            },
+            R::CollectorCrashing,
+            "1 of 2 nodes: b (Error: no)",
+            "0/2",
+        ),
+        (
+            |w| {
+                let taint = json!({"taints": [{"key": "gpu", "effect": "NoSchedule"}]});
+                w.nodes.insert("c".to_owned(), node(&taint, true));
+                w.placement.tolerations.clear();
+                w.busy.insert("c".to_owned());
+            },
+            R::NodeWithoutCollector,
+            "1 of 1 node: c (spec.collector.tolerations has none for its taint gpu:NoSchedule)",
+            "2/2",
+        ),
+        (
+            |w| {
+                let taint = json!({"taints": [{"key": "gpu", "effect": "NoSchedule"}]});
+                w.nodes.insert("c".to_owned(), node(&taint, true));
+                w.placement.tolerations.clear();
+            },
+            R::CollectorOnEveryNode,
+            "on 2 nodes",
+            "2/2",
+        ),
+    ];
+
     #[test]
     fn every_cause_is_told_with_the_nodes() {
-        use Reason as R;
-        let cases: [Case; 25] = [
-            (|_| {}, R::CollectorOnEveryNode, "on 2 nodes", "2/2"),
-            (|w| w.fault = Some("spec.collector.x: no"), R::CollectorSpecInvalid, "spec.collector.x: no", "2/2"),
-            (
-                |w| {
-                    w.outcome = Outcome::Refused { generation: 1, object: "Service x".to_owned(), why: "no".to_owned() }
-                },
-                R::CollectorNotWritten,
-                "Service x: no",
-                "2/2",
-            ),
-            (
-                |w| {
-                    w.outcome =
-                        Outcome::Contested { generation: 1, object: "DaemonSet x".to_owned(), by: "argocd".to_owned() }
-                },
-                R::CollectorContested,
-                "DaemonSet x is changed back each time by argocd",
-                "2/2",
-            ),
-            (
-                |w| {
-                    let key = Some("processors.batch".to_owned());
-                    w.phase = Phase::RolledBack(Fault { node: "a".to_owned(), words: "Error: no".to_owned(), key });
-                    w.pods = vec![ready("a", "old"), ready("b", "old")];
-                },
-                R::CollectorRolledBack,
-                "revision new failed on node a, by processors.batch: Error: no",
-                "2/2",
-            ),
-            (
-                |w| {
-                    w.phase = Phase::Failing(Fault { node: "a".to_owned(), words: "Error: no".to_owned(), key: None });
-                    w.pods.clear();
-                },
-                R::CollectorCrashing,
-                "its first trial fails on node a: Error: no",
-                "0/2",
-            ),
-            (
-                |w| {
-                    w.phase = Phase::Failing(Fault {
-                        node: "a".to_owned(),
-                        words: "OOMKilled with exit code 137".to_owned(),
-                        key: None,
-                    })
-                },
-                R::CollectorOutOfMemory,
-                "its first trial fails on node a: OOMKilled with exit code 137",
-                "2/2",
-            ),
-            (|w| w.nodes.clear(), R::CollectorWithoutNode, "", "0/0"),
-            (
-                |w| w.placement.node_selector = [("pool".to_owned(), "b".to_owned())].into(),
-                R::CollectorWithoutNode,
-                "",
-                "0/0",
-            ),
-            (
-                |w| w.pods[1] = in_state("b", State::ImageNotPulled("ErrImagePull x".to_owned())),
-                R::CollectorImageNotPulled,
-                "1 of 2 nodes: b (ErrImagePull x)",
-                "1/2",
-            ),
-            (
-                |w| w.pods[1] = in_state("b", State::Unconfigured("secret \"datadog-secret\" not found".to_owned())),
-                R::CollectorNotConfigured,
-                "1 of 2 nodes: b (secret \"datadog-secret\" not found)",
-                "1/2",
-            ),
-            (
-                |w| w.pods[1] = in_state("b", down("OOMKilled", "a line")),
-                R::CollectorOutOfMemory,
-                "1 of 2 nodes: b (OOMKilled with exit code 1)",
-                "1/2",
-            ),
-            (
-                |w| w.pods[1] = in_state("b", down("Error", "Error: no")),
-                R::CollectorCrashing,
-                "1 of 2 nodes: b (Error: no)",
-                "1/2",
-            ),
-            (
-                |w| w.pods[1] = in_state("b", down("Error", "listen tcp :4317: bind: address already in use")),
-                R::CollectorPortTaken,
-                "1 of 2 nodes: b (listen tcp :4317: bind: address already in use)",
-                "1/2",
-            ),
-            (
-                |w| w.pods[1] = in_state("b", State::Unschedulable("1 node(s) didn't have free ports".to_owned())),
-                R::CollectorPortTaken,
-                "1 of 2 nodes: b (1 node(s) didn't have free ports)",
-                "1/2",
-            ),
-            (
-                |w| w.pods[1] = in_state("b", State::Unschedulable("Insufficient memory".to_owned())),
-                R::CollectorUnschedulable,
-                "1 of 2 nodes: b (Insufficient memory)",
-                "1/2",
-            ),
-            (
-                |w| w.pods[1] = in_state("b", State::Starting),
-                R::CollectorNotReady,
-                "1 of 2 nodes: b (it runs, and isn't ready)",
-                "1/2",
-            ),
-            (
-                |w| {
-                    w.pods.clear();
-                    w.no_pod = Some("violates PodSecurity");
-                },
-                R::CollectorPodRefused,
-                "2 of 2 nodes: a (violates PodSecurity), b (violates PodSecurity)",
-                "0/2",
-            ),
-            (
-                |w| {
-                    w.nodes.insert("b".to_owned(), node(&json!({}), false));
-                    w.pods[1] = in_state("b", State::Starting);
-                },
-                R::NodeNotReady,
-                "1 of 2 nodes: b (the node itself isn't ready)",
-                "1/2",
-            ),
-            (
-                |w| w.pods[1] = ready("b", "old"),
-                R::CollectorRollingOut,
-                "1 of 2 nodes: b (it runs revision old)",
-                "2/2",
-            ),
-            (
-                |w| {
-                    w.phase = Phase::Trying { node: "a".to_owned() };
-                    w.pods[1] = ready("b", "old");
-                },
-                R::CollectorRollingOut,
-                "revision new is tried on node a first; 1 of 2 nodes: b (it runs revision old)",
-                "2/2",
-            ),
-            (|w| w.pods[1].leaving = true, R::CollectorRollingOut, "1 of 2 nodes: b (it has none yet)", "1/2"),
-            (
-                |w| {
-                    w.pods = vec![in_state("a", State::Starting), in_state("b", down("Error", "Error: no"))];
-                },
-                R::CollectorCrashing,
-                "1 of 2 nodes: b (Error: no)",
-                "0/2",
-            ),
-            (
-                |w| {
-                    let taint = json!({"taints": [{"key": "gpu", "effect": "NoSchedule"}]});
-                    w.nodes.insert("c".to_owned(), node(&taint, true));
-                    w.placement.tolerations.clear();
-                    w.busy.insert("c".to_owned());
-                },
-                R::NodeWithoutCollector,
-                "1 of 1 node: c (spec.collector.tolerations has none for its taint gpu:NoSchedule)",
-                "2/2",
-            ),
-            (
-                |w| {
-                    let taint = json!({"taints": [{"key": "gpu", "effect": "NoSchedule"}]});
-                    w.nodes.insert("c".to_owned(), node(&taint, true));
-                    w.placement.tolerations.clear();
-                },
-                R::CollectorOnEveryNode,
-                "on 2 nodes",
-                "2/2",
-            ),
-        ];
-        for (change, reason, detail, numbers) in cases {
+        for (change, reason, detail, numbers) in CASES {
             let world = world(change);
             assert_eq!(look(&world, false), (reason, detail.to_owned(), numbers.to_owned()));
         }

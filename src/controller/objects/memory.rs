@@ -167,6 +167,8 @@ mod tests {
         object(stored)
     }
 
+    type Change = fn(&mut Value);
+
     #[test]
     fn what_the_api_server_makes_of_it_is_no_drift_and_an_edit_is() {
         let mut memory = Memory::default();
@@ -178,7 +180,6 @@ mod tests {
         let same = stored(|_| {});
         assert!(differs(&mut memory, &wanted(), Some(&same)), "nobody knows yet what it was made from");
         memory.applied(key(), wanted(), None, &same, now);
-        type Change = fn(&mut Value);
         let harmless: [Change; 3] = [
             |one| one["status"]["ready"] = json!(3),
             |one| one["metadata"]["labels"]["also"] = json!("theirs"),

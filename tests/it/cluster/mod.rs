@@ -12,6 +12,7 @@ mod certificates;
 mod chart;
 mod check;
 mod collector;
+mod collector_config;
 mod command;
 mod controller;
 mod controller_alone;

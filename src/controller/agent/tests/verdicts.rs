@@ -124,33 +124,23 @@ fn an_agent_that_is_switched_off_has_nothing_said_of_it_once_it_is_gone() {
     assert_eq!(detail, "DatadogAgent datadog is being deleted, and its finalizer isn't taken out yet");
 }
 
+type Table = Vec<(Sight, Reason, &'static str)>;
+
+#[track_caller]
+fn check(table: Table) {
+    for (sight, reason, detail) in table {
+        assert_eq!(told(&sight), (reason, detail.to_owned()));
+        assert_ne!(reason.holds(), Holds::True);
+    }
+}
+
 #[test]
-fn each_cause_has_its_reason_and_its_names() {
-    let failing =
-        |fault: &str| DatadogAgent { faults: vec![fault.to_owned()], ..of_operator().datadog_agent.expect("one") };
-    let no_status = DatadogAgent { has_status: false, ..of_operator().datadog_agent.expect("one") };
-    let late = Some(PATIENCE + Duration::from_secs(1));
+fn what_keeps_one_from_being_made() {
     let refused =
-        |object: &str, why: &str| Outcome::Refused { generation: 1, object: object.to_owned(), why: why.to_owned() };
+        Outcome::Refused { generation: 1, object: "DaemonSet datadog-agent".to_owned(), why: "quota".to_owned() };
     let contested =
         Outcome::Contested { generation: 1, object: "Service datadog-agent".to_owned(), by: "tug".to_owned() };
-    let unscheduled = || -> Pod {
-        serde_json::from_value(json!({
-            "metadata": {"name": "agent-9"},
-            "spec": {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
-                {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-9"]}]}]}}}},
-            "status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False",
-                "message": "0/3 nodes are available: 1 node(s) didn't have free ports for the requested pod ports."}]},
-        }))
-        .expect("a pod")
-    };
-    let evicted: Pod = serde_json::from_value(json!({
-        "metadata": {"name": "agent-2"}, "spec": {"nodeName": "node-2"},
-        "status": {"phase": "Failed", "reason": "NodePorts", "message": "Pod was rejected"},
-    }))
-    .expect("a pod");
-    let replicas = |desired: i32, ready: i32| Some(Replicas { desired, ready, ..well().cluster_agent.expect("one") });
-    let table: Vec<(Sight, Reason, &str)> = vec![
+    check(vec![
         (Sight { fault: Some("spec.agent: no".to_owned()), ..well() }, Reason::AgentUnusable, "spec.agent: no"),
         (Sight { way: None, ..well() }, Reason::AgentUndecided, ""),
         (
@@ -169,11 +159,32 @@ fn each_cause_has_its_reason_and_its_names() {
             "the Datadog Operator hasn't taken away DaemonSet datadog-agent yet",
         ),
         (
-            Sight { outcomes: vec![refused("DaemonSet datadog-agent", "quota")], ..well() },
-            Reason::AgentNotWritten,
-            "DaemonSet datadog-agent: quota",
+            Sight {
+                allowed: Some(Allowed::LeftOver),
+                present: Present { own: true, ..Present::default() },
+                ..of_operator_without_object()
+            },
+            Reason::AgentLeftOver,
+            "DaemonSet datadog-agent or Deployment datadog-cluster-agent is still there",
         ),
+        (Sight { outcomes: vec![refused], ..well() }, Reason::AgentNotWritten, "DaemonSet datadog-agent: quota"),
         (Sight { outcomes: vec![contested], ..well() }, Reason::AgentContested, "Service datadog-agent: by tug"),
+        (Sight { nodes: None, looked: false, ..well() }, Reason::NotLookedAt, ""),
+        (Sight { nodes: None, ..well() }, Reason::AgentMissing, ""),
+    ]);
+}
+
+fn of_operator_without_object() -> Sight {
+    Sight { datadog_agent: None, ..of_operator() }
+}
+
+#[test]
+fn what_the_operator_does_not_do() {
+    let object = || of_operator().datadog_agent.expect("one");
+    let failing = DatadogAgent { faults: vec!["DatadogAgentReconcileError: x".to_owned()], ..object() };
+    let no_status = DatadogAgent { has_status: false, ..object() };
+    let late = Some(PATIENCE + Duration::from_secs(1));
+    check(vec![
         (Sight { served: Some(Served::No), ..of_operator() }, Reason::OperatorMissing, ""),
         (
             Sight { served: Some(Served::Others(vec!["v3".to_owned()])), ..of_operator() },
@@ -181,7 +192,7 @@ fn each_cause_has_its_reason_and_its_names() {
             "DatadogAgent is served as v3 only, not as v2alpha1",
         ),
         (
-            Sight { datadog_agent: Some(failing("DatadogAgentReconcileError: x")), ..of_operator() },
+            Sight { datadog_agent: Some(failing), ..of_operator() },
             Reason::OperatorFailing,
             "DatadogAgent datadog: DatadogAgentReconcileError: x",
         ),
@@ -200,18 +211,12 @@ fn each_cause_has_its_reason_and_its_names() {
             Reason::OperatorSilent,
             "DatadogAgent datadog was changed, and its DaemonSet wasn't",
         ),
-        (Sight { nodes: None, looked: false, ..well() }, Reason::NotLookedAt, ""),
-        (Sight { nodes: None, ..well() }, Reason::AgentMissing, ""),
-        (
-            Sight { nodes: Some(Nodes { generation: 3, ..nodes(3, 3) }), ..well() },
-            Reason::AgentRollingOut,
-            "DaemonSet datadog-agent was changed and hasn't been looked at since",
-        ),
-        (
-            Sight { nodes: Some(nodes(0, 0)), pods: Vec::new(), ..well() },
-            Reason::NoNodeForAgent,
-            "DaemonSet datadog-agent is to run on 0 nodes",
-        ),
+    ]);
+}
+
+#[test]
+fn what_becomes_of_pods() {
+    check(vec![
         (
             with_pods(&[crashed("OOMKilled", 137)]),
             Reason::AgentOutOfMemory,
@@ -240,26 +245,61 @@ fn each_cause_has_its_reason_and_its_names() {
             "1 of 3 nodes: node-1: agent: CreateContainerConfigError: secret \"datadog-secret\" not found",
         ),
         (
-            Sight { pods: vec![unscheduled()], nodes: Some(nodes(3, 2)), ..well() },
-            Reason::AgentNotScheduled,
-            "1 of 3 nodes: node-9: 0/3 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.",
-        ),
-        (
-            Sight { pods: vec![evicted], nodes: Some(nodes(3, 2)), ..well() },
-            Reason::AgentNotScheduled,
-            "1 of 3 nodes: node-2: NodePorts: Pod was rejected",
-        ),
-        (
             with_pods(&[json!({"started": true, "state": {"running": {}}})]),
             Reason::AgentNotDelivering,
             "1 of 3 nodes: node-1: agent runs and isn't ready",
+        ),
+        (with_pods(&[waiting("ContainerCreating", "")]), Reason::AgentRollingOut, "1 of 3 nodes: node-1: starting"),
+    ]);
+}
+
+#[test]
+fn what_becomes_of_pods_that_find_no_place() {
+    let of = |pod: Value| serde_json::from_value::<Pod>(pod).expect("a pod");
+    let pinned = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+        {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-9"]}]}]}}});
+    let unscheduled = of(json!({
+        "metadata": {"name": "agent-9"}, "spec": {"affinity": pinned},
+        "status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False",
+            "message": "1 node(s) didn't have free ports for the requested pod ports."}]},
+    }));
+    let refused = of(json!({
+        "metadata": {"name": "agent-2"}, "spec": {"nodeName": "node-2"},
+        "status": {"phase": "Failed", "reason": "NodePorts", "message": "Pod was rejected"},
+    }));
+    check(vec![
+        (
+            Sight { pods: vec![unscheduled], nodes: Some(nodes(3, 2)), ..well() },
+            Reason::AgentNotScheduled,
+            "1 of 3 nodes: node-9: 1 node(s) didn't have free ports for the requested pod ports.",
+        ),
+        (
+            Sight { pods: vec![refused], nodes: Some(nodes(3, 2)), ..well() },
+            Reason::AgentNotScheduled,
+            "1 of 3 nodes: node-2: NodePorts: Pod was rejected",
         ),
         (
             Sight { pods: Vec::new(), nodes: Some(Nodes { current: 1, ..nodes(3, 1) }), ..well() },
             Reason::AgentPodsRefused,
             "DaemonSet datadog-agent has 1 pods of 3",
         ),
-        (with_pods(&[waiting("ContainerCreating", "")]), Reason::AgentRollingOut, "1 of 3 nodes: node-1: starting"),
+    ]);
+}
+
+#[test]
+fn what_workloads_say_of_themselves() {
+    let replicas = |desired: i32, ready: i32| Some(Replicas { desired, ready, ..well().cluster_agent.expect("one") });
+    check(vec![
+        (
+            Sight { nodes: Some(Nodes { generation: 3, ..nodes(3, 3) }), ..well() },
+            Reason::AgentRollingOut,
+            "DaemonSet datadog-agent was changed and hasn't been looked at since",
+        ),
+        (
+            Sight { nodes: Some(nodes(0, 0)), pods: Vec::new(), ..well() },
+            Reason::NoNodeForAgent,
+            "DaemonSet datadog-agent is to run on 0 nodes",
+        ),
         (
             Sight { nodes: Some(Nodes { updated: 1, ..nodes(3, 3) }), ..well() },
             Reason::AgentRollingOut,
@@ -276,11 +316,7 @@ fn each_cause_has_its_reason_and_its_names() {
             Reason::ClusterAgentNotReady,
             "Deployment datadog-cluster-agent: 0 of 0 replicas are ready, 1 have the newest version",
         ),
-    ];
-    for (sight, reason, detail) in table {
-        assert_eq!(told(&sight), (reason, detail.to_owned()));
-        assert_ne!(reason.holds(), Holds::True);
-    }
+    ]);
 }
 
 /// What the operator calls running.

@@ -275,6 +275,9 @@ fn a_next_one_waits_until_its_node_is_free_and_the_others_until_it_has_passed() 
     cluster.runs("two");
 }
 
+/// State and last end of its pod, seconds, what it says of data, and what becomes of that.
+type Case = (State, Option<Ended>, i64, Option<&'static str>, Option<Mark>);
+
 #[test]
 fn what_the_trial_shows() {
     let ended = |words: &str| Ended { code: 1, reason: "Error".to_owned(), words: words.to_owned() };
@@ -283,8 +286,7 @@ fn what_the_trial_shows() {
     let failed = |words: &str| {
         Some(Mark::Failed(Fault { node: "a".to_owned(), words: words.to_owned(), key: words::key(words) }))
     };
-    type Case<'c> = (State, Option<Ended>, i64, Option<&'static str>, Option<Mark>);
-    let cases: [Case<'_>; 11] = [
+    let cases: [Case; 11] = [
         (State::Starting, None, 10, None, None),
         (State::Starting, None, 300, None, failed("not ready in 5 minutes: it runs, and isn't ready")),
         (ready(5), None, 10, None, None),

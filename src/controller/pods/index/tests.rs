@@ -108,7 +108,7 @@ fn labels_and_modes_say_what_is_expected() {
         (
             Some("enabled"),
             None,
-            json!({"exclude": [{"namespace": "shop", "matchLabels": {"pod-template-hash": "5d9"}}]}),
+            json!({"exclude": [{"namespace": "shop", "selector": {"matchLabels": {"pod-template-hash": "5d9"}}}]}),
             0,
         ),
     ] {
@@ -190,7 +190,7 @@ fn another_configuration_makes_marks_old_and_new_again() {
     assert_eq!(counts(&index), [0, 0, 0, 1, 1], "what was skipped is looked at again");
     assert!(!index.put_in_force(first));
     assert_eq!(counts(&index), [1, 0, 0, 0, 1]);
-    let exclude = json!({"exclude": [{"namespace": "shop", "matchLabels": {"a": "b"}}]});
+    let exclude = json!({"exclude": [{"namespace": "shop", "selector": {"matchLabels": {"a": "b"}}}]});
     assert!(index.put_in_force(in_force(&exclude)), "labels aren't kept: all are listed again");
     add_up(&index);
 }

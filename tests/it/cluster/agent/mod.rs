@@ -86,6 +86,44 @@ fn says(plane: &ControlPlane, controller: &Process, expected: &str) -> String {
     panic!("waited for {expected}: {last:#}; {}", controller.log());
 }
 
+/// Waits until the message begins like that as well.
+#[track_caller]
+fn says_so(plane: &ControlPlane, controller: &Process, expected: &str, words: &str) {
+    let mut last = String::new();
+    wait_for(words, || {
+        last = says(plane, controller, expected);
+        last.starts_with(words).then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}: {last}; {}", controller.log()));
+}
+
+/// Has so many Agents be well, and the Cluster Agent too where all are: whatever is rolled out meanwhile.
+#[track_caller]
+fn run_until(plane: &ControlPlane, controller: &Process, ready: usize, nodes: usize) {
+    let mut last = Value::Null;
+    wait_for("Agents to be ready", || {
+        let mut well = 0;
+        for pod in found(plane, "agent") {
+            if is_ready(&pod) || (well < ready && run(plane, &pod)) {
+                well += 1;
+            }
+        }
+        if ready == nodes {
+            found(plane, "cluster-agent").iter().filter(|pod| !is_ready(pod)).for_each(|pod| {
+                run(plane, pod);
+            });
+        }
+        last = stack(plane)["status"]["agent"].clone();
+        (last["nodes"] == format!("{ready}/{nodes}")).then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}: {last:#}; {}", controller.log()));
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.into_iter().any(|one| one["type"] == "Ready" && one["status"] == "True")
+}
+
 /// Waits until something of the status is so.
 #[track_caller]
 fn status(plane: &ControlPlane, controller: &Process, pointer: &str, expected: &Value) {
@@ -114,25 +152,31 @@ fn add_nodes(plane: &ControlPlane, names: &[&str]) {
     }
 }
 
-/// The pods of a component, once there are so many, by the nodes that they are for.
+/// The pods of a component that aren't about to end, by name.
+fn found(plane: &ControlPlane, component: &str) -> Vec<Value> {
+    let label = format!("agent.datadoghq.com/component={component}");
+    let list = plane.kubectl(&["get", "pods", "-n", NAMESPACE, "-l", &label, "-o", "json"]).json("pods");
+    let mut pods = list["items"].as_array().cloned().unwrap_or_default();
+    pods.retain(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+    pods.sort_by_key(|pod| pod["metadata"]["name"].as_str().map(ToOwned::to_owned));
+    pods
+}
+
+/// The pods of a component, once there are so many.
 #[track_caller]
 fn pods(plane: &ControlPlane, component: &str, count: usize) -> Vec<Value> {
-    let mut found = Vec::new();
+    let mut last = Vec::new();
     wait_for("pods", || {
-        let label = format!("agent.datadoghq.com/component={component}");
-        let list = plane.kubectl(&["get", "pods", "-n", NAMESPACE, "-l", &label, "-o", "json"]).json("pods");
-        found = list["items"].as_array().cloned().unwrap_or_default();
-        found.retain(|pod| pod["metadata"]["deletionTimestamp"].is_null());
-        (found.len() == count).then_some(())
+        last = found(plane, component);
+        (last.len() == count).then_some(())
     })
-    .unwrap_or_else(|error| panic!("{error}: {count} of {component}, not {}", found.len()));
-    found.sort_by_key(|pod| pod["metadata"]["name"].as_str().map(ToOwned::to_owned));
-    found
+    .unwrap_or_else(|error| panic!("{error}: {count} of {component}, not {}", last.len()));
+    last
 }
 
 /// Says how a pod is: each of its containers in this state.
-#[track_caller]
-fn be(plane: &ControlPlane, pod: &Value, ready: bool, state: &Value) {
+/// False for one that has gone.
+fn be(plane: &ControlPlane, pod: &Value, ready: bool, state: &Value) -> bool {
     let containers = pod["spec"]["containers"].as_array().expect("containers");
     let status = |container: &Value| {
         let mut status = state.clone();
@@ -155,25 +199,14 @@ fn be(plane: &ControlPlane, pod: &Value, ready: bool, state: &Value) {
         "containerStatuses": containers.iter().map(status).collect::<Vec<_>>(),
     }});
     let name = pod["metadata"]["name"].as_str().expect("a name");
-    plane
-        .kubectl(&[
-            "patch",
-            "pod",
-            "-n",
-            NAMESPACE,
-            name,
-            "--subresource=status",
-            "--type=merge",
-            "-p",
-            &patch.to_string(),
-        ])
-        .expect("a pod's status");
+    let patch = patch.to_string();
+    let arguments = ["patch", "pod", "-n", NAMESPACE, name, "--subresource=status", "--type=merge", "-p", &patch];
+    plane.kubectl(&arguments).success
 }
 
 /// Well.
-#[track_caller]
-fn run(plane: &ControlPlane, pod: &Value) {
-    be(plane, pod, true, &json!({"state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}));
+fn run(plane: &ControlPlane, pod: &Value) -> bool {
+    be(plane, pod, true, &json!({"state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}))
 }
 
 /// Whether there is such an object.

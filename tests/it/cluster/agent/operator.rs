@@ -5,7 +5,8 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::{
-    NAMESPACE, add_nodes, ask_for, cluster, exists, pods, run, says, start_controller, status, wait_until_gone, write,
+    NAMESPACE, add_nodes, ask_for, cluster, exists, run_until, says, says_so, start_controller, status,
+    wait_until_gone, write,
 };
 use crate::control_plane::network::Process;
 use crate::control_plane::{ControlPlane, datadog_operator, wait_for};
@@ -26,14 +27,6 @@ fn daemon_set(plane: &ControlPlane, operator: &Process) -> Value {
         exists(plane, "daemonset/datadog-agent").then(|| plane.get(NAMESPACE, "daemonset/datadog-agent"))
     })
     .unwrap_or_else(|error| panic!("{error}; {}", operator.log()))
-}
-
-/// Everything that isn't ready yet.
-#[track_caller]
-fn run_all(plane: &ControlPlane, nodes: usize) {
-    for pod in pods(plane, "agent", nodes).iter().chain(&pods(plane, "cluster-agent", 1)) {
-        run(plane, pod);
-    }
 }
 
 #[test]
@@ -67,24 +60,20 @@ fn the_operator_makes_what_is_asked_for_and_its_word_is_not_enough() {
 
     // None, some, all: the operator calls the second running.
     says(&plane, &controller, "AgentRollingOut");
-    let three = pods(&plane, "agent", 3);
-    run(&plane, &three[0]);
-    status(&plane, &controller, "/agent/nodes", &json!("1/3"));
-    says(&plane, &controller, "AgentRollingOut");
+    run_until(&plane, &controller, 1, 3);
     wait_for("the operator to call that running", || {
         let agent = plane.get(NAMESPACE, "datadogagent/datadog")["status"]["agent"].clone();
         (agent["state"] == "Running" && agent["ready"] == 1 && agent["desired"] == 3).then_some(())
     })
     .unwrap_or_else(|error| panic!("{error}; {}", operator.log()));
     says(&plane, &controller, "AgentRollingOut");
-    run_all(&plane, 3);
+    run_until(&plane, &controller, 3, 3);
     says(&plane, &controller, "AgentReady");
     status(
         &plane,
         &controller,
         "/agent",
-        &json!({"mode": "operator", "nodes": "3/3", "clusterAgent": "1/1",
-        "operatorVersions": ["v2alpha1"]}),
+        &json!({"mode": "operator", "nodes": "3/3", "clusterAgent": "1/1", "operatorVersions": ["v2alpha1"]}),
     );
 
     // Exactly the fields that were written are otelgate's.
@@ -107,8 +96,7 @@ fn the_operator_makes_what_is_asked_for_and_its_word_is_not_enough() {
 fn without_the_operator(plane: &ControlPlane, controller: &Process, operator: Process) {
     drop(operator);
     ask_for(plane, &json!({"mode": "operator", "features": {"networkMonitoring": true}}));
-    let message = says(plane, controller, "OperatorSilent");
-    assert!(message.starts_with("DatadogAgent datadog was changed, and its DaemonSet wasn't"), "{message}");
+    says_so(plane, controller, "OperatorSilent", "DatadogAgent datadog was changed, and its DaemonSet wasn't");
     let operator = start_operator(plane);
     says(plane, controller, "AgentRollingOut");
     wait_for("system-probe", || daemon_set(plane, &operator).to_string().contains("\"system-probe\"").then_some(()))
@@ -117,8 +105,7 @@ fn without_the_operator(plane: &ControlPlane, controller: &Process, operator: Pr
     // Another way, while its finalizer is nobody's: nothing of the next is there before the former has gone.
     drop(operator);
     ask_for(plane, &json!({"mode": "daemonset"}));
-    let message = says(plane, controller, "AgentLeftOver");
-    assert!(message.starts_with("DatadogAgent datadog is being deleted, and its finalizer"), "{message}");
+    says_so(plane, controller, "AgentLeftOver", "DatadogAgent datadog is being deleted, and its finalizer");
     assert!(!exists(plane, "secret/datadog-cluster-agent") && !exists(plane, "rolebinding/otelgate-cluster-agent-own"));
     let operator = start_operator(plane);
     wait_for("the former to go", || (!exists(plane, "datadogagent/datadog")).then_some(()))
@@ -145,7 +132,7 @@ fn auto_is_decided_once_whatever_comes_and_goes() {
     let controller = start_controller(&plane, "one");
     ask_for(&plane, &json!({"mode": "auto"}));
     status(&plane, &controller, "/agent/mode", &json!("daemonset"));
-    run_all(&plane, 1);
+    run_until(&plane, &controller, 1, 1);
     says(&plane, &controller, "AgentReady");
 
     // A definition that comes later is only reported, to whoever leads then as well.
@@ -164,7 +151,7 @@ fn auto_is_decided_once_whatever_comes_and_goes() {
     })
     .unwrap_or_else(|error| panic!("{error}; {}", controller.log()));
     ask_for(&plane, &json!({"mode": "auto", "podAnnotations": {"a": "b"}}));
-    run_all(&plane, 1);
+    run_until(&plane, &controller, 1, 1);
     status(&plane, &controller, "/agent/mode", &json!("daemonset"));
     assert!(!exists(&plane, "datadogagent/datadog"));
 

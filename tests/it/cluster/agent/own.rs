@@ -30,7 +30,8 @@ fn the_controllers_own_agent_is_made_watched_and_taken_away() {
     ask_for(&plane, &json!({"mode": "daemonset"}));
     says(&plane, &controller, "NoNodeForAgent");
     for object in MADE {
-        assert!(exists(&plane, object), "{object}");
+        wait_for("what an Agent takes", || exists(&plane, object).then_some(()))
+            .unwrap_or_else(|error| panic!("{object}: {error}; {}", controller.log()));
     }
     let token = plane.get(super::NAMESPACE, "secret/datadog-cluster-agent")["data"]["token"].clone();
     assert_eq!(token.as_str().map(str::len), Some(88), "64 characters in base64");
@@ -65,15 +66,15 @@ fn the_controllers_own_agent_is_made_watched_and_taken_away() {
         ),
         (json!({"started": true, "state": {"running": {}}}), "AgentNotDelivering", "runs and isn't ready"),
     ] {
-        be(&plane, &three[0], false, &state);
+        assert!(be(&plane, &three[0], false, &state), "the pod is there");
         let message = says(&plane, &controller, reason);
         assert!(message.starts_with("1 of 3 nodes: node-") && message.contains(words), "{message}");
     }
     for pod in &three {
-        run(&plane, pod);
+        assert!(run(&plane, pod), "the pod is there");
     }
     says(&plane, &controller, "ClusterAgentNotReady");
-    run(&plane, &pods(&plane, "cluster-agent", 1)[0]);
+    assert!(run(&plane, &pods(&plane, "cluster-agent", 1)[0]), "the pod is there");
     says(&plane, &controller, "AgentReady");
     status(&plane, &controller, "/agent", &json!({"mode": "daemonset", "nodes": "3/3", "clusterAgent": "1/1"}));
     status(
@@ -138,7 +139,7 @@ fn somebody_elses_agent_is_left_alone_and_watched_when_adopted() {
         (theirs.len() == 1).then_some(())
     })
     .unwrap_or_else(|error| panic!("{error}"));
-    run(&plane, &theirs[0]);
+    assert!(run(&plane, &theirs[0]), "the pod is there");
     says(&plane, &controller, "AgentReady");
     ask_for(&plane, &json!({"mode": "adopt", "adopt": {"daemonSet": "another", "clusterAgent": ""}}));
     says(&plane, &controller, "AgentMissing");

@@ -26,7 +26,7 @@ fn everything_is_accepted(version: Version) {
     });
     plane.make_namespace("otelgate", &labels, &json!({}));
     plane.make_namespace("datadog", &json!({"pod-security.kubernetes.io/enforce": "privileged"}), &json!({}));
-    plane.make_namespace("observability", &json!({}), &json!({}));
+    plane.kubectl(&["create", "namespace", "observability"]).expect("kubectl create");
     let crds = root().join("charts/otelgate/crds").display().to_string();
     plane.kubectl(&["apply", "--server-side", "-f", &crds]).expect("the chart's own resource");
     plane.apply(&definitions_of_others());

@@ -33,6 +33,8 @@ struct Api(Arc<Mutex<Vec<Call>>>);
 fn the_operator_brings_dashboard_and_monitors_to_datadog() {
     let plane = ControlPlane::start(Version::Newest, Parts::ApiServer).unwrap_or_else(|error| panic!("{error}"));
     plane.make_namespace("otelgate", &json!({}), &json!({}));
+    // It doesn't start without those that it has for an Agent.
+    datadog_operator::define(&plane).unwrap_or_else(|error| panic!("{error}"));
     datadog_operator::define_kinds(&plane, &KINDS).unwrap_or_else(|error| panic!("{error}"));
     let is_ours = |object: &Value| object["apiVersion"] == "datadoghq.com/v1alpha1";
     let wanted: Vec<Value> = objects(&rendered(Helm::Four, "monitoring")).into_iter().filter(is_ours).collect();

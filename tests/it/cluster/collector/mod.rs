@@ -34,8 +34,9 @@ fn a_collector_is_on_every_node_and_stays_there() {
         "stringData": {"api-key": "0123456789abcdef0123456789abcdef"},
     })]);
     let before = objects(&plane).len();
-    let _release = Release::install(&nodes, Helm::Four, &json!({"collector": {"mode": "managed"}}));
+    let _release = Release::install(&nodes, Helm::Four, &json!({}));
     let cluster = Cluster { plane: &plane, nodes: &nodes };
+    cluster.patch(&json!({"collector": {"mode": "managed"}}));
     cluster.wait_for_reason("CollectorOnEveryNode");
     cluster.one_stack_gives_the_whole_set();
     cluster.what_is_deleted_is_made_again();
@@ -211,13 +212,15 @@ impl Cluster<'_> {
                 (fields.into_iter().all(same) && of_metadata("labels") && of_metadata("ownerReferences")).then_some(())
             });
         }
-        // One that can't be changed was deleted, and made with something else in it.
+        // One that can't be changed was deleted, and made with something else in it, while nobody looked.
         let name = format!("otel-collector-config-{revision}");
         let before = self.plane.get(COLLECTOR, &format!("configmap/{name}"));
         let mut other = json!({"apiVersion": "v1", "kind": "ConfigMap", "immutable": true, "data": {"config.yaml": "x"},
                                "metadata": {"name": name, "namespace": COLLECTOR, "labels": {"otelgate.dev/part": "collector"}}});
         other["metadata"]["annotations"] = before["metadata"]["annotations"].clone();
+        self.controllers(0);
         self.plane.kubectl_with(&["replace", "--force", "-f", "-"], &other.to_string()).expect("kubectl replace");
+        self.controllers(1);
         self.wait("the revision to be what its name says", || {
             let now = self.kubectl(&["get", "configmap", &name, "-o", "json", "--ignore-not-found"]).stdout;
             let now: Value = serde_json::from_str(&now).ok()?;
@@ -226,6 +229,16 @@ impl Cluster<'_> {
         self.wait_for_reason("CollectorOnEveryNode");
         assert_eq!(self.revision(), revision);
         assert_eq!(self.pods(), pods, "no pod was replaced for any of it");
+    }
+
+    /// So many, and no more.
+    fn controllers(&self, count: usize) {
+        let scale = ["scale", "-n", NAMESPACE, "deployment/otelgate-controller", &format!("--replicas={count}")];
+        self.plane.kubectl(&scale).expect("kubectl scale");
+        self.wait("the controllers to be as many", || {
+            let pods = ["get", "pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/component=controller", "-o", "name"];
+            (self.plane.kubectl(&pods).expect("pods").lines().count() == count).then_some(())
+        });
     }
 
     /// Tells the node of the trial, once its pod is ready.
