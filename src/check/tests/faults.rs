@@ -82,6 +82,10 @@ const AFTER: &[(&str, &str, Plant)] = &[
     ("excluded-namespaces", "never looked at: shop", |s| relabel(s, "shop", "control-plane", "true")),
     ("collector", "no Service otel-collector in namespace datadog", |s| s.collector = Ok(None)),
     ("collector", "has no port 4318", |s| s.collector = Ok(Some(read(json!({"spec": {"ports": [{"port": 4317}]}}))))),
+    ("collectors", "CollectorOutOfMemory: on node-3", |s| says(s, "CollectorAvailable", "CollectorOutOfMemory", "on node-3")),
+    ("delivery", "SendFailed: 40 of 100 spans", |s| says(s, "CollectorDelivering", "SendFailed", "40 of 100 spans")),
+    ("agent", "AgentCrashing: on node-3", |s| says(s, "AgentAvailable", "AgentCrashing", "on node-3")),
+    ("injection", "Missed: shop/Deployment/web (2)", |s| says(s, "InjectionComplete", "Missed", "shop/Deployment/web (2)")),
     ("egress", "shop/locked", |s| policy(s, &json!({"podSelector": {}, "policyTypes": ["Egress"]}))),
     ("egress", "shop/locked (it blocks DNS)", |s| policy(s, &json!({"podSelector": {}, "egress": [{"ports": [{"port": 4318}]}]}))),
     ("egress", "shop/locked", |s| policy(s, &json!({"podSelector": {}, "egress": [
@@ -158,6 +162,13 @@ fn forbid(s: &mut Snapshot, verb: &str, resource: &str) {
 
 fn stack_of(s: &mut Snapshot) -> &mut Value {
     &mut s.stacks.as_mut().unwrap()[0]
+}
+
+fn says(s: &mut Snapshot, condition: &str, reason: &str, seen: &str) {
+    let conditions = stack_of(s)["status"]["conditions"].as_array_mut().unwrap();
+    let one = conditions.iter_mut().find(|one| one["type"] == condition).unwrap();
+    let message = format!("{seen}; next step: look there");
+    *one = json!({"type": condition, "status": "False", "reason": reason, "message": message});
 }
 
 fn configure(s: &mut Snapshot, fields: &Value) {

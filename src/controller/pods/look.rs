@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use tokio::time::{sleep, timeout};
 
 use super::metadata::PodSeen;
 use super::record::{Around, Uid};
+use super::stream::Page;
 use crate::api::label;
 use crate::config::Configuration;
 use crate::inject::{Decision, Namespace, Pod, decide};
@@ -31,21 +31,6 @@ pub struct Reference {
     pub kind: String,
     pub name: String,
     pub uid: String,
-}
-
-/// A list of whole pods; each is read where it stands.
-#[derive(Debug, Deserialize)]
-pub struct Page<'a> {
-    #[serde(default)]
-    metadata: PageMetadata,
-    #[serde(borrow)]
-    pub items: Vec<&'a RawValue>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct PageMetadata {
-    r#continue: String,
 }
 
 #[derive(Debug, Deserialize)]

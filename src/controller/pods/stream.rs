@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
@@ -37,19 +37,20 @@ pub struct Source<T> {
     pub read: fn(&str) -> Option<T>,
 }
 
+/// A part of a list; each object is read where it stands.
 #[derive(Debug, Deserialize)]
-struct Page<'a> {
+pub struct Page<'a> {
     #[serde(default)]
-    metadata: PageMetadata,
-    #[serde(borrow)]
-    items: Vec<&'a RawValue>,
+    pub metadata: PageMetadata,
+    #[serde(borrow, deserialize_with = "null_as_empty")]
+    pub items: Vec<&'a RawValue>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct PageMetadata {
-    resource_version: String,
-    r#continue: String,
+pub struct PageMetadata {
+    pub resource_version: String,
+    pub r#continue: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -215,6 +216,11 @@ async fn watch_once<T>(client: &Client, source: &Source<T>, version: &mut String
             return End::Unheard;
         }
     }
+}
+
+/// The API server writes `null` for the metadata of no objects.
+fn null_as_empty<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<&'a RawValue>, D::Error> {
+    Ok(Option::<Vec<&'a RawValue>>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 // === impl End ===

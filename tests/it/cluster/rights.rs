@@ -38,7 +38,7 @@ fn what_is_granted_is_used_and_nothing_else_is_asked_for() {
     // Lives short enough for an authority to be followed by another while the test runs.
     let lives = json!({"authorityLifetime": "2m", "leafLifetime": "40s"});
     let values = |name: &str| {
-        let (collector, agent) = (json!({"mode": "managed"}), json!({"mode": "disabled"}));
+        let (collector, agent) = (json!({"mode": "disabled"}), json!({"mode": "disabled"}));
         json!({"injection": {"clusterName": name}, "certificates": lives, "collector": collector, "agent": agent})
     };
     let release = Release::install(&nodes, Helm::Four, &values("first"));
@@ -49,7 +49,7 @@ fn what_is_granted_is_used_and_nothing_else_is_asked_for() {
     {
         take_away(&plane, resource, name);
     }
-    the_trials_collector_ends(&plane);
+    the_collector_comes_and_goes(&plane);
     release.upgrade(&values("second"));
     wait_until_in_force(&nodes);
     an_agent_comes_and_goes(&plane, &release, &lives);
@@ -82,8 +82,13 @@ fn an_agent_comes_and_goes(plane: &ControlPlane, release: &Release<'_>, lives: &
     there("datadogagent/datadog", false);
 }
 
-/// As kubelet tells it, so that the controller asks for the Collector's log. Later it is switched off, and all of it goes.
-fn the_trials_collector_ends(plane: &ControlPlane) {
+/// In its trial it ends, as kubelet tells it, so that the controller asks for its log.
+fn the_collector_comes_and_goes(plane: &ControlPlane) {
+    let switch = |mode: &str| {
+        let patch = json!({"spec": {"collector": {"mode": mode}}}).to_string();
+        plane.kubectl(&["patch", "telemetrystack", "default", "--type=merge", "-p", &patch]).expect("kubectl patch");
+    };
+    switch("managed");
     let ended = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "Error: no"}});
     wait_for("the Collector's trial", || {
         let trial = ["get", "pods", "-n", "datadog", "-l", "otelgate.dev/rollout=trial", "-o", "json"];
@@ -99,6 +104,10 @@ fn the_trials_collector_ends(plane: &ControlPlane) {
     .unwrap_or_else(|error| panic!("{error}"));
     let sets = ["get", "-n", "datadog", "daemonset/otel-collector"];
     wait_for("the Collector on every node", || plane.kubectl(&sets).success.then_some(()))
+        .unwrap_or_else(|error| panic!("{error}"));
+    switch("disabled");
+    let account = ["get", "-n", "datadog", "serviceaccount/otel-collector"];
+    wait_for("the Collector to be gone", || (!plane.kubectl(&account).success).then_some(()))
         .unwrap_or_else(|error| panic!("{error}"));
 }
 

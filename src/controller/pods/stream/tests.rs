@@ -118,6 +118,13 @@ async fn it_goes_on_where_it_was_and_lists_again_where_that_is_too_long_ago() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cluster_without_objects_is_one() {
+    let empty = r#"{"kind":"PartialObjectMetadataList","metadata":{"resourceVersion":"5"},"items":null}"#;
+    let (told, failures) = told(&Server::new(&[(200, empty)], None), Duration::from_secs(5)).await;
+    assert_eq!((told, failures), (vec![Told::Begin, Told::End], 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_list_that_breaks_off_takes_nothing_away() {
     let gone =
         r#"{"kind":"Status","status":"Failure","code":410,"reason":"Expired","message":"the token has expired"}"#;

@@ -34,8 +34,9 @@ fn a_collector_is_on_every_node_and_stays_there() {
         "stringData": {"api-key": "0123456789abcdef0123456789abcdef"},
     })]);
     let before = objects(&plane).len();
-    let _release = Release::install(&nodes, Helm::Four, &json!({"collector": {"mode": "managed"}}));
+    let _release = Release::install(&nodes, Helm::Four, &json!({}));
     let cluster = Cluster { plane: &plane, nodes: &nodes };
+    cluster.patch(&json!({"collector": {"mode": "managed"}}));
     cluster.wait_for_reason("CollectorOnEveryNode");
     cluster.one_stack_gives_the_whole_set();
     cluster.what_is_deleted_is_made_again();
