@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
@@ -39,12 +40,14 @@ pub async fn get(
         }
         Ok(())
     };
+    let mut exchange = pin!(exchange);
     tokio::select! {
         biased;
-        done = exchange => done,
-        // It ends by itself only when it fails.
-        _ = connection => Err(silence(port)),
+        done = &mut exchange => return done,
+        // The other side may close it right behind the last byte.
+        _ = connection => {}
     }
+    exchange.await
 }
 
 /// That there is no answer.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -67,11 +68,14 @@ impl Intake {
         let request = request.map_err(|_| "the key can't be sent".to_owned())?;
         let silent = |_| "no answer".to_owned();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(silent)?;
+        let mut exchange = pin!(sender.send_request(request));
         let answer = tokio::select! {
             biased;
-            answer = sender.send_request(request) => answer.map_err(silent)?,
-            _ = connection => return Err("no answer".to_owned()),
+            answer = &mut exchange => answer,
+            // The other side may close it right behind the last byte.
+            _ = connection => exchange.await,
         };
+        let answer = answer.map_err(silent)?;
         match answer.status() {
             StatusCode::OK => Ok(Answer::Accepted),
             StatusCode::FORBIDDEN => Ok(Answer::Refused),
