@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use super::network::Process;
 use super::plane::ControlPlane;
 use super::programs::built;
-use super::wait_for;
 
 /// As in `tests/programs/datadog-operator/go.mod`.
 const VERSION: &str = "1.31.0";
