@@ -181,8 +181,8 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn place(spec: Value) -> Option<Place> {
-        Place::of(&Stack::new("u".to_owned(), 1, &spec), "otelgate")
+    fn place(spec: &Value) -> Option<Place> {
+        Place::of(&Stack::new("u".to_owned(), 1, spec), "otelgate")
     }
 
     #[test]
@@ -190,18 +190,18 @@ mod tests {
         let at = |namespace: &str, selector: &str| {
             Some(Place { namespace: namespace.to_owned(), selector: selector.to_owned() })
         };
-        assert_eq!(place(json!({})), at("datadog", "app=otel-collector"));
+        assert_eq!(place(&json!({})), at("datadog", "app=otel-collector"));
         let elsewhere = json!({"injection": {"collector": {"namespace": "observability"}}});
-        assert_eq!(place(elsewhere), at("observability", "app=otel-collector"));
+        assert_eq!(place(&elsewhere), at("observability", "app=otel-collector"));
         let adopted = json!({"collector": {"mode": "adopt", "adopt": {"selector": {
             "matchLabels": {"app": "collector"},
             "matchExpressions": [{"key": "tier", "operator": "In", "values": ["a", "b"]},
                                  {"key": "old", "operator": "DoesNotExist"}],
         }}}});
-        assert_eq!(place(adopted), at("datadog", "app=collector,tier in (a,b),!old"));
-        assert_eq!(place(json!({"collector": {"mode": "disabled"}})), None);
+        assert_eq!(place(&adopted), at("datadog", "app=collector,tier in (a,b),!old"));
+        assert_eq!(place(&json!({"collector": {"mode": "disabled"}})), None);
         assert_eq!(
-            place(json!({"collector": {"mode": "managed", "adopt": {"selector": {"matchLabels": {"a": "b"}}}}})),
+            place(&json!({"collector": {"mode": "managed", "adopt": {"selector": {"matchLabels": {"a": "b"}}}}})),
             at("datadog", "app=otel-collector")
         );
     }

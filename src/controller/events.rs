@@ -105,10 +105,10 @@ impl Happening {
         let object = object.get(..object.len().min(200)).unwrap_or_default();
         let unique =
             Sha256::new().chain_update(self.digest()).chain_update(now.as_nanosecond().to_be_bytes()).finalize();
-        let unique: String = unique.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let unique = u64::from_be_bytes(std::array::from_fn(|at| unique[at]));
         Note {
             metadata: ObjectMeta {
-                name: Some(format!("{object}.{unique}")),
+                name: Some(format!("{object}.{unique:016x}")),
                 namespace: Some(self.regarding.namespace.clone().unwrap_or_else(|| NAMESPACE.to_owned())),
                 ..ObjectMeta::default()
             },

@@ -264,7 +264,9 @@ pub async fn write(
                 Ok(()) => {
                     tell(&context.state, &name, &status);
                     if let Some(before) = now_written.get(&name) {
-                        happenings(&name, before, &status).into_iter().for_each(|one| context.events.record(one));
+                        for happening in happenings(&name, before, &status) {
+                            context.events.record(happening);
+                        }
                     }
                 }
                 Err(error) => {

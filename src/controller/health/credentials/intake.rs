@@ -164,7 +164,7 @@ fn connector(authorities: &[u8]) -> Result<TlsConnector, String> {
 /// Whether the host is one that is reached without the proxy: by its name, or as one of a domain.
 fn is_excepted(no_proxy: &[String], host: &str) -> bool {
     no_proxy.iter().any(|entry| {
-        let entry = entry.trim().trim_start_matches("*").trim_start_matches('.');
+        let entry = entry.trim().trim_start_matches('*').trim_start_matches('.');
         if entry.is_empty() {
             return false;
         }

@@ -68,7 +68,7 @@ pub async fn run(context: Context, secrets: watch::Sender<Secrets>) {
         let keep = async {
             match &wanted {
                 Some(Ok(Some(wanted))) => {
-                    tokio::join!(look(&context, wanted, &secrets), judge(&context, wanted, &secrets)).1
+                    tokio::join!(look(&context, wanted, &secrets), judge(&context, wanted, &secrets));
                 }
                 Some(Err(_) | Ok(None)) => repeat(&context).await,
                 None => pending().await,

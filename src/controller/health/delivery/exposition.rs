@@ -6,9 +6,11 @@ use std::borrow::Cow;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample<'l> {
     pub name: &'l str,
-    labels: Vec<(&'l str, Cow<'l, str>)>,
+    labels: Labels<'l>,
     pub value: f64,
 }
+
+type Labels<'l> = Vec<(&'l str, Cow<'l, str>)>;
 
 /// Puts lines together from the pieces in which they come.
 #[derive(Debug, Default)]
@@ -86,7 +88,7 @@ impl<'l> Sample<'l> {
 }
 
 /// Up to the brace that ends them; and what follows.
-fn labels(mut rest: &str) -> Option<(Vec<(&str, Cow<'_, str>)>, &str)> {
+fn labels(mut rest: &str) -> Option<(Labels<'_>, &str)> {
     let mut labels = Vec::new();
     loop {
         rest = rest.trim_start_matches([' ', ',', '\t']);
@@ -128,7 +130,9 @@ fn quoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
 mod tests {
     use super::*;
 
-    fn read(line: &str) -> Option<(String, Vec<(String, String)>, f64)> {
+    type Read = (String, Vec<(String, String)>, f64);
+
+    fn read(line: &str) -> Option<Read> {
         let Sample { name, labels, value } = Sample::read(line)?;
         let labels = labels.into_iter().map(|(name, value)| (name.to_owned(), value.into_owned())).collect();
         Some((name.to_owned(), labels, value))
@@ -177,7 +181,7 @@ mod tests {
     fn what_never_ends_is_given_up() {
         let mut lines = Lines::default();
         let piece = [b'x'; 4096];
-        let until = (0..).find(|_| lines.push(&piece, &mut |_| ()).is_err());
+        let until = (0..=MAX_LINE).find(|_| lines.push(&piece, &mut |_| ()).is_err());
         assert!(until.is_some_and(|pieces| pieces <= MAX_LINE / 4096));
         let mut lines = Lines::default();
         let piece = "x 1\n".repeat(1 << 18);

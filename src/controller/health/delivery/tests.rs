@@ -1,5 +1,6 @@
 //! From what Collectors write to what the condition says.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use super::exposition::{Lines, Sample};
@@ -30,7 +31,7 @@ fn text(second: u64, counters: &[(&str, &str, f64)]) -> String {
          otelcol_process_uptime_seconds_total{{otel_scope_name=\"go.opentelemetry.io/collector/service\"}} {second}.25\n"
     );
     for (name, labels, value) in counters {
-        text += &format!("{name}{{{labels},otel_scope_name=\"x\",otel_scope_version=\"\"}} {value}\n");
+        writeln!(text, "{name}{{{labels},otel_scope_name=\"x\",otel_scope_version=\"\"}} {value}").expect("to memory");
     }
     text
 }

@@ -286,7 +286,7 @@ impl Flow {
 
     /// Of what was accepted, that which nobody dropped on purpose.
     #[must_use]
-    pub fn to_be_sent(&self) -> f64 {
+    pub fn left_to_send(&self) -> f64 {
         (self.accepted - (self.incoming - self.outgoing - self.limited).max(0.0)).max(0.0)
     }
 

@@ -52,6 +52,7 @@ pub struct Target {
 
 /// What is to be said of one Collector.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly always the large one, and one at a time")]
 pub enum Standing {
     /// Not looked at yet, or not long enough there to be missed.
     Fresh,
@@ -169,7 +170,7 @@ impl Tracked {
             return Some(Window { counts: self.sum - newer, ..Window::default() });
         };
         let (early, all) = (newer - older, self.sum - older);
-        let stuck = |at: usize| early.flows[at].to_be_sent() > 0.0 && all.flows[at].sent == 0.0;
+        let stuck = |at: usize| early.flows[at].left_to_send() > 0.0 && all.flows[at].sent == 0.0;
         Some(Window {
             counts: all,
             stuck: std::array::from_fn(stuck),
