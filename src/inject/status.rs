@@ -4,11 +4,10 @@
 //! variable where in the value it stands. A key counts as otelgate's only while its mark still fits; otherwise somebody
 //! edited it, and it is the user's.
 
-use std::array;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::{self, FromStr};
+use std::str::FromStr;
 
 use serde::de::Error as _;
 use serde::ser::SerializeMap;
@@ -126,16 +125,11 @@ impl Digest {
         let hash = Sha256::new().chain_update(b"fieldRef\0").chain_update(path.as_bytes()).finalize();
         Self([hash[0], hash[1], hash[2], hash[3]])
     }
-
-    fn digits(self) -> [u8; 8] {
-        let digit = |place: usize| (self.0[place / 2] >> (4 - 4 * (place % 2))) & 15;
-        array::from_fn(|place| b"0123456789abcdef"[usize::from(digit(place))])
-    }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(str::from_utf8(&self.digits()).expect("digits are ASCII"))
+        write!(f, "{:08x}", u32::from_be_bytes(self.0))
     }
 }
 
@@ -246,12 +240,7 @@ impl FromStr for Mark {
 
 impl Serialize for Mark {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Whole(digest) => {
-                serializer.serialize_str(str::from_utf8(&digest.digits()).expect("digits are ASCII"))
-            }
-            Self::Suffix { .. } => serializer.collect_str(self),
-        }
+        serializer.collect_str(self)
     }
 }
 

@@ -13,7 +13,6 @@ mod cluster;
 mod connection;
 mod docs;
 mod image;
-mod monitoring;
 mod properties;
 mod reference;
 mod registration;

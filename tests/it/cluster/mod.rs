@@ -5,14 +5,11 @@
 
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
-mod agent;
 mod apply;
 mod by_hand;
 mod certificates;
 mod chart;
 mod check;
-mod collector;
-mod collector_config;
 mod command;
 mod controller;
 mod controller_alone;
@@ -23,11 +20,8 @@ mod failures;
 mod generated;
 mod gitops;
 mod harness;
-mod health;
 mod installed;
 mod logs;
-mod many_pods;
-mod missed;
 mod node;
 mod offline;
 mod others;
