@@ -28,6 +28,16 @@ pub enum Coverage {
     NotExpected,
 }
 
+/// What a pod carries of otelgate's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carried {
+    Nothing,
+    /// What the configuration in force puts into pods.
+    Current,
+    /// What another one did.
+    Earlier,
+}
+
 /// When the cluster last wrote what a pod's injection depends on; each is the latest that it can have been.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Changes {
@@ -42,6 +52,22 @@ pub fn status(pod: &Pod<'_>) -> Option<Status> {
     pod.annotation(annotation::STATUS).and_then(|text| serde_json::from_str(text).ok())
 }
 
+// === impl Carried ===
+
+impl Carried {
+    /// `hash`: of the configuration in force.
+    #[must_use]
+    pub fn of(pod: &Pod<'_>, hash: &str) -> Self {
+        match status(pod) {
+            None => Self::Nothing,
+            Some(status) if status.config == hash => Self::Current,
+            Some(_) => Self::Earlier,
+        }
+    }
+}
+
+// === impl Coverage ===
+
 impl Coverage {
     pub const ALL: [Self; 6] =
         [Self::Injected, Self::Outdated, Self::RestartPending, Self::Missed, Self::LeftOver, Self::NotExpected];
@@ -55,34 +81,34 @@ impl Coverage {
         created: Option<Timestamp>,
         changes: Changes,
     ) -> Self {
-        let status = status(pod);
-        match (decision, status) {
-            (Decision::Inject(_), Some(status)) if status.config == hash => Self::Injected,
-            (Decision::Inject(_), Some(_)) => Self::Outdated,
-            (Decision::Inject(_), None) => {
-                // A label of the pod's own has been there from its creation on.
-                let opt_in = changes.opt_in.filter(|_| pod.label(label::INJECT).is_none());
-                let is_older =
-                    |change: Option<Timestamp>| created.zip(change).is_some_and(|(created, at)| created <= at);
-                if is_older(opt_in) || is_older(changes.configuration) { Self::RestartPending } else { Self::Missed }
-            }
-            (_, Some(_)) => Self::LeftOver,
-            (_, None) => Self::NotExpected,
+        // A label of the pod's own has been there from its creation on.
+        let opt_in = changes.opt_in.filter(|_| pod.label(label::INJECT).is_none());
+        let is_older = |change: Option<Timestamp>| created.zip(change).is_some_and(|(created, at)| created <= at);
+        let older = is_older(opt_in) || is_older(changes.configuration);
+        Self::judge(matches!(decision, Decision::Inject(_)), Carried::of(pod, hash), older)
+    }
+
+    /// `injects`: whether a pod like it would be injected now. `older`: whether it was there before what opts it in.
+    #[must_use]
+    pub const fn judge(injects: bool, carried: Carried, older: bool) -> Self {
+        match (injects, carried) {
+            (true, Carried::Current) => Self::Injected,
+            (true, Carried::Earlier) => Self::Outdated,
+            (true, Carried::Nothing) if older => Self::RestartPending,
+            (true, Carried::Nothing) => Self::Missed,
+            (false, Carried::Nothing) => Self::NotExpected,
+            (false, _) => Self::LeftOver,
         }
     }
 
     /// The same from metadata alone, for a pod that has a mark; `None` for one without, whose spec counts.
     #[must_use]
     pub fn of_marked(case: Case<'_>) -> Option<Self> {
-        let status = status(case.pod)?;
+        let carried = Carried::of(case.pod, case.configuration.hash());
         let observed = case.configuration.mode() == OptIn::Observe
             || rules::opt_in(case.pod, case.namespace) == Some(OptIn::Observe);
-        Some(match rules::objection(case) {
-            None if observed => Self::LeftOver,
-            None if status.config == case.configuration.hash() => Self::Injected,
-            None => Self::Outdated,
-            Some(_) => Self::LeftOver,
-        })
+        let injects = !observed && rules::objection(case).is_none();
+        (carried != Carried::Nothing).then(|| Self::judge(injects, carried, false))
     }
 
     #[must_use]

@@ -6,21 +6,21 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-pub use k8s_openapi::ByteString;
 pub use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations,
 };
-pub use k8s_openapi::api::apps::v1::Deployment;
+pub use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 pub use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
     SubjectAccessReviewSpec,
 };
 pub use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 pub use k8s_openapi::api::core::v1::{
-    Affinity, ConfigMap, Namespace, Node, Pod, ResourceQuota, ResourceRequirements, Secret, Service, ServicePort,
-    Toleration, TopologySpreadConstraint,
+    Affinity, ConfigMap, ContainerStatus, Event as CoreEvent, Namespace, Node, ObjectReference, Pod, PodStatus,
+    ResourceQuota, ResourceRequirements, Secret, Service, ServicePort, Toleration, TopologySpreadConstraint,
 };
 pub use k8s_openapi::api::discovery::v1::EndpointSlice;
+pub use k8s_openapi::api::events::v1::Event as Note;
 pub use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort,
 };
@@ -31,12 +31,13 @@ pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
 };
 pub use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 pub use k8s_openapi::apimachinery::pkg::version::Info as ServerVersion;
+pub use k8s_openapi::{ByteString, NamespaceResourceScope};
 pub use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, GetParams, ListParams, LogParams, ObjectMeta, PartialObjectMeta,
-    Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
+    Patch, PatchParams, PostParams, Preconditions, PropagationPolicy, WatchParams,
 };
 pub use kube::client::{AuthError, Body};
-pub use kube::core::{GroupVersionKind, Request, Status, request::Error as RequestError};
+pub use kube::core::{GroupVersionKind, Request, Status, WatchEvent, request::Error as RequestError};
 pub use kube::discovery::{ApiGroup, Discovery, Scope, verbs};
 pub use kube::runtime::WatchStreamExt;
 pub use kube::runtime::utils::Backoff;
@@ -44,7 +45,6 @@ pub use kube::runtime::watcher::{self, Event, watcher};
 pub use kube::{Client, CustomResourceExt, Error, Resource, ResourceExt, Result};
 
 use axum::http::{HeaderValue, header};
-use k8s_openapi::NamespaceResourceScope;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use serde::de::DeserializeOwned;

@@ -49,9 +49,6 @@ impl Known {
 
     /// Keeps what the engine reads, and nothing else.
     fn from_metadata(metadata: ObjectMeta) -> Option<Self> {
-        let is_read = |key: &str| {
-            key.starts_with(annotation::RESOURCE) || key.split_once('/').is_some_and(|(domain, _)| domain == DOMAIN)
-        };
         let annotations = metadata.annotations.unwrap_or_default();
         let annotations = annotations.into_iter().filter(|(key, _)| is_read(key));
         Some(Self {
@@ -59,6 +56,12 @@ impl Known {
             annotations: annotations.map(|(key, value)| (key.into_boxed_str(), value.into_boxed_str())).collect(),
         })
     }
+}
+
+/// Whether the engine reads an annotation of that key.
+#[must_use]
+pub fn is_read(key: &str) -> bool {
+    key.starts_with(annotation::RESOURCE) || key.split_once('/').is_some_and(|(domain, _)| domain == DOMAIN)
 }
 
 // === impl Namespaces ===

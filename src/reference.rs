@@ -7,9 +7,11 @@ use crate::api::{OptIn, annotation, label, otel};
 use crate::chart;
 use crate::check::{CHECKS, Stage};
 use crate::config;
+use crate::controller::agent::reference as of_agent;
 use crate::controller::metrics as measured_by_controller;
 use crate::inject::{Reason, Scope, containers, logs, rules};
 use crate::metrics as measured;
+use crate::monitoring;
 
 /// Every page: its file's name, and its text.
 #[must_use]
@@ -21,8 +23,10 @@ pub fn pages() -> Vec<(&'static str, String)> {
         ("reasons.md", reasons()),
         ("conditions.md", conditions()),
         ("metrics.md", metrics()),
+        ("alerts.md", alerts()),
         ("values.md", chart::reference()),
         ("checks.md", checks()),
+        ("agent.md", agent()),
     ]
 }
 
@@ -169,6 +173,31 @@ fn metrics() -> String {
     page
 }
 
+fn alerts() -> String {
+    let mut page = String::from(
+        "# Alerts and monitors\n\nThose of the chart; [monitoring](../monitoring.md) says what to do about each, and how to have them.\n\n## In Prometheus\n\n",
+    );
+    let rows = monitoring::alerts().into_iter().map(|alert| {
+        let link = format!("[{}](../monitoring.md#{})", alert.name, alert.name.to_lowercase());
+        [link, alert.severity.as_str().to_owned(), alert.after, alert.summary]
+    });
+    table(&mut page, ["alert", "severity", "after", "says"], rows);
+    page.push_str("## In Datadog\n\n");
+    let rows = monitoring::monitors()
+        .into_iter()
+        .map(|(name, monitor)| [code(&format!("otelgate-{name}")), monitor.priority.to_string(), code(&monitor.query)]);
+    table(&mut page, ["monitor", "priority", "query"], rows);
+    page.push_str(
+        "## Metrics of others\n\nAs Datadog has them; in Prometheus those of the Collector may end in a unit and in `_total`. \
+         Those of otelgate's own programs are on a [page](metrics.md) of theirs.\n\n",
+    );
+    let rows = monitoring::FOREIGN.iter().chain([&monitoring::SECURITY_SIGNALS]);
+    table(&mut page, ["metric", "source"], rows.map(|one| [code(one.name), format!("<{}>", one.source)]));
+    page.truncate(page.trim_end().len());
+    page.push('\n');
+    page
+}
+
 fn checks() -> String {
     let mut page = String::from(
         "# Checks\n\nWhat `otelgate check --pre` looks at before the installation, and `otelgate check` after it.\n\n\
@@ -187,4 +216,23 @@ fn checks() -> String {
 
 fn code(text: &str) -> String {
     format!("`{text}`")
+}
+
+fn agent() -> String {
+    let mut page = String::from(
+        "# Datadog Agent\n\nWhat otelgate writes, and the page where each name was read. The Agent itself runs in no test of \
+         otelgate's: its images come from a registry.\n\n",
+    );
+    for (title, entries) in [
+        ("Fields of the DatadogAgent", &of_agent::FIELDS[..]),
+        ("Variables, with mode daemonset", &of_agent::VARIABLES[..]),
+        ("Capabilities, with mode daemonset", &of_agent::CAPABILITIES[..]),
+        ("Paths of the node, with mode daemonset", &of_agent::HOST_PATHS[..]),
+    ] {
+        writeln!(page, "## {title}\n").expect("writing to a String can't fail");
+        let rows =
+            entries.iter().map(|one| [code(one.name), one.meaning.to_owned(), format!("<{}>", one.source.page())]);
+        table(&mut page, ["name", "what for", "read at"], rows);
+    }
+    page
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
 use serde::de::DeserializeOwned;
+use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
 use crate::k8s::{self, Api, Backoff, Event, Resource, ResourceExt as _, WatchStreamExt as _, watcher};
@@ -30,6 +31,10 @@ pub struct Health {
     failures: Counter,
 }
 
+/// What a watch of many objects has made of them: changed in place, and read under a lock.
+#[derive(Debug)]
+pub struct Store<T>(Mutex<Option<Objects<T>>>);
+
 #[derive(Debug, PartialEq, Eq)]
 enum State {
     NotAsked,
@@ -39,7 +44,7 @@ enum State {
 
 /// Soon at first; never so late that somebody who mended the cause would wonder.
 #[derive(Debug, Default)]
-struct Pace(u32);
+pub struct Pace(u32);
 
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(5);
@@ -128,6 +133,26 @@ impl Health {
     }
 }
 
+// === impl Store ===
+
+impl<T> Default for Store<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T: PartialEq> Store<T> {
+    /// All objects, by name; `None` before they were listed.
+    pub fn lock(&self) -> MutexGuard<'_, Option<Objects<T>>> {
+        // No code under the lock leaves it half-written.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, told: Told<T>) -> bool {
+        told.change(&mut self.lock())
+    }
+}
+
 // === impl Pace ===
 
 impl Iterator for Pace {
@@ -147,12 +172,69 @@ impl Backoff for Pace {
 }
 
 /// Tells all objects once they were listed, and again after each change. Never returns.
-pub async fn objects<K>(api: Api<K>, config: watcher::Config, health: &Health, changed: impl FnMut(&Objects<K>))
+pub async fn objects<K>(api: Api<K>, config: watcher::Config, health: &Health, mut changed: impl FnMut(&Objects<K>))
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let config = config.timeout(k8s::WATCH_FOR);
-    follow(watcher(api, config).backoff(Pace::default()), health, changed).await;
+    let told = |known: Option<&Objects<K>>| known.into_iter().for_each(&mut changed);
+    follow(events(api, config), health, Unserved::IsAFault, |object| object, whole(told)).await;
+}
+
+/// The same, of a kind that the API server may not have, or not yet: then there are none, and `None` is told. Never
+/// returns.
+pub async fn objects_if_served<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    health: &Health,
+    changed: impl FnMut(Option<&Objects<K>>),
+) where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    follow(events(api, config), health, Unserved::MeansNone, |object| object, whole(changed)).await;
+}
+
+/// Keeps what `cut` makes of each object in a [`Store`], for kinds of which there are many. Never returns.
+pub async fn fill<K, T>(
+    api: Api<K>,
+    config: watcher::Config,
+    health: &Health,
+    cut: impl Fn(K) -> T,
+    store: &Store<T>,
+    changed: &Notify,
+) where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    T: PartialEq,
+{
+    follow(events(api, config), health, Unserved::IsAFault, cut, |told| {
+        if store.take(told) {
+            changed.notify_one();
+        }
+    })
+    .await;
+}
+
+/// The same, for several who look at it: each is woken by what makes a difference. Never returns.
+pub async fn reflect<K, T>(
+    api: Api<K>,
+    config: watcher::Config,
+    health: &Health,
+    cut: impl Fn(K) -> T,
+    known: &watch::Sender<Option<Objects<T>>>,
+) where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    T: PartialEq,
+{
+    follow(events(api, config), health, Unserved::IsAFault, cut, |told| {
+        known.send_if_modified(|known| told.change(known));
+    })
+    .await;
+}
+
+fn events<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = watcher::Result<Event<K>>>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    watcher(api, config.timeout(k8s::WATCH_FOR)).backoff(Pace::default())
 }
 
 /// Only the object of that name.
@@ -161,51 +243,108 @@ pub fn named(name: &str) -> watcher::Config {
     watcher::Config::default().fields(&format!("metadata.name={name}"))
 }
 
-async fn follow<K: Resource>(
+/// What it means that the API server doesn't know the kind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unserved {
+    IsAFault,
+    MeansNone,
+}
+
+/// What a watch tells.
+enum Told<T> {
+    /// All there are.
+    All(Objects<T>),
+    Applied(String, T),
+    Deleted(String),
+    Unserved,
+}
+
+impl<T: PartialEq> Told<T> {
+    /// Whether it makes a difference.
+    fn change(self, known: &mut Option<Objects<T>>) -> bool {
+        match self {
+            Self::All(all) => known.replace(all).as_ref() != known.as_ref(),
+            Self::Applied(name, object) => {
+                let known = known.get_or_insert_default();
+                known.get(&name) != Some(&object) && {
+                    known.insert(name, object);
+                    true
+                }
+            }
+            Self::Deleted(name) => known.get_or_insert_default().remove(&name).is_some(),
+            Self::Unserved => known.take().is_some(),
+        }
+    }
+}
+
+/// Keeps all, and tells all after each change.
+fn whole<T>(mut changed: impl FnMut(Option<&Objects<T>>)) -> impl FnMut(Told<T>) {
+    let mut known = Objects::new();
+    move |told| {
+        match told {
+            Told::All(all) => known = all,
+            Told::Applied(name, object) => {
+                known.insert(name, object);
+            }
+            Told::Deleted(name) => {
+                known.remove(&name);
+            }
+            Told::Unserved => {
+                known.clear();
+                return changed(None);
+            }
+        }
+        changed(Some(&known));
+    }
+}
+
+/// Nothing is told before the first list.
+async fn follow<K: Resource, T>(
     events: impl Stream<Item = watcher::Result<Event<K>>>,
     health: &Health,
-    mut changed: impl FnMut(&Objects<K>),
+    unserved: Unserved,
+    cut: impl Fn(K) -> T,
+    mut tell: impl FnMut(Told<T>),
 ) {
     let mut events = pin!(events);
-    let mut known = Objects::new();
     let mut listing = Objects::new();
     let mut listed = false;
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::Init) => {
-                listing.clear();
-                continue;
-            }
+            Ok(Event::Init) => listing.clear(),
             Ok(Event::InitApply(object)) => {
-                listing.insert(object.name_any(), object);
-                continue;
+                listing.insert(object.name_any(), cut(object));
             }
             Ok(Event::InitDone) => {
-                known = std::mem::take(&mut listing);
                 listed = true;
                 health.answered();
+                tell(Told::All(std::mem::take(&mut listing)));
             }
-            Ok(Event::Apply(object)) => {
-                known.insert(object.name_any(), object);
+            Ok(Event::Apply(object)) if listed => tell(Told::Applied(object.name_any(), cut(object))),
+            Ok(Event::Delete(object)) if listed => tell(Told::Deleted(object.name_any())),
+            Ok(Event::Apply(_) | Event::Delete(_)) => {}
+            Err(error) if unserved == Unserved::MeansNone && is_of_unknown_kind(&error) => {
+                listed = false;
+                health.answered();
+                tell(Told::Unserved);
             }
-            Ok(Event::Delete(object)) => {
-                known.remove(&object.name_any());
-            }
-            Err(error) => {
-                match error {
-                    watcher::Error::InitialListFailed(error)
-                    | watcher::Error::WatchStartFailed(error)
-                    | watcher::Error::WatchFailed(error) => health.failed(&error),
-                    watcher::Error::WatchError(status) => health.failed(&k8s::Error::Api(status)),
-                    watcher::Error::NoResourceVersion => health.failed_because(error.to_string()),
-                }
-                continue;
-            }
-        }
-        if listed {
-            changed(&known);
+            Err(
+                watcher::Error::InitialListFailed(error)
+                | watcher::Error::WatchStartFailed(error)
+                | watcher::Error::WatchFailed(error),
+            ) => health.failed(&error),
+            Err(watcher::Error::WatchError(status)) => health.failed(&k8s::Error::Api(status)),
+            Err(error @ watcher::Error::NoResourceVersion) => health.failed_because(error.to_string()),
         }
     }
+}
+
+/// Even in a namespace that isn't there, a kind that is served has a list.
+fn is_of_unknown_kind(error: &watcher::Error) -> bool {
+    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error else {
+        return false;
+    };
+    matches!(error, k8s::Error::Api(status) if status.code == 404)
 }
 
 #[cfg(test)]
@@ -220,8 +359,38 @@ mod tests {
 
     async fn told(events: Vec<watcher::Result<Event<ConfigMap>>>, health: &Health) -> Vec<Vec<String>> {
         let mut told = Vec::new();
-        follow(futures::stream::iter(events), health, |known| told.push(known.keys().cloned().collect())).await;
+        let none = || vec!["no such kind".to_owned()];
+        let tell = |known: Option<&Objects<ConfigMap>>| {
+            told.push(known.map_or_else(none, |known| known.keys().cloned().collect()));
+        };
+        follow(futures::stream::iter(events), health, Unserved::MeansNone, |object| object, whole(tell)).await;
         told
+    }
+
+    #[test]
+    fn a_store_tells_whether_something_has_changed() {
+        let store = Store::default();
+        let one = || ("a".to_owned(), 1);
+        assert!(store.lock().is_none());
+        assert!(store.take(Told::All(Objects::from([one()]))));
+        assert!(!store.take(Told::All(Objects::from([one()]))), "the same list");
+        assert!(!store.take(Told::Applied("a".to_owned(), 1)));
+        assert!(store.take(Told::Applied("a".to_owned(), 2)));
+        assert!(store.take(Told::Deleted("a".to_owned())));
+        assert!(!store.take(Told::Deleted("a".to_owned())));
+        assert_eq!(*store.lock(), Some(Objects::new()));
+    }
+
+    #[tokio::test]
+    async fn a_kind_that_comes_and_goes_has_none_in_between() {
+        let health = Health::new("Widget");
+        let unknown = || {
+            let status = k8s::Status::failure("404 page not found", "Failed to parse error data").with_code(404);
+            Err(watcher::Error::InitialListFailed(k8s::Error::Api(status.boxed())))
+        };
+        let events = vec![unknown(), Ok(Event::Init), Ok(Event::InitApply(named("a"))), Ok(Event::InitDone), unknown()];
+        assert_eq!(told(events, &health).await, [vec!["no such kind"], vec!["a"], vec!["no such kind"]]);
+        assert_eq!((health.fault(), health.failures()), (None, 0));
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each bench uses its part")]
 
+pub mod cluster;
 pub mod load;
 pub mod process;
 pub mod serve;

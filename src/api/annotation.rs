@@ -7,6 +7,12 @@ use super::label::PodKey;
 pub const STATUS: &str = "otelgate.dev/status";
 /// Written by the floor, the policy inside the API server.
 pub const FLOOR: &str = "otelgate.dev/floor";
+/// On what is made of a revision of the Collector: its hash.
+pub const REVISION: &str = "otelgate.dev/revision";
+/// On a revision of the Collector: how its trial ended.
+pub const TRIAL: &str = "otelgate.dev/trial";
+/// On the Collector's pods: the `resourceVersion` of the Secret that they were started with.
+pub const SECRET_VERSION: &str = "otelgate.dev/secret-version";
 
 pub const CONTAINERS: &str = "otelgate.dev/containers";
 pub const ENDPOINT: &str = "otelgate.dev/endpoint";
@@ -32,6 +38,11 @@ pub const DISCOVERY_LOGS: &str = "io.opentelemetry.discovery.logs/enabled";
 /// Prefix and suffix of `ad.datadoghq.com/<container>.logs`.
 pub const DATADOG_AUTODISCOVERY: &str = "ad.datadoghq.com/";
 pub const DATADOG_LOGS_SUFFIX: &str = ".logs";
+
+/// On what the controller makes pods from: the version of the Secret with the API key, so that a new key rolls them.
+pub const CREDENTIALS: &str = "otelgate.dev/credentials";
+/// On the Agent's pods that the Datadog Operator makes: which `DatadogAgent` they were made from.
+pub const AGENT_REVISION: &str = "otelgate.dev/agent-revision";
 
 /// On pods that the kubelet made from a file: admission can't change them.
 pub const MIRROR: &str = "kubernetes.io/config.mirror";

@@ -8,6 +8,12 @@ use std::fmt;
 pub enum ConditionType {
     ConfigurationAccepted,
     CertificateReady,
+    CredentialsReady,
+    CollectorAvailable,
+    CollectorDelivering,
+    AgentAvailable,
+    WebhookReachable,
+    InjectionComplete,
     Ready,
 }
 
@@ -89,6 +95,146 @@ reasons! {
         "apply it: it is part of the chart and of webhook-config";
     CertificateNotWritten: False, "the certificate can't be written to its Secret, or the authority to the registration",
         "do what the API server's message says";
+    KeyInPlace: True, "the Secret has an API key that looks like one",
+        "nothing";
+    KeyAccepted: True, "the Secret has an API key, and Datadog accepts it",
+        "nothing";
+    SecretMissing: False, "the Secret with the API key isn't there",
+        "write it: kubectl create secret generic SECRET -n NAMESPACE --from-file=KEY=FILE, where FILE has no newline at its end; otelgate deploy does it from DD_API_KEY";
+    KeyMissing: False, "the Secret has no such key",
+        "add it to the Secret, or name the right one in spec.datadog.secret.key";
+    KeyMalformed: False, "what stands in the Secret is no API key",
+        "write the Secret anew: kubectl create secret generic SECRET -n NAMESPACE --from-file=KEY=FILE, where FILE has the 32 hexadecimal digits and no newline at its end";
+    KeyRefused: False, "Datadog doesn't accept the API key",
+        "look in Datadog whether the key is still there and of this site, spec.datadog.site; then write the Secret anew";
+    KeyNotChecked: Unknown, "Datadog can't be asked whether it accepts the API key",
+        "let the controller reach https://api.SITE: look at network policies, at spec.egress, and at firewalls; or set spec.datadog.validateKey to false";
+    SecretNotReadable: Unknown, "the Secret with the API key can't be looked at",
+        "give the controller the right to list and watch it: otelgate update does, where Secret and namespace are those of the chart's values";
+    CollectorOnEveryNode: True, "every node that should run a Collector has one that is ready, with the current configuration",
+        "nothing";
+    CollectorRollingOut: False, "the current revision of the Collector isn't ready on every node yet",
+        "wait a moment; if it stays so, kubectl describe daemonset otel-collector and the pods on the nodes that are named";
+    CollectorRolledBack: False, "the spec's Collector failed its trial on one node; the last good one runs on every node",
+        "correct what the Collector's words name; to have the same tried again, delete the ConfigMap otel-collector-config- with the revision";
+    CollectorSpecInvalid: False, "the spec makes no configuration for the Collector; the last good one stays in force",
+        "correct the field that is named";
+    CollectorNotWritten: False, "an object of the Collector can't be written",
+        "do what the API server's message says";
+    CollectorContested: False, "somebody else writes an object of the Collector too",
+        "have only one of the two write it: leave it to otelgate, or set spec.collector.mode to adopt or disabled";
+    CollectorWithoutNode: False, "there is no node that a Collector should run on",
+        "compare spec.collector.nodeSelector and tolerations with the labels and taints of nodes";
+    CollectorPodRefused: False, "the API server refuses the Collector's pods",
+        "do what its message says; host paths take a namespace labelled pod-security.kubernetes.io/enforce=privileged";
+    CollectorImageNotPulled: False, "a node can't pull the Collector's image",
+        "check spec.collector.image, its pullSecrets, and that nodes reach the registry";
+    CollectorNotConfigured: False, "a Secret or ConfigMap that the Collector refers to isn't there, or lacks the key",
+        "make what is named, in the Collector's namespace; otelgate deploy makes the Secret";
+    CollectorOutOfMemory: False, "a Collector was killed for using more memory than its limit",
+        "raise spec.collector.resources.limits.memory; GOMEMLIMIT and memory_limiter follow it";
+    CollectorPortTaken: False, "another program has a port of the Collector's",
+        "free the port on the nodes that are named; spec.injection.otlp.reach: service needs no port of nodes";
+    CollectorCrashing: False, "a Collector ends again and again",
+        "look at its words here, and at otelgate logs";
+    CollectorUnschedulable: False, "a node has no room for a Collector",
+        "lower spec.collector.resources.requests, make room, or set spec.collector.priorityClassName";
+    CollectorNotReady: False, "a Collector runs and isn't ready",
+        "wait a moment; if it stays so, look at otelgate logs";
+    NodeNotReady: False, "a node that should run a Collector isn't ready itself",
+        "kubectl describe the nodes that are named";
+    NodeWithoutCollector: False, "opted-in pods run on a node that has no Collector, so that what they send is lost",
+        "add to spec.collector.tolerations or widen nodeSelector, or keep such pods off the nodes that are named";
+    NoCollectorToAdopt: False, "no pod matches spec.collector.adopt.selector",
+        "correct the selector, or set spec.collector.mode to managed";
+    Delivering: True, "what Collectors take in is sent",
+        "nothing";
+    NothingArrives: True, "Collectors answer, and nothing was sent to them in the last minutes, which is no fault of theirs",
+        "where pods are opted in, look at otelgate explain for one of them, and whether it has an SDK that is switched on";
+    NoCollector: False, "there is no pod of a Collector, so that what pods send goes nowhere",
+        "look at condition CollectorAvailable; with spec.collector.mode adopt, correct spec.collector.adopt.selector";
+    SendFailed: False, "Collectors couldn't send what they took in, and lost it",
+        "look at their log for the answer of where they send to: kubectl logs, or otelgate logs; a refused key is told by condition CredentialsReady";
+    DataRefused: False, "Collectors refused what was sent to them",
+        "raise the limit of memory in spec.collector.resources if the memory limiter did it; otherwise their log says why";
+    QueueFilling: False, "Collectors take in more than they get rid of, and are about to lose it",
+        "look at their log for slow or failing answers of where they send to; then at the limit of CPU in spec.collector.resources";
+    NothingSent: False, "Collectors take in data, and send nothing of it",
+        "look at their log: kubectl logs, or otelgate logs; and at additions to their configuration in spec.collector.config";
+    NotScraped: False, "Collectors don't tell their own metrics, so that nobody knows whether they send anything",
+        "look at the pods that are named, and let the controller reach the port of their metrics: look at network policies";
+    CollectorsNotReadable: Unknown, "the Collectors' pods can't be listed",
+        "give the controller the right to list and watch pods in their namespace: otelgate update does, where that is the one of the chart's values";
+    AgentReady: True, "every node that should run a Datadog Agent has one that is ready, and the Cluster Agent is",
+        "nothing";
+    AgentUnusable: False, "no Datadog Agent can be made from the spec; the one that is there stays as it is",
+        "correct the field that is named";
+    AgentUndecided: Unknown, "with agent.mode auto, the API server hasn't told yet whether it serves DatadogAgent",
+        "wait a moment; if it stays so, look at the controller's log, or set agent.mode to operator or daemonset";
+    AgentForeign: False, "somebody else's Datadog Agent is there, so that a second one would report the same hosts",
+        "set agent.mode to adopt, or remove the object that is named";
+    AgentLeftOver: False, "the Agent of the mode before isn't gone yet, and the one that is asked for waits for that",
+        "wait a moment; if a DatadogAgent stays, its finalizer waits for the Datadog Operator: start it again, or take the finalizer out";
+    AgentNotWritten: False, "the API server doesn't take an object of the Datadog Agent",
+        "do what the API server's message says";
+    AgentContested: False, "somebody changes an object of the Datadog Agent back each time",
+        "keep whoever is named away from it, or change spec.agent instead";
+    OperatorMissing: False, "the API server doesn't serve DatadogAgent, which agent.mode operator writes",
+        "install the Datadog Operator with its definitions, or set agent.mode to daemonset";
+    OperatorOutdated: False, "the API server serves DatadogAgent in other versions than v2alpha1 only",
+        "install a version of the Datadog Operator that serves v2alpha1, or set agent.mode to daemonset";
+    OperatorSilent: False, "the Datadog Operator doesn't act on the DatadogAgent",
+        "look whether the operator runs, whether it watches this namespace (WATCH_NAMESPACE, DD_AGENT_WATCH_NAMESPACE), and what its log says of the object";
+    OperatorFailing: False, "the Datadog Operator reports a fault of its own",
+        "look at the operator's log: its conditions don't say why";
+    AgentMissing: False, "the DaemonSet of the Datadog Agent isn't there",
+        "correct agent.adopt.daemonSet; in any other mode wait a moment, and look at the controller's log";
+    NoNodeForAgent: False, "the Datadog Agent is to run on no node at all",
+        "correct agent.nodeSelector and agent.tolerations, or label nodes";
+    AgentOutOfMemory: False, "Datadog Agents are killed because they need more memory than they may have",
+        "give the container that is named a higher limit, or fewer features";
+    AgentCrashing: False, "Datadog Agents end again and again",
+        "look at the log of the container that is named: kubectl logs --previous";
+    AgentImageMissing: False, "nodes can't have the Datadog Agent's image",
+        "correct agent.image, its pullSecrets, or the node's way to the registry";
+    AgentNotStarted: False, "containers of the Datadog Agent can't be started",
+        "do what the kubelet's message says; a Secret or key that it misses is that of spec.datadog.secret";
+    AgentNotScheduled: False, "pods of the Datadog Agent find no place on their node",
+        "do what the scheduler's message says: a port that is taken, a taint without toleration, or no room";
+    AgentPodsRefused: False, "pods of the Datadog Agent aren't made on nodes that should have one",
+        "kubectl describe the DaemonSet: mostly the namespace's pod-security level, which has to be privileged, or a quota";
+    AgentNotDelivering: False, "Datadog Agents run and say of themselves that they aren't ready, which is trouble with Datadog's intake or the key; they are not restarted for it",
+        "look at the API key, spec.datadog.site and the way to Datadog: kubectl exec -c agent -- agent diagnose";
+    AgentRollingOut: False, "the Datadog Agent's newest version isn't on every node yet",
+        "wait a moment; if it stays so, kubectl describe the pods that are named";
+    ClusterAgentNotReady: False, "the Cluster Agent has fewer ready replicas than it should",
+        "kubectl describe the Deployment that is named, and look at its pods' log";
+    Reachable: True, "a pod went through the API server and came back with the webhook's mark, and every endpoint is trusted",
+        "nothing";
+    NotReached: False, "a pod came back from the API server without the webhook's mark",
+        "allow the way from the control plane to the webhook's pods, port 8443 unless the chart's values say otherwise: a firewall rule on private GKE, security groups on EKS; where the network plugin gives pods addresses that the control plane can't route to (EKS with another than Amazon's), set webhook.hostNetwork; and look for failed calls in the API server's log";
+    LetThrough: False, "the webhook was called, and let a pod through unchanged",
+        "docs/reference/reasons.md has the next step for the code in the message";
+    EndpointNotTrusted: False, "an endpoint of the webhook shows a certificate that the registration's caBundle doesn't verify",
+        "look at condition CertificateReady: caBundle is written anew within seconds unless that says otherwise";
+    EndpointNotReached: False, "there is no TLS handshake with an endpoint of the webhook",
+        "kubectl describe the pods that are named; let the controller reach the webhook's port: look at network policies";
+    ProbeRefused: Unknown, "the pod of the probe isn't admitted, so that nobody knows whether the webhook is called",
+        "do what the API server's message says: a quota, a policy or another webhook of the namespace has to let a pod with label otelgate.dev/probe pass in a dry run";
+    ProbeNotAllowed: Unknown, "the controller may not create the pod of the probe, not even in a dry run",
+        "give it the right to create pods in its own namespace: otelgate update does";
+    ProbeUnanswered: Unknown, "the API server has no answer for the pod of the probe",
+        "look at the API server's log, and at its load";
+    Complete: True, "every opted-in pod is injected",
+        "nothing";
+    Missed: False, "pods were opted in when they were created, and the webhook didn't change them",
+        "look for why the webhook was away; then restart their owners, or have it done by spec.repair.missed";
+    RestartPending: False, "pods were created before they were opted in, or while mode wasn't enabled",
+        "restart their owners when it suits: kubectl rollout restart";
+    Outdated: False, "pods carry what an earlier configuration put into them",
+        "restart their owners when it suits, or have it done by spec.repair.outdated";
+    PodsUnseen: Unknown, "pods or namespaces can't be listed, so that nobody knows which were missed",
+        "do what the API server's message says";
     NotDefault: False, "only the TelemetryStack named default counts",
         "move the spec there, and delete this one";
     NotLookedAt: Unknown, "the controller hasn't looked at this part yet",
@@ -100,13 +246,46 @@ reasons! {
 // === impl ConditionType ===
 
 impl ConditionType {
-    pub const ALL: [Self; 3] = [Self::ConfigurationAccepted, Self::CertificateReady, Self::Ready];
+    pub const ALL: [Self; 9] = [
+        Self::ConfigurationAccepted,
+        Self::CertificateReady,
+        Self::CredentialsReady,
+        Self::CollectorAvailable,
+        Self::CollectorDelivering,
+        Self::AgentAvailable,
+        Self::WebhookReachable,
+        Self::InjectionComplete,
+        Self::Ready,
+    ];
+    /// Each a part's own, in the order in which they are told.
+    pub const OF_PARTS: &[Self] = &[
+        Self::ConfigurationAccepted,
+        Self::CertificateReady,
+        Self::CredentialsReady,
+        Self::CollectorAvailable,
+        Self::CollectorDelivering,
+        Self::AgentAvailable,
+        Self::WebhookReachable,
+        Self::InjectionComplete,
+    ];
+
+    /// Whether `Ready` takes it to hold.
+    #[must_use]
+    pub const fn counts(self) -> bool {
+        !matches!(self, Self::InjectionComplete | Self::Ready)
+    }
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ConfigurationAccepted => "ConfigurationAccepted",
             Self::CertificateReady => "CertificateReady",
+            Self::CredentialsReady => "CredentialsReady",
+            Self::CollectorAvailable => "CollectorAvailable",
+            Self::CollectorDelivering => "CollectorDelivering",
+            Self::AgentAvailable => "AgentAvailable",
+            Self::WebhookReachable => "WebhookReachable",
+            Self::InjectionComplete => "InjectionComplete",
             Self::Ready => "Ready",
         }
     }
@@ -119,7 +298,24 @@ impl ConditionType {
             Self::CertificateReady => {
                 "every webhook replica serves a certificate that the API server has been told to trust"
             }
-            Self::Ready => "all of the above",
+            Self::CredentialsReady => {
+                "the Secret and its key exist, and the key looks like one; with `datadog.validateKey`, Datadog accepts it"
+            }
+            Self::CollectorAvailable => {
+                "every node that should run a Collector has one ready with the current configuration, and no opted-in pod \
+                 runs on a node without one"
+            }
+            Self::CollectorDelivering => {
+                "read from the Collectors' own metrics: what they take in is sent, not refused, not lost, and not piling up"
+            }
+            Self::AgentAvailable => {
+                "every node that should run a Datadog Agent has one that is ready, and the Cluster Agent is"
+            }
+            Self::WebhookReachable => {
+                "a pod that is tried every minute comes back through the API server with the webhook's mark, and every endpoint's certificate is trusted"
+            }
+            Self::InjectionComplete => "no pod that would be injected if it were created now lacks its mark",
+            Self::Ready => "all of the above, but InjectionComplete",
         }
     }
 }

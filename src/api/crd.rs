@@ -36,13 +36,25 @@ pub fn schema() -> Value {
 /// What `kubectl get telemetrystack` shows.
 fn columns() -> Value {
     let column = |name: &str, kind: &str, path: &str, description: &str| json!({"name": name, "type": kind, "jsonPath": path, "description": description});
+    let wide = |mut column: Value| {
+        column["priority"] = 1.into();
+        column
+    };
     let ready = |field: &str| format!(r#".status.conditions[?(@.type=="Ready")].{field}"#);
     json!([
         column("Ready", "string", &ready("status"), "Whether everything is as the spec says."),
-        column("Mode", "string", ".spec.injection.mode", "What caps every opt-in."),
-        column("Webhook", "string", ".status.webhook.serving", "Replicas that serve the newest configuration."),
+        column("Collector", "string", ".status.collector.ready", "Nodes with a Collector that is ready."),
+        column("Agent", "string", ".status.agent.nodes", "Nodes with a Datadog Agent that is ready."),
+        column(
+            "Injected",
+            "string",
+            ".status.injection.injected",
+            "Pods that carry what they should, of those that should."
+        ),
         column("Reason", "string", &ready("reason"), "Why it isn't ready."),
         column("Age", "date", ".metadata.creationTimestamp", "Since when it is there."),
+        wide(column("Mode", "string", ".spec.injection.mode", "What caps every opt-in.")),
+        wide(column("Webhook", "string", ".status.webhook.serving", "Replicas that serve the newest configuration.")),
     ])
 }
 

@@ -6,6 +6,15 @@ pub const INJECT: &str = "otelgate.dev/inject";
 pub const CONFIG: &str = "otelgate.dev/config";
 /// On the pod with which the controller probes the way through the API server.
 pub const PROBE: &str = "otelgate.dev/probe";
+/// On what the controller makes: the part of it that does, such as `collector`.
+pub const PART: &str = "otelgate.dev/part";
+/// On the Collector's pods: whether they are of what has proved good (`stable`), or of its `trial`.
+pub const ROLLOUT: &str = "otelgate.dev/rollout";
+/// On the Collector's pods: the hash of what they run.
+pub const REVISION: &str = "otelgate.dev/revision";
+
+/// On the Agent's pods, whoever makes them: `agent` or `cluster-agent`.
+pub const AGENT_COMPONENT: &str = "agent.datadoghq.com/component";
 
 /// Unified service tagging: the pod-wide labels.
 pub const DATADOG_ENV: &str = "tags.datadoghq.com/env";

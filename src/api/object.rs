@@ -13,6 +13,8 @@ pub const CONTROLLER: &str = "otelgate-controller";
 pub const REGISTRATION: &str = "otelgate";
 /// `ConfigMap` with the configuration that is in force, under [`crate::config::CONFIG_MAP_KEY`].
 pub const INJECTION: &str = "otelgate-injection";
+/// `ConfigMap` in which the controller remembers what it has repaired.
+pub const REPAIR: &str = "otelgate-repair";
 /// Secret with what the webhook serves: `tls.crt`, `tls.key`, and in `ca.crt` every authority to be trusted for it.
 pub const SERVING: &str = "otelgate-webhook-tls";
 /// Secret with otelgate's own authority; nobody but the controller reads it.
@@ -22,6 +24,34 @@ pub const STACK: &str = "default";
 /// Secret with Datadog's API key, in the Collector's namespace.
 pub const CREDENTIALS: &str = "datadog-secret";
 pub const CREDENTIALS_KEY: &str = "api-key";
+/// `DaemonSet`, `ServiceAccount` and `NetworkPolicy` of the Collector, and untold its Service.
+pub const COLLECTOR: &str = "otel-collector";
+/// `DaemonSet` of what is tried on one node first.
+pub const COLLECTOR_TRIAL: &str = "otel-collector-trial";
+/// The Collector's rights and who has them: `ClusterRole` and `Role`, which the chart brings, and their bindings.
+pub const COLLECTOR_RIGHTS: &str = "otelgate-collector";
+
+/// The Datadog Agent's DaemonSet, Service and `ServiceAccount`: the names that the Datadog Operator gives too.
+pub const AGENT: &str = "datadog-agent";
+/// The Cluster Agent's Deployment, Service, `ServiceAccount`, and Secret with its token.
+pub const CLUSTER_AGENT: &str = "datadog-cluster-agent";
+/// Key of the token in its Secret.
+pub const CLUSTER_AGENT_TOKEN: &str = "token";
+/// The `DatadogAgent`, and the beginning of what the Datadog Operator makes from it.
+pub const DATADOG_AGENT: &str = "datadog";
+/// `ConfigMap` with the system calls that system-probe may make.
+pub const AGENT_SECCOMP: &str = "datadog-agent-seccomp";
+/// `ConfigMap` with what the Cluster Agent reads of the cluster's objects.
+pub const CLUSTER_STATE: &str = "datadog-agent-cluster-state";
+/// `ClusterRoles` of the Agent and the Cluster Agent, which the chart renders and the controller binds.
+pub const AGENT_ROLE: &str = "otelgate-agent";
+pub const CLUSTER_AGENT_ROLE: &str = "otelgate-cluster-agent";
+/// What the Cluster Agent writes in its own namespace.
+pub const CLUSTER_AGENT_OWN_ROLE: &str = "otelgate-cluster-agent-own";
+/// What the Cluster Agent reads for metrics of the cluster's objects.
+pub const CLUSTER_STATE_ROLE: &str = "otelgate-agent-cluster-state";
+/// What cloud security posture reads.
+pub const COMPLIANCE_ROLE: &str = "otelgate-agent-compliance";
 
 /// The `CustomResourceDefinition` of the `TelemetryStack`.
 pub const DEFINITION: &str = "telemetrystacks.otelgate.dev";

@@ -26,17 +26,27 @@ pub struct Values {
     pub controller: Controller,
     /// What webhook and controller may connect to, and be connected from.
     pub network_policy: NetworkPolicy,
-    /// Objects of the Prometheus Operator, whose resource definitions the cluster has to have.
+    /// Metrics, alerts and dashboards; docs/monitoring.md says what is watched. The objects are those of the Prometheus
+    /// Operator and of the Datadog Operator, whose resource definitions the cluster has to have.
     pub monitoring: Monitoring,
     /// Namespaces besides the release's own, which Helm makes by `--create-namespace`.
     pub namespaces: Namespaces,
-    /// Datadog.
-    pub datadog: Datadog,
+    /// Where telemetry goes, and with which key; the chart never has the key itself.
+    pub datadog: stack::Datadog,
+    /// What Collector, Agent and controller go through to Datadog.
+    pub egress: stack::Egress,
     /// What is put into pods, and into which: the fields of the configuration, as its reference has them.
     #[schemars(schema_with = "injection")]
     pub injection: Map<String, Value>,
     /// The webhook's certificate.
     pub certificates: Certificates,
+    /// The OpenTelemetry Collector on every node. Its namespace and the name of its Service are those that pods are told:
+    /// `injection.collector`.
+    pub collector: stack::Collector,
+    /// The Datadog Agent on every node, and its Cluster Agent, in the Collector's namespace.
+    pub agent: stack::Agent,
+    /// Which pods are evicted, one at a time for each workload, so that they come back as they should be.
+    pub repair: stack::Repair,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -167,10 +177,12 @@ pub struct ApiServer {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Monitoring {
-    /// Has Prometheus read the metrics of both.
+    /// Has Prometheus read the metrics of webhook, controller and Collectors.
     pub pod_monitor: PodMonitor,
     /// Alerts on them.
     pub prometheus_rule: PrometheusRule,
+    /// The same in Datadog.
+    pub datadog: InDatadog,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -196,6 +208,34 @@ pub struct PrometheusRule {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+pub struct InDatadog {
+    /// Whether the Collector of each node reads the metrics of webhook, controller and Collectors, and sends them to
+    /// Datadog, which bills them as custom metrics.
+    pub metrics: bool,
+    /// A dashboard of what is sent.
+    pub dashboard: Dashboard,
+    /// Alerts on it.
+    pub monitors: Monitors,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Dashboard {
+    /// Whether there is a `DatadogDashboard`.
+    pub enabled: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Monitors {
+    /// Whether there is a `DatadogMonitor` for each.
+    pub enabled: bool,
+    /// Who is told, such as `@slack-platform`; nobody when empty.
+    pub notify: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Namespaces {
     /// The Collector's namespace, `injection.collector.namespace`.
     pub datadog: Created,
@@ -206,22 +246,6 @@ pub struct Namespaces {
 pub struct Created {
     /// Whether the chart makes it, with the pod security that host paths need. It stays when the release goes.
     pub create: bool,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Datadog {
-    /// Where the API key is; the chart never has the key itself.
-    pub secret: KeyReference,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct KeyReference {
-    /// A Secret in the Collector's namespace.
-    pub name: String,
-    /// The key within it.
-    pub key: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -327,12 +351,6 @@ impl Default for ApiServer {
 impl Default for PodMonitor {
     fn default() -> Self {
         Self { enabled: false, interval: "30s".to_owned(), labels: BTreeMap::new() }
-    }
-}
-
-impl Default for KeyReference {
-    fn default() -> Self {
-        Self { name: object::CREDENTIALS.to_owned(), key: object::CREDENTIALS_KEY.to_owned() }
     }
 }
 

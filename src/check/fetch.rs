@@ -8,18 +8,19 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::rights::{self, Scope};
 use super::{AdmissionApi, Asked, Credentials, Fetched, Probe, Right, Server, Serving, Shape, Snapshot, Stage, Who};
-use crate::api::stack::TelemetryStack;
-use crate::api::{OptIn, annotation, crd, label, object};
+use crate::api::stack::{KeyReference, TelemetryStack};
+use crate::api::{crd, label, object};
 use crate::config::Document;
 use crate::k8s::{
     self, Api, ApiResource, Body, Client, CustomResourceDefinition, CustomResourceExt as _, DynamicObject, ListParams,
     Namespace, Node, ObjectMeta, PostParams, ResourceAttributes, Secret, SelfSubjectAccessReview,
     SelfSubjectAccessReviewSpec, ServerVersion, Service, SubjectAccessReview, SubjectAccessReviewSpec,
 };
+use crate::probe;
 use crate::unavailable::Unavailable;
 
 /// Of one call.
@@ -83,9 +84,10 @@ pub async fn fetch(client: &Client, namespace: &str, stage: Stage) -> Snapshot {
         rights,
         probe,
     };
-    // Where the Collector is stands in the configuration.
-    let document = snapshot.document();
-    (snapshot.credentials, snapshot.collector) = tokio::join!(own.credentials(&document), own.collector(&document));
+    // Where the Collector is stands in the configuration, and where the key is in the TelemetryStack.
+    let (document, reference) = (snapshot.document(), snapshot.key_reference());
+    (snapshot.credentials, snapshot.collector) =
+        tokio::join!(own.credentials(&document, &reference), own.collector(&document));
     snapshot
 }
 
@@ -179,11 +181,11 @@ impl Asking<'_> {
         Ok(secret.map(|secret| Serving { chain: chain(secret) }))
     }
 
-    async fn credentials(&self, document: &Document) -> Fetched<Option<Credentials>> {
+    async fn credentials(&self, document: &Document, at: &KeyReference) -> Fetched<Option<Credentials>> {
         let api = Api::<Secret>::namespaced(self.client.clone(), &document.collector.namespace);
-        let Some(secret) = get(api, object::CREDENTIALS).await? else { return Ok(None) };
+        let Some(secret) = get(api, &at.name).await? else { return Ok(None) };
         let data = secret.data.unwrap_or_default();
-        let shape = data.get(object::CREDENTIALS_KEY).map(|key| Shape::of(&key.0));
+        let shape = data.get(&at.key).map(|key| Shape::of(&key.0));
         Ok(Some(Credentials { keys: data.into_keys().collect(), shape }))
     }
 
@@ -241,46 +243,8 @@ impl Asking<'_> {
         if stage == Stage::Before {
             return None;
         }
-        let path = format!("/api/v1/namespaces/{}/pods?dryRun=All", self.namespace);
-        let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
-        let answer = raw(self.client, request.body(Body::from(probe_pod().to_string().into_bytes()))).await;
-        Some(answer.and_then(|(headers, body)| {
-            let pod: Value = read(&body)?;
-            let marked = pod["metadata"]["annotations"][annotation::STATUS].is_string();
-            Ok(Probe { marked, warnings: warnings(&headers) })
-        }))
+        Some(limited(probe::send(self.client, self.namespace, "check")).await)
     }
-}
-
-/// A pod that opts in itself, and that every level of pod security and most quotas admit.
-fn probe_pod() -> Value {
-    let amounts = json!({"cpu": "1m", "memory": "1Mi"});
-    json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "generateName": "otelgate-check-",
-            "labels": {label::INJECT: OptIn::Enabled.as_str(), label::PROBE: "check"},
-        },
-        "spec": {
-            "automountServiceAccountToken": false,
-            "securityContext": {
-                "runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [{
-                "name": "probe", "image": "otelgate.dev/never-pulled",
-                "resources": {"requests": amounts, "limits": amounts},
-                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
-            }],
-        },
-    })
-}
-
-/// What otelgate says to whoever creates a pod: `299 - "otelgate: …"`.
-fn warnings(headers: &HeaderMap) -> Vec<String> {
-    let texts = headers.get_all(header::WARNING).iter().filter_map(|value| value.to_str().ok());
-    let texts = texts.filter_map(|text| text.split_once('"')?.1.strip_suffix('"'));
-    texts.filter(|text| text.starts_with("otelgate: ")).map(ToOwned::to_owned).collect()
 }
 
 fn date(headers: &HeaderMap) -> Option<Timestamp> {
@@ -353,12 +317,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_and_warnings_are_read_from_headers() {
+    fn the_date_is_read_from_headers() {
         let mut headers = HeaderMap::new();
         headers.insert(header::DATE, "Tue, 24 Nov 2026 01:43:50 GMT".parse().expect("a value"));
-        headers.append(header::WARNING, "299 - \"would violate PodSecurity\"".parse().expect("a value"));
-        headers.append(header::WARNING, "299 - \"otelgate: Overloaded: too much\"".parse().expect("a value"));
         assert_eq!(date(&headers).map(|date| date.to_string()).as_deref(), Some("2026-11-24T01:43:50Z"));
-        assert_eq!(warnings(&headers), ["otelgate: Overloaded: too much"]);
     }
 }

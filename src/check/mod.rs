@@ -9,6 +9,7 @@ mod crd;
 mod credentials;
 mod egress;
 mod fetch;
+mod health;
 mod opting_in;
 mod pods;
 mod registered;
@@ -124,6 +125,13 @@ const CERTIFICATE: &[&str] = &[
     "registration",
 ];
 
+/// What keeps the controller from measuring anything.
+const CONTROLLER: &[&str] = &["crd", "controller-replicas", "controller-active", "pod-creation", "program-rights"];
+
+/// What keeps Collectors from running; where they don't, nothing is delivered either.
+const COLLECTORS: &[&str] =
+    &["collectors", "collector-pod-security", "credentials", "crd", "controller-replicas", "controller-active"];
+
 /// Every check, in the order of the report: what the others stand on first.
 #[rustfmt::skip]
 pub const CHECKS: &[Check] = &[
@@ -167,6 +175,10 @@ pub const CHECKS: &[Check] = &[
     Check { name: "opt-in-annotations", summary: "no namespace has the opt-in as an annotation", stages: AFTER, explained_by: &[], run: opting_in::annotations },
     Check { name: "excluded-namespaces", summary: "no namespace is opted in that is never looked at", stages: AFTER, explained_by: &[], run: opting_in::excluded },
     Check { name: "collector", summary: "the Service that pods send to is there", stages: AFTER, explained_by: &["configuration"], run: egress::collector },
+    Check { name: "collectors", summary: "every node that should run a Collector has one that is ready", stages: AFTER, explained_by: CONTROLLER, run: health::collectors },
+    Check { name: "delivery", summary: "Collectors send what they take in", stages: AFTER, explained_by: COLLECTORS, run: health::delivery },
+    Check { name: "agent", summary: "the Datadog Agent runs where it should", stages: AFTER, explained_by: CONTROLLER, run: health::agent },
+    Check { name: "injection", summary: "no pod lacks what it should carry", stages: AFTER, explained_by: CONTROLLER, run: health::injection },
     Check { name: "egress", summary: "no NetworkPolicy cuts pods that are opted in off the Collector", stages: AFTER, explained_by: &["configuration"], run: egress::policies },
 ];
 

@@ -5,11 +5,13 @@ use serde_json::Value;
 
 use super::{Asked, Objection, Stage};
 use crate::api::object;
+use crate::api::stack::KeyReference;
 use crate::config::{self, Configuration, Document};
 use crate::k8s::{
     ConfigMap, Deployment, EndpointSlice, Lease, MutatingWebhookConfiguration, NetworkPolicy, ObjectMeta, Pod,
     ResourceQuota, Service,
 };
+pub use crate::probe::Probe;
 use crate::unavailable::Unavailable;
 
 /// What is told of checks of what only a controller does.
@@ -96,13 +98,6 @@ pub enum Shape {
     Other,
 }
 
-/// How a probe pod came back.
-#[derive(Clone, Debug)]
-pub struct Probe {
-    pub marked: bool,
-    pub warnings: Vec<String>,
-}
-
 // === impl Shape ===
 
 impl Shape {
@@ -151,6 +146,11 @@ impl Snapshot {
     /// The configuration, as far as it can be told: the documented defaults otherwise.
     pub(super) fn document(&self) -> Document {
         self.configuration().map_or_else(|_| Document::default(), |configuration| configuration.document().clone())
+    }
+
+    /// Where Datadog's API key is.
+    pub(super) fn key_reference(&self) -> KeyReference {
+        KeyReference::of(self.stacks.as_ref().map(Vec::as_slice).unwrap_or_default())
     }
 
     pub(super) fn registration(&self) -> Result<&MutatingWebhookConfiguration, Objection> {

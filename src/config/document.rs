@@ -283,6 +283,23 @@ impl Default for Document {
     }
 }
 
+// === impl Selector ===
+
+impl Selector {
+    /// As the API server takes it in a query: `app=web,tier in (a,b),!old`.
+    #[must_use]
+    pub fn query(&self) -> String {
+        let labels = self.match_labels.iter().map(|(key, value)| format!("{key}={value}"));
+        let expressions = self.match_expressions.iter().map(|Requirement { key, operator, values }| match operator {
+            Operator::In => format!("{key} in ({})", values.join(",")),
+            Operator::NotIn => format!("{key} notin ({})", values.join(",")),
+            Operator::Exists => key.clone(),
+            Operator::DoesNotExist => format!("!{key}"),
+        });
+        labels.chain(expressions).collect::<Vec<_>>().join(",")
+    }
+}
+
 // === impl Collector ===
 
 impl Default for Collector {
@@ -358,7 +375,7 @@ pub fn own_pods(otelgate: &str, collector: &str) -> Vec<Exclusion> {
             selector: Selector {
                 match_labels: BTreeMap::new(),
                 match_expressions: vec![Requirement {
-                    key: "agent.datadoghq.com/component".to_owned(),
+                    key: label::AGENT_COMPONENT.to_owned(),
                     operator: Operator::Exists,
                     values: Vec::new(),
                 }],

@@ -233,11 +233,10 @@ async fn apply(context: &Context, stack: &Stack, configuration: &Configuration, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::stack::Certificates;
     use serde_json::{Value, json};
 
     fn stack(injection: Value) -> Stack {
-        Stack { uid: "u".to_owned(), generation: 1, injection, certificates: Ok(Certificates::default()) }
+        Stack::new("u".to_owned(), 1, &json!({"injection": injection}))
     }
 
     fn found(address: Option<&str>) -> Found {

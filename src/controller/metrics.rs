@@ -8,6 +8,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::State;
+use super::health::{Items, KeyOutcome, ProbeOutcome, Signal};
 use crate::api::condition::{ConditionType, Holds};
 use crate::metrics::{self, Counter, Definition};
 
@@ -20,10 +21,24 @@ pub(crate) mod definition {
             "1 while this controller is the one that acts";
         CONDITION = "otelgate_controller_condition", "gauge", ["type"],
             "1 while the condition of the TelemetryStack holds; only the leader has it";
+        PODS = "otelgate_controller_pods", "gauge", ["coverage"],
+            "Opted-in pods by what they carry: Injected, Missed, RestartPending or Outdated; only the leader has it";
         FAILURES = "otelgate_controller_failures_total", "counter", ["object"],
             "Calls of the API server that failed, by what they were about";
         WRITES = "otelgate_controller_writes_total", "counter", ["object"],
             "Writes to the API server, by what was written";
+        EVENTS_LOST = "otelgate_controller_events_lost_total", "counter", [],
+            "Events that couldn't be written";
+        PROBES = "otelgate_controller_probes_total", "counter", ["outcome"],
+            "Pods that were tried in a dry run: with the webhook's mark, unmarked, let_through by it, refused by others, or unanswered";
+        KEYS = "otelgate_controller_key_validations_total", "counter", ["outcome"],
+            "Answers of Datadog to whether it accepts the API key: accepted, refused, or unanswered";
+        COLLECTORS = "otelgate_controller_collectors", "gauge", ["state"],
+            "Collectors by what was measured of them; only the leader has it";
+        SCRAPES = "otelgate_controller_collector_scrapes_total", "counter", ["outcome"],
+            "Readings of Collectors' own metrics";
+        ITEMS = "otelgate_controller_collector_items_total", "counter", ["signal", "outcome"],
+            "Spans, metric points and log records that Collectors accepted, refused, sent, or failed to send, since this controller leads";
     }
 }
 
@@ -41,6 +56,13 @@ pub enum Write {
     Authority,
     Certificate,
     Registration,
+    Collector,
+    Agent,
+    Event,
+    /// Of pods.
+    Eviction,
+    /// What a repair remembers.
+    Repair,
 }
 
 /// How often.
@@ -57,8 +79,18 @@ pub struct Scrape {
 // === impl Write ===
 
 impl Write {
-    pub const ALL: [Self; 5] =
-        [Self::Configuration, Self::Status, Self::Authority, Self::Certificate, Self::Registration];
+    pub const ALL: [Self; 10] = [
+        Self::Configuration,
+        Self::Status,
+        Self::Authority,
+        Self::Certificate,
+        Self::Registration,
+        Self::Collector,
+        Self::Agent,
+        Self::Event,
+        Self::Eviction,
+        Self::Repair,
+    ];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -67,6 +99,11 @@ impl Write {
             Self::Authority => "authority",
             Self::Certificate => "certificate",
             Self::Registration => "registration",
+            Self::Collector => "collector",
+            Self::Event => "event",
+            Self::Eviction => "eviction",
+            Self::Repair => "repair",
+            Self::Agent => "agent",
         }
     }
 }
@@ -89,6 +126,10 @@ impl Collector for Scrape {
             let labels = [("type", ConditionType::as_str(condition))];
             family.encode_family(&labels)?.encode_gauge(&u64::from(holds == Holds::True))?;
         }
+        let mut family = metrics::describe(encoder, &definition::PODS)?;
+        for (coverage, pods) in self.state.coverage.counts().into_iter().flatten() {
+            family.encode_family(&[("coverage", coverage)])?.encode_gauge(&pods)?;
+        }
         let mut family = metrics::describe(encoder, &definition::FAILURES)?;
         for health in self.state.healths() {
             let labels = [("object", health.what())];
@@ -100,7 +141,40 @@ impl Collector for Scrape {
         for (write, counter) in Write::ALL.into_iter().zip(&self.state.writes.0) {
             metrics::encode_labelled(&mut family, &[("object", write.as_str())], counter)?;
         }
+        self.encode_health(encoder)?;
         metrics::encode_counter(encoder, &metrics::definition::LOG_DROPPED, &self.log_lines_dropped)?;
         metrics::encode_build(encoder)
+    }
+}
+
+impl Scrape {
+    fn encode_health(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let measured = &self.state.measured;
+        metrics::encode_counter(encoder, &definition::EVENTS_LOST, &measured.events_lost)?;
+        let mut family = metrics::describe(encoder, &definition::PROBES)?;
+        for outcome in ProbeOutcome::ALL {
+            metrics::encode_labelled(&mut family, &[("outcome", outcome.as_str())], measured.probes(outcome))?;
+        }
+        let mut family = metrics::describe(encoder, &definition::KEYS)?;
+        for outcome in KeyOutcome::ALL {
+            metrics::encode_labelled(&mut family, &[("outcome", outcome.as_str())], measured.validations(outcome))?;
+        }
+        let mut family = metrics::describe(encoder, &definition::COLLECTORS)?;
+        for (state, count) in measured.collectors().into_iter().flatten() {
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            family.encode_family(&[("state", state.as_str())])?.encode_gauge(&count)?;
+        }
+        let mut family = metrics::describe(encoder, &definition::SCRAPES)?;
+        for (outcome, counter) in measured.scrapes() {
+            metrics::encode_labelled(&mut family, &[("outcome", outcome)], counter)?;
+        }
+        let mut family = metrics::describe(encoder, &definition::ITEMS)?;
+        for signal in Signal::ALL {
+            for items in Items::ALL {
+                let labels = [("signal", signal.as_str()), ("outcome", items.as_str())];
+                metrics::encode_labelled(&mut family, &labels, measured.items_of(signal, items))?;
+            }
+        }
+        Ok(())
     }
 }

@@ -15,20 +15,31 @@ use crate::k8s::Client;
 use crate::tasks::Tasks;
 use crate::watch::Health;
 
+pub mod agent;
 pub mod certificates;
+pub mod collector;
+pub mod collector_pods;
 pub mod configuration;
 mod election;
 pub mod endpoints;
+pub mod events;
+pub mod health;
 pub mod injection;
 pub mod lease;
 pub mod metrics;
+pub mod objects;
+mod plain;
+pub mod pods;
 pub mod replicas;
 mod schema;
 pub mod stack;
 pub mod status;
 
+use collector_pods::CollectorPods;
 use election::Election;
 use endpoints::Endpoints;
+use events::Recorder;
+use health::Secrets;
 use metrics::Writes;
 use stack::Stack;
 
@@ -41,6 +52,11 @@ pub struct Context {
     /// `None` while there is none.
     pub stack: watch::Receiver<Option<Arc<Stack>>>,
     pub endpoints: watch::Receiver<Endpoints>,
+    /// Pods of the Collector.
+    pub collector_pods: watch::Receiver<CollectorPods>,
+    /// What is known of the Secret with the API key, whose change rolls the pods that read it.
+    pub credentials: watch::Receiver<Secrets>,
+    pub events: Recorder,
     pub status: status::Sink,
     pub state: Arc<State>,
 }
@@ -60,8 +76,28 @@ pub struct State {
     /// The Secret of cert-manager, or of whoever provides the certificate.
     pub source: Arc<Health>,
     pub registration: Arc<Health>,
+    /// The Datadog Agent's objects.
+    pub agent: Arc<Health>,
+    /// The Secrets that they refer to.
+    pub agent_secrets: Arc<Health>,
+    pub datadog_agents: Arc<Health>,
+    pub datadog_definition: Arc<Health>,
     pub status: Arc<Health>,
+    pub collector_pods: Arc<Health>,
+    pub credentials: Arc<Health>,
+    /// The pod of the probe.
+    pub probe: Arc<Health>,
+    pub events: Arc<Health>,
+    pub pods: Arc<Health>,
+    pub namespaces: Arc<Health>,
+    /// Owners of pods that are repaired, evictions, and what is remembered of them.
+    pub repair: Arc<Health>,
+    pub coverage: pods::Measured,
+    pub nodes: Arc<Health>,
+    /// The Collector's objects, and its pods.
+    pub collector: Arc<Health>,
     pub writes: Writes,
+    pub measured: health::Measured,
     conditions: Mutex<Vec<(ConditionType, Holds)>>,
 }
 
@@ -92,8 +128,23 @@ impl Default for State {
             serving: Arc::new(Health::new("Secret otelgate-webhook-tls")),
             source: Arc::new(Health::new("Secret of the certificate's provider")),
             registration: Arc::new(Health::new("MutatingWebhookConfiguration")),
+            agent: Arc::new(Health::new("Datadog Agent")),
+            agent_secrets: Arc::new(Health::new("Secret of the Datadog Agent")),
+            datadog_agents: Arc::new(Health::new("DatadogAgent")),
+            datadog_definition: Arc::new(Health::new("definition of DatadogAgent")),
             status: Arc::new(Health::new("status")),
+            collector_pods: Arc::new(Health::new("Pod of the Collector")),
+            credentials: Arc::new(Health::new("Secret with the API key")),
+            probe: Arc::new(Health::new("Pod of the probe")),
+            events: Arc::new(Health::new("Event")),
+            pods: Arc::new(Health::new("Pod")),
+            namespaces: Arc::new(Health::new("Namespace")),
+            repair: Arc::new(Health::new("repair")),
+            coverage: pods::Measured::default(),
+            nodes: Arc::new(Health::new("Node")),
+            collector: Arc::new(Health::new("Collector")),
             writes: Writes::default(),
+            measured: health::Measured::default(),
             conditions: Mutex::default(),
         }
     }
@@ -105,7 +156,7 @@ impl State {
         [&self.lease].into_iter().chain(self.of_leader()).map(AsRef::as_ref)
     }
 
-    fn of_leader(&self) -> [&Arc<Health>; 10] {
+    fn of_leader(&self) -> [&Arc<Health>; 23] {
         [
             &self.stacks,
             &self.endpoints,
@@ -116,7 +167,20 @@ impl State {
             &self.serving,
             &self.source,
             &self.registration,
+            &self.agent,
+            &self.agent_secrets,
+            &self.datadog_agents,
+            &self.datadog_definition,
             &self.status,
+            &self.collector_pods,
+            &self.credentials,
+            &self.probe,
+            &self.events,
+            &self.pods,
+            &self.namespaces,
+            &self.repair,
+            &self.nodes,
+            &self.collector,
         ]
     }
 
@@ -142,6 +206,8 @@ impl State {
     fn stand_by(&self) {
         self.leads.store(false, Relaxed);
         self.set_conditions(std::iter::empty());
+        self.measured.stand_by();
+        self.coverage.set(None);
         for health in self.of_leader() {
             health.forget();
         }
@@ -157,7 +223,7 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> End {
     let namespace: Arc<str> = namespace.into();
-    let mut election = Election::new(client.clone(), &namespace, identity, Arc::clone(&state.lease));
+    let mut election = Election::new(client.clone(), &namespace, identity.clone(), Arc::clone(&state.lease));
     let mut stop = std::pin::pin!(stop);
     let end = loop {
         tokio::select! {
@@ -165,7 +231,7 @@ pub async fn run(
             () = &mut stop => break End::Asked,
         }
         state.leads.store(true, Relaxed);
-        let mut tasks = lead(client.clone(), Arc::clone(&namespace), Arc::clone(&state));
+        let mut tasks = lead(client.clone(), Arc::clone(&namespace), &identity, Arc::clone(&state));
         let end = tokio::select! {
             () = election.hold() => None,
             _ = tasks.first_exit() => Some(End::Task),
@@ -183,7 +249,7 @@ pub async fn run(
 }
 
 /// Starts the leader's tasks.
-fn lead(client: Client, namespace: Arc<str>, state: Arc<State>) -> Tasks {
+fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) -> Tasks {
     let mut tasks = Tasks::default();
     let (stack, stacks) = watch::channel(None);
     let (written, statuses) = watch::channel(Arc::default());
@@ -193,11 +259,28 @@ fn lead(client: Client, namespace: Arc<str>, state: Arc<State>) -> Tasks {
     let (slices, health) = (client.clone(), Arc::clone(&state.endpoints));
     let of = Arc::clone(&namespace);
     tasks.spawn("endpoints", async move { endpoints::watch(slices, &of, publisher, health).await });
+    let (pods, collector_pods) = watch::channel(None);
+    let (secret, credentials) = watch::channel(None);
+    let (events, happenings) = Recorder::new(identity, Arc::clone(&state));
     let (sink, reports) = status::Sink::new();
-    let context = Context { client, namespace, stack: stacks, endpoints, status: sink, state };
-    tasks.spawn("status", status::write(context.clone(), reports, statuses));
+    let context = Context {
+        client,
+        namespace,
+        stack: stacks,
+        endpoints,
+        collector_pods,
+        credentials,
+        events,
+        status: sink,
+        state,
+    };
+    tasks.spawn("status", status::write(context.clone(), reports, statuses.clone()));
+    tasks.spawn("events", events::send(context.clone(), happenings));
+    tasks.spawn("Collector's pods", collector_pods::watch(context.clone(), pods));
+    agent::start(&mut tasks, &context, statuses.clone());
     let (seen, config_maps) = watch::channel(None);
     tasks.spawn("ConfigMap", configuration::watch_config_map(context.clone(), seen));
+    tasks.spawn("pods", pods::run(context.clone(), config_maps.clone(), statuses));
     let (found, addresses) = watch::channel(None);
     tasks.spawn("Collector's address", configuration::watch_address(context.clone(), found));
     let (wanted, wants) = watch::channel(None);
@@ -205,6 +288,11 @@ fn lead(client: Client, namespace: Arc<str>, state: Arc<State>) -> Tasks {
     let (missing, lacking) = watch::channel(Arc::from([]));
     tasks.spawn("schema", schema::look(context.clone(), missing));
     tasks.spawn("replicas", replicas::run(context.clone(), wants, lacking));
-    tasks.spawn("certificates", certificates::run(context));
+    let (registration, registrations) = watch::channel(None);
+    tasks.spawn("certificates", certificates::run(context.clone(), registration));
+    tasks.spawn("credentials", health::watch_credentials(context.clone(), secret));
+    tasks.spawn("delivery", health::measure_delivery(context.clone()));
+    tasks.spawn("probe", health::probe(context.clone(), registrations));
+    tasks.spawn("Collector", collector::run(context));
     tasks
 }

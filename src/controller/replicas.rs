@@ -4,20 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
-use axum::http::{Request, StatusCode, header};
 use futures::{StreamExt as _, stream};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::Context;
 use super::configuration::{Outcome, Wanted};
 use super::endpoints::{Endpoint, Endpoints};
 use super::status::Verdict;
-use crate::api::condition::Reason;
+use super::{Context, plain};
+use crate::api::condition::{ConditionType, Reason};
 use crate::api::replica::{self, Replica};
 use crate::api::stack::WebhookStatus;
 
@@ -61,12 +56,12 @@ pub async fn run(
                 }
                 let webhook = summary(&now, &there, &asked);
                 context.status.report(|reports| {
-                    reports.configuration = Some(verdict);
+                    reports.say(ConditionType::ConfigurationAccepted, verdict);
                     reports.webhook = Some(webhook);
                 });
             }
             (None, _) => context.status.report(|reports| {
-                reports.configuration = None;
+                reports.take_back(ConditionType::ConfigurationAccepted);
                 reports.webhook = None;
             }),
             (Some(_), None) => {}
@@ -168,38 +163,21 @@ async fn ask_all(endpoints: &[Endpoint]) -> Vec<Asked> {
             return Asked { name, answer: Err("Service otelgate-webhook has no port named admin".to_owned()) };
         };
         let asked = timeout(PATIENCE, ask(SocketAddr::new(endpoint.address, port))).await;
-        let answer = asked.unwrap_or_else(|_| Err(format!("no answer on port {port}")));
+        let answer = asked.unwrap_or_else(|_| Err(plain::silence(port)));
         Asked { name, answer }
     });
     stream::iter(asking).buffered(AT_ONCE).collect().await
 }
 
-/// One plain request; a new connection each time, as it is rare.
 async fn ask(address: SocketAddr) -> Result<Replica, String> {
-    let port = address.port();
-    let silent = |_| format!("no answer on port {port}");
-    let stream = TcpStream::connect(address).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => format!("nothing listens on port {port}"),
-        _ => format!("port {port} can't be reached"),
-    })?;
-    let (mut sender, connection) = http1::handshake::<_, Body>(TokioIo::new(stream)).await.map_err(silent)?;
-    let request = Request::get(replica::PATH).header(header::HOST, address.to_string()).body(Body::empty());
-    let request = request.map_err(|error| error.to_string())?;
-    let exchange = async {
-        let answer = sender.send_request(request).await.map_err(silent)?;
-        if answer.status() != StatusCode::OK {
-            return Err(format!("answers {} with status {}", replica::PATH, answer.status().as_u16()));
-        }
-        let body = to_bytes(Body::new(answer.into_body()), MAX_ANSWER).await;
-        let body = body.map_err(|_| format!("no answer on port {port}"))?;
-        serde_json::from_slice(&body).map_err(|_| "says what this version can't read".to_owned())
+    let unreadable = || "says what this version can't read".to_owned();
+    let mut answer = Vec::new();
+    let take = |piece: &[u8]| {
+        answer.extend_from_slice(piece);
+        if answer.len() > MAX_ANSWER { Err(unreadable()) } else { Ok(()) }
     };
-    tokio::select! {
-        biased;
-        answer = exchange => answer,
-        // It ends by itself only when it fails.
-        _ = connection => Err(format!("no answer on port {port}")),
-    }
+    plain::get(address, replica::PATH, take).await?;
+    serde_json::from_slice(&answer).map_err(|_| unreadable())
 }
 
 #[cfg(test)]

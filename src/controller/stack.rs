@@ -6,13 +6,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::api::object;
-use crate::api::stack::{Certificates, TelemetryStack};
+use crate::api::stack::{Agent, Certificates, Collector, Datadog, Egress, Repair, TelemetryStack};
 use crate::k8s::{Api, ApiResource, Client, DynamicObject, OwnerReference, Resource, ResourceExt as _, watcher};
 use crate::watch::{self as watching, Health, Objects};
+
+/// A part of the spec, or what is wrong with it.
+pub type Part<T> = Result<T, String>;
 
 /// The one `TelemetryStack` that counts, without its status.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,8 +25,12 @@ pub struct Stack {
     pub generation: i64,
     /// `spec.injection` as it was written.
     pub injection: Value,
-    /// `spec.certificates`, or what is wrong with it.
-    pub certificates: Result<Certificates, String>,
+    pub certificates: Part<Certificates>,
+    pub datadog: Part<Datadog>,
+    pub egress: Part<Egress>,
+    pub collector: Part<Collector>,
+    pub agent: Part<Agent>,
+    pub repair: Part<Repair>,
 }
 
 /// What the status writer sees of every `TelemetryStack`, by name.
@@ -31,6 +39,7 @@ pub type Written = BTreeMap<String, Status>;
 /// What stands in one's status.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {
+    pub uid: String,
     pub generation: i64,
     pub status: Value,
 }
@@ -47,16 +56,21 @@ impl Stack {
     #[must_use]
     pub fn of(object: &DynamicObject) -> Self {
         let spec = &object.data["spec"];
-        let part = |name: &str| match &spec[name] {
-            Value::Null => Value::Object(serde_json::Map::new()),
-            value => value.clone(),
-        };
+        Self::new(object.uid().unwrap_or_default(), object.metadata.generation.unwrap_or_default(), spec)
+    }
+
+    #[must_use]
+    pub fn new(uid: String, generation: i64, spec: &Value) -> Self {
         Self {
-            uid: object.uid().unwrap_or_default(),
-            generation: object.metadata.generation.unwrap_or_default(),
-            injection: part("injection"),
-            certificates: serde_json::from_value(part("certificates"))
-                .map_err(|error| format!("spec.certificates: {error}")),
+            uid,
+            generation,
+            injection: written(spec, "injection"),
+            certificates: part(spec, "certificates"),
+            datadog: part(spec, "datadog"),
+            egress: part(spec, "egress"),
+            collector: part(spec, "collector"),
+            agent: part(spec, "agent"),
+            repair: part(spec, "repair"),
         }
     }
 
@@ -71,6 +85,17 @@ impl Stack {
             ..OwnerReference::default()
         }
     }
+}
+
+fn written(spec: &Value, name: &str) -> Value {
+    match &spec[name] {
+        Value::Null => Value::Object(serde_json::Map::new()),
+        value => value.clone(),
+    }
+}
+
+fn part<T: DeserializeOwned>(spec: &Value, name: &str) -> Part<T> {
+    serde_json::from_value(written(spec, name)).map_err(|error| format!("spec.{name}: {error}"))
 }
 
 // === impl Publishers ===
@@ -92,7 +117,8 @@ impl Publishers {
             .filter(|(_, one)| one.metadata.deletion_timestamp.is_none())
             .map(|(name, one)| {
                 let generation = one.metadata.generation.unwrap_or_default();
-                (name.clone(), Status { generation, status: one.data["status"].clone() })
+                let uid = one.uid().unwrap_or_default();
+                (name.clone(), Status { uid, generation, status: one.data["status"].clone() })
             })
             .collect();
         self.written.send_if_modified(|published| {

@@ -1,6 +1,7 @@
 //! The status of the `TelemetryStack`: put together from what the controller's parts report, and written when it
 //! changed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,13 +11,17 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::info;
 
+use super::events::{Happening, Weight};
 use super::metrics::Write;
 use super::stack::{self, Status, Written};
 use super::{Context, State};
 use crate::api::condition::{ConditionType, Holds, Reason};
 use crate::api::object;
-use crate::api::stack::{CertificatesStatus, TelemetryStack, TelemetryStackStatus, WebhookStatus};
-use crate::k8s::{self, Api, Condition, DynamicObject, Patch, PatchParams, Resource as _, Time};
+use crate::api::stack::{
+    AgentStatus, CertificatesStatus, CollectorStatus, DeliveryStatus, InjectionStatus, Owners, TelemetryStack,
+    TelemetryStackStatus, WebhookStatus,
+};
+use crate::k8s::{self, Api, Condition, DynamicObject, ObjectReference, Patch, PatchParams, Resource as _, Time};
 
 /// What one condition says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,13 +33,26 @@ pub struct Verdict {
     pub generation: i64,
 }
 
-/// What the parts have reported. A part that hasn't yet is `None`.
+/// What a part says of its condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    Verdict(Verdict),
+    /// The part is switched off: it has no condition.
+    Off,
+}
+
+/// What the parts have reported.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reports {
-    pub configuration: Option<Verdict>,
-    pub certificate: Option<Verdict>,
+    /// Those that a part hasn't looked at yet aren't there.
+    said: BTreeMap<ConditionType, Said>,
     pub webhook: Option<WebhookStatus>,
     pub certificates: Option<CertificatesStatus>,
+    pub collector: Option<CollectorStatus>,
+    pub delivery: Option<DeliveryStatus>,
+    pub injection: Option<InjectionStatus>,
+    pub agent: Option<AgentStatus>,
+    pub owners: Option<Owners>,
     /// The schema of the status that the API server has; what it doesn't know can't be written.
     pub served_schema: Option<Arc<Value>>,
 }
@@ -92,32 +110,55 @@ impl Sink {
 // === impl Reports ===
 
 impl Reports {
+    /// What was seen of one part.
+    pub fn say(&mut self, condition: ConditionType, verdict: Verdict) {
+        self.said.insert(condition, Said::Verdict(verdict));
+    }
+
+    /// The spec has this part switched off.
+    pub fn switch_off(&mut self, condition: ConditionType) {
+        self.said.insert(condition, Said::Off);
+    }
+
+    /// There is nothing any more that it could be said of.
+    pub fn take_back(&mut self, condition: ConditionType) {
+        self.said.remove(&condition);
+    }
+
     /// Whether every part has reported.
     fn are_complete(&self) -> bool {
-        self.configuration.is_some() && self.certificate.is_some()
+        ConditionType::OF_PARTS.iter().all(|part| self.said.contains_key(part))
     }
 
     /// The conditions, `Ready` last.
     fn verdicts(&self) -> Vec<(ConditionType, Verdict)> {
-        let parts = [
-            (ConditionType::ConfigurationAccepted, &self.configuration),
-            (ConditionType::CertificateReady, &self.certificate),
-        ];
-        let generation = parts.iter().filter_map(|(_, part)| part.as_ref()).map(|part| part.generation).min();
-        let pending = |name: ConditionType| {
-            Verdict::new(Reason::NotLookedAt, format!("{name}: {}", Reason::NotLookedAt.summary()), 0)
-        };
-        let mut verdicts: Vec<_> =
-            parts.iter().filter_map(|(name, part)| part.as_ref().map(|part| (*name, part.clone()))).collect();
-        let first_of = |holds: Holds| verdicts.iter().find(|(_, part)| part.reason.holds() == holds);
-        let missing = parts.iter().find(|(_, part)| part.is_none());
-        let ready = match (first_of(Holds::False), missing, first_of(Holds::Unknown)) {
-            (Some((_, part)), ..) | (None, None, Some((_, part))) => part.clone(),
-            (None, Some((name, _)), _) => pending(*name),
-            (None, None, None) => Verdict::new(Reason::AsConfigured, "", 0),
-        };
-        verdicts.push((ConditionType::Ready, Verdict { generation: generation.unwrap_or_default(), ..ready }));
+        let mut verdicts: Vec<_> = ConditionType::OF_PARTS
+            .iter()
+            .filter_map(|part| match self.said.get(part)? {
+                Said::Verdict(verdict) => Some((*part, verdict.clone())),
+                Said::Off => None,
+            })
+            .collect();
+        let generation = verdicts.iter().map(|(_, verdict)| verdict.generation).min().unwrap_or_default();
+        let ready = Verdict { generation, ..self.ready(&verdicts) };
+        verdicts.push((ConditionType::Ready, ready));
         verdicts
+    }
+
+    /// The first part that isn't as it should be, of those that count.
+    fn ready(&self, verdicts: &[(ConditionType, Verdict)]) -> Verdict {
+        let first_of = |holds: Holds| {
+            let mut counting = verdicts.iter().filter(|(part, _)| part.counts());
+            counting.find(|(_, verdict)| verdict.reason.holds() == holds).map(|(_, verdict)| verdict.clone())
+        };
+        let missing = || ConditionType::OF_PARTS.iter().find(|part| part.counts() && !self.said.contains_key(part));
+        if let Some(failing) = first_of(Holds::False) {
+            return failing;
+        }
+        if let Some(missing) = missing() {
+            return Verdict::new(Reason::NotLookedAt, format!("{missing}: {}", Reason::NotLookedAt.summary()), 0);
+        }
+        first_of(Holds::Unknown).unwrap_or_else(|| Verdict::new(Reason::AsConfigured, "", 0))
     }
 
     /// The status of the one that counts.
@@ -128,6 +169,11 @@ impl Reports {
             conditions: conditions(&verdicts, before, now),
             webhook: self.webhook.clone(),
             certificates: self.certificates.clone(),
+            collector: self.collector.clone(),
+            delivery: self.delivery.clone(),
+            injection: self.injection.clone(),
+            agent: self.agent.clone(),
+            owners: self.owners,
         }
     }
 }
@@ -178,7 +224,7 @@ fn prune(value: &mut Value, schema: &Value) {
 
 /// What should stand in the status of each, where something else does.
 fn due(reports: &Reports, written: &Written, now: Timestamp) -> Vec<(String, Value)> {
-    let wanted = |name: &str, Status { generation, status }: &Status| {
+    let wanted = |name: &str, Status { generation, status, .. }: &Status| {
         // What isn't even a status is replaced.
         let before: TelemetryStackStatus = serde_json::from_value(status.clone()).unwrap_or_default();
         let status = match name {
@@ -215,7 +261,14 @@ pub async fn write(
                 continue;
             }
             match apply(&api, &name, &status).await {
-                Ok(()) => tell(&context.state, &name, &status),
+                Ok(()) => {
+                    tell(&context.state, &name, &status);
+                    if let Some(before) = now_written.get(&name) {
+                        for happening in happenings(&name, before, &status) {
+                            context.events.record(happening);
+                        }
+                    }
+                }
                 Err(error) => {
                     context.state.status.failed(&error);
                     failed = true;
@@ -230,6 +283,35 @@ pub async fn write(
         }
         sleep(SETTLE).await;
     }
+}
+
+/// An Event for each condition that says something else than before, or begins with what isn't well. `Ready` only says
+/// again what another does.
+fn happenings(name: &str, before: &Status, status: &Value) -> Vec<Happening> {
+    let conditions = |status: &Value| status["conditions"].as_array().cloned().unwrap_or_default();
+    let known = conditions(&before.status);
+    let is_news = |now: &Value| {
+        let said = known.iter().find(|known| known["type"] == now["type"]);
+        said.map_or(now["status"] != "True", |said| said["status"] != now["status"] || said["reason"] != now["reason"])
+    };
+    let of_parts = conditions(status).into_iter().filter(|now| now["type"] != ConditionType::Ready.as_str());
+    let happening = |now: Value| {
+        let text = |field: &str| now[field].as_str().unwrap_or_default().to_owned();
+        Happening {
+            regarding: ObjectReference {
+                api_version: Some(TelemetryStack::api_version(&()).into_owned()),
+                kind: Some(TelemetryStack::kind(&()).into_owned()),
+                name: Some(name.to_owned()),
+                uid: Some(before.uid.clone()),
+                ..ObjectReference::default()
+            },
+            weight: if now["status"] == "True" { Weight::Normal } else { Weight::Warning },
+            reason: text("reason"),
+            action: text("type"),
+            note: text("message"),
+        }
+    };
+    of_parts.filter(is_news).map(happening).collect()
 }
 
 async fn apply(api: &Api<DynamicObject>, name: &str, status: &Value) -> k8s::Result<()> {
@@ -270,10 +352,25 @@ mod tests {
         Timestamp::from_second(second).expect("in range")
     }
 
+    fn accepted(verdict: Verdict) -> Reports {
+        let mut reports = Reports::default();
+        reports.say(ConditionType::ConfigurationAccepted, verdict);
+        reports
+    }
+
     fn ready(configuration: Option<Reason>, certificate: Option<Reason>) -> (Holds, Reason) {
-        let verdict = |reason: Option<Reason>| reason.map(|reason| Verdict::new(reason, "", 2));
-        let reports =
-            Reports { configuration: verdict(configuration), certificate: verdict(certificate), ..Reports::default() };
+        use ConditionType::{CertificateReady, ConfigurationAccepted};
+        let mut reports = Reports::default();
+        for part in
+            ConditionType::OF_PARTS.iter().filter(|part| ![CertificateReady, ConfigurationAccepted].contains(part))
+        {
+            reports.switch_off(*part);
+        }
+        for (part, reason) in [(ConfigurationAccepted, configuration), (CertificateReady, certificate)] {
+            if let Some(reason) = reason {
+                reports.say(part, Verdict::new(reason, "", 2));
+            }
+        }
         let verdicts = reports.verdicts();
         let (name, ready) = verdicts.last().expect("there is one");
         assert_eq!(*name, ConditionType::Ready);
@@ -299,11 +396,21 @@ mod tests {
     }
 
     #[test]
+    fn a_part_that_is_switched_off_has_no_condition() {
+        let mut reports = accepted(Verdict::new(Reason::InForce, "", 4));
+        for part in &ConditionType::OF_PARTS[1..] {
+            reports.switch_off(*part);
+        }
+        assert!(reports.are_complete());
+        let types: Vec<_> = reports.verdicts().into_iter().map(|(name, verdict)| (name, verdict.reason)).collect();
+        let expected =
+            [(ConditionType::ConfigurationAccepted, Reason::InForce), (ConditionType::Ready, Reason::AsConfigured)];
+        assert_eq!(types, expected);
+    }
+
+    #[test]
     fn a_transition_has_its_time_and_nothing_else_changes_it() {
-        let report = |reason: Reason, detail: &str| Reports {
-            configuration: Some(Verdict::new(reason, detail, 1)),
-            ..Reports::default()
-        };
+        let report = |reason: Reason, detail: &str| accepted(Verdict::new(reason, detail, 1));
         let times = |status: &TelemetryStackStatus| -> Vec<_> {
             status.conditions.iter().map(|one| one.last_transition_time.0.as_second()).collect()
         };
@@ -317,8 +424,8 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_written() {
-        let mut reports = Reports { configuration: Some(Verdict::new(Reason::InForce, "", 4)), ..Reports::default() };
-        let fresh = |generation| Status { generation, status: Value::Null };
+        let mut reports = accepted(Verdict::new(Reason::InForce, "", 4));
+        let fresh = |generation| Status { uid: "u".to_owned(), generation, status: Value::Null };
         let mut written = Written::from([("default".to_owned(), fresh(4)), ("b".to_owned(), fresh(1))]);
         for (name, status) in due(&reports, &written, at(1)) {
             written.get_mut(&name).expect("one of the two").status = status;
@@ -337,17 +444,39 @@ mod tests {
         let condition = json!({"properties": {"type": {}, "status": {}}});
         let schema = json!({"properties": {"conditions": {"items": condition}, "observedGeneration": {}}});
         let reports = Reports {
-            configuration: Some(Verdict::new(Reason::InForce, "", 4)),
             webhook: Some(WebhookStatus::default()),
             served_schema: Some(Arc::new(schema)),
-            ..Reports::default()
+            ..accepted(Verdict::new(Reason::InForce, "", 4))
         };
-        let written = Written::from([("default".to_owned(), Status { generation: 4, status: Value::Null })]);
+        let written =
+            Written::from([("default".to_owned(), Status { uid: "u".to_owned(), generation: 4, status: Value::Null })]);
         let expected = json!({
             "observedGeneration": 4,
             "conditions": [{"type": "ConfigurationAccepted", "status": "True"}, {"type": "Ready", "status": "Unknown"}],
         });
         assert_eq!(due(&reports, &written, at(1)), [("default".to_owned(), expected)]);
+    }
+
+    #[test]
+    fn only_a_change_becomes_an_event() {
+        let status = |reports: &Reports| {
+            let status = reports.status(&TelemetryStackStatus::default(), at(1));
+            Status { uid: "u".to_owned(), generation: 1, status: serde_json::to_value(status).expect("JSON") }
+        };
+        let told = |before: &Status, now: &Reports| -> Vec<String> {
+            let happenings = happenings("default", before, &status(now).status);
+            happenings.iter().map(|one| format!("{} {} {:?}", one.action, one.reason, one.weight)).collect()
+        };
+        let fresh = Status { uid: "u".to_owned(), generation: 1, status: Value::Null };
+        let [good, late, worse] = [Reason::InForce, Reason::NotInForce, Reason::InvalidSpec]
+            .map(|reason| accepted(Verdict::new(reason, "", 1)));
+        let in_other_words = accepted(Verdict::new(Reason::NotInForce, "another replica", 2));
+        assert!(told(&fresh, &good).is_empty(), "that all is well from the start is no news");
+        assert_eq!(told(&fresh, &late), ["ConfigurationAccepted NotInForce Warning"]);
+        assert_eq!(told(&status(&late), &good), ["ConfigurationAccepted InForce Normal"]);
+        assert_eq!(told(&status(&late), &worse), ["ConfigurationAccepted InvalidSpec Warning"]);
+        assert!(told(&status(&late), &in_other_words).is_empty());
+        assert!(told(&status(&good), &Reports::default()).is_empty(), "a condition that is no more");
     }
 
     #[test]

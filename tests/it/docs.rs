@@ -100,14 +100,17 @@ fn links_lead_somewhere() {
 }
 
 /// Pages with commands, and the test that runs each of them.
-const RUN_BY: [(&str, &str); 11] = [
+const RUN_BY: [(&str, &str); 14] = [
     ("README.md", "tests/it/docs.rs"),
     ("certs/README.md", "tests/it/cluster/by_hand.rs"),
     ("certs/cert-manager/README.md", "tests/it/cluster/certificates/pages.rs"),
     ("docs/certificates.md", "tests/it/cluster/certificates/pages.rs"),
+    ("docs/collector.md", "tests/it/cluster/troubleshooting.rs"),
     ("docs/controller.md", "tests/it/cluster/troubleshooting.rs"),
     ("docs/deploy.md", "tests/it/cluster/deploy/documented.rs"),
     ("docs/install.md", "tests/it/cluster/chart/installed.rs"),
+    ("docs/missed-pods.md", "tests/it/cluster/troubleshooting.rs"),
+    ("docs/monitoring.md", "tests/it/cluster/troubleshooting.rs"),
     ("docs/troubleshooting.md", "tests/it/cluster/troubleshooting.rs"),
     ("docs/upgrade-and-remove.md", "tests/it/cluster/chart/installed.rs"),
     ("docs/webhook.md", "tests/it/cluster/by_hand.rs"),
@@ -162,6 +165,28 @@ fn has_every_flag(page: &str, command: &str) {
     }
     let rows = page.lines().filter(|line| line.starts_with('|') && line.contains("`--")).count();
     assert_eq!(flags, rows, "the page has flags that don't exist");
+}
+
+#[test]
+fn the_collectors_page_shows_additions_that_are_taken_and_a_fault_that_is_told() {
+    let page = page("docs/collector.md");
+    let render = |additions: &str| {
+        let mut collector = otelgate::api::stack::Collector::default();
+        collector.config = serde_saphyr::from_str(additions).unwrap();
+        collector.env.insert("TEAM".to_owned(), "checkout".to_owned());
+        otelgate::collector::render(&otelgate::collector::Input {
+            collector: &collector,
+            datadog: &Default::default(),
+            egress: &Default::default(),
+            agent: &Default::default(),
+            injection: &Default::default(),
+        })
+    };
+    let additions = block(&page, "## Additions");
+    let text = render(&additions).unwrap_or_else(|fault| panic!("{fault}")).text;
+    assert!(text.contains("probabilistic_sampler") && text.contains("${env:TEAM}"));
+    let fault = render("service: {pipelines: {logs: {processors: [resource]}}}").unwrap_err().to_string();
+    assert_eq!(block(&page, "with the field, such as:"), fault);
 }
 
 #[test]

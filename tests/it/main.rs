@@ -13,6 +13,7 @@ mod cluster;
 mod connection;
 mod docs;
 mod image;
+mod monitoring;
 mod properties;
 mod reference;
 mod registration;

@@ -35,6 +35,20 @@ app.kubernetes.io/component: {{ . }}
 {{- dig "collector" "namespace" "datadog" .Values.injection -}}
 {{- end }}
 
+{{/* Whether Collector or Agent sends with the API key; empty if neither. */}}
+{{- define "otelgate.needsKey" -}}
+{{- $collector := and (eq .Values.collector.mode "managed") (ne .Values.collector.exporter "agent") -}}
+{{- if or $collector (not (has .Values.agent.mode (list "adopt" "disabled"))) -}}true{{- end -}}
+{{- end }}
+
+{{/* The port that leads to Datadog: the proxy's, if there is one. */}}
+{{- define "otelgate.egressPort" -}}
+{{- $proxy := .Values.egress.proxy -}}
+{{- if $proxy -}}
+{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" (trimSuffix "/" $proxy)) | default (ternary "443" "80" (hasPrefix "https:" $proxy)) -}}
+{{- else -}}443{{- end -}}
+{{- end }}
+
 {{/* What every pod of otelgate's is allowed, which is as little as pod security's "restricted" asks for. */}}
 {{- define "otelgate.podSecurityContext" -}}
 runAsNonRoot: true
@@ -115,4 +129,47 @@ podAntiAffinity:
         cidr: {{ . }}
     {{- end }}
   {{- end }}
+{{- end }}
+
+{{/* Whether the Collectors are the controller's own: empty if not. */}}
+{{- define "otelgate.managesCollector" -}}
+{{- if and .Values.controller.enabled (eq .Values.collector.mode "managed") -}}true{{- end -}}
+{{- end }}
+
+{{/* What to do about an alert: (list $ "OtelgateWebhookAbsent"). */}}
+{{- define "otelgate.runbook" -}}
+{{- (first .).Chart.Home -}}/blob/main/docs/monitoring.md#{{- last . | lower -}}
+{{- end }}
+
+{{/* A quantity as a number: 500m is 0.5, 1Gi is 1073741824. */}}
+{{- define "otelgate.quantity" -}}
+{{- $units := dict "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- $text := toString . -}}
+{{- $number := regexFind "^[0-9.]+" $text -}}
+{{- $unit := trimPrefix $number $text -}}
+{{- $product := mulf (float64 $number) (float64 (dig $unit 1 $units)) -}}
+{{- if eq $product (floor $product) -}}{{- int64 $product -}}{{- else -}}{{- $product -}}{{- end -}}
+{{- end }}
+
+{{/* Annotations by which the Collector of a pod's node reads its metrics, and those that were asked for:
+     (list $ $annotations $port). */}}
+{{- define "otelgate.scrapeAnnotations" -}}
+{{- $annotations := index . 1 | default dict -}}
+{{- if (first .).Values.monitoring.datadog.metrics -}}
+{{- $own := dict "prometheus.io/scrape" "true" "prometheus.io/port" (last . | toString) "prometheus.io/path" "/metrics" -}}
+{{- $annotations = merge (dict) $annotations $own -}}
+{{- end -}}
+{{- with $annotations -}}{{- toYaml . -}}{{- end -}}
+{{- end }}
+
+{{/* Who reads metrics to send them to Datadog, in a network policy. */}}
+{{- define "otelgate.fromCollector" -}}
+{{- if .Values.monitoring.datadog.metrics -}}
+- namespaceSelector:
+    matchLabels:
+      kubernetes.io/metadata.name: {{ include "otelgate.collectorNamespace" . }}
+  podSelector:
+    matchLabels:
+      app: otel-collector
+{{- end -}}
 {{- end }}

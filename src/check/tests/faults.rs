@@ -23,6 +23,8 @@ const AFTER: &[(&str, &str, Plant)] = &[
     ("quota", "small (requests.cpu: 1000m of 1)", |s| quota(s, "requests.cpu", "1000m")),
     ("credentials", "no Secret datadog-secret", |s| s.credentials = Ok(None)),
     ("credentials", "its keys are: api_key", |s| s.credentials = Ok(Some(Credentials { keys: vec!["api_key".into()], shape: None }))),
+    ("credentials", "no Secret keys in namespace datadog", |s| { elsewhere(s); s.credentials = Ok(None); }),
+    ("credentials", "api of Secret keys in namespace datadog is missing; its keys are: api-key", |s| { elsewhere(s); s.credentials = Ok(Some(Credentials { keys: vec!["api-key".into()], shape: None })); }),
     ("credentials", "a newline", |s| shaped(s, b"0123456789abcdef0123456789abcdef\n")),
     ("credentials", "is empty", |s| shaped(s, b"")),
     ("credentials", "32 hexadecimal digits", |s| shaped(s, b"<your-key>")),
@@ -80,6 +82,10 @@ const AFTER: &[(&str, &str, Plant)] = &[
     ("excluded-namespaces", "never looked at: shop", |s| relabel(s, "shop", "control-plane", "true")),
     ("collector", "no Service otel-collector in namespace datadog", |s| s.collector = Ok(None)),
     ("collector", "has no port 4318", |s| s.collector = Ok(Some(read(json!({"spec": {"ports": [{"port": 4317}]}}))))),
+    ("collectors", "CollectorOutOfMemory: on node-3", |s| says(s, "CollectorAvailable", "CollectorOutOfMemory", "on node-3")),
+    ("delivery", "SendFailed: 40 of 100 spans", |s| says(s, "CollectorDelivering", "SendFailed", "40 of 100 spans")),
+    ("agent", "AgentCrashing: on node-3", |s| says(s, "AgentAvailable", "AgentCrashing", "on node-3")),
+    ("injection", "Missed: shop/Deployment/web (2)", |s| says(s, "InjectionComplete", "Missed", "shop/Deployment/web (2)")),
     ("egress", "shop/locked", |s| policy(s, &json!({"podSelector": {}, "policyTypes": ["Egress"]}))),
     ("egress", "shop/locked (it blocks DNS)", |s| policy(s, &json!({"podSelector": {}, "egress": [{"ports": [{"port": 4318}]}]}))),
     ("egress", "shop/locked", |s| policy(s, &json!({"podSelector": {}, "egress": [
@@ -136,6 +142,11 @@ fn shaped(s: &mut Snapshot, key: &[u8]) {
     s.credentials.as_mut().unwrap().as_mut().unwrap().shape = Some(Shape::of(key));
 }
 
+/// The key has another place than the default.
+fn elsewhere(s: &mut Snapshot) {
+    stack_of(s)["spec"]["datadog"] = json!({"secret": {"name": "keys", "key": "api"}});
+}
+
 fn operator(s: &mut Snapshot) {
     let mut registration = other("operator-mutation", "mpod.kb.io", "/mutate-v1-pod");
     let mut own = registration["webhooks"][0].clone();
@@ -151,6 +162,13 @@ fn forbid(s: &mut Snapshot, verb: &str, resource: &str) {
 
 fn stack_of(s: &mut Snapshot) -> &mut Value {
     &mut s.stacks.as_mut().unwrap()[0]
+}
+
+fn says(s: &mut Snapshot, condition: &str, reason: &str, seen: &str) {
+    let conditions = stack_of(s)["status"]["conditions"].as_array_mut().unwrap();
+    let one = conditions.iter_mut().find(|one| one["type"] == condition).unwrap();
+    let message = format!("{seen}; next step: look there");
+    *one = json!({"type": condition, "status": "False", "reason": reason, "message": message});
 }
 
 fn configure(s: &mut Snapshot, fields: &Value) {

@@ -172,6 +172,8 @@ fn stack() -> Value {
         "spec": {"injection": {"clusterName": "east"}},
         "status": {"observedGeneration": 3, "conditions": [
             {"type": "ConfigurationAccepted", "status": "True"}, {"type": "CertificateReady", "status": "True"},
+            {"type": "CollectorAvailable", "status": "True"}, {"type": "CollectorDelivering", "status": "True"},
+            {"type": "AgentAvailable", "status": "True"}, {"type": "InjectionComplete", "status": "True"},
         ]},
     })
 }

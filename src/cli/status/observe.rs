@@ -87,7 +87,9 @@ pub async fn observe(client: &Client, own: &str, only: Option<&str>) -> Result<O
     {
         return Err(fault.clone());
     }
-    let changed = map.as_ref().ok().and_then(|map| coverage::written(map, &["f:data"]));
+    // What the controller remembers is more exact than the last change of any kind.
+    let enabled = stacks.as_ref().ok().and_then(|stacks| enabled_since(stacks));
+    let changed = enabled.or_else(|| map.as_ref().ok().and_then(|map| coverage::written(map, &["f:data"])));
     let mut gaps = Vec::new();
     let around = namespaces.unwrap_or_else(|fault| {
         let next = format!("{}; or name a namespace of yours with -n", fault.next_step());
@@ -129,6 +131,11 @@ pub async fn observe(client: &Client, own: &str, only: Option<&str>) -> Result<O
         tallies,
         gaps,
     })
+}
+
+fn enabled_since(stacks: &[Value]) -> Option<Timestamp> {
+    let stack = stacks.iter().find(|stack| stack["metadata"]["name"] == object::STACK)?;
+    stack["status"]["injection"]["enabledSince"].as_str()?.parse().ok()
 }
 
 fn or_none<T>(answer: Result<T, Unavailable>) -> Result<Option<T>, Unavailable> {

@@ -40,9 +40,36 @@ pub struct Report {
 }
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Stack {
     accepted: Option<bool>,
     #[serde(skip_serializing_if = "String::is_empty")]
+    reason: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    message: String,
+    /// `None` before a controller has looked at all parts.
+    ready: Option<bool>,
+    conditions: Vec<Told>,
+    /// Nodes with a Collector that is ready, of those that should have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    collector: Option<String>,
+    /// Collectors that send what they take in, of those that there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivering: Option<String>,
+    /// Nodes with a Datadog Agent that is ready, of those that should have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<String>,
+    /// Who has each kind of data.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    owners: Value,
+}
+
+/// What the controller says of one part.
+#[derive(Debug, Serialize)]
+struct Told {
+    #[serde(rename = "type")]
+    of: String,
+    status: String,
     reason: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     message: String,
@@ -123,6 +150,11 @@ impl Report {
             out.push_str(&styled(BOLD, label, LABELS));
             out.push_str(wrapped(&styled(style, told, 0), LABELS, width).trim_start_matches(' '));
         }
+        for told in self.stack.iter().flat_map(Stack::troubles) {
+            let Told { of, reason, message, .. } = told;
+            let style = if told.status == "False" { BAD } else { ATTENTION };
+            out.push_str(&wrapped(&format!("{style}{of}{style:#} {reason}: {message}"), 0, width));
+        }
         out.push('\n');
         if !self.namespaces.is_empty() {
             out.push_str(&self.by_namespace().render(0, width));
@@ -149,7 +181,11 @@ impl Report {
         let absent = if self.unknown.is_empty() { "none" } else { "unknown" };
         let stack = match &self.stack {
             None => (ATTENTION, absent.to_owned()),
-            Some(Stack { accepted: Some(true), .. }) => (GOOD, "accepted".to_owned()),
+            Some(Stack { accepted: Some(true), ready: Some(true), .. }) => (GOOD, "ready".to_owned()),
+            Some(Stack { accepted: Some(true), ready: Some(false), .. }) => {
+                (BAD, "accepted, and not all of it is as it should be".to_owned())
+            }
+            Some(Stack { accepted: Some(true), ready: None, .. }) => (GOOD, "accepted".to_owned()),
             Some(Stack { accepted: None, .. }) => (ATTENTION, "not looked at by a controller yet".to_owned()),
             Some(Stack { reason, message, .. }) => (BAD, format!("{reason}: {message}")),
         };
@@ -177,14 +213,16 @@ impl Report {
         };
         let configuration = self.configuration.clone().unwrap_or_else(|| "unknown".to_owned());
         let line = |label, (style, told): (Style, String)| (label, style, told);
-        vec![
+        let mut lines = vec![
             line("mode", mode),
             line("stack", stack),
             line("configuration", (Style::new(), configuration)),
             line("webhook", program(&self.webhook)),
             line("controller", controller),
             line("certificate", certificate),
-        ]
+        ];
+        lines.extend(self.stack.iter().flat_map(Stack::parts));
+        lines
     }
 
     fn by_namespace(&self) -> Table {
@@ -269,10 +307,62 @@ fn too_far_apart(deployments: &[Value]) -> Option<Gap> {
 
 impl Stack {
     fn of(stack: &Value) -> Self {
-        let conditions = stack["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let accepted = conditions.iter().find(|one| one["type"] == ConditionType::ConfigurationAccepted.as_str());
-        let text = |field: &str| accepted.and_then(|one| one[field].as_str()).unwrap_or_default().to_owned();
-        Self { accepted: accepted.map(|one| one["status"] == "True"), reason: text("reason"), message: text("message") }
+        let status = &stack["status"];
+        let conditions: Vec<Told> =
+            status["conditions"].as_array().map_or_else(Vec::new, |all| all.iter().map(Told::of).collect());
+        let named = |name: ConditionType| conditions.iter().find(|one| one.of == name.as_str());
+        let accepted = named(ConditionType::ConfigurationAccepted);
+        let holds = |one: &Told| one.status == "True";
+        let number = |value: &Value| value.as_str().map(ToOwned::to_owned);
+        Self {
+            accepted: accepted.map(holds),
+            reason: accepted.map(|one| one.reason.clone()).unwrap_or_default(),
+            message: accepted.map(|one| one.message.clone()).unwrap_or_default(),
+            ready: named(ConditionType::Ready).filter(|one| one.status != "Unknown").map(holds),
+            collector: number(&status["collector"]["ready"]),
+            delivering: number(&status["delivery"]["delivering"]),
+            agent: number(&status["agent"]["nodes"]),
+            owners: status["owners"].clone(),
+            conditions,
+        }
+    }
+
+    /// What runs on nodes, as far as a controller has told.
+    fn parts(&self) -> Vec<(&'static str, Style, String)> {
+        let style = |number: &str| match number.split_once('/') {
+            Some((some, all)) if some == all => GOOD,
+            Some(_) => BAD,
+            None => DIM,
+        };
+        let mut parts = Vec::new();
+        if let Some(nodes) = &self.collector {
+            let mut told = if nodes.contains('/') { format!("{nodes} ready") } else { nodes.clone() };
+            if let Some(delivering) = &self.delivering {
+                write!(told, ", {delivering} delivering").expect("a String takes all");
+            }
+            parts.push(("collector", style(nodes), told));
+        }
+        if let Some(nodes) = &self.agent {
+            let told = if nodes.contains('/') { format!("{nodes} ready") } else { nodes.clone() };
+            parts.push(("agent", style(nodes), told));
+        }
+        parts
+    }
+
+    /// Conditions that don't hold, but for those that are told elsewhere.
+    fn troubles(&self) -> impl Iterator<Item = &Told> {
+        let elsewhere = [ConditionType::ConfigurationAccepted, ConditionType::InjectionComplete, ConditionType::Ready];
+        let is_elsewhere = move |one: &Told| elsewhere.iter().any(|name| one.of == name.as_str());
+        self.conditions.iter().filter(move |one| one.status != "True" && !is_elsewhere(one))
+    }
+}
+
+// === impl Told ===
+
+impl Told {
+    fn of(condition: &Value) -> Self {
+        let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
+        Self { of: text("type"), status: text("status"), reason: text("reason"), message: text("message") }
     }
 }
 

@@ -35,7 +35,17 @@ fn observed() -> Observed {
         stacks: Ok(vec![json!({
             "metadata": {"name": "default"},
             "status": {
-                "conditions": [{"type": "ConfigurationAccepted", "status": "True", "reason": "InForce"}],
+                "conditions": [
+                    {"type": "ConfigurationAccepted", "status": "True", "reason": "InForce"},
+                    {"type": "CollectorAvailable", "status": "False", "reason": "CollectorOutOfMemory",
+                     "message": "on node-3; next step: raise spec.collector.resources.limits.memory"},
+                    {"type": "AgentAvailable", "status": "Unknown", "reason": "AgentUndecided", "message": "wait a moment"},
+                    {"type": "InjectionComplete", "status": "False", "reason": "Missed", "message": "shop/Deployment/web"},
+                    {"type": "Ready", "status": "False", "reason": "CollectorOutOfMemory"},
+                ],
+                "collector": {"ready": "2/3"}, "delivery": {"delivering": "2/2", "measured": 2},
+                "agent": {"mode": "daemonset", "nodes": "3/3"},
+                "owners": {"logs": "collector"},
                 "certificates": {"provider": "otelgate", "leafNotAfter": "2026-12-08T12:00:00Z",
                                  "authorityNotAfter": "2027-11-24T12:00:00Z"},
             },

@@ -14,7 +14,7 @@ use super::run::Watched;
 use super::settings::Settings;
 use super::write::Fault;
 use super::{handshake, verdict};
-use crate::api::condition::Reason;
+use crate::api::condition::{ConditionType, Reason};
 use crate::api::stack::Provider;
 use crate::controller::endpoints::{Endpoint, Endpoints};
 use crate::controller::stack::Stack;
@@ -59,7 +59,7 @@ impl Keeper {
                 (Some(_), None) => None,
                 (None, _) => {
                     self.context.status.report(|reports| {
-                        reports.certificate = None;
+                        reports.take_back(ConditionType::CertificateReady);
                         reports.certificates = None;
                     });
                     None
@@ -85,7 +85,7 @@ impl Keeper {
         };
         let Some(settings) = self.good.clone() else {
             let verdict = Verdict::new(Reason::InvalidSpec, invalid.unwrap_or_default(), stack.generation);
-            self.context.status.report(|reports| reports.certificate = Some(verdict));
+            self.context.status.report(|reports| reports.say(ConditionType::CertificateReady, verdict));
             return None;
         };
         let patience = PATIENCE.min(settings.leaf_lifetime / 10);
@@ -128,7 +128,7 @@ impl Keeper {
         };
         let status = verdict::status(plan, settings);
         self.context.status.report(|reports| {
-            reports.certificate = Some(verdict);
+            reports.say(ConditionType::CertificateReady, verdict);
             reports.certificates = Some(status);
         });
     }
@@ -137,7 +137,7 @@ impl Keeper {
     fn failed(&mut self, stack: &Stack, fault: &Fault) -> Duration {
         warn!(error.message = %fault, "the certificate can't be kept; trying again");
         let verdict = Verdict::new(Reason::CertificateNotWritten, fault.to_string(), stack.generation);
-        self.context.status.report(|reports| reports.certificate = Some(verdict));
+        self.context.status.report(|reports| reports.say(ConditionType::CertificateReady, verdict));
         let delay = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(self.failures)).min(LAST_RETRY);
         let share = u32::try_from(RandomState::new().hash_one(self.failures) % 256).unwrap_or_default();
         self.failures = (self.failures + 1).min(16);

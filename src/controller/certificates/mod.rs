@@ -3,9 +3,9 @@
 //! [`observe`] says what is looked at, [`plan`] what to do next about it, [`perform`] what that writes; all three are
 //! pure. `keep` does it, with what `run` watches and `write` writes.
 
-mod handshake;
+pub(in crate::controller) mod handshake;
 mod keep;
-mod observe;
+pub(in crate::controller) mod observe;
 mod perform;
 mod plan;
 mod run;
@@ -18,5 +18,6 @@ mod verdict;
 mod write;
 
 pub use plan::Phase;
-pub use run::run;
+pub use run::{Registered, Seen, run};
 pub use settings::{InvalidSettings, Settings};
+pub(in crate::controller) use stored::bundles;

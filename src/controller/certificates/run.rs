@@ -16,12 +16,12 @@ use crate::k8s::{Api, MutatingWebhookConfiguration, Secret};
 use crate::watch::{self as watching, Health};
 
 /// An object, if there is one; nothing before that is known.
-pub(super) type Seen<T> = Option<Option<T>>;
+pub type Seen<T> = Option<Option<T>>;
 
 /// The registration, and since when it trusts whom.
 #[derive(Clone)]
-pub(super) struct Registered {
-    pub(super) object: Arc<MutatingWebhookConfiguration>,
+pub struct Registered {
+    pub(in crate::controller) object: Arc<MutatingWebhookConfiguration>,
     trust: Trust,
 }
 
@@ -41,13 +41,13 @@ pub(super) struct Look {
     pub(super) registration: Option<Registered>,
 }
 
-/// Keeps the webhook's certificate. Never returns.
-pub async fn run(context: Context) {
+/// Keeps the webhook's certificate, and publishes the registration that it watches. Never returns.
+pub async fn run(context: Context, registration: watch::Sender<Seen<Registered>>) {
     let (authority, authorities) = watch::channel(None);
     let (serving, servings) = watch::channel(None);
     let (source, sources) = watch::channel(None);
-    let (registration, registrations) = watch::channel(None);
-    let watched = Watched { authority: authorities, serving: servings, source: sources, registration: registrations };
+    let registered = registration.subscribe();
+    let watched = Watched { authority: authorities, serving: servings, source: sources, registration: registered };
     let state = Arc::clone(&context.state);
     tokio::join!(
         watch_secret(context.clone(), object::AUTHORITY.to_owned(), Arc::clone(&state.authority), authority),

@@ -21,6 +21,7 @@ fn a_second_apply_changes_nothing() {
     let plane = ControlPlane::start(Version::Newest, Parts::Whole).unwrap_or_else(|error| panic!("{error}"));
     let nodes = ProcessNodes::join(&plane, Path::new(OTELGATE));
     plane.make_namespace(NAMESPACE, &json!({"pod-security.kubernetes.io/enforce": "restricted"}), &json!({}));
+    plane.make_namespace("datadog", &json!({"pod-security.kubernetes.io/enforce": "privileged"}), &json!({}));
     let (definitions, objects) = rendered(&plane, &json!({"injection": {"clusterName": "test"}}));
     for manifests in [&definitions, &objects] {
         apply(&plane, manifests);

@@ -5,11 +5,14 @@
 
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
+mod agent;
 mod apply;
 mod by_hand;
 mod certificates;
 mod chart;
 mod check;
+mod collector;
+mod collector_config;
 mod command;
 mod controller;
 mod controller_alone;
@@ -20,8 +23,11 @@ mod failures;
 mod generated;
 mod gitops;
 mod harness;
+mod health;
 mod installed;
 mod logs;
+mod many_pods;
+mod missed;
 mod node;
 mod offline;
 mod others;

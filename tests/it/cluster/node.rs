@@ -98,6 +98,7 @@ fn the_image_runs_as_the_chart_installs_it() {
     let cluster = Cluster { plane: &plane, nodes };
     cluster.the_image_is_complete();
     plane.make_namespace(NAMESPACE, &json!({"pod-security.kubernetes.io/enforce": "restricted"}), &json!({}));
+    plane.make_namespace("datadog", &json!({"pod-security.kubernetes.io/enforce": "privileged"}), &json!({}));
     let before = listing::settled(&plane);
     cluster.install();
     cluster.its_programs_may_do_the_fewest_things();
@@ -128,7 +129,9 @@ impl Cluster<'_> {
     fn install(&self) {
         let chart = chart();
         let install = ["install", "otelgate", chart.to_str().expect("UTF-8"), "--namespace", NAMESPACE];
-        let values = ["--set=image.pullPolicy=Never,injection.clusterName=test", "--wait", "--timeout=3m"];
+        let values =
+            "--set=image.pullPolicy=Never,injection.clusterName=test,collector.mode=disabled,agent.mode=disabled";
+        let values = [values, "--wait", "--timeout=3m"];
         let outcome = self.plane.helm(Helm::Four, &[&install[..], &values].concat());
         assert!(outcome.success, "{}{}", outcome.stderr, self.words());
         let ready = ["wait", "telemetrystack/default", "--for=condition=Ready", "--timeout=1m"];

@@ -12,7 +12,7 @@ use crate::control_plane::plane::Parts;
 use crate::control_plane::process_nodes::ProcessNodes;
 use crate::control_plane::programs::Helm;
 use crate::control_plane::release::{NAMESPACE, Release};
-use crate::control_plane::{ControlPlane, Version, wait_for};
+use crate::control_plane::{ControlPlane, Version, datadog_operator, wait_for};
 
 const ACCOUNTS: [&str; 2] = ["otelgate-webhook", "otelgate-controller"];
 
@@ -31,12 +31,17 @@ struct Right {
 fn what_is_granted_is_used_and_nothing_else_is_asked_for() {
     let plane = ControlPlane::start(Version::Newest, Parts::Whole).unwrap_or_else(|error| panic!("{error}"));
     let nodes = ProcessNodes::join(&plane, Path::new(OTELGATE));
-    plane.make_namespace("datadog", &json!({}), &json!({}));
-    plane.apply(&[collector()]);
+    plane.make_namespace("datadog", &json!({"pod-security.kubernetes.io/enforce": "privileged"}), &json!({}));
+    // One that is to have no Collector, so that it is looked at whether a pod there needs one.
+    let labels = json!({"kubernetes.io/os": "windows"});
+    plane.apply(&[json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-w", "labels": labels}})]);
     // Lives short enough for an authority to be followed by another while the test runs.
     let lives = json!({"authorityLifetime": "2m", "leafLifetime": "40s"});
-    let values = json!({"injection": {"clusterName": "first"}, "certificates": lives});
-    let release = Release::install(&nodes, Helm::Four, &values);
+    let values = |name: &str| {
+        let (collector, agent) = (json!({"mode": "disabled"}), json!({"mode": "disabled"}));
+        json!({"injection": {"clusterName": name}, "certificates": lives, "collector": collector, "agent": agent})
+    };
+    let release = Release::install(&nodes, Helm::Four, &values("first"));
     wait_until_in_force(&nodes);
     // What it does now and then.
     for (resource, name) in
@@ -44,18 +49,66 @@ fn what_is_granted_is_used_and_nothing_else_is_asked_for() {
     {
         take_away(&plane, resource, name);
     }
-    release.upgrade(&json!({"injection": {"clusterName": "second"}, "certificates": lives}));
+    the_collector_comes_and_goes(&plane);
+    release.upgrade(&values("second"));
     wait_until_in_force(&nodes);
-    every_right_is_used(&plane, &rights(&plane, &values));
+    an_agent_comes_and_goes(&plane, &release, &lives);
+    every_right_is_used(&plane, &rights(&plane, &values("first")));
     nothing_else_is_asked_for(&plane.audit());
     what_is_used_inside_of_a_patch_is_missed(&plane);
 }
 
-fn collector() -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "otel-collector", "namespace": "datadog"},
-        "spec": {"selector": {"app": "otel-collector"}, "ports": [{"name": "otlp-http", "port": 4318}]},
+/// Each way of making one, with everything that can be asked for.
+fn an_agent_comes_and_goes(plane: &ControlPlane, release: &Release<'_>, lives: &Value) {
+    let ask_for = |mode: &str| {
+        let features = json!({"networkMonitoring": true, "cspm": true});
+        let agent = json!({"mode": mode, "features": features});
+        let injection = json!({"clusterName": "second"});
+        release.upgrade(&json!({"injection": injection, "certificates": lives, "agent": agent}));
+    };
+    let there = |object: &str, there: bool| {
+        wait_for("the Agent's objects", || {
+            (plane.kubectl(&["get", "-n", "datadog", object]).success == there).then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{object}: {error}"));
+    };
+    ask_for("daemonset");
+    there("daemonset/datadog-agent", true);
+    datadog_operator::define(plane).unwrap_or_else(|error| panic!("{error}"));
+    ask_for("operator");
+    there("datadogagent/datadog", true);
+    there("secret/datadog-cluster-agent", false);
+    ask_for("disabled");
+    there("datadogagent/datadog", false);
+}
+
+/// In its trial it ends, as kubelet tells it, so that the controller asks for its log.
+fn the_collector_comes_and_goes(plane: &ControlPlane) {
+    let switch = |mode: &str| {
+        let patch = json!({"spec": {"collector": {"mode": mode}}}).to_string();
+        plane.kubectl(&["patch", "telemetrystack", "default", "--type=merge", "-p", &patch]).expect("kubectl patch");
+    };
+    switch("managed");
+    let ended = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "Error: no"}});
+    wait_for("the Collector's trial", || {
+        let trial = ["get", "pods", "-n", "datadog", "-l", "otelgate.dev/rollout=trial", "-o", "json"];
+        let pods = plane.kubectl(&trial).json("pods");
+        let pod = pods["items"].as_array()?.first()?.clone();
+        let mut container = pod["status"]["containerStatuses"][0].as_object()?.clone();
+        container.insert("lastState".to_owned(), ended.clone());
+        let patch = json!({"status": {"containerStatuses": [container]}}).to_string();
+        let name = pod["metadata"]["name"].as_str()?;
+        let patch = ["patch", "pod", "-n", "datadog", name, "--subresource=status", "--type=merge", "-p", &patch];
+        plane.kubectl(&patch).success.then_some(())
     })
+    .unwrap_or_else(|error| panic!("{error}"));
+    let sets = ["get", "-n", "datadog", "daemonset/otel-collector"];
+    wait_for("the Collector on every node", || plane.kubectl(&sets).success.then_some(()))
+        .unwrap_or_else(|error| panic!("{error}"));
+    switch("disabled");
+    let account = ["get", "-n", "datadog", "serviceaccount/otel-collector"];
+    wait_for("the Collector to be gone", || (!plane.kubectl(&account).success).then_some(()))
+        .unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// Deletes it, and waits until it's back.
@@ -78,7 +131,8 @@ fn rights(plane: &ControlPlane, values: &Value) -> BTreeSet<Right> {
     for account in ACCOUNTS {
         let roles = objects.iter().filter(|object| {
             let kind = object["kind"].as_str().unwrap_or_default();
-            ["Role", "ClusterRole"].contains(&kind) && object["metadata"]["name"] == account
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            ["Role", "ClusterRole"].contains(&kind) && name.starts_with(account)
         });
         for rule in roles.flat_map(|role| role["rules"].as_array().expect("rules").clone()) {
             let names = words(&rule, "resourceNames");
@@ -105,9 +159,12 @@ fn rights(plane: &ControlPlane, values: &Value) -> BTreeSet<Right> {
 }
 
 impl Right {
-    /// Server-side apply of what isn't there takes the right to create it, of which no request of its own tells.
+    /// Server-side apply of what isn't there takes the right to create it, and of a binding that to bind its role, of
+    /// which no request of its own tells. What is posted has no name.
     fn is_asked_for_by_a_patch(&self) -> bool {
-        self.verb == "create" && self.resource == "configmaps"
+        const APPLIED: [&str; 3] = ["configmaps", "daemonsets", "networkpolicies"];
+        let is_applied = self.name.is_some() || APPLIED.contains(&self.resource.as_str());
+        self.verb == "bind" || (self.verb == "create" && is_applied)
     }
 
     fn covers(&self, entry: &Entry) -> bool {

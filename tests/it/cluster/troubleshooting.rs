@@ -1,4 +1,4 @@
-//! Every command of `docs/troubleshooting.md` and of `docs/controller.md`, in a cluster as the pages have it.
+//! Every command of the pages for people who look after a cluster, in one as the pages have it.
 
 use std::path::Path;
 
@@ -8,16 +8,23 @@ use super::OTELGATE;
 use super::by_hand::shell_blocks;
 use super::command::{deployment, installed};
 
+const PAGES: [&str; 5] =
+    ["docs/troubleshooting.md", "docs/controller.md", "docs/collector.md", "docs/missed-pods.md", "docs/monitoring.md"];
+
 #[test]
 fn every_command_of_the_pages_runs() {
     let installed = installed();
     installed.plane.make_namespace("payments", &json!({"otelgate.dev/inject": "enabled"}), &json!({}));
+    // What the controller has written: of the pods that it evicted, and the Collector's configuration.
+    let written = [("otelgate-repair", "otelgate"), ("otel-collector-config", "datadog")].map(|(name, namespace)| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}})
+    });
+    installed.plane.apply(&written);
     installed.plane.apply(&[deployment("payments", "api", 1)]);
     installed.pods("payments", "app=api", 1);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut blocks = shell_blocks(&root.join("docs/troubleshooting.md"));
-    assert!(blocks.len() >= 9, "{blocks:?}");
-    blocks.extend(shell_blocks(&root.join("docs/controller.md")));
+    let blocks: Vec<_> = PAGES.iter().flat_map(|page| shell_blocks(&root.join(page))).collect();
+    assert!(blocks.len() >= 13, "{blocks:?}");
     let folder = tempfile::tempdir().expect("a folder");
     let programs = Path::new(OTELGATE).parent().expect("a folder");
     for block in blocks {

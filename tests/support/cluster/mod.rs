@@ -12,6 +12,7 @@
 pub mod audit;
 pub mod cert_manager;
 pub mod credentials;
+pub mod datadog_operator;
 pub mod image;
 pub mod kubectl;
 pub mod kubelet;

@@ -58,8 +58,9 @@ const INIT: &str = r#"
 set -e
 folder=$1 programs=$2 name=$3 address=$4
 mount --make-rshared /
-mkdir -p "$folder/log" /var/lib/cni
+mkdir -p "$folder/log" "$folder/collector" /var/lib/cni /var/lib/otelgate
 mount --bind "$folder/log" /var/log
+mount --bind "$folder/collector" /var/lib/otelgate
 mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /var/lib/cni
 echo 1 >/proc/sys/net/ipv4/ip_forward

@@ -203,6 +203,20 @@ impl ControlPlane {
         self.kubectl(&["get", "-n", namespace, object, "-o", "json"]).json(object)
     }
 
+    /// Waits until the API server serves a definition's kind. `kubectl wait` gives up on one that has no condition yet.
+    #[track_caller]
+    pub fn wait_until_served(&self, definition: &str) {
+        let is_established = || {
+            let found = self.kubectl(&["get", "crd", definition, "-o", "json"]);
+            let definition: Value = serde_json::from_str(&found.stdout).unwrap_or_default();
+            let conditions = definition["status"]["conditions"].as_array()?;
+            let established = |one: &Value| one["type"] == "Established" && one["status"] == "True";
+            conditions.iter().any(established).then_some(())
+        };
+        wait_for("the API server to serve a kind", is_established)
+            .unwrap_or_else(|error| panic!("{definition}: {error}"));
+    }
+
     /// A metric of the API server's: the sum of the series whose labels contain all of `labels`.
     pub fn metric(&self, name: &str, labels: &[&str]) -> u64 {
         sum_of(&self.kubectl(&["get", "--raw=/metrics"]).expect("metrics of the API server"), name, labels)

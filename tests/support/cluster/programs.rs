@@ -79,6 +79,9 @@ impl Helm {
     }
 }
 
+/// As in `tests/programs/promtool/go.mod`.
+pub const PROMTOOL: &str = "0.316.0";
+
 /// A program that has a folder of its own.
 ///
 /// # Errors

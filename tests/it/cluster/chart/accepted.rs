@@ -25,6 +25,8 @@ fn everything_is_accepted(version: Version) {
         "pod-security.kubernetes.io/warn": "restricted",
     });
     plane.make_namespace("otelgate", &labels, &json!({}));
+    plane.make_namespace("datadog", &json!({"pod-security.kubernetes.io/enforce": "privileged"}), &json!({}));
+    plane.kubectl(&["create", "namespace", "observability"]).expect("kubectl create");
     let crds = root().join("charts/otelgate/crds").display().to_string();
     plane.kubectl(&["apply", "--server-side", "-f", &crds]).expect("the chart's own resource");
     plane.apply(&definitions_of_others());
@@ -120,13 +122,15 @@ fn the_controller_applies_its_own_config_map_only(plane: &ControlPlane) {
     assert!(!other.success && other.stderr.contains("forbidden"), "{}", other.stderr);
 }
 
-/// The least that lets an API server take objects of cert-manager and of the Prometheus Operator.
+/// The least that lets an API server take objects of cert-manager, the Prometheus Operator and the Datadog Operator.
 fn definitions_of_others() -> Vec<Value> {
     let kinds = [
         ("cert-manager.io", "v1", "Issuer", "issuers"),
         ("cert-manager.io", "v1", "Certificate", "certificates"),
         ("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors"),
         ("monitoring.coreos.com", "v1", "PrometheusRule", "prometheusrules"),
+        ("datadoghq.com", "v1alpha1", "DatadogDashboard", "datadogdashboards"),
+        ("datadoghq.com", "v1alpha1", "DatadogMonitor", "datadogmonitors"),
     ];
     let definition = |(group, version, kind, plural): (&str, &str, &str, &str)| {
         let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});

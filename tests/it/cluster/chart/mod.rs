@@ -1,7 +1,10 @@
 //! The chart as the real Helm renders it, and the API servers' word on that.
 
 mod accepted;
+mod alerts;
+mod datadog;
 mod installed;
+mod measured;
 mod plain;
 mod refused;
 mod rendered;
@@ -15,8 +18,8 @@ use serde_json::Value;
 use crate::control_plane::kubectl::Outcome;
 use crate::control_plane::programs::Helm;
 
-/// Ten ways to install it: in `tests/data/chart/values`, but for the first two.
-const SETS: [&str; 10] = [
+/// Eleven ways to install it: in `tests/data/chart/values`, but for the first two.
+const SETS: [&str; 11] = [
     "default",
     "by-hand",
     "host-network",
@@ -27,6 +30,7 @@ const SETS: [&str; 10] = [
     "provided-certificate",
     "monitoring",
     "injection",
+    "repair",
 ];
 
 fn root() -> PathBuf {

@@ -1,5 +1,19 @@
 //! `TelemetryStack`: the one object that says what otelgate does in a cluster, and what became of it.
 
+mod agent;
+mod collector;
+mod datadog;
+mod owners;
+mod pods;
+mod repair;
+
+pub use agent::*;
+pub use collector::*;
+pub use datadog::*;
+pub use owners::*;
+pub use pods::*;
+pub use repair::*;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -17,6 +31,16 @@ use crate::config::Document;
     doc = "What otelgate does in this cluster, and what became of it. Only the one named `default` counts."
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "self.collector.mode != 'managed' || self.collector.exporter != 'agent' || self.agent.mode != 'disabled'",
+        "message": "collector.exporter is agent, and there is no Agent: set agent.mode, or another exporter",
+    },
+    {
+        "rule": "!has(self.injection.logs) || !has(self.injection.logs.owner) || self.injection.logs.owner != 'agent' || self.agent.mode != 'disabled'",
+        "message": "injection.logs.owner is agent, and there is no Agent: set agent.mode, or the owner collector",
+    },
+]))]
 pub struct TelemetryStackSpec {
     /// What is put into pods, and into which.
     #[serde(default)]
@@ -24,6 +48,21 @@ pub struct TelemetryStackSpec {
     /// The webhook's certificate.
     #[serde(default)]
     pub certificates: Certificates,
+    /// Where telemetry goes, and with which key.
+    #[serde(default)]
+    pub datadog: Datadog,
+    /// What Collector, Agent and controller go through to Datadog.
+    #[serde(default)]
+    pub egress: Egress,
+    /// The OpenTelemetry Collector on every node.
+    #[serde(default)]
+    pub collector: Collector,
+    /// The Datadog Agent on every node, and its Cluster Agent.
+    #[serde(default)]
+    pub agent: Agent,
+    /// What becomes of pods that were missed.
+    #[serde(default)]
+    pub repair: Repair,
 }
 
 /// The fields of [`Document`], as they were written: reading them strictly is the controller's, which has a condition
@@ -57,6 +96,11 @@ pub struct Certificates {
     pub leaf_lifetime: String,
 }
 
+/// Anything with fields.
+fn any_object(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+}
+
 /// Hours, minutes and seconds.
 const DURATION: &str = "^[0-9]+(h([0-9]+m)?([0-9]+s)?|m([0-9]+s)?|s)$";
 
@@ -86,6 +130,21 @@ pub struct TelemetryStackStatus {
     /// The webhook's certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificates: Option<CertificatesStatus>,
+    /// The Collectors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collector: Option<CollectorStatus>,
+    /// What was measured of the Collectors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<DeliveryStatus>,
+    /// Opted-in pods, and what they carry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub injection: Option<InjectionStatus>,
+    /// How the Agent comes about in this cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentStatus>,
+    /// Who has each kind of data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owners: Option<Owners>,
 }
 
 /// The webhook's replicas, and what they serve.
@@ -124,6 +183,16 @@ pub struct CertificatesStatus {
     /// Where a change of certificates stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
+}
+
+/// What was measured of the Collectors.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryStatus {
+    /// How many send what they take in, of those that there are, such as `3/3`.
+    pub delivering: String,
+    /// How many have been measured.
+    pub measured: i32,
 }
 
 // === impl Injection ===

@@ -1,0 +1,129 @@
+//! `spec.agent`: the Datadog Agent on every node, and its Cluster Agent.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Image, Placement, Resources};
+
+/// The Datadog Agent on every node, and its Cluster Agent, in the Collector's namespace.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Agent {
+    /// `operator`: the Datadog Operator makes it from a `DatadogAgent` that the controller keeps; `daemonset`: the
+    /// controller makes it; `auto`: the first where the operator's definition is served, else the second, decided once;
+    /// `adopt`: it watches somebody else's; `disabled`: neither.
+    pub mode: AgentMode,
+    /// The Agent's image.
+    pub image: Image,
+    /// The Cluster Agent's image.
+    pub cluster_image: Image,
+    /// What it looks at. What the Collector has already is left to it.
+    pub features: Features,
+    /// What its containers ask for, and may use, by the container's name: `agent`, `trace-agent`, `process-agent`,
+    /// `system-probe`, `security-agent`, and `cluster-agent`.
+    pub resources: BTreeMap<String, Resources>,
+    /// Where its pods go.
+    #[serde(flatten)]
+    pub placement: Placement,
+    /// With `adopt`: which objects are the Agent's.
+    pub adopt: AdoptedAgent,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum AgentMode {
+    #[default]
+    Auto,
+    Operator,
+    Daemonset,
+    Adopt,
+    Disabled,
+}
+
+/// What the Agent looks at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+pub struct Features {
+    /// Traces of Datadog's own libraries, and OTLP where no Collector takes it.
+    pub apm: bool,
+    /// Network performance monitoring.
+    pub network_monitoring: bool,
+    /// Cloud security posture.
+    pub cspm: bool,
+    /// Cloud workload security.
+    pub cws: bool,
+    /// Live processes.
+    pub processes: bool,
+}
+
+/// How the Agent comes about in this cluster, and what it has to do with the Collector.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentStatus {
+    /// What `agent.mode` came to; with `auto` it stays what it was decided to be.
+    pub mode: AgentWay,
+    /// Nodes with an Agent that is ready, of those that should have one, such as `3/3`; `off` where there is none.
+    pub nodes: String,
+    /// Replicas of the Cluster Agent that are ready, of those that there should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_agent: Option<String>,
+    /// The versions of `DatadogAgent` that the API server has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operator_versions: Vec<String>,
+}
+
+/// How the Agent comes about, decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum AgentWay {
+    Operator,
+    Daemonset,
+    Adopt,
+    Disabled,
+}
+
+/// The Agent that somebody else keeps, in the Collector's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AdoptedAgent {
+    /// The DaemonSet's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub daemon_set: String,
+    /// The Cluster Agent's Deployment; none is looked for when empty.
+    #[schemars(length(max = 253))]
+    pub cluster_agent: String,
+}
+
+// === defaults ===
+
+impl Default for Agent {
+    fn default() -> Self {
+        Self {
+            mode: AgentMode::default(),
+            image: Image::new("datadog/agent", AGENT_VERSION),
+            cluster_image: Image::new("datadog/cluster-agent", AGENT_VERSION),
+            features: Features::default(),
+            resources: BTreeMap::new(),
+            placement: Placement::default(),
+            adopt: AdoptedAgent::default(),
+        }
+    }
+}
+
+/// The release of the Agent and the Cluster Agent that is run untold.
+pub const AGENT_VERSION: &str = "7.84.1";
+
+impl Default for Features {
+    fn default() -> Self {
+        Self { apm: true, network_monitoring: false, cspm: false, cws: false, processes: true }
+    }
+}
+
+impl Default for AdoptedAgent {
+    fn default() -> Self {
+        Self { daemon_set: "datadog-agent".to_owned(), cluster_agent: "datadog-cluster-agent".to_owned() }
+    }
+}

@@ -1,0 +1,196 @@
+//! What users add to the configuration, and how it is merged.
+//!
+//! Maps are merged key by key, and anything else of theirs takes the place of ours, but:
+//! - a list of a pipeline of ours gets what it hasn't: receivers, exporters and extensions at its end, processors in front
+//!   of `batch`. Nothing is taken out of it;
+//! - what other pods, probes and the controller rely on can't be set: [`FIXED`];
+//! - `null` stands for a component without settings.
+
+use serde_json::{Map, Value};
+
+use super::Fault;
+use super::processors::BATCH;
+use super::reference;
+
+/// Where additions are in the spec.
+pub const FIELD: &str = "spec.collector.config";
+
+/// The sections that may be added to.
+const SECTIONS: [&str; 6] = ["extensions", "receivers", "processors", "connectors", "exporters", "service"];
+
+/// What can't be set, and why. A `*` stands for any key; a type's other names count like its own.
+const FIXED: [(&str, &str); 7] = [
+    ("receivers.otlp.protocols.*.endpoint", "pods send there, and its Service points there"),
+    ("extensions.health_check", "the kubelet's probes go there"),
+    ("extensions.k8s_leader_elector", "one Collector in the cluster reads its objects"),
+    ("extensions.file_storage.directory", "it is the folder that is kept across restarts"),
+    ("processors.memory_limiter", "it follows spec.collector.resources.limits.memory"),
+    ("processors.batch", "it follows spec.collector.batch"),
+    ("service.telemetry.metrics", "the controller reads the Collector's own metrics there"),
+];
+
+/// Parts that decide whose lines are sent: those of ours that are there can't be changed.
+const SCOPE: [&str; 4] =
+    ["filter/unknown_pods", "filter/not_opted_in", "filter/switched_off", "transform/without_helpers"];
+
+/// Merges them into ours. `known` are the variables that they may refer to.
+///
+/// # Errors
+/// Names the field of what can't be added, and why.
+pub fn merge(ours: &mut Map<String, Value>, theirs: &Map<String, Value>, known: &[&str]) -> Result<(), Fault> {
+    let mut path = Path::new();
+    for (section, added) in theirs {
+        path.within(section, |path| {
+            if !SECTIONS.contains(&section.as_str()) {
+                return Err(path.fault(format!("is no section of a configuration; those are {}", SECTIONS.join(", "))));
+            }
+            if !added.is_object() {
+                return Err(path.fault("has to be a map"));
+            }
+            refers_to(added, known, path)?;
+            let place = ours.entry(section.clone()).or_insert_with(|| Value::Object(Map::new()));
+            put(place, added, path)
+        })?;
+    }
+    Ok(())
+}
+
+fn put(ours: &mut Value, theirs: &Value, path: &mut Path) -> Result<(), Fault> {
+    path.may_be_set()?;
+    match (&mut *ours, theirs) {
+        (Value::Object(ours), Value::Object(theirs)) => {
+            for (key, value) in theirs {
+                path.within(key, |path| match ours.get_mut(key) {
+                    Some(ours) => put(ours, value, path),
+                    None => {
+                        may_all_be_set(value, path)?;
+                        ours.insert(key.clone(), value.clone());
+                        Ok(())
+                    }
+                })?;
+            }
+            Ok(())
+        }
+        (Value::Object(_), Value::Null) => Ok(()),
+        (Value::Object(_), _) => Err(path.fault("has to be a map")),
+        (Value::Array(ours), theirs) if path.is_of_components() => extend(ours, theirs, path),
+        (ours, theirs) => {
+            may_all_be_set(theirs, path)?;
+            *ours = theirs.clone();
+            Ok(())
+        }
+    }
+}
+
+/// What is fixed may be further in than what is new.
+fn may_all_be_set(value: &Value, path: &mut Path) -> Result<(), Fault> {
+    path.may_be_set()?;
+    let mut fields = value.as_object().into_iter().flatten();
+    fields.try_for_each(|(key, value)| path.within(key, |path| may_all_be_set(value, path)))
+}
+
+/// Adds what isn't there yet.
+fn extend(ours: &mut Vec<Value>, theirs: &Value, path: &Path) -> Result<(), Fault> {
+    let theirs = theirs.as_array().ok_or_else(|| path.fault("has to be a list of components"))?;
+    for id in theirs {
+        if !id.is_string() {
+            return Err(path.fault("has to be a list of components' names"));
+        }
+        if !ours.contains(id) {
+            let batch = ours.iter().position(|one| one == BATCH).filter(|_| path.ends_with("processors"));
+            ours.insert(batch.unwrap_or(ours.len()), id.clone());
+        }
+    }
+    Ok(())
+}
+
+/// Looks through every text for references, keys included.
+fn refers_to(value: &Value, known: &[&str], path: &mut Path) -> Result<(), Fault> {
+    match value {
+        Value::String(text) => legal(text, known, path),
+        Value::Array(items) => items.iter().try_for_each(|item| refers_to(item, known, path)),
+        Value::Object(fields) => fields.iter().try_for_each(|(key, value)| {
+            path.within(key, |path| {
+                legal(key, known, path)?;
+                refers_to(value, known, path)
+            })
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+    }
+}
+
+fn legal(text: &str, known: &[&str], path: &Path) -> Result<(), Fault> {
+    let found = reference::variables(text).map_err(|found| {
+        path.fault(format!(
+            "has {found:?}: only variables may be referred to, as ${{env:NAME}}; $$ stands for a $ that isn't a reference"
+        ))
+    })?;
+    match found.into_iter().find(|name| !known.contains(name)) {
+        None => Ok(()),
+        Some(name) => {
+            let fault =
+                format!("refers to {name}, which is no variable of the Collector's; add it to spec.collector.env");
+            Err(path.fault(fault))
+        }
+    }
+}
+
+/// Keys, from the configuration's beginning.
+struct Path(Vec<String>);
+
+// === impl Path ===
+
+impl Path {
+    const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    fn within<T>(&mut self, key: &str, then: impl FnOnce(&mut Self) -> T) -> T {
+        self.0.push(key.to_owned());
+        let result = then(self);
+        self.0.pop();
+        result
+    }
+
+    fn fault(&self, fault: impl Into<String>) -> Fault {
+        Fault::new(format!("{FIELD}.{}", self.0.join(".")), fault)
+    }
+
+    fn ends_with(&self, key: &str) -> bool {
+        self.0.last().is_some_and(|last| last == key)
+    }
+
+    /// Whether a list here is one of components' names: of a pipeline, or the extensions that run.
+    fn is_of_components(&self) -> bool {
+        let keys: Vec<&str> = self.0.iter().map(String::as_str).collect();
+        matches!(
+            keys[..],
+            ["service", "extensions"] | ["service", "pipelines", _, "receivers" | "processors" | "exporters"]
+        )
+    }
+
+    fn may_be_set(&self) -> Result<(), Fault> {
+        if let [section, id, ..] = &self.0[..]
+            && section == "processors"
+            && SCOPE.contains(&id.as_str())
+        {
+            return Err(self.fault("can't be set: it decides whose lines are sent; see spec.collector.logs.scope"));
+        }
+        let is = |pattern: &str| {
+            let mut keys = pattern.split('.');
+            let mut path = self.0.iter();
+            loop {
+                match (keys.next(), path.next()) {
+                    (None, _) => return true,
+                    (Some("*"), Some(_)) => {}
+                    (Some(key), Some(found)) if key == found => {}
+                    _ => return false,
+                }
+            }
+        };
+        match FIXED.iter().find(|(pattern, _)| is(pattern)) {
+            None => Ok(()),
+            Some((_, why)) => Err(self.fault(format!("can't be set: {why}"))),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Whose lines are sent: `filelog` reads every pod's files, so it is decided here, by labels and annotations of the pod and
+//! its namespace that `k8s_attributes` has put beside each line.
+
+use serde_json::json;
+
+use crate::api::stack::LogScope;
+use crate::api::{annotation, label};
+use crate::collector::part::Part;
+use crate::config::Collection;
+
+/// An attribute that is there for this decision alone, and is taken out before lines are sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Helper {
+    /// The label's or annotation's key.
+    pub key: &'static str,
+    name: &'static str,
+}
+
+/// The opt-in label, and the annotation that switches logs.
+pub const HELPERS: [Helper; 2] =
+    [Helper { key: label::INJECT, name: "inject" }, Helper { key: annotation::LOGS, name: "logs" }];
+
+/// Begins every helper's name.
+const PREFIX: &str = "otelgate.helper.";
+
+/// What takes lines out, and then the helpers.
+pub fn of_files(scope: LogScope, collection: Collection) -> Vec<Part> {
+    let [inject, logs] = HELPERS;
+    let mut parts = Vec::new();
+    if scope == LogScope::OptedIn {
+        // The node's name is there for every pod that is known, and comes from nowhere else in this pipeline so far.
+        parts.push(drop("unknown_pods", r#"resource.attributes["k8s.node.name"] == nil"#));
+        let [pod, namespace] = inject.both();
+        let opted_in = format!(
+            r#"{pod} == "enabled" or ({namespace} == "enabled" and {pod} != "observe" and {pod} != "disabled")"#
+        );
+        parts.push(drop("not_opted_in", &format!("not ({opted_in})")));
+    }
+    // A value that is neither counts as absent, here as anywhere.
+    let [pod, namespace] = logs.both();
+    let switched = match collection {
+        Collection::Enabled => {
+            format!(r#"{pod} == "disabled" or ({pod} != "enabled" and {namespace} == "disabled")"#)
+        }
+        Collection::Disabled => {
+            format!(r#"{pod} == "disabled" or ({pod} != "enabled" and {namespace} != "enabled")"#)
+        }
+    };
+    parts.push(drop("switched_off", &switched));
+    parts.push(without_helpers());
+    parts
+}
+
+/// One filter for each reason, so that each counts what it takes out.
+fn drop(name: &str, condition: &str) -> Part {
+    Part::processor(format!("filter/{name}"), json!({"error_mode": "ignore", "log_conditions": [condition]}))
+}
+
+fn without_helpers() -> Part {
+    let pattern = PREFIX.replace('.', "[.]");
+    let statement = format!(r#"delete_matching_keys(resource.attributes, "^{pattern}")"#);
+    Part::processor(
+        "transform/without_helpers",
+        json!({"error_mode": "ignore", "log_statements": [{"context": "resource", "statements": [statement]}]}),
+    )
+}
+
+// === impl Helper ===
+
+impl Helper {
+    /// `from` is `pod` or `namespace`.
+    pub fn attribute(&self, from: &str) -> String {
+        format!("{PREFIX}{}.{from}", self.name)
+    }
+
+    fn both(&self) -> [String; 2] {
+        ["pod", "namespace"].map(|from| format!(r#"resource.attributes["{}"]"#, self.attribute(from)))
+    }
+}

@@ -1,0 +1,42 @@
+//! The state of the cluster's objects, read by one Collector of all.
+
+use serde_json::json;
+
+use crate::collector::part::Part;
+use crate::collector::reference::literal;
+use crate::collector::rendered::Lease;
+use crate::config::Document;
+
+const LEADER_ELECTOR: &str = "k8s_leader_elector";
+
+/// By one Collector, so that everything is counted once.
+pub fn k8s_cluster() -> Part {
+    Part::receiver(
+        "k8s_cluster",
+        json!({
+            "auth_type": "serviceAccount",
+            "collection_interval": "30s",
+            "k8s_leader_elector": LEADER_ELECTOR,
+            "node_conditions_to_report": ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"],
+            "allocatable_types_to_report": ["cpu", "memory"],
+        }),
+    )
+}
+
+/// Which Collector that is.
+pub fn leader_elector(lease: &Lease) -> Part {
+    Part::extension(
+        LEADER_ELECTOR,
+        json!({
+            "auth_type": "serviceAccount",
+            "lease_name": literal(&lease.name),
+            "lease_namespace": literal(&lease.namespace),
+        }),
+    )
+}
+
+/// Beside the Collector's Service.
+pub fn lease(injection: &Document) -> Lease {
+    let place = &injection.collector;
+    Lease { namespace: place.namespace.clone(), name: format!("{}-k8s-cluster", place.service) }
+}

@@ -1,0 +1,11 @@
+//! Where data comes from.
+
+mod file_log;
+mod k8s_cluster;
+mod otlp;
+mod prometheus;
+
+pub use file_log::file_log;
+pub use k8s_cluster::{k8s_cluster, leader_elector, lease};
+pub use otlp::otlp;
+pub use prometheus::prometheus;

@@ -1,0 +1,359 @@
+//! What is seen of the Agent's objects, cut to what the verdict looks at. Pure.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::api::{annotation, label};
+use crate::k8s::{DaemonSet, Deployment, DynamicObject, LabelSelector, ObjectMeta, ResourceExt as _, Time};
+
+/// The DaemonSet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Nodes {
+    pub name: String,
+    pub maker: Maker,
+    pub generation: i64,
+    pub observed_generation: i64,
+    /// Nodes that should run a pod, and those that have one: at all, that is ready, that is of the newest version.
+    pub desired: i32,
+    pub current: i32,
+    pub ready: i32,
+    pub updated: i32,
+    /// The `DatadogAgent` that it was made from.
+    pub revision: Option<String>,
+    /// How its pods are found.
+    pub selector: String,
+}
+
+/// The Cluster Agent's Deployment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replicas {
+    pub name: String,
+    pub maker: Maker,
+    pub generation: i64,
+    pub observed_generation: i64,
+    pub desired: i32,
+    pub ready: i32,
+    pub updated: i32,
+}
+
+/// Who made an object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Maker {
+    Controller,
+    Operator,
+    #[default]
+    SomebodyElse,
+}
+
+/// A `DatadogAgent`; its status holds a token and isn't kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DatadogAgent {
+    pub name: String,
+    pub ours: bool,
+    pub deleting: bool,
+    pub has_status: bool,
+    /// Types of its conditions that tell of a fault, with their messages.
+    pub faults: Vec<String>,
+}
+
+/// A pod, cut to its state.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "Raw")]
+pub struct Pod {
+    metadata: ObjectMeta,
+    /// Where it runs, or is to run.
+    pub node: String,
+    pub ready: bool,
+    /// Failed, or found no node: in the words of who said so.
+    pub refused: Option<String>,
+    pub containers: Vec<State>,
+}
+
+/// A container's state.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State {
+    pub name: String,
+    pub ready: bool,
+    pub started: bool,
+    pub running: bool,
+    pub restarts: i32,
+    /// Why it waits.
+    pub waiting: Option<(String, String)>,
+    /// How it ended last.
+    pub ended: Option<Ended>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ended {
+    pub reason: String,
+    pub exit_code: i32,
+    pub message: String,
+    pub at: Option<Timestamp>,
+}
+
+/// Conditions of a `DatadogAgent` that are there only when something is wrong.
+const FAULTS: [&str; 3] =
+    ["DatadogAgentReconcileError", "DatadogAgentInternalReconcileError", "OverrideReconcileConflict"];
+
+// === impl Maker ===
+
+impl Maker {
+    fn of(metadata: &ObjectMeta) -> Self {
+        let owners = metadata.owner_references.iter().flatten();
+        if is_of(super::PART.name, metadata) {
+            Self::Controller
+        } else if owners.into_iter().any(|owner| owner.api_version.starts_with("datadoghq.com/")) {
+            Self::Operator
+        } else {
+            Self::SomebodyElse
+        }
+    }
+}
+
+fn is_of(part: &str, metadata: &ObjectMeta) -> bool {
+    metadata.labels.as_ref().and_then(|labels| labels.get(label::PART)).is_some_and(|one| one == part)
+}
+
+// === impl Nodes ===
+
+impl Nodes {
+    #[must_use]
+    pub fn of(found: &DaemonSet) -> Self {
+        let status = found.status.clone().unwrap_or_default();
+        let template = found.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref());
+        let annotations = template.and_then(|metadata| metadata.annotations.as_ref());
+        Self {
+            name: found.name_any(),
+            maker: Maker::of(&found.metadata),
+            generation: found.metadata.generation.unwrap_or_default(),
+            observed_generation: status.observed_generation.unwrap_or_default(),
+            desired: status.desired_number_scheduled,
+            current: status.current_number_scheduled,
+            ready: status.number_ready,
+            updated: status.updated_number_scheduled.unwrap_or_default(),
+            revision: annotations.and_then(|all| all.get(annotation::AGENT_REVISION)).cloned(),
+            selector: found.spec.as_ref().map(|spec| selector(&spec.selector)).unwrap_or_default(),
+        }
+    }
+}
+
+/// As a request has it.
+fn selector(selector: &LabelSelector) -> String {
+    let equal = selector.match_labels.iter().flatten().map(|(key, value)| format!("{key}={value}"));
+    let further = selector.match_expressions.iter().flatten().map(|one| {
+        let values = one.values.clone().unwrap_or_default().join(",");
+        match one.operator.as_str() {
+            "In" => format!("{} in ({values})", one.key),
+            "NotIn" => format!("{} notin ({values})", one.key),
+            "DoesNotExist" => format!("!{}", one.key),
+            _ => one.key.clone(),
+        }
+    });
+    equal.chain(further).collect::<Vec<_>>().join(",")
+}
+
+// === impl Replicas ===
+
+impl Replicas {
+    #[must_use]
+    pub fn of(found: &Deployment) -> Self {
+        let status = found.status.clone().unwrap_or_default();
+        Self {
+            name: found.name_any(),
+            maker: Maker::of(&found.metadata),
+            generation: found.metadata.generation.unwrap_or_default(),
+            observed_generation: status.observed_generation.unwrap_or_default(),
+            desired: found.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
+            ready: status.ready_replicas.unwrap_or_default(),
+            updated: status.updated_replicas.unwrap_or_default(),
+        }
+    }
+}
+
+// === impl DatadogAgent ===
+
+impl DatadogAgent {
+    #[must_use]
+    pub fn of(found: &DynamicObject) -> Self {
+        let status = &found.data["status"];
+        let conditions = status["conditions"].as_array().into_iter().flatten();
+        let is_fault = |condition: &&Value| {
+            condition["status"] == "True" && FAULTS.iter().any(|fault| condition["type"] == *fault)
+        };
+        let told = |condition: &Value| {
+            let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
+            format!("{}: {}", text("type"), text("message"))
+        };
+        Self {
+            name: found.name_any(),
+            ours: is_of(super::OF_OPERATOR.name, &found.metadata),
+            deleting: found.metadata.deletion_timestamp.is_some(),
+            has_status: status.as_object().is_some_and(|status| !status.is_empty()),
+            faults: conditions.filter(is_fault).map(told).collect(),
+        }
+    }
+}
+
+// === impl Pod ===
+
+#[derive(Deserialize)]
+struct Raw {
+    metadata: Name,
+    #[serde(default)]
+    spec: Value,
+    #[serde(default)]
+    status: Status,
+}
+
+/// Managed fields alone would be most of what is held for a pod.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Name {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    namespace: Option<String>,
+    #[serde(default)]
+    resource_version: Option<String>,
+    #[serde(default)]
+    uid: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Status {
+    phase: String,
+    reason: String,
+    message: String,
+    conditions: Vec<Condition>,
+    init_container_statuses: Vec<Container>,
+    container_statuses: Vec<Container>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+    message: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Container {
+    name: String,
+    ready: bool,
+    started: bool,
+    restart_count: i32,
+    state: Phase,
+    last_state: Phase,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Phase {
+    waiting: Option<Waiting>,
+    running: Option<Value>,
+    terminated: Option<Terminated>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Waiting {
+    reason: String,
+    message: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Terminated {
+    reason: String,
+    exit_code: i32,
+    message: String,
+    finished_at: Option<Time>,
+}
+
+impl From<Raw> for Pod {
+    fn from(raw: Raw) -> Self {
+        let Raw { metadata, spec, status } = raw;
+        let is = |kind: &str, holds: &str| status.conditions.iter().find(|one| one.kind == kind && one.status == holds);
+        let refused = if status.phase == "Failed" {
+            Some(format!("{}: {}", status.reason, status.message))
+        } else {
+            is("PodScheduled", "False").map(|condition| condition.message.clone())
+        };
+        let ready = is("Ready", "True").is_some();
+        let containers = status.init_container_statuses.into_iter().chain(status.container_statuses);
+        Self {
+            metadata: ObjectMeta {
+                name: Some(metadata.name),
+                namespace: metadata.namespace,
+                resource_version: metadata.resource_version,
+                uid: metadata.uid,
+                ..ObjectMeta::default()
+            },
+            node: node(&spec),
+            ready,
+            refused,
+            containers: containers.map(State::from).collect(),
+        }
+    }
+}
+
+/// A DaemonSet's pod says where it is to run before it does.
+fn node(spec: &Value) -> String {
+    let terms = "/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0";
+    let pinned = || spec.pointer(terms)?.pointer("/matchFields/0/values/0")?.as_str();
+    spec["nodeName"].as_str().or_else(pinned).unwrap_or("a node that isn't known yet").to_owned()
+}
+
+impl From<Container> for State {
+    fn from(container: Container) -> Self {
+        let ended = container.state.terminated.or(container.last_state.terminated);
+        Self {
+            name: container.name,
+            ready: container.ready,
+            started: container.started,
+            running: container.state.running.is_some(),
+            restarts: container.restart_count,
+            waiting: container.state.waiting.map(|waiting| (waiting.reason, waiting.message)),
+            ended: ended.map(|ended| Ended {
+                reason: ended.reason,
+                exit_code: ended.exit_code,
+                message: ended.message,
+                at: ended.finished_at.map(|time| time.0),
+            }),
+        }
+    }
+}
+
+impl crate::k8s::Resource for Pod {
+    type DynamicType = ();
+    type Scope = crate::k8s::NamespaceResourceScope;
+
+    fn kind((): &()) -> std::borrow::Cow<'_, str> {
+        "Pod".into()
+    }
+
+    fn group((): &()) -> std::borrow::Cow<'_, str> {
+        "".into()
+    }
+
+    fn version((): &()) -> std::borrow::Cow<'_, str> {
+        "v1".into()
+    }
+
+    fn plural((): &()) -> std::borrow::Cow<'_, str> {
+        "pods".into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}

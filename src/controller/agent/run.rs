@@ -1,0 +1,392 @@
+//! Has the Agent made the way that is asked for, and reports how it is.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use rustls::crypto::aws_lc_rs;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::mode::{self, Allowed, Present, Served, VERSION};
+use super::observe::Maker;
+use super::settings::Settings;
+use super::verdict::{Said, Sight};
+use super::watches::{self, Place, Seen, Token};
+use super::{OF_OPERATOR, PART, cluster_agent, discover, operator};
+use crate::api::condition::{ConditionType, Holds};
+use crate::api::object;
+use crate::api::stack::{AgentMode, AgentStatus, AgentWay, TelemetryStackStatus};
+use crate::controller::metrics::Write;
+use crate::controller::objects::{self, Outcome, Wanted};
+use crate::controller::stack::{Stack, Written};
+use crate::controller::status::Verdict;
+use crate::controller::{Context, injection};
+use crate::k8s::{self, Api, DeleteParams, PostParams, Secret};
+use crate::tasks::Tasks;
+
+/// While not all is well, for what only time tells.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Starts everything that the Agent takes.
+pub fn start(tasks: &mut Tasks, context: &Context, written: watch::Receiver<Arc<Written>>) {
+    let (served, kinds) = watch::channel(None);
+    tasks.spawn("DatadogAgent's definition", discover::run(context.clone(), served));
+    let (place, places) = watch::channel(None);
+    let (seen, sights) = watch::channel(Seen::default());
+    tasks.spawn("Agent's objects", watches::run(context.clone(), places, seen));
+    let (own, own_wanted) = watch::channel(None);
+    let (own_kept, own_outcome) = watch::channel(None);
+    tasks.spawn("Agent", objects::keep(context.clone(), PART, Arc::clone(&context.state.agent), own_wanted, own_kept));
+    let (of_operator, wanted) = watch::channel(None);
+    let (kept, outcome) = watch::channel(None);
+    tasks.spawn("DatadogAgent", keep_datadog_agent(context.clone(), kinds.clone(), wanted, kept));
+    let part = Running {
+        context: context.clone(),
+        written,
+        served: kinds,
+        seen: sights,
+        outcomes: [own_outcome, outcome],
+        place,
+        own,
+        of_operator,
+        way: None,
+        restored: false,
+        behind_since: None,
+    };
+    tasks.spawn("Agent's verdict", part.run());
+}
+
+/// While the API server has the kind. Never returns.
+async fn keep_datadog_agent(
+    context: Context,
+    mut served: watch::Receiver<Option<Served>>,
+    wanted: watch::Receiver<Option<Arc<Wanted>>>,
+    outcome: watch::Sender<Option<Outcome>>,
+) {
+    loop {
+        let is_served = *served.borrow_and_update() == Some(Served::Yes);
+        let health = Arc::clone(&context.state.datadog_agents);
+        let keep = async {
+            if is_served {
+                objects::keep(context.clone(), OF_OPERATOR, health, wanted.clone(), outcome.clone()).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let other = async {
+            // The sender lives as long as the leader's tasks do.
+            if served.wait_for(|served| (*served == Some(Served::Yes)) != is_served).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = keep => {}
+            () = other => {}
+        }
+        outcome.send_if_modified(|outcome| outcome.take().is_some());
+    }
+}
+
+struct Running {
+    context: Context,
+    written: watch::Receiver<Arc<Written>>,
+    served: watch::Receiver<Option<Served>>,
+    seen: watch::Receiver<Seen>,
+    outcomes: [watch::Receiver<Option<Outcome>>; 2],
+    place: watch::Sender<Option<Place>>,
+    own: watch::Sender<Option<Arc<Wanted>>>,
+    of_operator: watch::Sender<Option<Arc<Wanted>>>,
+    /// As it was decided.
+    way: Option<AgentWay>,
+    /// Whether what the status says was read.
+    restored: bool,
+    /// Since when the operator hasn't acted on the newest `DatadogAgent`.
+    behind_since: Option<Instant>,
+}
+
+// === impl Running ===
+
+impl Running {
+    /// Never returns.
+    async fn run(mut self) {
+        let mut stack = self.context.stack.clone();
+        loop {
+            let now = stack.borrow_and_update().clone();
+            let again = match now {
+                Some(now) => self.step(&now).await,
+                None => {
+                    self.forget();
+                    None
+                }
+            };
+            let [own, of_operator] = &mut self.outcomes;
+            tokio::select! {
+                () = sleep(again.unwrap_or_default()), if again.is_some() => {}
+                Ok(()) = stack.changed() => {}
+                Ok(()) = self.written.changed(), if !self.restored => {}
+                Ok(()) = self.served.changed() => {}
+                Ok(()) = self.seen.changed() => {}
+                Ok(()) = own.changed() => {}
+                Ok(()) = of_operator.changed() => {}
+            }
+        }
+    }
+
+    /// The stack has gone: what it owned goes with it, and nothing is said of it.
+    fn forget(&mut self) {
+        (self.way, self.restored, self.behind_since) = (None, false, None);
+        self.own.send_if_modified(|wanted| wanted.take().is_some());
+        self.of_operator.send_if_modified(|wanted| wanted.take().is_some());
+        self.place.send_if_modified(|place| place.take().is_some());
+        self.context.status.report(|reports| {
+            reports.take_back(ConditionType::AgentAvailable);
+            (reports.agent, reports.owners) = (None, None);
+        });
+    }
+
+    /// Does what is due, reports, and says when to look again.
+    async fn step(&mut self, stack: &Stack) -> Option<Duration> {
+        if !self.restore() {
+            return None;
+        }
+        let served = self.served.borrow_and_update().clone();
+        let mut sight = Sight { served: served.clone(), ..Sight::default() };
+        match &stack.agent {
+            Ok(agent) => sight.asked = agent.mode,
+            Err(fault) => sight.fault = Some(fault.clone()),
+        }
+        if sight.fault.is_none() {
+            self.way = mode::settle(sight.asked, self.way, served.as_ref());
+        }
+        sight.way = self.way;
+        self.look(stack, &mut sight, served.as_ref());
+        let seen = self.seen.borrow_and_update().clone();
+        let here = *self.place.borrow() == seen.at;
+        let settings = match Settings::new(stack, &self.context.namespace, seen.key_version.clone().flatten()) {
+            Ok(settings) => Some(settings),
+            Err(fault) => {
+                sight.fault.get_or_insert(fault);
+                None
+            }
+        };
+        let mut soon = None;
+        if let (Some(settings), Some(way), true) = (&settings, self.way, here) {
+            fill(&mut sight, &seen, way);
+            if sight.looked {
+                soon = self.want(stack, settings, &seen, &mut sight).await;
+            }
+        }
+        sight.outcomes = self.outcomes.iter_mut().filter_map(|one| one.borrow_and_update().clone()).collect();
+        let holds = self.report(stack, settings.as_ref(), &sight);
+        soon.or((holds != Holds::True).then_some(LOOK_AGAIN))
+    }
+
+    /// What a leader before has decided, and what it said: the status is written anew as a whole.
+    fn restore(&mut self) -> bool {
+        if self.restored {
+            return true;
+        }
+        let written = Arc::clone(&self.written.borrow_and_update());
+        let Some(status) = written.get(object::STACK) else { return false };
+        // What isn't even a status has nothing to tell.
+        let before: TelemetryStackStatus = serde_json::from_value(status.status.clone()).unwrap_or_default();
+        self.way = before.agent.as_ref().map(|agent| agent.mode);
+        self.context.status.report(|reports| (reports.agent, reports.owners) = (before.agent, before.owners));
+        self.restored = true;
+        true
+    }
+
+    /// Tells the watches where to look.
+    fn look(&self, stack: &Stack, sight: &mut Sight, served: Option<&Served>) {
+        let (Ok(agent), Ok(datadog)) = (&stack.agent, &stack.datadog) else { return };
+        let Ok(document) = injection::document(&stack.injection, &self.context.namespace) else { return };
+        let adopted = agent.mode == AgentMode::Adopt;
+        sight.wants_cluster_agent = !adopted || !agent.adopt.cluster_agent.is_empty();
+        let Some(served) = served else { return };
+        let (daemon_set, cluster_agent) = if adopted {
+            (agent.adopt.daemon_set.clone(), agent.adopt.cluster_agent.clone())
+        } else {
+            (object::AGENT.to_owned(), object::CLUSTER_AGENT.to_owned())
+        };
+        let place = Some(Place {
+            namespace: document.collector.namespace,
+            daemon_set,
+            cluster_agent,
+            key: datadog.secret.name.clone(),
+            served: *served == Served::Yes,
+        });
+        self.place.send_if_modified(|before| {
+            let changed = *before != place;
+            before.clone_from(&place);
+            changed
+        });
+    }
+
+    /// Says what there should be.
+    async fn want(&mut self, stack: &Stack, settings: &Settings, seen: &Seen, sight: &mut Sight) -> Option<Duration> {
+        let way = self.way?;
+        let allowed = mode::allowed(way, &sight.present);
+        sight.allowed = Some(allowed.clone());
+        let (mut soon, mut behind) = (None, false);
+        match allowed {
+            Allowed::Way(AgentWay::Operator) => {
+                let datadog_agent = operator::datadog_agent(settings);
+                behind = sight.datadog_agent.as_ref().is_some_and(|one| !one.deleting)
+                    && sight.nodes.as_ref().and_then(|nodes| nodes.revision.as_deref())
+                        != operator::revision(&datadog_agent);
+                send(&self.of_operator, stack, settings, vec![datadog_agent]);
+                send(&self.own, stack, settings, cluster_agent::otlp_service(settings).into_iter().collect());
+            }
+            Allowed::Way(AgentWay::Daemonset) => {
+                send(&self.of_operator, stack, settings, Vec::new());
+                match seen.token.clone().flatten() {
+                    Some(Token { version, .. }) => {
+                        send(&self.own, stack, settings, cluster_agent::objects(settings, Some(&version)));
+                    }
+                    None => soon = self.make_token(stack, settings).await,
+                }
+            }
+            Allowed::Way(AgentWay::Adopt | AgentWay::Disabled) => {
+                send(&self.of_operator, stack, settings, Vec::new());
+                send(&self.own, stack, settings, Vec::new());
+            }
+            Allowed::LeftOver if way == AgentWay::Operator => send(&self.own, stack, settings, Vec::new()),
+            Allowed::LeftOver => send(&self.of_operator, stack, settings, Vec::new()),
+            // What runs stays as it is.
+            Allowed::Foreign(_) => {}
+        }
+        if way != AgentWay::Daemonset && !sight.present.own {
+            soon = soon.or(self.drop_token(settings, seen).await);
+        }
+        self.behind_since = behind.then(|| self.behind_since.unwrap_or_else(Instant::now));
+        sight.behind = self.behind_since.map(|since| since.elapsed());
+        soon
+    }
+
+    /// Random, once: nobody can work it out, and nothing says it but the Secret.
+    async fn make_token(&self, stack: &Stack, settings: &Settings) -> Option<Duration> {
+        let mut random = [0; 32];
+        if aws_lc_rs::default_provider().secure_random.fill(&mut random).is_err() {
+            warn!("the system has no random bytes for the Cluster Agent's token; trying again");
+            return Some(RETRY);
+        }
+        let owner = serde_json::to_value(stack.owner()).unwrap_or_default();
+        let secret = cluster_agent::token_secret(&random, &owner, &settings.namespace);
+        let secret: Secret = serde_json::from_value(secret).unwrap_or_default();
+        let api = Api::<Secret>::namespaced(self.context.client.clone(), &settings.namespace);
+        let params = PostParams { field_manager: Some(object::FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        match k8s::in_time(api.create(&params, &secret)).await {
+            Ok(_) => {
+                self.context.state.agent_secrets.answered();
+                self.context.state.writes.add(Write::Agent);
+                info!(otelgate.object.kind = "Secret", otelgate.object.name = object::CLUSTER_AGENT, "created");
+                None
+            }
+            // It came up meanwhile.
+            Err(k8s::Error::Api(status)) if status.is_already_exists() => None,
+            Err(error) => {
+                self.context.state.agent_secrets.failed(&error);
+                Some(RETRY)
+            }
+        }
+    }
+
+    async fn drop_token(&self, settings: &Settings, seen: &Seen) -> Option<Duration> {
+        seen.token.clone().flatten().filter(|token| token.ours)?;
+        let api = Api::<Secret>::namespaced(self.context.client.clone(), &settings.namespace);
+        match k8s::in_time(api.delete(object::CLUSTER_AGENT, &DeleteParams::default())).await {
+            Ok(_) => {
+                self.context.state.writes.add(Write::Agent);
+                info!(otelgate.object.kind = "Secret", otelgate.object.name = object::CLUSTER_AGENT, "deleted");
+                None
+            }
+            Err(k8s::Error::Api(status)) if status.is_not_found() => None,
+            Err(error) => {
+                self.context.state.agent_secrets.failed(&error);
+                Some(RETRY)
+            }
+        }
+    }
+
+    fn report(&self, stack: &Stack, settings: Option<&Settings>, sight: &Sight) -> Holds {
+        let said = sight.verdict(Timestamp::now());
+        let status = sight.way.map(|mode| AgentStatus {
+            mode,
+            nodes: sight.count(),
+            cluster_agent: sight
+                .cluster_agent
+                .as_ref()
+                .filter(|_| mode != AgentWay::Disabled)
+                .map(|replicas| format!("{}/{}", replicas.ready, replicas.desired)),
+            operator_versions: match &sight.served {
+                Some(Served::Yes) => vec![VERSION.to_owned()],
+                Some(Served::Others(versions)) => versions.clone(),
+                Some(Served::No) | None => Vec::new(),
+            },
+        });
+        let failure = || {
+            let state = &self.context.state;
+            let healths = [&state.agent, &state.agent_secrets, &state.datadog_agents, &state.datadog_definition];
+            healths.iter().find_map(|health| health.failure().map(|why| format!("{}: {why}", health.what())))
+        };
+        self.context.status.report(|reports| {
+            match &said {
+                Said::Off => reports.switch_off(ConditionType::AgentAvailable),
+                Said::Verdict(reason, detail) => {
+                    let unknown = reason.holds() == Holds::Unknown && detail.is_empty();
+                    let detail = if unknown { failure().unwrap_or_default() } else { detail.clone() };
+                    reports.say(ConditionType::AgentAvailable, Verdict::new(*reason, detail, stack.generation));
+                }
+            }
+            if status.is_some() {
+                reports.agent = status;
+            }
+            if let Some(settings) = settings {
+                reports.owners = Some(settings.owners);
+            }
+        });
+        match said {
+            Said::Off => Holds::True,
+            Said::Verdict(reason, _) => reason.holds(),
+        }
+    }
+}
+
+/// What was seen, as the verdict takes it.
+fn fill(sight: &mut Sight, seen: &Seen, way: AgentWay) {
+    sight.nodes = seen.nodes.clone().flatten();
+    sight.cluster_agent = seen.cluster_agent.clone().flatten();
+    sight.pods = seen.pods.to_vec();
+    let agents = seen.datadog_agents.clone().unwrap_or_default();
+    sight.datadog_agent = agents.iter().find(|agent| agent.ours).cloned();
+    let stranger = agents.iter().find(|agent| !agent.ours).map(|agent| format!("DatadogAgent {}", agent.name));
+    let nodes = sight.nodes.as_ref().map(|nodes| (nodes.maker, format!("DaemonSet {}", nodes.name)));
+    let replicas = sight.cluster_agent.as_ref().map(|one| (one.maker, format!("Deployment {}", one.name)));
+    let workloads: Vec<_> = [nodes, replicas].into_iter().flatten().collect();
+    let made_by = |maker: Maker| workloads.iter().find(|(one, _)| *one == maker).map(|(_, name)| name.clone());
+    sight.present = Present {
+        own: made_by(Maker::Controller).is_some(),
+        of_operator: sight.datadog_agent.is_some() || (stranger.is_none() && made_by(Maker::Operator).is_some()),
+        foreign: if way == AgentWay::Adopt { None } else { stranger.or_else(|| made_by(Maker::SomebodyElse)) },
+    };
+    sight.looked = seen.nodes.is_some()
+        && seen.cluster_agent.is_some()
+        && seen.key_version.is_some()
+        && seen.token.is_some()
+        && seen.datadog_agents.is_some();
+}
+
+fn send(to: &watch::Sender<Option<Arc<Wanted>>>, stack: &Stack, settings: &Settings, objects: Vec<Value>) {
+    let wanted =
+        Wanted { namespace: settings.namespace.clone(), objects, owner: stack.owner(), generation: stack.generation };
+    to.send_if_modified(|before| {
+        let changed = before.as_deref() != Some(&wanted);
+        if changed {
+            *before = Some(Arc::new(wanted));
+        }
+        changed
+    });
+}

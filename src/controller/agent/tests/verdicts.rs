@@ -1,0 +1,402 @@
+//! A table of causes: what is seen, and what is said of it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::super::mode::{Allowed, Present, Served};
+use super::super::observe::{DatadogAgent, Maker, Nodes, Pod, Replicas};
+use super::super::verdict::{PATIENCE, Said, Sight};
+use crate::api::condition::{Holds, Reason};
+use crate::api::stack::{AgentMode, AgentWay};
+use crate::controller::objects::Outcome;
+
+fn now() -> Timestamp {
+    "2026-01-01T12:00:00Z".parse().expect("a time")
+}
+
+fn nodes(desired: i32, ready: i32) -> Nodes {
+    Nodes {
+        name: "datadog-agent".to_owned(),
+        generation: 2,
+        observed_generation: 2,
+        desired,
+        current: desired,
+        ready,
+        updated: desired,
+        ..Nodes::default()
+    }
+}
+
+fn well() -> Sight {
+    Sight {
+        asked: AgentMode::Daemonset,
+        way: Some(AgentWay::Daemonset),
+        served: Some(Served::No),
+        allowed: Some(Allowed::Way(AgentWay::Daemonset)),
+        looked: true,
+        nodes: Some(nodes(3, 3)),
+        wants_cluster_agent: true,
+        cluster_agent: Some(Replicas {
+            name: "datadog-cluster-agent".to_owned(),
+            desired: 1,
+            ready: 1,
+            updated: 1,
+            ..Replicas::default()
+        }),
+        outcomes: vec![Outcome::Kept { generation: 1 }],
+        pods: (1..=3).map(|at| pod(at, json!({"ready": true, "started": true, "state": {"running": {}}}))).collect(),
+        ..Sight::default()
+    }
+}
+
+/// The Agent's pod on a node, with the state of its container.
+fn pod(at: usize, mut container: Value) -> Pod {
+    container["name"] = json!("agent");
+    let ready = if container["ready"] == true { "True" } else { "False" };
+    serde_json::from_value(json!({
+        "metadata": {"name": format!("agent-{at}")},
+        "spec": {"nodeName": format!("node-{at}")},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}], "containerStatuses": [container]},
+    }))
+    .expect("a pod")
+}
+
+/// With pods in these states, the rest being well.
+fn with_pods(containers: &[Value]) -> Sight {
+    let mut sight = well();
+    for (at, container) in containers.iter().enumerate() {
+        sight.pods[at] = pod(at + 1, container.clone());
+    }
+    let ready = 3 - i32::try_from(containers.len()).expect("few");
+    sight.nodes = Some(nodes(3, ready));
+    sight
+}
+
+fn waiting(reason: &str, message: &str) -> Value {
+    json!({"state": {"waiting": {"reason": reason, "message": message}}})
+}
+
+fn crashed(reason: &str, code: i32) -> Value {
+    json!({"restartCount": 4, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": {"terminated": {"reason": reason, "exitCode": code, "message": "no such key"}}})
+}
+
+fn of_operator() -> Sight {
+    let agent = DatadogAgent { name: "datadog".to_owned(), ours: true, has_status: true, ..DatadogAgent::default() };
+    Sight {
+        asked: AgentMode::Operator,
+        way: Some(AgentWay::Operator),
+        served: Some(Served::Yes),
+        allowed: Some(Allowed::Way(AgentWay::Operator)),
+        datadog_agent: Some(agent),
+        ..well()
+    }
+}
+
+fn told(sight: &Sight) -> (Reason, String) {
+    match sight.verdict(now()) {
+        Said::Verdict(reason, detail) => (reason, detail),
+        Said::Off => panic!("nothing is said"),
+    }
+}
+
+#[test]
+fn all_is_well() {
+    assert_eq!(told(&well()), (Reason::AgentReady, String::new()));
+    assert_eq!(told(&of_operator()), (Reason::AgentReady, String::new()));
+    assert_eq!(well().count(), "3/3");
+    let adopted = Sight { way: Some(AgentWay::Adopt), wants_cluster_agent: false, cluster_agent: None, ..well() };
+    assert_eq!(told(&adopted).0, Reason::AgentReady);
+}
+
+#[test]
+fn an_agent_that_is_switched_off_has_nothing_said_of_it_once_it_is_gone() {
+    let off = Sight { way: Some(AgentWay::Disabled), nodes: None, cluster_agent: None, pods: Vec::new(), ..well() };
+    assert_eq!(off.verdict(now()), Said::Off);
+    assert_eq!(off.count(), "off");
+    let own = Sight { present: Present { own: true, ..Present::default() }, ..off.clone() };
+    assert_eq!(told(&own).0, Reason::AgentLeftOver);
+    let agent = DatadogAgent { name: "datadog".to_owned(), ours: true, deleting: true, ..DatadogAgent::default() };
+    let (reason, detail) = told(&Sight { datadog_agent: Some(agent), ..off });
+    assert_eq!(reason, Reason::AgentLeftOver);
+    assert_eq!(detail, "DatadogAgent datadog is being deleted, and its finalizer isn't taken out yet");
+}
+
+type Table = Vec<(Sight, Reason, &'static str)>;
+
+#[track_caller]
+fn check(table: Table) {
+    for (sight, reason, detail) in table {
+        assert_eq!(told(&sight), (reason, detail.to_owned()));
+        assert_ne!(reason.holds(), Holds::True);
+    }
+}
+
+#[test]
+fn what_keeps_one_from_being_made() {
+    let refused =
+        Outcome::Refused { generation: 1, object: "DaemonSet datadog-agent".to_owned(), why: "quota".to_owned() };
+    let contested =
+        Outcome::Contested { generation: 1, object: "Service datadog-agent".to_owned(), by: "tug".to_owned() };
+    check(vec![
+        (Sight { fault: Some("spec.agent: no".to_owned()), ..well() }, Reason::AgentUnusable, "spec.agent: no"),
+        (Sight { way: None, ..well() }, Reason::AgentUndecided, ""),
+        (
+            Sight { allowed: Some(Allowed::Foreign("DaemonSet datadog".to_owned())), ..well() },
+            Reason::AgentForeign,
+            "DaemonSet datadog isn't otelgate's",
+        ),
+        (
+            Sight { allowed: Some(Allowed::LeftOver), datadog_agent: of_operator().datadog_agent, ..well() },
+            Reason::AgentLeftOver,
+            "DatadogAgent datadog is still there",
+        ),
+        (
+            Sight { allowed: Some(Allowed::LeftOver), ..well() },
+            Reason::AgentLeftOver,
+            "the Datadog Operator hasn't taken away DaemonSet datadog-agent yet",
+        ),
+        (
+            Sight {
+                allowed: Some(Allowed::LeftOver),
+                present: Present { own: true, ..Present::default() },
+                ..of_operator_without_object()
+            },
+            Reason::AgentLeftOver,
+            "DaemonSet datadog-agent or Deployment datadog-cluster-agent is still there",
+        ),
+        (Sight { outcomes: vec![refused], ..well() }, Reason::AgentNotWritten, "DaemonSet datadog-agent: quota"),
+        (Sight { outcomes: vec![contested], ..well() }, Reason::AgentContested, "Service datadog-agent: by tug"),
+        (Sight { nodes: None, looked: false, ..well() }, Reason::NotLookedAt, ""),
+        (Sight { nodes: None, ..well() }, Reason::AgentMissing, ""),
+    ]);
+}
+
+fn of_operator_without_object() -> Sight {
+    Sight { datadog_agent: None, ..of_operator() }
+}
+
+#[test]
+fn what_the_operator_does_not_do() {
+    let object = || of_operator().datadog_agent.expect("one");
+    let failing = DatadogAgent { faults: vec!["DatadogAgentReconcileError: x".to_owned()], ..object() };
+    let no_status = DatadogAgent { has_status: false, ..object() };
+    let late = Some(PATIENCE + Duration::from_secs(1));
+    check(vec![
+        (Sight { served: Some(Served::No), ..of_operator() }, Reason::OperatorMissing, ""),
+        (
+            Sight { served: Some(Served::Others(vec!["v3".to_owned()])), ..of_operator() },
+            Reason::OperatorOutdated,
+            "DatadogAgent is served as v3 only, not as v2alpha1",
+        ),
+        (
+            Sight { datadog_agent: Some(failing), ..of_operator() },
+            Reason::OperatorFailing,
+            "DatadogAgent datadog: DatadogAgentReconcileError: x",
+        ),
+        (
+            Sight { behind: Some(Duration::ZERO), ..of_operator() },
+            Reason::AgentRollingOut,
+            "the Datadog Operator has yet to act on DatadogAgent datadog",
+        ),
+        (
+            Sight { behind: late, datadog_agent: Some(no_status), nodes: None, ..of_operator() },
+            Reason::OperatorSilent,
+            "DatadogAgent datadog has no status",
+        ),
+        (
+            Sight { behind: late, ..of_operator() },
+            Reason::OperatorSilent,
+            "DatadogAgent datadog was changed, and its DaemonSet wasn't",
+        ),
+    ]);
+}
+
+#[test]
+fn what_becomes_of_pods() {
+    check(vec![
+        (
+            with_pods(&[crashed("OOMKilled", 137)]),
+            Reason::AgentOutOfMemory,
+            "1 of 3 nodes: node-1: agent: OOMKilled, exit code 137, 4 restarts: no such key",
+        ),
+        (
+            with_pods(&[crashed("Error", 1), crashed("Error", 1)]),
+            Reason::AgentCrashing,
+            "2 of 3 nodes: node-1: agent: Error, exit code 1, 4 restarts: no such key; \
+             node-2: agent: Error, exit code 1, 4 restarts: no such key",
+        ),
+        (
+            with_pods(&[json!({"ready": true, "started": true, "restartCount": 5, "state": {"running": {}},
+                "lastState": {"terminated": {"reason": "Error", "exitCode": 2, "finishedAt": "2026-01-01T11:58:00Z"}}})]),
+            Reason::AgentCrashing,
+            "1 of 3 nodes: node-1: agent: Error, exit code 2, 5 restarts",
+        ),
+        (
+            with_pods(&[waiting("ImagePullBackOff", "not\nfound")]),
+            Reason::AgentImageMissing,
+            "1 of 3 nodes: node-1: agent: ImagePullBackOff: not found",
+        ),
+        (
+            with_pods(&[waiting("CreateContainerConfigError", "secret \"datadog-secret\" not found")]),
+            Reason::AgentNotStarted,
+            "1 of 3 nodes: node-1: agent: CreateContainerConfigError: secret \"datadog-secret\" not found",
+        ),
+        (
+            with_pods(&[json!({"started": true, "state": {"running": {}}})]),
+            Reason::AgentNotDelivering,
+            "1 of 3 nodes: node-1: agent runs and isn't ready",
+        ),
+        (with_pods(&[waiting("ContainerCreating", "")]), Reason::AgentRollingOut, "1 of 3 nodes: node-1: starting"),
+    ]);
+}
+
+#[test]
+fn what_becomes_of_pods_that_find_no_place() {
+    let of = |pod: Value| serde_json::from_value::<Pod>(pod).expect("a pod");
+    let pinned = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+        {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-9"]}]}]}}});
+    let unscheduled = of(json!({
+        "metadata": {"name": "agent-9"}, "spec": {"affinity": pinned},
+        "status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False",
+            "message": "1 node(s) didn't have free ports for the requested pod ports."}]},
+    }));
+    let refused = of(json!({
+        "metadata": {"name": "agent-2"}, "spec": {"nodeName": "node-2"},
+        "status": {"phase": "Failed", "reason": "NodePorts", "message": "Pod was rejected"},
+    }));
+    check(vec![
+        (
+            Sight { pods: vec![unscheduled], nodes: Some(nodes(3, 2)), ..well() },
+            Reason::AgentNotScheduled,
+            "1 of 3 nodes: node-9: 1 node(s) didn't have free ports for the requested pod ports.",
+        ),
+        (
+            Sight { pods: vec![refused], nodes: Some(nodes(3, 2)), ..well() },
+            Reason::AgentNotScheduled,
+            "1 of 3 nodes: node-2: NodePorts: Pod was rejected",
+        ),
+        (
+            Sight { pods: Vec::new(), nodes: Some(Nodes { current: 1, ..nodes(3, 1) }), ..well() },
+            Reason::AgentPodsRefused,
+            "DaemonSet datadog-agent has 1 pods of 3",
+        ),
+    ]);
+}
+
+#[test]
+fn what_workloads_say_of_themselves() {
+    let replicas = |desired: i32, ready: i32| Some(Replicas { desired, ready, ..well().cluster_agent.expect("one") });
+    check(vec![
+        (
+            Sight { nodes: Some(Nodes { generation: 3, ..nodes(3, 3) }), ..well() },
+            Reason::AgentRollingOut,
+            "DaemonSet datadog-agent was changed and hasn't been looked at since",
+        ),
+        (
+            Sight { nodes: Some(nodes(0, 0)), pods: Vec::new(), ..well() },
+            Reason::NoNodeForAgent,
+            "DaemonSet datadog-agent is to run on 0 nodes",
+        ),
+        (
+            Sight { nodes: Some(Nodes { updated: 1, ..nodes(3, 3) }), ..well() },
+            Reason::AgentRollingOut,
+            "DaemonSet datadog-agent: 3 of 3 nodes are ready, 1 have the newest version",
+        ),
+        (Sight { cluster_agent: None, ..well() }, Reason::ClusterAgentNotReady, "its Deployment isn't there"),
+        (
+            Sight { cluster_agent: replicas(2, 1), ..well() },
+            Reason::ClusterAgentNotReady,
+            "Deployment datadog-cluster-agent: 1 of 2 replicas are ready, 1 have the newest version",
+        ),
+        (
+            Sight { cluster_agent: replicas(0, 0), ..well() },
+            Reason::ClusterAgentNotReady,
+            "Deployment datadog-cluster-agent: 0 of 0 replicas are ready, 1 have the newest version",
+        ),
+    ]);
+}
+
+/// What the operator calls running.
+#[test]
+fn one_of_a_hundred_and_none_of_none_are_not_well() {
+    let few = Sight { nodes: Some(nodes(100, 1)), pods: Vec::new(), ..of_operator() };
+    assert_eq!(told(&few).0, Reason::AgentRollingOut);
+    assert_eq!(few.count(), "1/100");
+    let none = Sight { nodes: Some(nodes(0, 0)), pods: Vec::new(), ..of_operator() };
+    assert_eq!(told(&none).0, Reason::NoNodeForAgent);
+}
+
+#[test]
+fn the_worst_is_told_first_and_few_nodes_are_named() {
+    let (reason, _) = told(&with_pods(&[waiting("ErrImagePull", ""), crashed("OOMKilled", 137)]));
+    assert_eq!(reason, Reason::AgentOutOfMemory);
+    let many = Sight {
+        nodes: Some(nodes(9, 0)),
+        pods: (1..=9).map(|at| pod(at, waiting("ErrImagePull", "x"))).collect(),
+        ..well()
+    };
+    let (_, detail) = told(&many);
+    assert!(detail.starts_with("9 of 9 nodes: node-1: ") && detail.ends_with("; and 6 more"), "{detail}");
+}
+
+#[test]
+fn what_ended_as_it_should_or_long_ago_is_no_trouble() {
+    let mut sight = well();
+    for (at, container) in [
+        json!({"ready": true, "state": {"terminated": {"reason": "Completed", "exitCode": 0}}}),
+        json!({"ready": true, "started": true, "restartCount": 9, "state": {"running": {}},
+            "lastState": {"terminated": {"reason": "Error", "exitCode": 1, "finishedAt": "2025-12-31T00:00:00Z"}}}),
+        json!({"ready": true, "started": true, "restartCount": 1, "state": {"running": {}},
+            "lastState": {"terminated": {"reason": "Error", "exitCode": 1, "finishedAt": "2026-01-01T11:59:00Z"}}}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        sight.pods[at] = pod(at + 1, container);
+    }
+    assert_eq!(told(&sight).0, Reason::AgentReady);
+}
+
+#[test]
+fn a_definition_that_comes_later_is_only_reported() {
+    let appeared = Sight { asked: AgentMode::Auto, served: Some(Served::Yes), ..well() };
+    let (reason, detail) = told(&appeared);
+    assert_eq!(reason, Reason::AgentReady);
+    assert!(detail.contains("set agent.mode to operator"), "{detail}");
+    let asked_for = Sight { served: Some(Served::Yes), ..well() };
+    assert_eq!(told(&asked_for), (Reason::AgentReady, String::new()));
+}
+
+#[test]
+fn a_token_in_a_status_is_not_kept() {
+    let found = serde_json::from_value(json!({
+        "apiVersion": "datadoghq.com/v2alpha1", "kind": "DatadogAgent", "metadata": {"name": "datadog"},
+        "status": {"clusterAgent": {"generatedToken": "hunter2"}, "conditions": [
+            {"type": "ClusterAgentReconcile", "status": "True", "message": "fine"},
+            {"type": "DatadogAgentReconcileError", "status": "False", "message": "was"},
+            {"type": "OverrideReconcileConflict", "status": "True", "message": "two"}]},
+    }))
+    .expect("an object");
+    let seen = DatadogAgent::of(&found);
+    assert!(!format!("{seen:?}").contains("hunter2"));
+    assert_eq!((seen.has_status, seen.faults), (true, vec!["OverrideReconcileConflict: two".to_owned()]));
+}
+
+/// The operator hands labels of its object on to what it makes.
+#[test]
+fn who_made_a_workload_is_told_from_what_it_carries() {
+    let made = |labels: Value, owner: Value| -> Maker {
+        let found = json!({"metadata": {"name": "datadog-agent", "labels": labels, "ownerReferences": [owner]}});
+        Nodes::of(&serde_json::from_value(found).expect("a DaemonSet")).maker
+    };
+    let owner = |version: &str, kind: &str| json!({"apiVersion": version, "kind": kind, "name": "x", "uid": "u"});
+    let stack = owner("otelgate.dev/v1alpha1", "TelemetryStack");
+    let internal = owner("datadoghq.com/v1alpha1", "DatadogAgentInternal");
+    assert_eq!(made(json!({"otelgate.dev/part": "agent"}), stack.clone()), Maker::Controller);
+    assert_eq!(made(json!({"otelgate.dev/part": "operator"}), internal.clone()), Maker::Operator);
+    assert_eq!(made(json!({}), internal), Maker::Operator);
+    assert_eq!(made(json!({"otelgate.dev/part": "collector"}), stack), Maker::SomebodyElse);
+}

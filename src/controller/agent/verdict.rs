@@ -1,0 +1,316 @@
+//! Whether the Agent is there and works: worked out from the real DaemonSet, Deployment and pods. Pure.
+//!
+//! The operator's own word isn't enough: it calls one ready Agent of a hundred running, and none of none as well.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::mode::{Allowed, Present, Served, VERSION};
+use super::observe::{DatadogAgent, Nodes, Pod, Replicas, State};
+use crate::api::condition::Reason;
+use crate::api::object;
+use crate::api::stack::{AgentMode, AgentWay};
+use crate::controller::objects::Outcome;
+
+/// Everything that counts.
+#[derive(Clone, Debug, Default)]
+pub struct Sight {
+    /// What is wrong with the spec.
+    pub fault: Option<String>,
+    pub asked: AgentMode,
+    pub way: Option<AgentWay>,
+    pub served: Option<Served>,
+    pub present: Present,
+    pub allowed: Option<Allowed>,
+    /// How it stands with what the controller writes.
+    pub outcomes: Vec<Outcome>,
+    pub datadog_agent: Option<DatadogAgent>,
+    /// For how long the operator hasn't acted on the newest `DatadogAgent`.
+    pub behind: Option<Duration>,
+    /// Whether the DaemonSet and the Deployment have been looked for.
+    pub looked: bool,
+    pub nodes: Option<Nodes>,
+    /// Whether there should be a Cluster Agent.
+    pub wants_cluster_agent: bool,
+    pub cluster_agent: Option<Replicas>,
+    pub pods: Vec<Pod>,
+}
+
+/// What there is to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    Off,
+    Verdict(Reason, String),
+}
+
+/// So long the operator has to act on a `DatadogAgent`.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+/// A container that was started anew so often, and so lately, crashes, even while it runs for a moment.
+const RESTARTS: i32 = 3;
+const LATELY: SignedDuration = SignedDuration::from_mins(10);
+/// Nodes that are named.
+const MOST_NAMES: usize = 3;
+/// Characters of a foreign message.
+const LONGEST: usize = 200;
+
+/// Why a pod isn't as it should be; worse ones first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Cause {
+    OutOfMemory,
+    Crashing,
+    Image,
+    NotStarted,
+    NotScheduled,
+    NotDelivering,
+    /// On its way up.
+    Starting,
+}
+
+// === impl Cause ===
+
+impl Cause {
+    const fn reason(self) -> Reason {
+        match self {
+            Self::OutOfMemory => Reason::AgentOutOfMemory,
+            Self::Crashing => Reason::AgentCrashing,
+            Self::Image => Reason::AgentImageMissing,
+            Self::NotStarted => Reason::AgentNotStarted,
+            Self::NotScheduled => Reason::AgentNotScheduled,
+            Self::NotDelivering => Reason::AgentNotDelivering,
+            Self::Starting => Reason::AgentRollingOut,
+        }
+    }
+}
+
+// === impl Sight ===
+
+impl Sight {
+    #[must_use]
+    pub fn verdict(&self, now: Timestamp) -> Said {
+        if let Some(fault) = &self.fault {
+            return Said::Verdict(Reason::AgentUnusable, fault.clone());
+        }
+        let Some(way) = self.way else { return Said::Verdict(Reason::AgentUndecided, String::new()) };
+        if let Some((reason, detail)) = self.of_writing(way).or_else(|| self.of_operator(way)) {
+            return Said::Verdict(reason, detail);
+        }
+        if way == AgentWay::Disabled && self.looked {
+            return Said::Off;
+        }
+        let (reason, detail) =
+            self.of_nodes(now).or_else(|| self.of_cluster_agent()).unwrap_or_else(|| self.ready(way));
+        Said::Verdict(reason, detail)
+    }
+
+    /// Nodes with an Agent that is ready, of those that should have one.
+    #[must_use]
+    pub fn count(&self) -> String {
+        match (self.way, &self.nodes) {
+            (Some(AgentWay::Disabled), _) => "off".to_owned(),
+            (_, Some(nodes)) => format!("{}/{}", nodes.ready, nodes.desired),
+            (_, None) => "0/0".to_owned(),
+        }
+    }
+
+    /// What keeps the controller from having things as they are asked for.
+    fn of_writing(&self, way: AgentWay) -> Option<(Reason, String)> {
+        match &self.allowed {
+            Some(Allowed::Foreign(object)) => {
+                return Some((Reason::AgentForeign, format!("{object} isn't otelgate's")));
+            }
+            Some(Allowed::LeftOver) => return Some((Reason::AgentLeftOver, self.left_over())),
+            // What is to be gone, where nothing is to take its place.
+            _ if matches!(way, AgentWay::Disabled | AgentWay::Adopt)
+                && (self.present.own || self.datadog_agent.as_ref().is_some_and(|one| one.ours)) =>
+            {
+                return Some((Reason::AgentLeftOver, self.left_over()));
+            }
+            _ => {}
+        }
+        self.outcomes.iter().find_map(|outcome| match outcome {
+            Outcome::Refused { object, why, .. } => Some((Reason::AgentNotWritten, format!("{object}: {why}"))),
+            Outcome::Contested { object, by, .. } => Some((Reason::AgentContested, format!("{object}: by {by}"))),
+            Outcome::Kept { .. } => None,
+        })
+    }
+
+    fn left_over(&self) -> String {
+        match &self.datadog_agent {
+            Some(agent) if agent.ours && agent.deleting => {
+                format!("DatadogAgent {} is being deleted, and its finalizer isn't taken out yet", agent.name)
+            }
+            Some(agent) if agent.ours => format!("DatadogAgent {} is still there", agent.name),
+            _ if self.present.own => {
+                format!("DaemonSet {} or Deployment {} is still there", object::AGENT, object::CLUSTER_AGENT)
+            }
+            _ => format!("the Datadog Operator hasn't taken away DaemonSet {} yet", object::AGENT),
+        }
+    }
+
+    fn of_operator(&self, way: AgentWay) -> Option<(Reason, String)> {
+        if way != AgentWay::Operator {
+            return None;
+        }
+        match &self.served {
+            Some(Served::No) => return Some((Reason::OperatorMissing, String::new())),
+            Some(Served::Others(versions)) => {
+                let detail = format!("DatadogAgent is served as {} only, not as {VERSION}", versions.join(", "));
+                return Some((Reason::OperatorOutdated, detail));
+            }
+            Some(Served::Yes) | None => {}
+        }
+        let agent = self.datadog_agent.as_ref()?;
+        if let Some(fault) = agent.faults.first() {
+            return Some((Reason::OperatorFailing, format!("DatadogAgent {}: {}", agent.name, shortened(fault))));
+        }
+        let behind = self.behind?;
+        if behind < PATIENCE {
+            let detail = format!("the Datadog Operator has yet to act on DatadogAgent {}", agent.name);
+            return Some((Reason::AgentRollingOut, detail));
+        }
+        let detail = if agent.has_status {
+            format!("DatadogAgent {} was changed, and its DaemonSet wasn't", agent.name)
+        } else {
+            format!("DatadogAgent {} has no status", agent.name)
+        };
+        Some((Reason::OperatorSilent, detail))
+    }
+
+    fn of_nodes(&self, now: Timestamp) -> Option<(Reason, String)> {
+        let Some(nodes) = &self.nodes else {
+            let reason = if self.looked { Reason::AgentMissing } else { Reason::NotLookedAt };
+            return Some((reason, String::new()));
+        };
+        if nodes.observed_generation < nodes.generation {
+            let detail = format!("DaemonSet {} was changed and hasn't been looked at since", nodes.name);
+            return Some((Reason::AgentRollingOut, detail));
+        }
+        if nodes.desired == 0 {
+            return Some((Reason::NoNodeForAgent, format!("DaemonSet {} is to run on 0 nodes", nodes.name)));
+        }
+        if let Some((cause, detail)) = self.worst(nodes, now) {
+            return Some((cause.reason(), detail));
+        }
+        if nodes.current < nodes.desired {
+            let detail = format!("DaemonSet {} has {} pods of {}", nodes.name, nodes.current, nodes.desired);
+            return Some((Reason::AgentPodsRefused, detail));
+        }
+        if nodes.ready < nodes.desired || nodes.updated < nodes.desired {
+            let detail = format!(
+                "DaemonSet {}: {} of {} nodes are ready, {} have the newest version",
+                nodes.name, nodes.ready, nodes.desired, nodes.updated
+            );
+            return Some((Reason::AgentRollingOut, detail));
+        }
+        None
+    }
+
+    /// The worst cause that a pod has, with the nodes where it is so.
+    fn worst(&self, nodes: &Nodes, now: Timestamp) -> Option<(Cause, String)> {
+        let mut causes: Vec<_> = self.pods.iter().filter_map(|pod| Some((trouble(pod, now)?, pod))).collect();
+        causes.sort_by(|((one, _), at), ((other, _), there)| (one, &at.node).cmp(&(other, &there.node)));
+        let worst = causes.first().map(|((cause, _), _)| *cause)?;
+        let such: Vec<_> = causes.iter().filter(|((cause, _), _)| *cause == worst).collect();
+        let named = such.iter().take(MOST_NAMES).map(|((_, what), pod)| format!("{}: {what}", pod.node));
+        let mut names: Vec<_> = named.collect();
+        if such.len() > MOST_NAMES {
+            names.push(format!("and {} more", such.len() - MOST_NAMES));
+        }
+        Some((worst, format!("{} of {} nodes: {}", such.len(), nodes.desired, names.join("; "))))
+    }
+
+    fn of_cluster_agent(&self) -> Option<(Reason, String)> {
+        if !self.wants_cluster_agent {
+            return None;
+        }
+        let Some(replicas) = &self.cluster_agent else {
+            let detail = "its Deployment isn't there".to_owned();
+            return Some((Reason::ClusterAgentNotReady, detail));
+        };
+        let stale = replicas.observed_generation < replicas.generation;
+        if stale || replicas.desired == 0 || replicas.ready < replicas.desired || replicas.updated < replicas.desired {
+            let detail = format!(
+                "Deployment {}: {} of {} replicas are ready, {} have the newest version",
+                replicas.name, replicas.ready, replicas.desired, replicas.updated
+            );
+            return Some((Reason::ClusterAgentNotReady, detail));
+        }
+        None
+    }
+
+    fn ready(&self, way: AgentWay) -> (Reason, String) {
+        let appeared = self.asked == AgentMode::Auto && way == AgentWay::Daemonset && self.served == Some(Served::Yes);
+        let detail = if appeared {
+            format!(
+                "{}; the API server serves DatadogAgent now: set agent.mode to operator to have the Datadog Operator make it",
+                Reason::AgentReady.summary()
+            )
+        } else {
+            String::new()
+        };
+        (Reason::AgentReady, detail)
+    }
+}
+
+/// What is wrong with a pod, and where.
+fn trouble(pod: &Pod, now: Timestamp) -> Option<(Cause, String)> {
+    if let Some(refused) = &pod.refused {
+        return Some((Cause::NotScheduled, shortened(refused)));
+    }
+    let of_containers = pod.containers.iter().filter_map(|state| of_container(state, now));
+    if let Some(worst) = of_containers.min_by_key(|(cause, _)| *cause) {
+        return Some(worst);
+    }
+    if pod.ready {
+        return None;
+    }
+    let not_ready = pod.containers.iter().find(|state| state.running && state.started && !state.ready);
+    Some(match not_ready {
+        Some(state) => (Cause::NotDelivering, format!("{} runs and isn't ready", state.name)),
+        None => (Cause::Starting, "starting".to_owned()),
+    })
+}
+
+fn of_container(state: &State, now: Timestamp) -> Option<(Cause, String)> {
+    if let Some((reason, message)) = &state.waiting {
+        let cause = match reason.as_str() {
+            "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError" => {
+                Cause::Image
+            }
+            "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => Cause::NotStarted,
+            "CrashLoopBackOff" => return ended(state),
+            // On its way, as far as can be told.
+            _ => return None,
+        };
+        return Some((cause, format!("{}: {reason}: {}", state.name, shortened(message))));
+    }
+    let last = state.ended.as_ref()?;
+    let lately = last.at.is_some_and(|at| now.duration_since(at) < LATELY);
+    match (state.running, lately && state.restarts >= RESTARTS) {
+        (true, false) => None,
+        // An init container that did what it should.
+        (false, _) if last.exit_code == 0 => None,
+        _ => ended(state),
+    }
+}
+
+fn ended(state: &State) -> Option<(Cause, String)> {
+    let last = state.ended.clone().unwrap_or_default();
+    let cause = if last.reason == "OOMKilled" { Cause::OutOfMemory } else { Cause::Crashing };
+    let mut told =
+        format!("{}: {}, exit code {}, {} restarts", state.name, last.reason, last.exit_code, state.restarts);
+    if !last.message.is_empty() {
+        told = format!("{told}: {}", shortened(&last.message));
+    }
+    Some((cause, told))
+}
+
+/// On one line, and no longer than that.
+fn shortened(message: &str) -> String {
+    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= LONGEST {
+        return line;
+    }
+    line.chars().take(LONGEST - 1).chain(['…']).collect()
+}

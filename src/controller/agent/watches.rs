@@ -1,0 +1,151 @@
+//! Watches what the Agent's verdict and objects depend on: one name each, and the pods by the DaemonSet's selector.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::DATADOG_AGENT;
+use super::observe::{DatadogAgent, Nodes, Pod, Replicas};
+use crate::api::{label, object};
+use crate::controller::Context;
+use crate::k8s::{Api, DaemonSet, Deployment, DynamicObject, PartialObjectMeta, Secret, watcher};
+use crate::watch::{self as watching};
+
+/// Where to look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub namespace: String,
+    pub daemon_set: String,
+    /// None is looked for when empty.
+    pub cluster_agent: String,
+    /// The Secret with the API key.
+    pub key: String,
+    /// Whether there can be any `DatadogAgent`.
+    pub served: bool,
+}
+
+/// What was found; `None` for what hasn't been looked at yet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    pub at: Option<Place>,
+    pub nodes: Option<Option<Nodes>>,
+    pub cluster_agent: Option<Option<Replicas>>,
+    pub key_version: Option<Option<String>>,
+    pub token: Option<Option<Token>>,
+    pub datadog_agents: Option<Vec<DatadogAgent>>,
+    pub pods: Arc<[Pod]>,
+}
+
+/// The Secret with the Cluster Agent's token, of which nothing but the metadata is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Token {
+    pub version: String,
+    pub ours: bool,
+}
+
+/// Looks wherever it is told to. Never returns.
+pub(super) async fn run(context: Context, mut place: watch::Receiver<Option<Place>>, seen: watch::Sender<Seen>) {
+    loop {
+        let now = place.borrow_and_update().clone();
+        seen.send_replace(Seen { at: now.clone(), ..Seen::default() });
+        let mut watches = JoinSet::new();
+        if let Some(now) = &now {
+            watches.spawn(daemon_set(context.clone(), now.clone(), seen.clone()));
+            watches.spawn(cluster_agent(context.clone(), now.clone(), seen.clone()));
+            watches.spawn(key(context.clone(), now.clone(), seen.clone()));
+            watches.spawn(token(context.clone(), now.clone(), seen.clone()));
+            watches.spawn(datadog_agents(context.clone(), now.clone(), seen.clone()));
+            watches.spawn(pods(context.clone(), now.clone(), seen.clone()));
+        }
+        // The sender lives as long as the leader's tasks do.
+        if place.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+async fn daemon_set(context: Context, place: Place, seen: watch::Sender<Seen>) {
+    let api = Api::<DaemonSet>::namespaced(context.client, &place.namespace);
+    watching::objects(api, watching::named(&place.daemon_set), &context.state.agent, |objects| {
+        let nodes = Some(objects.get(&place.daemon_set).map(Nodes::of));
+        seen.send_if_modified(|seen| std::mem::replace(&mut seen.nodes, nodes.clone()) != nodes);
+    })
+    .await;
+}
+
+async fn cluster_agent(context: Context, place: Place, seen: watch::Sender<Seen>) {
+    if place.cluster_agent.is_empty() {
+        seen.send_modify(|seen| seen.cluster_agent = Some(None));
+        return;
+    }
+    let api = Api::<Deployment>::namespaced(context.client, &place.namespace);
+    watching::objects(api, watching::named(&place.cluster_agent), &context.state.agent, |objects| {
+        let replicas = Some(objects.get(&place.cluster_agent).map(Replicas::of));
+        seen.send_if_modified(|seen| std::mem::replace(&mut seen.cluster_agent, replicas.clone()) != replicas);
+    })
+    .await;
+}
+
+async fn key(context: Context, place: Place, seen: watch::Sender<Seen>) {
+    let api = Api::<PartialObjectMeta<Secret>>::namespaced(context.client, &place.namespace);
+    watching::objects(api, watching::named(&place.key), &context.state.agent_secrets, |objects| {
+        let version = Some(objects.get(&place.key).and_then(|found| found.metadata.resource_version.clone()));
+        seen.send_if_modified(|seen| std::mem::replace(&mut seen.key_version, version.clone()) != version);
+    })
+    .await;
+}
+
+async fn token(context: Context, place: Place, seen: watch::Sender<Seen>) {
+    let api = Api::<PartialObjectMeta<Secret>>::namespaced(context.client, &place.namespace);
+    watching::objects(api, watching::named(object::CLUSTER_AGENT), &context.state.agent_secrets, |objects| {
+        let token = objects.get(object::CLUSTER_AGENT).map(|found| Token {
+            version: found.metadata.resource_version.clone().unwrap_or_default(),
+            ours: found.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(label::PART)),
+        });
+        seen.send_if_modified(|seen| seen.token.replace(token.clone()) != Some(token));
+    })
+    .await;
+}
+
+async fn datadog_agents(context: Context, place: Place, seen: watch::Sender<Seen>) {
+    if !place.served {
+        seen.send_modify(|seen| seen.datadog_agents = Some(Vec::new()));
+        return;
+    }
+    let api = Api::<DynamicObject>::namespaced_with(context.client, &place.namespace, &DATADOG_AGENT.resource());
+    watching::objects(api, watcher::Config::default(), &context.state.datadog_agents, |objects| {
+        let agents: Vec<_> = objects.values().map(DatadogAgent::of).collect();
+        seen.send_if_modified(|seen| seen.datadog_agents.replace(agents.clone()) != Some(agents));
+    })
+    .await;
+}
+
+/// Those of the DaemonSet, as soon as it is known.
+async fn pods(context: Context, place: Place, seen: watch::Sender<Seen>) {
+    let api = Api::<Pod>::namespaced(context.client, &place.namespace);
+    let mut changes = seen.subscribe();
+    loop {
+        let selector_of = |seen: &Seen| seen.nodes.clone().flatten().map(|nodes| nodes.selector);
+        let selector = selector_of(&changes.borrow_and_update());
+        let another = async {
+            if changes.wait_for(|seen| selector_of(seen) != selector).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let Some(selector) = selector.clone().filter(|selector| !selector.is_empty()) else {
+            seen.send_if_modified(|seen| !std::mem::take(&mut seen.pods).is_empty());
+            another.await;
+            continue;
+        };
+        let config = watcher::Config::default().labels(&selector);
+        let watch = watching::objects(api.clone(), config, &context.state.agent, |objects| {
+            let pods: Arc<[Pod]> = objects.values().cloned().collect();
+            seen.send_modify(|seen| seen.pods = pods);
+        });
+        tokio::select! {
+            () = watch => {}
+            () = another => {}
+        }
+    }
+}

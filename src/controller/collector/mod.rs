@@ -1,0 +1,19 @@
+//! Keeps an OpenTelemetry Collector on every node, as `spec.collector` has it, and says whether it's there.
+//!
+//! From the spec comes a [`revision`]: a configuration, and the pod that runs it. [`trial`] decides which revision runs
+//! where, [`objects`] says what that is in the cluster, [`verdict`] what to think of what is there. All of these are
+//! pure; [`observe`] looks and [`run`] does it again and again.
+
+mod node;
+mod objects;
+mod observe;
+mod pod;
+mod refusal;
+mod revision;
+mod run;
+mod template;
+mod trial;
+mod verdict;
+mod words;
+
+pub use run::run;

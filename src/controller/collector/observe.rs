@@ -1,0 +1,301 @@
+//! What is seen of the cluster for the Collector: watches that fill stores, and what is asked for now and then.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::node::Node;
+use super::pod::{Pod, Rollout, State};
+use super::revision::{CONFIG_MAP, Revision, Stored};
+use super::trial::Deployed;
+use super::{objects, refusal, template, words};
+use crate::api::label;
+use crate::api::stack::CollectorMode;
+use crate::collector::port;
+use crate::controller::{Context, plain};
+use crate::k8s::{
+    self, Api, ConfigMap, CoreEvent, DaemonSet, ListParams, LogParams, PartialObjectMeta, ResourceExt as _, Secret,
+    watcher,
+};
+use crate::watch::{self as watching, Store};
+
+/// Where to look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub mode: CollectorMode,
+    pub namespace: String,
+    /// Name of the Service.
+    pub service: String,
+    /// Name of the Secret with the key.
+    pub secret: String,
+    /// Of the Collectors' pods, as in a query.
+    pub selector: String,
+}
+
+/// What is seen there.
+#[derive(Debug, Default)]
+pub struct Seen {
+    pub nodes: Store<Node>,
+    pub pods: Store<Pod>,
+    pub sets: Store<Set>,
+    pub maps: Store<Map>,
+    /// The Secret's `resourceVersion`.
+    pub secrets: Store<String>,
+    pub changed: Notify,
+}
+
+/// A `DaemonSet` of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Set {
+    pub deployed: Deployed,
+    /// Pods are due that aren't made.
+    pub lacks_pods: bool,
+}
+
+/// A `ConfigMap` of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Map {
+    Revision(Stored),
+    Copy(Revision),
+    Other,
+}
+
+/// What is asked for beside what is watched.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// The words of the container that ended last, by the pod's uid and how often it had.
+    said: Mutex<Option<(String, i32, String)>>,
+    no_pod: Option<(Instant, Option<String>)>,
+    busy: Option<(Instant, BTreeSet<String>)>,
+}
+
+/// Of a log: what is said at the end.
+const LAST_LINES: i64 = 60;
+const PATIENCE: Duration = Duration::from_secs(3);
+const MAX_METRICS: usize = 4 << 20;
+/// Events and pods of excluded nodes are listed, not watched.
+const LIST_EVENTS_EVERY: Duration = Duration::from_secs(5);
+const LOOK_FOR_PODS_EVERY: Duration = Duration::from_secs(30);
+/// Nodes on purpose without a Collector are few; of many, some are looked at.
+const MOST_NODES: usize = 50;
+
+impl Seen {
+    /// Fills the stores. Never returns.
+    pub async fn watch(&self, context: &Context, place: &Place) {
+        let client = &context.client;
+        let health = &context.state.collector;
+        let of_part = || watcher::Config::default().labels(&format!("{}={}", label::PART, objects::PART.name));
+        let of_pods = watcher::Config::default().labels(&place.selector);
+        let namespace = place.namespace.as_str();
+        tokio::join!(
+            watching::fill(
+                Api::all(client.clone()),
+                watcher::Config::default(),
+                &context.state.nodes,
+                Node::of,
+                &self.nodes,
+                &self.changed,
+            ),
+            watching::fill(
+                Api::namespaced(client.clone(), namespace),
+                of_pods,
+                health,
+                |pod| Pod::of(&pod),
+                &self.pods,
+                &self.changed,
+            ),
+            watching::fill(
+                Api::namespaced(client.clone(), namespace),
+                of_part(),
+                health,
+                |set| Set::of(&set),
+                &self.sets,
+                &self.changed
+            ),
+            watching::fill(
+                Api::namespaced(client.clone(), namespace),
+                of_part(),
+                health,
+                |map| Map::of(&map),
+                &self.maps,
+                &self.changed
+            ),
+            watching::fill(
+                Api::<PartialObjectMeta<Secret>>::namespaced(client.clone(), namespace),
+                watching::named(&place.secret),
+                health,
+                |secret| secret.resource_version().unwrap_or_default(),
+                &self.secrets,
+                &self.changed,
+            ),
+        );
+    }
+
+    /// What the revisions of the cluster are; `None` before they are listed. The copy for people stands in for one whose
+    /// own `ConfigMap` was deleted: it ran, or was about to.
+    #[must_use]
+    pub fn stored(&self) -> Option<Vec<Stored>> {
+        let maps = self.maps.lock();
+        let maps = maps.as_ref()?;
+        let mut stored: Vec<_> = maps
+            .values()
+            .filter_map(|map| match map {
+                Map::Revision(stored) => Some(stored.clone()),
+                Map::Copy(_) | Map::Other => None,
+            })
+            .collect();
+        for map in maps.values() {
+            if let Map::Copy(copy) = map
+                && stored.iter().all(|one| one.revision != *copy)
+            {
+                stored.push(Stored {
+                    revision: copy.clone(),
+                    mark: super::trial::Mark::Untried,
+                    created: String::new(),
+                });
+            }
+        }
+        Some(stored)
+    }
+}
+
+impl Set {
+    fn of(set: &DaemonSet) -> Self {
+        let template = set.spec.as_ref().and_then(|spec| serde_json::to_value(&spec.template).ok()).unwrap_or_default();
+        let status = set.status.clone().unwrap_or_default();
+        let deployed = Deployed {
+            revision: template::revision(&template).unwrap_or_default().to_owned(),
+            node: template::node_in(&template).map(|(_, node)| node.to_owned()),
+            settled: status.observed_generation >= set.metadata.generation && set.metadata.deletion_timestamp.is_none(),
+            created: set.creation_timestamp().map_or(jiff::Timestamp::MIN, |time| time.0),
+        };
+        Self { deployed, lacks_pods: status.current_number_scheduled < status.desired_number_scheduled }
+    }
+}
+
+impl Map {
+    fn of(map: &ConfigMap) -> Self {
+        if let Some(stored) = Stored::of(map) {
+            return Self::Revision(stored);
+        }
+        match Revision::in_config_map(map) {
+            Some(copy) if map.name_any() == CONFIG_MAP => Self::Copy(copy),
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Asked {
+    /// The words of a trial's pod that ended: more than fits into its status.
+    pub async fn last_words(&self, context: &Context, place: &Place, pod: &Pod) -> Option<String> {
+        if let Some((uid, restarts, words)) = &*self.said()
+            && (uid, restarts) == (&pod.uid, &pod.restarts)
+        {
+            return Some(words.clone()).filter(|words| !words.is_empty());
+        }
+        let previous = !matches!(pod.state, State::Down(_)) || pod.restarts > 0;
+        let words = log(context, place, pod, previous).await.map(|log| words::of(&log)).unwrap_or_default();
+        *self.said() = Some((pod.uid.clone(), pod.restarts, words.clone()));
+        Some(words).filter(|words| !words.is_empty())
+    }
+
+    fn said(&self) -> std::sync::MutexGuard<'_, Option<(String, i32, String)>> {
+        self.said.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Why the API server refuses pods: the last event of the `DaemonSet` that lacks some.
+    pub async fn why_no_pod(&mut self, context: &Context, place: &Place, lacking: Option<Rollout>) -> Option<String> {
+        let Some(rollout) = lacking else {
+            self.no_pod = None;
+            return None;
+        };
+        if let Some((at, why)) = &self.no_pod
+            && at.elapsed() < LIST_EVENTS_EVERY
+        {
+            return why.clone();
+        }
+        let fields =
+            format!("involvedObject.kind=DaemonSet,involvedObject.name={},reason=FailedCreate", rollout.daemon_set());
+        let api = Api::<CoreEvent>::namespaced(context.client.clone(), &place.namespace);
+        let why = match k8s::in_time(api.list(&ListParams::default().fields(&fields).limit(20))).await {
+            Ok(events) => {
+                context.state.collector.answered();
+                let last =
+                    events.items.into_iter().max_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0));
+                last.and_then(|event| event.message).map(|message| shortened(&message))
+            }
+            Err(error) => {
+                context.state.collector.failed(&error);
+                None
+            }
+        };
+        self.no_pod = Some((Instant::now(), why.clone()));
+        why
+    }
+
+    /// Which of these nodes have pods that were injected.
+    pub async fn busy(&mut self, context: &Context, nodes: Vec<String>) -> BTreeSet<String> {
+        if nodes.is_empty() {
+            self.busy = None;
+            return BTreeSet::new();
+        }
+        if let Some((at, busy)) = &self.busy
+            && at.elapsed() < LOOK_FOR_PODS_EVERY
+        {
+            return busy.clone();
+        }
+        let api = Api::<k8s::Pod>::all(context.client.clone());
+        let mut busy = BTreeSet::new();
+        for node in nodes.into_iter().take(MOST_NODES) {
+            let fields = format!("spec.nodeName={node},status.phase=Running");
+            let one = ListParams::default().labels(label::CONFIG).fields(&fields).limit(1);
+            match k8s::in_time(api.list_metadata(&one)).await {
+                Ok(pods) if pods.items.is_empty() => {}
+                Ok(_) => {
+                    busy.insert(node);
+                }
+                Err(error) => context.state.nodes.failed(&error),
+            }
+        }
+        self.busy = Some((Instant::now(), busy.clone()));
+        busy
+    }
+}
+
+/// What the Collector of a trial says of the data that it was given.
+pub async fn refusal(context: &Context, place: &Place, pod: &Pod) -> Option<String> {
+    let address = SocketAddr::new(pod.address?, port::METRICS.number);
+    let mut body = Vec::new();
+    let taken = plain::get(address, "/metrics", |piece| {
+        body.extend_from_slice(piece);
+        if body.len() > MAX_METRICS { Err("too much".to_owned()) } else { Ok(()) }
+    });
+    // One that can't be asked has refused nothing that is known.
+    timeout(PATIENCE, taken).await.ok()?.ok()?;
+    let refused = refusal::of(&String::from_utf8_lossy(&body))?;
+    let log = log(context, place, pod, false).await.unwrap_or_default();
+    Some(match refusal::words(&log) {
+        Some(words) => format!("{refused}: {}", words::of(words)),
+        None => refused,
+    })
+}
+
+async fn log(context: &Context, place: &Place, pod: &Pod, previous: bool) -> Option<String> {
+    let api = Api::<k8s::Pod>::namespaced(context.client.clone(), &place.namespace);
+    let params = LogParams { previous, tail_lines: Some(LAST_LINES), ..LogParams::default() };
+    match k8s::in_time(api.logs(&pod.name, &params)).await {
+        Ok(log) => Some(log),
+        Err(error) => {
+            context.state.collector.failed(&error);
+            None
+        }
+    }
+}
+
+fn shortened(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(400).collect()
+}

@@ -1,0 +1,289 @@
+//! What is looked at of a Collector's pod: where it is, what it runs, and why it doesn't.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::words;
+use crate::api::{label, object};
+use crate::k8s::{self, ResourceExt as _};
+use jiff::Timestamp;
+
+/// A pod, cut to what is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    pub name: String,
+    pub uid: String,
+    /// Where it runs, or is to run.
+    pub node: String,
+    pub rollout: Option<Rollout>,
+    /// The hash of what it runs; empty for somebody else's.
+    pub revision: String,
+    pub state: State,
+    /// Of its container, so far.
+    pub restarts: i32,
+    /// Why its container ended last, if it ever did.
+    pub ended: Option<Ended>,
+    pub created: Timestamp,
+    pub leaving: bool,
+    pub address: Option<IpAddr>,
+}
+
+/// Which of our `DaemonSet`s it is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rollout {
+    /// What has proved good, on every node.
+    Stable,
+    /// What hasn't yet, on one.
+    Trial,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    Ready {
+        since: Timestamp,
+    },
+    /// Its container runs, or is about to.
+    Starting,
+    Unschedulable(String),
+    ImageNotPulled(String),
+    /// A Secret or a `ConfigMap` that it refers to isn't there.
+    Unconfigured(String),
+    /// Its container ended, and waits to be started again.
+    Down(Ended),
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub code: i32,
+    /// `OOMKilled` and the like.
+    pub reason: String,
+    /// The program's own.
+    pub words: String,
+}
+
+/// Name of its container.
+pub const CONTAINER: &str = object::COLLECTOR;
+
+// === impl Rollout ===
+
+impl Rollout {
+    pub const ALL: [Self; 2] = [Self::Stable, Self::Trial];
+
+    /// The value of [`label::ROLLOUT`].
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stable => "stable",
+            Self::Trial => "trial",
+        }
+    }
+
+    /// The name of its `DaemonSet`.
+    #[must_use]
+    pub const fn daemon_set(self) -> &'static str {
+        match self {
+            Self::Stable => object::COLLECTOR,
+            Self::Trial => object::COLLECTOR_TRIAL,
+        }
+    }
+}
+
+// === impl Pod ===
+
+impl Pod {
+    #[must_use]
+    pub fn of(pod: &k8s::Pod) -> Self {
+        let labels = pod.labels();
+        let rollout = labels.get(label::ROLLOUT).map(String::as_str);
+        let status = pod.status.as_ref();
+        let container = status.and_then(|status| {
+            let all = status.container_statuses.as_ref()?;
+            all.iter().find(|one| one.name == CONTAINER).or_else(|| all.first())
+        });
+        let terminated = container.and_then(|container| {
+            let now = container.state.as_ref().and_then(|state| state.terminated.as_ref());
+            now.or_else(|| container.last_state.as_ref().and_then(|state| state.terminated.as_ref()))
+        });
+        let ended = terminated.map(|ended| Ended {
+            code: ended.exit_code,
+            reason: ended.reason.clone().unwrap_or_default(),
+            words: words::of(ended.message.as_deref().unwrap_or_default()),
+        });
+        Self {
+            name: pod.name_any(),
+            uid: pod.uid().unwrap_or_default(),
+            node: node_of(pod),
+            rollout: Rollout::ALL.into_iter().find(|one| Some(one.as_str()) == rollout),
+            revision: labels.get(label::REVISION).cloned().unwrap_or_default(),
+            state: state_of(status, container, ended.as_ref()),
+            restarts: container.map_or(0, |container| container.restart_count),
+            ended,
+            created: pod.creation_timestamp().map_or(Timestamp::MIN, |time| time.0),
+            leaving: pod.metadata.deletion_timestamp.is_some(),
+            address: status.and_then(|status| status.pod_ip.as_ref()?.parse().ok()),
+        }
+    }
+
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        matches!(self.state, State::Ready { .. }) && !self.leaving
+    }
+}
+
+/// A pod of a `DaemonSet` says where it's to run before it's bound to the node.
+fn node_of(pod: &k8s::Pod) -> String {
+    let Some(spec) = &pod.spec else { return String::new() };
+    if let Some(node) = spec.node_name.clone().filter(|node| !node.is_empty()) {
+        return node;
+    }
+    let affinity = serde_json::to_value(&spec.affinity).unwrap_or_default();
+    let terms = &affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"];
+    let fields = terms.as_array().into_iter().flatten().flat_map(|term| term["matchFields"].as_array()).flatten();
+    let mut names = fields.filter(|field| field["key"] == "metadata.name" && field["operator"] == "In");
+    names.find_map(|field| field["values"][0].as_str()).map(str::to_owned).unwrap_or_default()
+}
+
+fn state_of(status: Option<&k8s::PodStatus>, container: Option<&k8s::ContainerStatus>, ended: Option<&Ended>) -> State {
+    let conditions = || status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
+    if let Some(ready) = conditions().find(|one| one.type_ == "Ready" && one.status == "True") {
+        let since = ready.last_transition_time.as_ref().map_or(Timestamp::MIN, |time| time.0);
+        return State::Ready { since };
+    }
+    let unscheduled = conditions().find(|one| one.type_ == "PodScheduled" && one.status == "False");
+    if let Some(unscheduled) = unscheduled {
+        return State::Unschedulable(unscheduled.message.clone().unwrap_or_default());
+    }
+    let waiting = container.and_then(|container| container.state.as_ref()?.waiting.as_ref());
+    if let Some(waiting) = waiting {
+        let reason = waiting.reason.as_deref().unwrap_or_default();
+        let told = || {
+            let message = waiting.message.as_deref().unwrap_or_default();
+            format!("{reason} {message}").trim_end().chars().take(300).collect::<String>()
+        };
+        match reason {
+            "ErrImagePull"
+            | "ImagePullBackOff"
+            | "ErrImageNeverPull"
+            | "InvalidImageName"
+            | "ImageInspectError"
+            | "RegistryUnavailable" => return State::ImageNotPulled(told()),
+            "CreateContainerConfigError" => return State::Unconfigured(told()),
+            "CreateContainerError" | "RunContainerError" | "PostStartHookError" => {
+                return State::Down(Ended { code: -1, reason: reason.to_owned(), words: told() });
+            }
+            _ => {}
+        }
+    }
+    match ended {
+        Some(ended) => State::Down(ended.clone()),
+        None => match status.filter(|status| status.phase.as_deref() == Some("Failed")) {
+            None => State::Starting,
+            Some(status) => State::Down(Ended {
+                code: -1,
+                reason: status.reason.clone().unwrap_or_default(),
+                words: status.message.clone().unwrap_or_default(),
+            }),
+        },
+    }
+}
+
+// === impl Ended ===
+
+impl Ended {
+    #[must_use]
+    pub fn is_out_of_memory(&self) -> bool {
+        self.reason == "OOMKilled"
+    }
+
+    /// As `net.Listen` has it.
+    #[must_use]
+    pub fn is_port_taken(&self) -> bool {
+        self.words.contains("address already in use")
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { code, reason, words } = self;
+        match (words.is_empty(), *code) {
+            (false, _) if !self.is_out_of_memory() => f.write_str(words),
+            (_, -1) => f.write_str(reason),
+            (_, code) => write!(f, "{} with exit code {code}", if reason.is_empty() { "it ended" } else { reason }),
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready { .. } => f.write_str("it is ready"),
+            Self::Starting => f.write_str("it runs, and isn't ready"),
+            Self::Unschedulable(why) | Self::ImageNotPulled(why) | Self::Unconfigured(why) => f.write_str(why),
+            Self::Down(ended) => ended.fmt(f),
+        }
+    }
+}
+
+/// A pod as a test writes it: the status of its one container, and its conditions.
+#[cfg(test)]
+pub(super) fn pod(node: &str, rollout: Rollout, revision: &str, status: &serde_json::Value) -> Pod {
+    let labels = serde_json::json!({label::ROLLOUT: rollout.as_str(), label::REVISION: revision});
+    let pod = serde_json::json!({
+        "metadata": {"name": format!("{node}-{revision}"), "uid": format!("{node}-{revision}"), "labels": labels,
+                     "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": {"nodeName": node, "containers": []}, "status": status,
+    });
+    Pod::of(&serde_json::from_value(pod).expect("a pod"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn state(status: &Value) -> State {
+        pod("a", Rollout::Stable, "r", status).state
+    }
+
+    fn container(state: &Value, last: &Value) -> Value {
+        json!({"phase": "Running", "containerStatuses": [{"name": CONTAINER, "image": "", "imageID": "", "ready": false,
+               "restartCount": 2, "state": state, "lastState": last}]})
+    }
+
+    #[test]
+    fn a_pods_status_says_why_it_isnt_ready() {
+        let ready =
+            json!({"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:01:00Z"}]});
+        assert_eq!(state(&ready), State::Ready { since: "2026-01-01T00:01:00Z".parse().expect("a time") });
+        let waiting = |reason: &str| container(&json!({"waiting": {"reason": reason, "message": "m"}}), &json!(null));
+        assert_eq!(state(&waiting("ImagePullBackOff")), State::ImageNotPulled("ImagePullBackOff m".to_owned()));
+        assert!(matches!(state(&waiting("CreateContainerConfigError")), State::Unconfigured(_)));
+        assert_eq!(state(&waiting("ContainerCreating")), State::Starting);
+        assert_eq!(state(&json!({})), State::Starting);
+        let unscheduled = json!({"conditions": [{"type": "PodScheduled", "status": "False", "message": "no ports"}]});
+        assert_eq!(state(&unscheduled), State::Unschedulable("no ports".to_owned()));
+        let down = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "x\nError: no\n"}});
+        let ended = Ended { code: 1, reason: "Error".to_owned(), words: "Error: no".to_owned() };
+        let back_off = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}});
+        for (now, last) in [(&down, &json!(null)), (&back_off, &down), (&json!({"running": {}}), &down)] {
+            assert_eq!(state(&container(now, last)), State::Down(ended.clone()));
+        }
+        let killed = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled", "message": "a line"}});
+        let State::Down(killed) = state(&container(&killed, &json!(null))) else { panic!("it's down") };
+        assert!(killed.is_out_of_memory());
+        assert_eq!(killed.to_string(), "OOMKilled with exit code 137");
+        let evicted = json!({"phase": "Failed", "reason": "Evicted", "message": "the node was low on memory"});
+        assert_eq!(state(&evicted).to_string(), "the node was low on memory");
+    }
+
+    #[test]
+    fn a_pod_that_isnt_bound_yet_has_its_node_by_name() {
+        let field = json!({"key": "metadata.name", "operator": "In", "values": ["n7"]});
+        let terms = json!([{"matchFields": [field]}]);
+        let affinity =
+            json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}});
+        let pod = json!({"metadata": {"name": "x"}, "spec": {"containers": [], "affinity": affinity}});
+        assert_eq!(Pod::of(&serde_json::from_value(pod).expect("a pod")).node, "n7");
+    }
+}

@@ -1,0 +1,390 @@
+//! The task that does it: looks, decides, hands over what is wanted, and reports.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::node::Node;
+use super::observe::{self, Asked, Place, Seen, Set};
+use super::pod::{Pod, Rollout, State};
+use super::revision::{Revision, Stored};
+use super::trial::{self, Mark, Observed, Phase, Plan};
+use super::verdict::{self, Managed};
+use super::{objects, template};
+use crate::api::condition::{ConditionType, Reason};
+use crate::api::object;
+use crate::api::stack::{Agent, Collector, CollectorMode, CollectorStatus, Datadog, Egress};
+use crate::collector::{self, Rendered, Source};
+use crate::config::Document;
+use crate::controller::objects::{Outcome, Wanted, keep};
+use crate::controller::stack::Stack;
+use crate::controller::status::Verdict;
+use crate::controller::{Context, injection};
+
+/// Changes that come together are looked at together.
+const SETTLE: Duration = Duration::from_millis(200);
+/// What isn't watched is looked at that often, while it matters.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// The spec, as far as it's about the Collector.
+#[derive(Clone, Debug)]
+struct Spec {
+    collector: Collector,
+    datadog: Datadog,
+    egress: Egress,
+    agent: Agent,
+    injection: Document,
+}
+
+/// Never returns.
+pub async fn run(context: Context) {
+    let (wanted, wants) = watch::channel(None);
+    let (outcome, outcomes) = watch::channel(None);
+    let health = Arc::clone(&context.state.collector);
+    tokio::join!(keep(context.clone(), objects::PART, health, wants, outcome), follow(context, wanted, outcomes),);
+}
+
+/// Looks at the place that the spec names, whichever that is just now.
+async fn follow(
+    context: Context,
+    wanted: watch::Sender<Option<Arc<Wanted>>>,
+    mut outcomes: watch::Receiver<Option<Outcome>>,
+) {
+    let mut stack = context.stack.clone();
+    loop {
+        let now = stack.borrow_and_update().clone();
+        let spec = now.as_ref().map(|now| Spec::of(now, &context.namespace));
+        match (now, spec) {
+            (Some(_), Some(Ok(spec))) => {
+                let place = spec.place();
+                let seen = Seen::default();
+                let task = Task { context: &context, place: &place, seen: &seen, wanted: &wanted };
+                tokio::select! {
+                    () = seen.watch(&context, &place) => {}
+                    () = task.decide(&mut stack, &mut outcomes) => {}
+                }
+                continue;
+            }
+            (Some(now), Some(Err(fault))) => context.status.report(|reports| {
+                let verdict = Verdict::new(Reason::CollectorSpecInvalid, fault, now.generation);
+                reports.say(ConditionType::CollectorAvailable, verdict);
+            }),
+            _ => {
+                wanted.send_if_modified(|wanted| wanted.take().is_some());
+                context.status.report(|reports| {
+                    reports.take_back(ConditionType::CollectorAvailable);
+                    reports.collector = None;
+                });
+            }
+        }
+        if stack.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// What goes on as long as the place is the same.
+struct Task<'t> {
+    context: &'t Context,
+    place: &'t Place,
+    seen: &'t Seen,
+    wanted: &'t watch::Sender<Option<Arc<Wanted>>>,
+}
+
+impl Task<'_> {
+    /// Until the spec names another place.
+    async fn decide(
+        &self,
+        stack: &mut watch::Receiver<Option<Arc<Stack>>>,
+        outcomes: &mut watch::Receiver<Option<Outcome>>,
+    ) {
+        let mut asked = Asked::default();
+        let mut phase = None;
+        loop {
+            let Some(now) = stack.borrow_and_update().clone() else { return };
+            let Ok(spec) = Spec::of(&now, &self.context.namespace) else { return };
+            if spec.place() != *self.place {
+                return;
+            }
+            let outcome = outcomes.borrow_and_update().clone();
+            let again = match self.place.mode {
+                CollectorMode::Managed => self.manage(&now, &spec, outcome.as_ref(), &mut asked, &mut phase).await,
+                CollectorMode::Adopt => self.adopt(&now, &spec, &mut asked).await,
+                CollectorMode::Disabled => {
+                    self.want(&now, Vec::new());
+                    self.switch_off();
+                    None
+                }
+            };
+            tokio::select! {
+                () = sleep(again.unwrap_or_default()), if again.is_some() => {}
+                () = self.seen.changed.notified() => {}
+                Ok(()) = stack.changed() => {}
+                Ok(()) = outcomes.changed() => {}
+            }
+            sleep(SETTLE).await;
+        }
+    }
+
+    /// Nothing before everything was listed.
+    async fn manage(
+        &self,
+        stack: &Stack,
+        spec: &Spec,
+        outcome: Option<&Outcome>,
+        asked: &mut Asked,
+        told: &mut Option<Phase>,
+    ) -> Option<Duration> {
+        let stored = self.seen.stored()?;
+        let sets = self.seen.sets.lock().clone()?;
+        let set = |rollout: Rollout| sets.get(rollout.daemon_set());
+        let secret = self.seen.secrets.lock().as_ref()?.get(&self.place.secret).cloned();
+        let mut pods: Vec<Pod> = self.seen.pods.lock().as_ref()?.values().cloned().collect();
+        let nodes = self.seen.nodes.lock().clone()?;
+        let runs = set(Rollout::Stable).map(|set| set.deployed.revision.as_str());
+        let (fault, candidate) = match spec.revision(secret, &stored, runs) {
+            Ok((candidate, rendered)) => (None, Some((candidate, rendered))),
+            Err(fault) => (Some(fault), None),
+        };
+        let revision = candidate.as_ref().map(|(revision, _)| revision);
+
+        let refusal = self.ask_the_trial(&mut pods, revision, asked).await;
+        let lacking = Rollout::ALL.into_iter().find(|rollout| set(*rollout).is_some_and(|set| set.lacks_pods));
+        let no_pod = asked.why_no_pod(self.context, self.place, lacking).await;
+        let (excluded, should): (Vec<_>, Vec<_>) = nodes
+            .iter()
+            .filter(|(_, node)| !node.leaving)
+            .partition(|(_, node)| node.should_run(&spec.collector.placement).is_err());
+        let excluded: Vec<String> = excluded.into_iter().map(|(name, _)| name.clone()).collect();
+        let look_for_pods = !excluded.is_empty();
+        let busy = asked.busy(self.context, excluded).await;
+
+        let deployed = |rollout| set(rollout).map(|set: &Set| set.deployed.clone());
+        let plan = trial::plan(&Observed {
+            candidate: revision.map(|revision| revision.hash.as_str()),
+            stable: deployed(Rollout::Stable),
+            trial: deployed(Rollout::Trial),
+            known: stored.iter().map(|one| (one.revision.hash.as_str(), one.mark.clone())).collect(),
+            pods: &pods,
+            nodes: should.iter().map(|(name, node)| (name.as_str(), node.ready)).collect(),
+            refusal,
+            no_pod: no_pod.clone(),
+            now: Timestamp::now(),
+        });
+        tell(&plan, revision, told);
+        self.want(stack, self.objects(spec, candidate.as_ref(), &stored, &plan, &pods));
+
+        let seen = seen_for_verdict(stack, spec, &nodes, &pods, &busy);
+        let managed = Managed {
+            fault: fault.as_deref(),
+            candidate: revision.map(|revision| revision.hash.as_str()),
+            plan: &plan,
+            outcome,
+            no_pod: no_pod.as_deref(),
+        };
+        let (verdict, status) = verdict::managed(&seen, &managed);
+        self.report(verdict, status);
+        let looks_again = lacking.is_some() || look_for_pods || matches!(plan.phase, Phase::Trying { .. });
+        plan.again.into_iter().chain(looks_again.then_some(LOOK_AGAIN)).min()
+    }
+
+    async fn adopt(&self, stack: &Stack, spec: &Spec, asked: &mut Asked) -> Option<Duration> {
+        self.want(stack, Vec::new());
+        let pods: Vec<Pod> = self.seen.pods.lock().as_ref()?.values().cloned().collect();
+        let nodes = self.seen.nodes.lock().clone()?;
+        let with = verdict::by_node(&pods);
+        let without: Vec<_> = nodes.keys().filter(|name| !with.contains_key(name.as_str())).cloned().collect();
+        let again = (!without.is_empty()).then_some(LOOK_AGAIN);
+        let busy = asked.busy(self.context, without).await;
+        let seen = seen_for_verdict(stack, spec, &nodes, &pods, &busy);
+        let (verdict, status) = verdict::adopted(&seen);
+        self.report(verdict, status);
+        again
+    }
+
+    /// The words of a trial's Collector that ended, and what one that runs says of the data that it was given.
+    async fn ask_the_trial(&self, pods: &mut [Pod], candidate: Option<&Revision>, asked: &Asked) -> Option<String> {
+        let candidate = candidate?;
+        let mut refusal = None;
+        let of_trial =
+            |pod: &&mut Pod| pod.rollout == Some(Rollout::Trial) && pod.revision == candidate.hash && !pod.leaving;
+        for pod in pods.iter_mut().filter(of_trial) {
+            if pod.ended.is_some()
+                && let Some(words) = asked.last_words(self.context, self.place, pod).await
+            {
+                if let Some(ended) = &mut pod.ended {
+                    ended.words.clone_from(&words);
+                }
+                if let State::Down(ended) = &mut pod.state {
+                    ended.words = words;
+                }
+            }
+            if pod.is_ready() {
+                refusal = observe::refusal(self.context, self.place, pod).await;
+            }
+        }
+        refusal
+    }
+
+    fn objects(
+        &self,
+        spec: &Spec,
+        candidate: Option<&(Revision, Rendered)>,
+        stored: &[Stored],
+        plan: &Plan,
+        pods: &[Pod],
+    ) -> Vec<Value> {
+        let input = objects::Input {
+            namespace: &self.place.namespace,
+            service: &self.place.service,
+            max_unavailable: &spec.collector.placement.max_unavailable,
+            // With a fault, what was needed before is still.
+            lease: candidate.is_none_or(|(_, rendered)| rendered.lease.is_some()),
+        };
+        let mut runs: Vec<_> = pods.iter().map(|pod| pod.revision.as_str()).collect();
+        runs.extend(plan.stable.as_ref().map(|stable| stable.revision.as_str()));
+        runs.extend(plan.trial.as_ref().map(|trial| trial.revision.as_str()));
+        runs.sort_unstable();
+        runs.dedup();
+        let candidate = candidate.map(|(revision, _)| revision);
+        let mut kept = objects::kept(candidate, stored, &runs);
+        if let (Some(mark), Some(trial)) = (&plan.mark, &plan.trial) {
+            for (_, marked) in kept.iter_mut().filter(|(revision, _)| revision.hash == trial.revision) {
+                *marked = mark.clone();
+            }
+        }
+        // What runs on every node has passed, whatever became of the record.
+        if let Some(stable) = &plan.stable {
+            let untold =
+                |(revision, mark): &&mut (&Revision, Mark)| revision.hash == stable.revision && *mark == Mark::Untried;
+            for (_, marked) in kept.iter_mut().filter(untold) {
+                *marked = Mark::Passed;
+            }
+        }
+        let mut all = objects::surroundings(&input);
+        all.extend(objects::rollouts(&input, plan, &kept));
+        all
+    }
+
+    fn want(&self, stack: &Stack, objects: Vec<Value>) {
+        let namespace = self.place.namespace.clone();
+        let now = Wanted { namespace, objects, owner: stack.owner(), generation: stack.generation };
+        self.wanted.send_if_modified(|wanted| {
+            let changed = wanted.as_deref() != Some(&now);
+            if changed {
+                *wanted = Some(Arc::new(now));
+            }
+            changed
+        });
+    }
+
+    fn report(&self, verdict: Verdict, status: CollectorStatus) {
+        self.context.status.report(|reports| {
+            reports.say(ConditionType::CollectorAvailable, verdict);
+            reports.collector = Some(status);
+        });
+    }
+
+    fn switch_off(&self) {
+        self.context.status.report(|reports| {
+            reports.switch_off(ConditionType::CollectorAvailable);
+            reports.collector = Some(CollectorStatus { ready: "off".to_owned(), ..CollectorStatus::default() });
+        });
+    }
+}
+
+fn seen_for_verdict<'s>(
+    stack: &Stack,
+    spec: &'s Spec,
+    nodes: &'s BTreeMap<String, Node>,
+    pods: &'s [Pod],
+    busy: &'s BTreeSet<String>,
+) -> verdict::Seen<'s> {
+    let placement = &spec.collector.placement;
+    verdict::Seen { generation: stack.generation, placement, nodes, pods: verdict::by_node(pods), busy }
+}
+
+/// Once for each change.
+fn tell(plan: &Plan, revision: Option<&Revision>, told: &mut Option<Phase>) {
+    if told.as_ref() == Some(&plan.phase) {
+        return;
+    }
+    let revision = revision.map(|revision| revision.hash.as_str());
+    match &plan.phase {
+        Phase::RolledBack(fault) | Phase::Failing(fault) => {
+            warn!(otelgate.revision = revision, error.message = %fault, "the Collector's trial has failed");
+        }
+        Phase::Trying { node } => info!(otelgate.revision = revision, k8s.node.name = node, "the Collector is tried"),
+        Phase::RolledOut => info!(otelgate.revision = revision, "the Collector goes to every node"),
+        Phase::NothingToRun | Phase::NoNode | Phase::Vacating { .. } | Phase::Clearing => {}
+    }
+    *told = Some(plan.phase.clone());
+}
+
+// === impl Spec ===
+
+impl Spec {
+    /// # Errors
+    /// Which field is wrong.
+    fn of(stack: &Stack, namespace: &str) -> Result<Self, String> {
+        Ok(Self {
+            collector: stack.collector.clone()?,
+            datadog: stack.datadog.clone()?,
+            egress: stack.egress.clone()?,
+            agent: stack.agent.clone()?,
+            injection: injection::document(&stack.injection, namespace).map_err(|fault| fault.to_string())?,
+        })
+    }
+
+    fn place(&self) -> Place {
+        let of = &self.injection.collector;
+        let selector = match self.collector.mode {
+            CollectorMode::Managed | CollectorMode::Disabled => format!("app={}", object::COLLECTOR),
+            CollectorMode::Adopt => self.collector.adopt.selector.query(),
+        };
+        Place {
+            mode: self.collector.mode,
+            namespace: of.namespace.clone(),
+            service: of.service.clone(),
+            secret: self.datadog.secret.name.clone(),
+            selector,
+        }
+    }
+
+    /// What the spec asks for. Without the Secret, it's that of what runs: there is nothing to roll to.
+    ///
+    /// # Errors
+    /// Which fields are wrong.
+    fn revision(
+        &self,
+        secret: Option<String>,
+        stored: &[Stored],
+        runs: Option<&str>,
+    ) -> Result<(Revision, Rendered), String> {
+        let input = collector::Input {
+            collector: &self.collector,
+            datadog: &self.datadog,
+            egress: &self.egress,
+            agent: &self.agent,
+            injection: &self.injection,
+        };
+        let rendered = collector::render(&input).map_err(|fault| fault.to_string())?;
+        let running = stored.iter().find(|one| Some(one.revision.hash.as_str()) == runs);
+        let before = || template::secret_version(&running?.revision.template()).map(str::to_owned);
+        let reads_it = rendered.environment.iter().any(|variable| matches!(variable.source, Source::Secret(_)));
+        let secret_version = secret.or_else(before).filter(|_| reads_it);
+        let pod = template::pod(&template::Input {
+            collector: &self.collector,
+            rendered: &rendered,
+            reach: self.injection.otlp.reach,
+            secret_version: secret_version.as_deref(),
+        });
+        Ok((Revision::new(rendered.text.clone(), &pod), rendered))
+    }
+}

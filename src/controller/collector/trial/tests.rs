@@ -1,0 +1,473 @@
+use super::super::pod::pod;
+use super::*;
+use serde_json::{Value, json};
+
+fn at(second: i64) -> Timestamp {
+    "2026-01-01T00:00:00Z".parse::<Timestamp>().expect("a time") + SignedDuration::from_secs(second)
+}
+
+/// A cluster with what acts in it beside the controller.
+#[derive(Clone, Debug)]
+struct Cluster {
+    candidate: Option<&'static str>,
+    nodes: BTreeMap<&'static str, bool>,
+    stable: Option<Deployed>,
+    trial: Option<Deployed>,
+    known: BTreeMap<String, Mark>,
+    pods: Vec<Pod>,
+    /// Revisions whose Collectors end as soon as they have started, with these words.
+    bad: BTreeMap<&'static str, &'static str>,
+    refusal: Option<&'static str>,
+    now: i64,
+}
+
+impl Cluster {
+    fn new(candidate: &'static str, nodes: &[&'static str]) -> Self {
+        Self {
+            candidate: Some(candidate),
+            nodes: nodes.iter().map(|node| (*node, true)).collect(),
+            stable: None,
+            trial: None,
+            known: BTreeMap::new(),
+            pods: Vec::new(),
+            bad: BTreeMap::new(),
+            refusal: None,
+            now: 0,
+        }
+    }
+
+    /// One where `good` runs everywhere.
+    fn running(good: &'static str, nodes: &[&'static str]) -> Self {
+        let mut cluster = Self::new(good, nodes);
+        cluster.settle();
+        assert_eq!(cluster.stable.as_ref().map(|stable| stable.revision.as_str()), Some(good));
+        cluster
+    }
+
+    fn plan(&self) -> Plan {
+        // The candidate's ConfigMap is written together with its trial.
+        plan(&Observed {
+            candidate: self.candidate,
+            stable: self.stable.clone(),
+            trial: self.trial.clone(),
+            known: self.known.iter().map(|(hash, mark)| (hash.as_str(), mark.clone())).collect(),
+            pods: &self.pods,
+            nodes: self.nodes.clone(),
+            refusal: self.refusal.map(str::to_owned),
+            no_pod: None,
+            now: at(self.now),
+        })
+    }
+
+    /// What the controller makes of it; nothing of it stays in the controller.
+    fn control(&mut self) -> Plan {
+        let plan = self.plan();
+        if let Some(candidate) = self.candidate {
+            self.known.entry(candidate.to_owned()).or_default();
+        }
+        if let (Some(mark), Some(trial)) = (&plan.mark, &plan.trial) {
+            self.known.insert(trial.revision.clone(), mark.clone());
+        }
+        let created = at(self.now);
+        let set = |before: &Option<Deployed>, revision: &str, node: Option<&str>| {
+            let now =
+                Deployed { revision: revision.to_owned(), node: node.map(str::to_owned), settled: false, created };
+            let same = before.as_ref().filter(|one| one.revision == now.revision && one.node == now.node).cloned();
+            Some(
+                same.unwrap_or_else(|| Deployed { created: before.as_ref().map_or(created, |one| one.created), ..now }),
+            )
+        };
+        self.stable = match &plan.stable {
+            None => None,
+            Some(stable) => set(&self.stable, &stable.revision, stable.spares.as_deref()),
+        };
+        self.trial = match &plan.trial {
+            None => None,
+            Some(trial) => set(&self.trial, &trial.revision, Some(&trial.node)),
+        };
+        plan
+    }
+
+    /// The `DaemonSet` controller: what must not be there goes, what is missing comes, one at a time is replaced.
+    fn daemon_sets(&mut self) {
+        for (rollout, set) in [(Rollout::Stable, &mut self.stable), (Rollout::Trial, &mut self.trial)] {
+            let runs_on = |node: &str| match (rollout, &*set) {
+                (_, None) => false,
+                (Rollout::Stable, Some(set)) => set.node.as_deref() != Some(node),
+                (Rollout::Trial, Some(set)) => set.node.as_deref() == Some(node),
+            };
+            for pod in self.pods.iter_mut().filter(|pod| pod.rollout == Some(rollout)) {
+                pod.leaving |= !self.nodes.contains_key(pod.node.as_str()) || !runs_on(&pod.node);
+            }
+            let replaces = set.as_ref().is_some_and(|set| rollout == Rollout::Trial || set.node.is_none());
+            let revision = set.as_ref().map(|set| set.revision.clone()).unwrap_or_default();
+            let mut own = self.pods.iter_mut().filter(|pod| pod.rollout == Some(rollout));
+            if replaces && own.by_ref().all(|pod| !pod.leaving) {
+                let mut own = self.pods.iter_mut().filter(|pod| pod.rollout == Some(rollout));
+                if let Some(old) = own.find(|pod| pod.revision != revision) {
+                    old.leaving = true;
+                }
+            }
+            for node in self.nodes.keys().filter(|node| runs_on(node)) {
+                if !self.pods.iter().any(|pod| pod.rollout == Some(rollout) && pod.node == *node) {
+                    let mut new = pod(node, rollout, &revision, &json!({}));
+                    new.created = at(self.now);
+                    self.pods.push(new);
+                }
+            }
+            if let Some(set) = set {
+                set.settled = true;
+            }
+        }
+    }
+
+    /// What is told to end has ended, and what was made runs.
+    fn kubelets(&mut self) {
+        // A node that isn't ready has nobody who could.
+        let works = |node: &str| self.nodes.get(node).is_none_or(|ready| *ready);
+        self.pods.retain(|pod| !pod.leaving || !works(&pod.node));
+        for pod in self.pods.iter_mut().filter(|pod| works(&pod.node)) {
+            if pod.state == State::Starting {
+                match self.bad.get(pod.revision.as_str()) {
+                    None => pod.state = State::Ready { since: at(self.now) },
+                    Some(words) => {
+                        let ended = Ended { code: 1, reason: "Error".to_owned(), words: (*words).to_owned() };
+                        pod.ended = Some(ended.clone());
+                        pod.state = State::Down(ended);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What has to hold whenever somebody looks.
+    fn check(&self) {
+        for pod in self.pods.iter().filter(|pod| pod.rollout == Some(Rollout::Stable)) {
+            assert_eq!(self.known.get(&pod.revision), Some(&Mark::Passed), "untried on {}: {self:#?}", pod.node);
+        }
+        for (node, _) in self.nodes.iter().filter(|(_, ready)| **ready) {
+            let on = self.pods.iter().filter(|pod| pod.node == *node).count();
+            assert!(on <= 1, "{on} Collectors on {node}: {self:#?}");
+        }
+        let tries =
+            |pod: &&Pod| pod.rollout == Some(Rollout::Trial) && self.nodes.get(pod.node.as_str()) != Some(&false);
+        let tried = self.pods.iter().filter(tries).count();
+        assert!(tried <= 1, "a trial is on one node: {self:#?}");
+    }
+
+    fn round(&mut self, order: u64) {
+        for turn in 0..3 {
+            match ((order >> (2 * turn)) & 3) % 3 {
+                0 => drop(self.control()),
+                1 => self.daemon_sets(),
+                _ => self.kubelets(),
+            }
+            self.check();
+        }
+        self.now += 5;
+    }
+
+    /// Until nothing changes any more.
+    fn settle(&mut self) {
+        for _ in 0..120 {
+            self.control();
+            self.check();
+            self.daemon_sets();
+            self.check();
+            self.kubelets();
+            self.check();
+            self.now += 5;
+        }
+    }
+
+    #[track_caller]
+    fn runs(&self, revision: &str) {
+        let on: Vec<_> = self.pods.iter().map(|pod| (pod.node.as_str(), pod.revision.as_str())).collect();
+        let mut on = on;
+        on.sort_unstable();
+        let expected: Vec<_> = self.nodes.keys().map(|node| (*node, revision)).collect();
+        assert_eq!(on, expected, "{self:#?}");
+        assert_eq!(self.trial, None);
+        assert_eq!(self.stable.as_ref().and_then(|stable| stable.node.clone()), None);
+    }
+}
+
+const WORDS: &str = "Error: invalid configuration: processors::batch: no";
+
+fn fault(node: &str) -> Fault {
+    Fault { node: node.to_owned(), words: WORDS.to_owned(), key: Some("processors.batch".to_owned()) }
+}
+
+#[test]
+fn the_first_is_tried_on_one_node_and_then_goes_to_all() {
+    let mut cluster = Cluster::new("one", &["a", "b", "c"]);
+    let plan = cluster.control();
+    assert_eq!(plan.stable, None);
+    assert_eq!(plan.trial, Some(Trial { revision: "one".to_owned(), node: "a".to_owned() }));
+    cluster.daemon_sets();
+    cluster.kubelets();
+    assert_eq!(cluster.control().again, Some(Duration::from_secs(30)));
+    cluster.now = 29;
+    assert_eq!(cluster.control().mark, None);
+    cluster.now = 30;
+    assert_eq!(cluster.control().mark, Some(Mark::Passed));
+    cluster.settle();
+    cluster.runs("one");
+}
+
+#[test]
+fn a_first_one_that_fails_stays_on_its_node_and_says_why() {
+    let mut cluster = Cluster::new("one", &["a", "b"]);
+    cluster.bad.insert("one", WORDS);
+    cluster.settle();
+    let plan = cluster.control();
+    assert_eq!(plan.phase, Phase::Failing(fault("a")));
+    assert_eq!((plan.stable, plan.mark), (None, None));
+    assert_eq!(cluster.pods.len(), 1);
+    // What it waited for has come: it's good all the same.
+    cluster.bad.clear();
+    cluster.pods[0].state = State::Ready { since: at(cluster.now) };
+    cluster.settle();
+    cluster.runs("one");
+}
+
+#[test]
+fn a_next_one_that_fails_is_gone_back_from_with_its_words() {
+    let mut cluster = Cluster::running("one", &["a", "b"]);
+    let before: Vec<_> = cluster.pods.iter().map(|pod| (pod.node.clone(), pod.created)).collect();
+    cluster.candidate = Some("two");
+    cluster.bad.insert("two", WORDS);
+    cluster.settle();
+    cluster.runs("one");
+    assert_eq!(cluster.control().phase, Phase::RolledBack(fault("a")));
+    assert_eq!(cluster.known["two"], Mark::Failed(fault("a")));
+    let after: Vec<_> = cluster.pods.iter().map(|pod| (pod.node.clone(), pod.created)).collect();
+    let of_b = |all: &[(String, Timestamp)]| all.iter().find(|(node, _)| node == "b").cloned();
+    assert_eq!(of_b(&after), of_b(&before), "the other node's was never touched");
+    // It's tried again once its record has gone.
+    cluster.known.remove("two");
+    cluster.bad.clear();
+    cluster.settle();
+    cluster.runs("two");
+}
+
+#[test]
+fn a_next_one_waits_until_its_node_is_free_and_the_others_until_it_has_passed() {
+    let mut cluster = Cluster::running("one", &["a", "b"]);
+    cluster.candidate = Some("two");
+    let plan = cluster.control();
+    assert_eq!(plan.phase, Phase::Vacating { node: "a".to_owned() });
+    assert_eq!(plan.stable, Some(Stable { revision: "one".to_owned(), spares: Some("a".to_owned()) }));
+    assert_eq!(plan.trial, None);
+    // Nobody has told that its pod is to go: one might still be made.
+    cluster.pods.retain(|pod| pod.node != "a");
+    assert_eq!(cluster.control().trial, None);
+    cluster.daemon_sets();
+    assert!(cluster.control().trial.is_some());
+    // A node joins in the middle, and a pod is deleted.
+    cluster.nodes.insert("c", true);
+    cluster.pods.retain(|pod| pod.node != "b");
+    for order in [0b01_10_00, 0b10_01_00] {
+        cluster.round(order);
+    }
+    assert!(cluster.pods.iter().all(|pod| pod.node == "a" || pod.revision == "one"), "{cluster:#?}");
+    cluster.settle();
+    cluster.runs("two");
+}
+
+/// State and last end of its pod, seconds, what it says of data, and what becomes of that.
+type Case = (State, Option<Ended>, i64, Option<&'static str>, Option<Mark>);
+
+#[test]
+fn what_the_trial_shows() {
+    let ended = |words: &str| Ended { code: 1, reason: "Error".to_owned(), words: words.to_owned() };
+    let ready = |second| State::Ready { since: at(second) };
+    let waiting = "Error: cannot start pipelines: failed to start \"k8s_attributes\" processor: failed to wait for caches to sync";
+    let failed = |words: &str| {
+        Some(Mark::Failed(Fault { node: "a".to_owned(), words: words.to_owned(), key: words::key(words) }))
+    };
+    let cases: [Case; 11] = [
+        (State::Starting, None, 10, None, None),
+        (State::Starting, None, 300, None, failed("not ready in 5 minutes: it runs, and isn't ready")),
+        (ready(5), None, 10, None, None),
+        (ready(5), None, 35, None, Some(Mark::Passed)),
+        (
+            ready(5),
+            None,
+            10,
+            Some("exporter datadog failed to send 3 spans"),
+            failed("exporter datadog failed to send 3 spans"),
+        ),
+        (State::Down(ended(WORDS)), Some(ended(WORDS)), 1, None, failed(WORDS)),
+        // It came up again.
+        (ready(5), Some(ended(WORDS)), 35, None, failed(WORDS)),
+        (State::Down(ended(waiting)), Some(ended(waiting)), 400, None, None),
+        (ready(5), Some(ended(waiting)), 35, None, Some(Mark::Passed)),
+        (State::ImageNotPulled("ErrImagePull".to_owned()), None, 10, None, None),
+        (
+            State::ImageNotPulled("ErrImagePull".to_owned()),
+            None,
+            300,
+            None,
+            failed("not ready in 5 minutes: ErrImagePull"),
+        ),
+    ];
+    for (state, ended, now, refusal, expected) in cases {
+        let mut cluster = Cluster::running("one", &["a", "b"]);
+        cluster.candidate = Some("two");
+        cluster.now = 0;
+        cluster.control();
+        cluster.daemon_sets();
+        cluster.kubelets();
+        cluster.control();
+        cluster.daemon_sets();
+        let tried = cluster.pods.iter_mut().find(|pod| pod.rollout == Some(Rollout::Trial)).expect("a trial");
+        (tried.state, tried.ended) = (state.clone(), ended.clone());
+        (cluster.now, cluster.refusal) = (now, refusal);
+        assert_eq!(cluster.plan().mark, expected, "{state:?} {ended:?} after {now} s");
+    }
+}
+
+#[test]
+fn a_trial_without_a_pod_has_its_time_too() {
+    let mut cluster = Cluster::running("one", &["a"]);
+    cluster.candidate = Some("two");
+    for _ in 0..3 {
+        cluster.control();
+        cluster.daemon_sets();
+        cluster.kubelets();
+    }
+    cluster.pods.clear();
+    assert_eq!(cluster.plan().mark, None);
+    cluster.now += 301;
+    assert!(matches!(cluster.plan().mark, Some(Mark::Failed(fault)) if fault.words.ends_with("no pod was made")));
+}
+
+#[test]
+fn another_node_takes_over_when_the_trials_goes() {
+    type Change = fn(&mut Cluster);
+    let changes: [Change; 2] = [
+        |cluster| {
+            cluster.nodes.remove("a");
+        },
+        |cluster| {
+            cluster.nodes.insert("a", false);
+        },
+    ];
+    for change in changes {
+        let mut cluster = Cluster::running("one", &["a", "b", "c"]);
+        cluster.candidate = Some("two");
+        for order in [0b10_01_00, 0b10_01_00] {
+            cluster.round(order);
+        }
+        assert_eq!(cluster.trial.as_ref().and_then(|trial| trial.node.as_deref()), Some("a"));
+        change(&mut cluster);
+        cluster.settle();
+        assert_eq!(cluster.stable.as_ref().map(|stable| stable.revision.as_str()), Some("two"), "{cluster:#?}");
+        // A kubelet that comes back ends first what it was told to end meanwhile.
+        cluster.nodes.insert("a", true);
+        cluster.kubelets();
+        cluster.settle();
+        cluster.runs("two");
+    }
+}
+
+#[test]
+fn without_a_node_there_is_no_trial() {
+    let mut cluster = Cluster::new("one", &[]);
+    assert_eq!(cluster.control().phase, Phase::NoNode);
+    cluster.nodes.insert("a", false);
+    assert_eq!(cluster.control().phase, Phase::NoNode);
+    cluster.nodes.insert("a", true);
+    cluster.settle();
+    cluster.runs("one");
+    cluster.nodes.insert("a", false);
+    cluster.candidate = Some("two");
+    let plan = cluster.control();
+    assert_eq!((plan.phase, plan.trial), (Phase::NoNode, None));
+    assert_eq!(plan.stable, Some(Stable { revision: "one".to_owned(), spares: None }));
+}
+
+#[test]
+fn a_spec_with_a_fault_leaves_what_runs() {
+    let mut cluster = Cluster::running("one", &["a", "b"]);
+    cluster.candidate = None;
+    cluster.settle();
+    cluster.runs("one");
+    // In the middle of a trial, the trial ends.
+    cluster.candidate = Some("two");
+    cluster.round(0b10_01_00);
+    cluster.round(0b10_01_00);
+    assert!(cluster.trial.is_some());
+    cluster.candidate = None;
+    cluster.settle();
+    cluster.runs("one");
+    // A first trial goes on: nothing else is known to run.
+    let mut cluster = Cluster::new("one", &["a"]);
+    cluster.round(0b10_01_00);
+    cluster.candidate = None;
+    assert!(cluster.control().trial.is_some());
+}
+
+#[test]
+fn what_has_passed_once_is_gone_back_to_at_once() {
+    let mut cluster = Cluster::running("one", &["a", "b"]);
+    cluster.candidate = Some("two");
+    cluster.settle();
+    cluster.candidate = Some("one");
+    let plan = cluster.control();
+    assert_eq!(plan.stable, Some(Stable { revision: "one".to_owned(), spares: None }));
+    cluster.settle();
+    cluster.runs("one");
+}
+
+/// Every order of who acts when, with nodes that come and go, pods that are deleted and specs that change: nothing
+/// untried runs anywhere but on one node, and in the end every node runs what it should.
+#[test]
+fn whatever_happens_in_whatever_order() {
+    for seed in 1..150_u64 {
+        let mut random = seed;
+        let mut next = |bound: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % bound
+        };
+        let mut cluster = Cluster::running("one", &["a", "b", "c"]);
+        cluster.bad.insert("bad", WORDS);
+        for _ in 0..60 {
+            match next(12) {
+                0 => cluster.candidate = Some(["one", "two", "three", "bad"][usize::try_from(next(4)).expect("small")]),
+                1 => cluster.candidate = None,
+                2 => {
+                    cluster.nodes.insert(["d", "e"][usize::try_from(next(2)).expect("small")], true);
+                }
+                3 => {
+                    // Its pods go with it.
+                    let gone = ["a", "d"][usize::try_from(next(2)).expect("small")];
+                    cluster.nodes.remove(gone);
+                    cluster.pods.retain(|pod| pod.node != gone);
+                }
+                4 if !cluster.pods.is_empty() => {
+                    let index = usize::try_from(next(cluster.pods.len() as u64)).expect("small");
+                    cluster.pods[index].leaving = true;
+                }
+                _ => {}
+            }
+            let order = next(64);
+            cluster.round(order);
+        }
+        cluster.candidate = Some("two");
+        cluster.settle();
+        cluster.runs("two");
+        cluster.candidate = Some("bad");
+        cluster.settle();
+        cluster.runs("two");
+    }
+}
+
+#[test]
+fn a_mark_is_read_as_it_was_written() {
+    for mark in [Mark::Untried, Mark::Passed, Mark::Failed(fault("a"))] {
+        let written: Value = serde_json::to_value(&mark).expect("plain data");
+        assert_eq!(serde_json::from_value::<Mark>(written).expect("a mark"), mark);
+    }
+}

@@ -1,0 +1,551 @@
+//! Whether every node that should run a Collector has one that is ready: pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::node::Node;
+use super::pod::{Pod, State};
+use super::trial::{Phase, Plan};
+use crate::api::condition::Reason;
+use crate::api::stack::{CollectorStatus, CollectorTrial, Placement};
+use crate::controller::objects::Outcome;
+use crate::controller::status::Verdict;
+
+/// What is seen of Collectors.
+#[derive(Debug)]
+pub struct Seen<'s> {
+    pub generation: i64,
+    pub placement: &'s Placement,
+    pub nodes: &'s BTreeMap<String, Node>,
+    pub pods: ByNode<'s>,
+    /// Those of the nodes without a Collector that have opted-in pods.
+    pub busy: &'s BTreeSet<String>,
+}
+
+/// Pods by their nodes, without those that are about to end.
+pub type ByNode<'s> = BTreeMap<&'s str, Vec<&'s Pod>>;
+
+/// What only those of our own have.
+#[derive(Debug)]
+pub struct Managed<'s> {
+    /// Why the spec makes no configuration.
+    pub fault: Option<&'s str>,
+    /// The hash of what should run; nothing with a fault.
+    pub candidate: Option<&'s str>,
+    pub plan: &'s Plan,
+    pub outcome: Option<&'s Outcome>,
+    /// Why the API server makes no pods, in its words.
+    pub no_pod: Option<&'s str>,
+}
+
+/// Why a node has no Collector that is ready and as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Lack {
+    node: String,
+    reason: Reason,
+    why: String,
+}
+
+/// Names in a message.
+const MAX_NAMES: usize = 3;
+/// Those that make a whole fleet wait come last: what is wrong on its own is told first.
+const ORDER: [Reason; 10] = [
+    Reason::CollectorPodRefused,
+    Reason::CollectorImageNotPulled,
+    Reason::CollectorNotConfigured,
+    Reason::CollectorOutOfMemory,
+    Reason::CollectorPortTaken,
+    Reason::CollectorCrashing,
+    Reason::CollectorUnschedulable,
+    Reason::CollectorNotReady,
+    Reason::NodeNotReady,
+    Reason::CollectorRollingOut,
+];
+
+/// Of the controller's own.
+#[must_use]
+pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> (Verdict, CollectorStatus) {
+    let should: Vec<_> = seen.should_run().collect();
+    let lacks: Vec<_> = should.iter().filter_map(|(name, node)| seen.lack(name, node, Some(managed))).collect();
+    let late = |lack: &&Lack| lack.reason == Reason::CollectorRollingOut;
+    let down = lacks.iter().filter(|lack| !late(lack) || !seen.has_ready(&lack.node)).count();
+    let status = CollectorStatus {
+        ready: format!("{}/{}", should.len() - down, should.len()),
+        revision: managed.plan.stable.as_ref().map(|stable| stable.revision.clone()),
+        trial: managed
+            .plan
+            .trial
+            .as_ref()
+            .map(|trial| CollectorTrial { revision: trial.revision.clone(), node: trial.node.clone() }),
+        without: lacks.iter().filter(|lack| !late(lack)).take(MAX_NAMES).map(Lack::told).collect(),
+    };
+    let (reason, detail) = seen
+        .of_the_whole(managed)
+        .or_else(|| should.is_empty().then(|| (Reason::CollectorWithoutNode, String::new())))
+        .or_else(|| of_nodes(&lacks, should.len(), managed))
+        .or_else(|| seen.without_collector(|node| seen.excluded(node)))
+        .unwrap_or_else(|| (Reason::CollectorOnEveryNode, format!("on {}", count(should.len(), "node"))));
+    (Verdict::new(reason, detail, seen.generation), status)
+}
+
+/// Of somebody else's: which nodes should have one, only its pods can tell, and the pods that need it.
+#[must_use]
+pub fn adopted(seen: &Seen<'_>) -> (Verdict, CollectorStatus) {
+    let with: Vec<_> = seen.pods.keys().copied().filter(|node| !node.is_empty()).collect();
+    let untold = Node::default();
+    let lacks: Vec<_> =
+        with.iter().filter_map(|name| seen.lack(name, seen.nodes.get(*name).unwrap_or(&untold), None)).collect();
+    let status = CollectorStatus {
+        ready: format!("{}/{}", with.len() - lacks.len(), with.len()),
+        without: lacks.iter().take(MAX_NAMES).map(Lack::told).collect(),
+        ..CollectorStatus::default()
+    };
+    let none = || with.is_empty().then(|| (Reason::NoCollectorToAdopt, String::new()));
+    let (reason, detail) = none()
+        .or_else(|| worst(&lacks, with.len()))
+        .or_else(|| {
+            seen.without_collector(|node| (!with.contains(&node)).then(|| "no adopted Collector runs there".to_owned()))
+        })
+        .unwrap_or_else(|| (Reason::CollectorOnEveryNode, format!("on {}", count(with.len(), "node"))));
+    (Verdict::new(reason, detail, seen.generation), status)
+}
+
+#[must_use]
+pub fn by_node(pods: &[Pod]) -> ByNode<'_> {
+    let mut by_node = ByNode::new();
+    for pod in pods.iter().filter(|pod| !pod.leaving) {
+        by_node.entry(pod.node.as_str()).or_default().push(pod);
+    }
+    by_node
+}
+
+impl<'s> Seen<'s> {
+    fn should_run(&self) -> impl Iterator<Item = (&'s str, &'s Node)> {
+        let runs = |(_, node): &(&String, &Node)| !node.leaving && node.should_run(self.placement).is_ok();
+        self.nodes.iter().filter(runs).map(|(name, node)| (name.as_str(), node))
+    }
+
+    fn on(&self, node: &str) -> impl Iterator<Item = &'s Pod> {
+        self.pods.get(node).into_iter().flatten().copied()
+    }
+
+    fn has_ready(&self, node: &str) -> bool {
+        self.on(node).any(Pod::is_ready)
+    }
+
+    /// Why a node that should have one has none that is ready and as it should be.
+    fn lack(&self, name: &str, node: &Node, managed: Option<&Managed<'_>>) -> Option<Lack> {
+        let wanted = managed.and_then(|managed| managed.candidate);
+        let is_current = |pod: &&Pod| wanted.is_none_or(|wanted| pod.revision == wanted);
+        let lack = |reason, why: String| Some(Lack { node: name.to_owned(), reason, why });
+        if self.on(name).filter(is_current).any(Pod::is_ready) {
+            return None;
+        }
+        if let Some(older) = self.on(name).find(|pod| pod.is_ready()) {
+            return lack(Reason::CollectorRollingOut, format!("it runs revision {}", older.revision));
+        }
+        if !node.ready && self.nodes.contains_key(name) {
+            return lack(Reason::NodeNotReady, "the node itself isn't ready".to_owned());
+        }
+        let Some(pod) = self.on(name).find(is_current).or_else(|| self.on(name).next()) else {
+            let refused = managed.and_then(|managed| managed.no_pod);
+            return match refused {
+                Some(why) => lack(Reason::CollectorPodRefused, why.to_owned()),
+                None => lack(Reason::CollectorRollingOut, "it has none yet".to_owned()),
+            };
+        };
+        lack(reason(pod), pod.state.to_string())
+    }
+
+    /// What is wrong whatever nodes have.
+    fn of_the_whole(&self, managed: &Managed<'_>) -> Option<(Reason, String)> {
+        if let Some(fault) = managed.fault {
+            return Some((Reason::CollectorSpecInvalid, fault.to_owned()));
+        }
+        match managed.outcome {
+            Some(Outcome::Refused { object, why, .. }) => {
+                return Some((Reason::CollectorNotWritten, format!("{object}: {why}")));
+            }
+            Some(Outcome::Contested { object, by, .. }) => {
+                return Some((Reason::CollectorContested, format!("{object} is changed back each time by {by}")));
+            }
+            Some(Outcome::Kept { .. }) | None => {}
+        }
+        match &managed.plan.phase {
+            Phase::RolledBack(fault) => {
+                let revision = managed.candidate.unwrap_or_default();
+                Some((Reason::CollectorRolledBack, format!("revision {revision} failed {fault}")))
+            }
+            Phase::Failing(fault) => Some((crash(&fault.words), format!("its first trial fails {fault}"))),
+            _ => None,
+        }
+    }
+
+    fn excluded(&self, node: &str) -> Option<String> {
+        self.nodes.get(node)?.should_run(self.placement).err().as_ref().map(ToString::to_string)
+    }
+
+    /// Nodes with opted-in pods that have none, on purpose.
+    fn without_collector(&self, why: impl Fn(&str) -> Option<String>) -> Option<(Reason, String)> {
+        let without: Vec<_> = self
+            .busy
+            .iter()
+            .filter_map(|node| Some(Lack { node: node.clone(), reason: Reason::NodeWithoutCollector, why: why(node)? }))
+            .collect();
+        let total = without.len();
+        worst(&without, total)
+    }
+}
+
+fn reason(pod: &Pod) -> Reason {
+    match &pod.state {
+        State::Ready { .. } | State::Starting => Reason::CollectorNotReady,
+        State::Unschedulable(why) if why.contains("free ports") => Reason::CollectorPortTaken,
+        State::Unschedulable(_) => Reason::CollectorUnschedulable,
+        State::ImageNotPulled(_) => Reason::CollectorImageNotPulled,
+        State::Unconfigured(_) => Reason::CollectorNotConfigured,
+        State::Down(ended) if ended.is_out_of_memory() => Reason::CollectorOutOfMemory,
+        State::Down(ended) if ended.is_port_taken() => Reason::CollectorPortTaken,
+        State::Down(_) => Reason::CollectorCrashing,
+    }
+}
+
+/// A crash by its words alone.
+fn crash(words: &str) -> Reason {
+    if words.contains("OOMKilled") { Reason::CollectorOutOfMemory } else { Reason::CollectorCrashing }
+}
+
+/// What nodes lack, and while a trial goes on, where.
+fn of_nodes(lacks: &[Lack], nodes: usize, managed: &Managed<'_>) -> Option<(Reason, String)> {
+    let (reason, mut detail) = worst(lacks, nodes)?;
+    if reason == Reason::CollectorRollingOut {
+        let revision = managed.candidate.unwrap_or_default();
+        match &managed.plan.phase {
+            Phase::Vacating { node } | Phase::Trying { node } => {
+                detail = format!("revision {revision} is tried on node {node} first; {detail}");
+            }
+            Phase::NoNode => detail = format!("no node is ready for a trial of revision {revision}; {detail}"),
+            _ => {}
+        }
+    }
+    Some((reason, detail))
+}
+
+/// The reason that is most telling, and the nodes that it's true of.
+fn worst(lacks: &[Lack], nodes: usize) -> Option<(Reason, String)> {
+    let place = |lack: &&Lack| ORDER.iter().position(|reason| *reason == lack.reason).unwrap_or(ORDER.len());
+    let reason = lacks.iter().min_by_key(place)?.reason;
+    let of_reason: Vec<_> = lacks.iter().filter(|lack| lack.reason == reason).collect();
+    let named = of_reason.iter().take(MAX_NAMES).map(|lack| lack.told()).collect::<Vec<_>>().join(", ");
+    let others = if of_reason.len() > MAX_NAMES { " and others" } else { "" };
+    let plural = if nodes == 1 { "" } else { "s" };
+    Some((reason, format!("{} of {nodes} node{plural}: {named}{others}", of_reason.len())))
+}
+
+impl Lack {
+    fn told(&self) -> String {
+        format!("{} ({})", self.node, self.why)
+    }
+}
+
+fn count(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pod::{Ended, Rollout, pod};
+    use super::super::trial::{Fault, Stable, Trial};
+    use super::*;
+    use crate::api::condition::Reason as R;
+    use serde_json::{Value, json};
+
+    const READY: &str = r#"{"conditions": [{"type": "Ready", "status": "True"}]}"#;
+
+    fn node(spec: &Value, ready: bool) -> Node {
+        let ready = if ready { "True" } else { "False" };
+        let node = json!({"spec": spec, "metadata": {"labels": {"pool": "a"}},
+                          "status": {"conditions": [{"type": "Ready", "status": ready}]}});
+        Node::of(serde_json::from_value(node).expect("a node"))
+    }
+
+    fn ready(node: &str, revision: &str) -> Pod {
+        pod(node, Rollout::Stable, revision, &serde_json::from_str(READY).expect("JSON"))
+    }
+
+    fn in_state(node: &str, state: State) -> Pod {
+        Pod { state, ..ready(node, "new") }
+    }
+
+    fn down(reason: &str, words: &str) -> State {
+        State::Down(Ended { code: 1, reason: reason.to_owned(), words: words.to_owned() })
+    }
+
+    struct World {
+        nodes: BTreeMap<String, Node>,
+        pods: Vec<Pod>,
+        placement: Placement,
+        busy: BTreeSet<String>,
+        fault: Option<&'static str>,
+        phase: Phase,
+        outcome: Outcome,
+        no_pod: Option<&'static str>,
+    }
+
+    /// Two nodes, all well.
+    fn world(change: impl FnOnce(&mut World)) -> World {
+        let mut world = World {
+            nodes: ["a", "b"].map(|name| (name.to_owned(), node(&json!({}), true))).into(),
+            pods: vec![ready("a", "new"), ready("b", "new")],
+            placement: Placement::default(),
+            busy: ["a".to_owned()].into(),
+            fault: None,
+            phase: Phase::RolledOut,
+            outcome: Outcome::Kept { generation: 1 },
+            no_pod: None,
+        };
+        change(&mut world);
+        world
+    }
+
+    fn look(world: &World, adopt: bool) -> (Reason, String, String) {
+        let seen = Seen {
+            generation: 1,
+            placement: &world.placement,
+            nodes: &world.nodes,
+            pods: by_node(&world.pods),
+            busy: &world.busy,
+        };
+        let plan = Plan {
+            stable: Some(Stable { revision: "old".to_owned(), spares: None }),
+            trial: Some(Trial { revision: "new".to_owned(), node: "a".to_owned() }),
+            mark: None,
+            phase: world.phase.clone(),
+            again: None,
+        };
+        let managing = Managed {
+            fault: world.fault,
+            candidate: world.fault.is_none().then_some("new"),
+            plan: &plan,
+            outcome: Some(&world.outcome),
+            no_pod: world.no_pod,
+        };
+        let (verdict, status) = if adopt { adopted(&seen) } else { managed(&seen, &managing) };
+        (verdict.reason, verdict.detail, status.ready)
+    }
+
+    type Case = (fn(&mut World), Reason, &'static str, &'static str);
+
+    const CASES: [Case; 25] = [
+        (|_| {}, R::CollectorOnEveryNode, "on 2 nodes", "2/2"),
+        (|w| w.fault = Some("spec.collector.x: no"), R::CollectorSpecInvalid, "spec.collector.x: no", "2/2"),
+        (
+            |w| w.outcome = Outcome::Refused { generation: 1, object: "Service x".to_owned(), why: "no".to_owned() },
+            R::CollectorNotWritten,
+            "Service x: no",
+            "2/2",
+        ),
+        (
+            |w| {
+                w.outcome =
+                    Outcome::Contested { generation: 1, object: "DaemonSet x".to_owned(), by: "argocd".to_owned() }
+            },
+            R::CollectorContested,
+            "DaemonSet x is changed back each time by argocd",
+            "2/2",
+        ),
+        (
+            |w| {
+                let key = Some("processors.batch".to_owned());
+                w.phase = Phase::RolledBack(Fault { node: "a".to_owned(), words: "Error: no".to_owned(), key });
+                w.pods = vec![ready("a", "old"), ready("b", "old")];
+            },
+            R::CollectorRolledBack,
+            "revision new failed on node a, by processors.batch: Error: no",
+            "2/2",
+        ),
+        (
+            |w| {
+                w.phase = Phase::Failing(Fault { node: "a".to_owned(), words: "Error: no".to_owned(), key: None });
+                w.pods.clear();
+            },
+            R::CollectorCrashing,
+            "its first trial fails on node a: Error: no",
+            "0/2",
+        ),
+        (
+            |w| {
+                w.phase = Phase::Failing(Fault {
+                    node: "a".to_owned(),
+                    words: "OOMKilled with exit code 137".to_owned(),
+                    key: None,
+                })
+            },
+            R::CollectorOutOfMemory,
+            "its first trial fails on node a: OOMKilled with exit code 137",
+            "2/2",
+        ),
+        (|w| w.nodes.clear(), R::CollectorWithoutNode, "", "0/0"),
+        (
+            |w| w.placement.node_selector = [("pool".to_owned(), "b".to_owned())].into(),
+            R::CollectorWithoutNode,
+            "",
+            "0/0",
+        ),
+        (
+            |w| w.pods[1] = in_state("b", State::ImageNotPulled("ErrImagePull x".to_owned())),
+            R::CollectorImageNotPulled,
+            "1 of 2 nodes: b (ErrImagePull x)",
+            "1/2",
+        ),
+        (
+            |w| w.pods[1] = in_state("b", State::Unconfigured("secret \"datadog-secret\" not found".to_owned())),
+            R::CollectorNotConfigured,
+            "1 of 2 nodes: b (secret \"datadog-secret\" not found)",
+            "1/2",
+        ),
+        (
+            |w| w.pods[1] = in_state("b", down("OOMKilled", "a line")),
+            R::CollectorOutOfMemory,
+            "1 of 2 nodes: b (OOMKilled with exit code 1)",
+            "1/2",
+        ),
+        (
+            |w| w.pods[1] = in_state("b", down("Error", "Error: no")),
+            R::CollectorCrashing,
+            "1 of 2 nodes: b (Error: no)",
+            "1/2",
+        ),
+        (
+            |w| w.pods[1] = in_state("b", down("Error", "listen tcp :4317: bind: address already in use")),
+            R::CollectorPortTaken,
+            "1 of 2 nodes: b (listen tcp :4317: bind: address already in use)",
+            "1/2",
+        ),
+        (
+            |w| w.pods[1] = in_state("b", State::Unschedulable("1 node(s) didn't have free ports".to_owned())),
+            R::CollectorPortTaken,
+            "1 of 2 nodes: b (1 node(s) didn't have free ports)",
+            "1/2",
+        ),
+        (
+            |w| w.pods[1] = in_state("b", State::Unschedulable("Insufficient memory".to_owned())),
+            R::CollectorUnschedulable,
+            "1 of 2 nodes: b (Insufficient memory)",
+            "1/2",
+        ),
+        (
+            |w| w.pods[1] = in_state("b", State::Starting),
+            R::CollectorNotReady,
+            "1 of 2 nodes: b (it runs, and isn't ready)",
+            "1/2",
+        ),
+        (
+            |w| {
+                w.pods.clear();
+                w.no_pod = Some("violates PodSecurity");
+            },
+            R::CollectorPodRefused,
+            "2 of 2 nodes: a (violates PodSecurity), b (violates PodSecurity)",
+            "0/2",
+        ),
+        (
+            |w| {
+                w.nodes.insert("b".to_owned(), node(&json!({}), false));
+                w.pods[1] = in_state("b", State::Starting);
+            },
+            R::NodeNotReady,
+            "1 of 2 nodes: b (the node itself isn't ready)",
+            "1/2",
+        ),
+        (|w| w.pods[1] = ready("b", "old"), R::CollectorRollingOut, "1 of 2 nodes: b (it runs revision old)", "2/2"),
+        (
+            |w| {
+                w.phase = Phase::Trying { node: "a".to_owned() };
+                w.pods[1] = ready("b", "old");
+            },
+            R::CollectorRollingOut,
+            "revision new is tried on node a first; 1 of 2 nodes: b (it runs revision old)",
+            "2/2",
+        ),
+        (|w| w.pods[1].leaving = true, R::CollectorRollingOut, "1 of 2 nodes: b (it has none yet)", "1/2"),
+        (
+            |w| {
+                w.pods = vec![in_state("a", State::Starting), in_state("b", down("Error", "Error: no"))];
+            },
+            R::CollectorCrashing,
+            "1 of 2 nodes: b (Error: no)",
+            "0/2",
+        ),
+        (
+            |w| {
+                let taint = json!({"taints": [{"key": "gpu", "effect": "NoSchedule"}]});
+                w.nodes.insert("c".to_owned(), node(&taint, true));
+                w.placement.tolerations.clear();
+                w.busy.insert("c".to_owned());
+            },
+            R::NodeWithoutCollector,
+            "1 of 1 node: c (spec.collector.tolerations has none for its taint gpu:NoSchedule)",
+            "2/2",
+        ),
+        (
+            |w| {
+                let taint = json!({"taints": [{"key": "gpu", "effect": "NoSchedule"}]});
+                w.nodes.insert("c".to_owned(), node(&taint, true));
+                w.placement.tolerations.clear();
+            },
+            R::CollectorOnEveryNode,
+            "on 2 nodes",
+            "2/2",
+        ),
+    ];
+
+    #[test]
+    fn every_cause_is_told_with_the_nodes() {
+        for (change, reason, detail, numbers) in CASES {
+            let world = world(change);
+            assert_eq!(look(&world, false), (reason, detail.to_owned(), numbers.to_owned()));
+        }
+    }
+
+    #[test]
+    fn somebody_elses_are_judged_by_their_pods() {
+        let cases: [Case; 4] = [
+            (|_| {}, Reason::CollectorOnEveryNode, "on 2 nodes", "2/2"),
+            (|w| w.pods.clear(), Reason::NoCollectorToAdopt, "", "0/0"),
+            (
+                |w| w.pods[1] = in_state("b", down("Error", "Error: no")),
+                Reason::CollectorCrashing,
+                "1 of 2 nodes: b (Error: no)",
+                "1/2",
+            ),
+            (
+                |w| {
+                    w.pods.remove(0);
+                },
+                Reason::NodeWithoutCollector,
+                "1 of 1 node: a (no adopted Collector runs there)",
+                "1/1",
+            ),
+        ];
+        for (change, reason, detail, numbers) in cases {
+            let world = world(change);
+            assert_eq!(look(&world, true), (reason, detail.to_owned(), numbers.to_owned()));
+        }
+    }
+
+    #[test]
+    fn of_many_nodes_a_few_are_named() {
+        let many = world(|world| {
+            for index in 0..5000 {
+                world.nodes.insert(format!("n{index:04}"), node(&json!({}), true));
+            }
+        });
+        let (reason, detail, numbers) = look(&many, false);
+        assert_eq!((reason, numbers.as_str()), (Reason::CollectorRollingOut, "2/5002"));
+        assert_eq!(
+            detail,
+            "5000 of 5002 nodes: n0000 (it has none yet), n0001 (it has none yet), n0002 (it has none yet) and others"
+        );
+    }
+}

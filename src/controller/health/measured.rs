@@ -1,0 +1,166 @@
+//! What is measured of health, in numbers: for metrics and alerts.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::delivery::totals::Signal;
+use super::delivery::verdict::{State, Tally};
+use crate::metrics::Counter;
+
+/// One per process; the leader's.
+#[derive(Debug, Default)]
+pub struct Measured {
+    scrapes: [Counter; 2],
+    items: [[Fraction; Items::ALL.len()]; Signal::ALL.len()],
+    /// `None` while nobody looks.
+    collectors: Mutex<Option<Tally>>,
+    probes: [Counter; ProbeOutcome::ALL.len()],
+    validations: [Counter; KeyOutcome::ALL.len()],
+    pub events_lost: Counter,
+}
+
+/// What became of spans, metric points and log records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Items {
+    Accepted,
+    Refused,
+    Sent,
+    Failed,
+}
+
+/// How a probe's pod came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeOutcome {
+    Marked,
+    Unmarked,
+    LetThrough,
+    Refused,
+    Unanswered,
+}
+
+/// What Datadog said of the API key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyOutcome {
+    Accepted,
+    Refused,
+    Unanswered,
+}
+
+/// A counter to which less than one may be added.
+#[derive(Debug, Default)]
+struct Fraction {
+    whole: Counter,
+    rest: Mutex<f64>,
+}
+
+// === impl Measured ===
+
+impl Measured {
+    /// What a leader knew counts no more.
+    pub fn stand_by(&self) {
+        self.set_collectors(None);
+    }
+
+    pub fn scraped(&self, answered: bool) {
+        self.scrapes[usize::from(!answered)].add(1);
+    }
+
+    /// Those with an answer, and those without.
+    #[must_use]
+    pub fn scrapes(&self) -> [(&'static str, &Counter); 2] {
+        [("success", &self.scrapes[0]), ("failure", &self.scrapes[1])]
+    }
+
+    pub fn items(&self, signal: Signal, items: Items, amount: f64) {
+        self.items[signal as usize][items as usize].add(amount);
+    }
+
+    #[must_use]
+    pub fn items_of(&self, signal: Signal, items: Items) -> &Counter {
+        &self.items[signal as usize][items as usize].whole
+    }
+
+    pub fn set_collectors(&self, tally: Option<&Tally>) {
+        *self.collectors.lock().unwrap_or_else(PoisonError::into_inner) = tally.cloned();
+    }
+
+    /// How many in each state, while somebody looks.
+    #[must_use]
+    pub fn collectors(&self) -> Option<[(State, usize); State::ALL.len()]> {
+        let tally = self.collectors.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.as_ref().map(|tally| State::ALL.map(|state| (state, tally.count(state))))
+    }
+
+    pub fn probed(&self, outcome: ProbeOutcome) {
+        self.probes[outcome as usize].add(1);
+    }
+
+    #[must_use]
+    pub fn probes(&self, outcome: ProbeOutcome) -> &Counter {
+        &self.probes[outcome as usize]
+    }
+
+    pub fn validated(&self, outcome: KeyOutcome) {
+        self.validations[outcome as usize].add(1);
+    }
+
+    #[must_use]
+    pub fn validations(&self, outcome: KeyOutcome) -> &Counter {
+        &self.validations[outcome as usize]
+    }
+}
+
+// === impl Items, ProbeOutcome, KeyOutcome ===
+
+impl Items {
+    pub const ALL: [Self; 4] = [Self::Accepted, Self::Refused, Self::Sent, Self::Failed];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl ProbeOutcome {
+    pub const ALL: [Self; 5] = [Self::Marked, Self::Unmarked, Self::LetThrough, Self::Refused, Self::Unanswered];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Marked => "marked",
+            Self::Unmarked => "unmarked",
+            Self::LetThrough => "let_through",
+            Self::Refused => "refused",
+            Self::Unanswered => "unanswered",
+        }
+    }
+}
+
+impl KeyOutcome {
+    pub const ALL: [Self; 3] = [Self::Accepted, Self::Refused, Self::Unanswered];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+            Self::Unanswered => "unanswered",
+        }
+    }
+}
+
+// === impl Fraction ===
+
+impl Fraction {
+    fn add(&self, amount: f64) {
+        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum = *rest + amount.max(0.0);
+        *rest = sum.fract();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, and not below zero")]
+        self.whole.add(sum.trunc() as u64);
+    }
+}

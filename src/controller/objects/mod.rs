@@ -1,0 +1,389 @@
+//! Keeps objects of the cluster as they should be: applies what is missing or differs, deletes what is no longer wanted.
+//!
+//! A part of the controller says what it wants as a whole, the objects carry its label, and the rest follows from what
+//! the watches see: drift is repaired as soon as it is seen. What the API server makes of an object (defaults, other
+//! spellings of an amount) is learnt from its answer to the write, so that it isn't taken for drift; what others add is
+//! theirs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::Context;
+use super::metrics::Write;
+use crate::api::{label, object};
+use crate::k8s::{
+    self, Api, ApiResource, DeleteParams, DynamicObject, OwnerReference, Patch, PatchParams, Preconditions,
+    PropagationPolicy, ResourceExt, watcher,
+};
+use crate::unavailable::Unavailable;
+use crate::watch::{self as watching, Health, Objects};
+
+mod memory;
+mod plan;
+
+pub use memory::{Drift, Memory};
+pub use plan::{Action, Observed, plan};
+
+/// A kind of objects, and where those of a part are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Kind {
+    /// As in `apiVersion`.
+    pub api_version: &'static str,
+    pub kind: &'static str,
+    pub plural: &'static str,
+    pub scope: Scope,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    Cluster,
+    /// In the namespace of the part.
+    Namespace,
+}
+
+/// Which object, within a part.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    pub kind: &'static str,
+    pub name: String,
+}
+
+/// What a part wants, as a whole.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wanted {
+    /// Of all that is in a namespace. When it changes, what was wanted in the one before is deleted there.
+    pub namespace: String,
+    /// As they are applied, but for what the keeper adds: the part's label and the owner.
+    pub objects: Vec<Value>,
+    pub owner: OwnerReference,
+    /// Of the spec that it was made from.
+    pub generation: i64,
+}
+
+/// How it stands with what a part wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All of it is there as it should be.
+    Kept { generation: i64 },
+    /// An object that the API server doesn't take, or a call without an answer: which, and why.
+    Refused { generation: i64, object: String, why: String },
+    /// Somebody changes an object back each time: which, and who.
+    Contested { generation: i64, object: String, by: String },
+}
+
+/// What a part is called: the value of its label.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    pub name: &'static str,
+    /// Every kind of which it may want objects; those that it stops wanting are looked for in these.
+    pub kinds: &'static [Kind],
+    pub write: Write,
+}
+
+/// After a call that failed: short at first.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_mins(1);
+/// The rights in the former namespace may have gone with the move.
+const PATIENCE_WHEN_MOVED: u32 = 2;
+
+/// What the watches saw of a part's objects; `None` for a kind that hasn't been listed yet.
+type Seen = BTreeMap<&'static str, Option<Arc<Objects<DynamicObject>>>>;
+
+// === impl Kind ===
+
+impl Kind {
+    #[must_use]
+    pub fn resource(&self) -> ApiResource {
+        let (group, version) = self.api_version.rsplit_once('/').unwrap_or(("", self.api_version));
+        ApiResource {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            api_version: self.api_version.to_owned(),
+            kind: self.kind.to_owned(),
+            plural: self.plural.to_owned(),
+        }
+    }
+
+    fn api(&self, client: k8s::Client, namespace: &str) -> Api<DynamicObject> {
+        match self.scope {
+            Scope::Cluster => Api::all_with(client, &self.resource()),
+            Scope::Namespace => Api::namespaced_with(client, namespace, &self.resource()),
+        }
+    }
+}
+
+/// Keeps what a part wants, and publishes how it stands. `None` wants nothing changed: neither made nor taken away.
+/// Never returns.
+pub async fn keep(
+    context: Context,
+    part: Part,
+    health: Arc<Health>,
+    mut wanted: watch::Receiver<Option<Arc<Wanted>>>,
+    outcome: watch::Sender<Option<Outcome>>,
+) {
+    loop {
+        let namespace = wanted.borrow_and_update().as_ref().map(|wanted| wanted.namespace.clone());
+        let Some(namespace) = namespace else {
+            if wanted.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            continue;
+        };
+        let keeper = Keeper {
+            context: context.clone(),
+            part,
+            health: Arc::clone(&health),
+            namespace: namespace.clone(),
+            memory: Memory::default(),
+            failures: 0,
+        };
+        keeper.keep_in_namespace(&mut wanted, &outcome).await;
+    }
+}
+
+struct Keeper {
+    context: Context,
+    part: Part,
+    health: Arc<Health>,
+    namespace: String,
+    memory: Memory,
+    /// In a row.
+    failures: u32,
+}
+
+// === impl Keeper ===
+
+impl Keeper {
+    /// Until the part wants its objects in another namespace: then what is in this one goes.
+    async fn keep_in_namespace(
+        mut self,
+        wanted: &mut watch::Receiver<Option<Arc<Wanted>>>,
+        outcome: &watch::Sender<Option<Outcome>>,
+    ) {
+        let (publisher, mut seen) = watch::channel(Seen::new());
+        let mut watches = JoinSet::new();
+        for kind in self.part.kinds {
+            publisher.send_modify(|seen| {
+                seen.insert(kind.kind, None);
+            });
+            watches.spawn(self.watch(kind, publisher.clone()));
+        }
+        loop {
+            let now = wanted.borrow_and_update().clone();
+            let moved = now.as_ref().is_some_and(|now| now.namespace != self.namespace);
+            let seen_now = seen.borrow_and_update().clone();
+            let mut again = None;
+            if let Some(now) = &now {
+                let left = Wanted { objects: Vec::new(), namespace: self.namespace.clone(), ..(**now).clone() };
+                match self.step(if moved { &left } else { now }, &seen_now, moved).await {
+                    Step::Waiting | Step::Done(_) if moved => return,
+                    Step::Again(..) if moved && self.failures > PATIENCE_WHEN_MOVED => {
+                        warn!(k8s.namespace.name = self.namespace, "what was there before the move can't be deleted");
+                        return;
+                    }
+                    Step::Waiting => {}
+                    Step::Done(told) => {
+                        outcome.send_if_modified(|before| before.replace(told.clone()) != Some(told));
+                    }
+                    Step::Again(delay, told) => {
+                        again = Some(delay);
+                        // However much else changes, what was refused isn't asked for again and again.
+                        sleep(delay.min(FIRST_RETRY)).await;
+                        if let Some(told) = told {
+                            outcome.send_if_modified(|before| before.replace(told.clone()) != Some(told));
+                        }
+                    }
+                }
+            } else {
+                outcome.send_if_modified(|before| before.take().is_some());
+            }
+            tokio::select! {
+                () = sleep(again.unwrap_or_default()), if again.is_some() => {}
+                changed = wanted.changed() => if changed.is_err() { std::future::pending::<()>().await; },
+                Ok(()) = seen.changed() => {}
+            }
+        }
+    }
+
+    fn watch(&self, kind: &'static Kind, seen: watch::Sender<Seen>) -> impl Future<Output = ()> + Send + 'static {
+        let api = kind.api(self.context.client.clone(), &self.namespace);
+        let config = watcher::Config::default().labels(&format!("{}={}", label::PART, self.part.name));
+        let health = Arc::clone(&self.health);
+        async move {
+            watching::objects_if_served(api, config, &health, |objects| {
+                let objects = Arc::new(objects.cloned().unwrap_or_default());
+                seen.send_modify(|seen| {
+                    seen.insert(kind.kind, Some(objects));
+                });
+            })
+            .await;
+        }
+    }
+
+    /// Does all that is due, one call after the other. What one object is refused for doesn't keep the others waiting.
+    async fn step(&mut self, wanted: &Wanted, seen: &Seen, moved: bool) -> Step {
+        let Some(observed) = self.observed(seen, moved) else { return Step::Waiting };
+        let wanted_objects = self.labelled(wanted);
+        let mut actions = plan(&wanted_objects, &observed, &mut self.memory, Instant::now());
+        actions.sort_by_key(|action| self.place(action));
+        let (mut contested, mut refused, mut soonest) = (None, None, None);
+        let sooner = |soonest: Option<Instant>, until| Some(soonest.map_or(until, |soonest| soonest.min(until)));
+        for action in actions {
+            let (key, done) = match action {
+                Action::Await { until } => {
+                    soonest = sooner(soonest, until);
+                    continue;
+                }
+                Action::Wait { key, by, until } => {
+                    soonest = sooner(soonest, until);
+                    contested.get_or_insert((key, by));
+                    continue;
+                }
+                Action::Apply { key, object } => {
+                    let done = self.apply(&key, object, observed.get(&key).map(Arc::as_ref)).await;
+                    (key, done)
+                }
+                Action::Delete { key, uid } => {
+                    let done = self.delete(&key, &uid).await;
+                    (key, done)
+                }
+            };
+            if let Err(error) = done {
+                self.health.failed(&error);
+                let why = Unavailable::of(&error);
+                let unreachable = why.is_of_connection();
+                refused.get_or_insert((key, why));
+                if unreachable {
+                    break;
+                }
+            }
+        }
+        let generation = wanted.generation;
+        let named = |key: &Key| format!("{} {}", key.kind, key.name);
+        if let Some((key, why)) = refused {
+            self.failures = self.failures.saturating_add(1);
+            let told = Outcome::Refused { generation, object: named(&key), why: why.to_string() };
+            return Step::Again(retry_after(self.failures, jitter()), Some(told));
+        }
+        self.failures = 0;
+        let delay = soonest.map(|until| until.saturating_duration_since(Instant::now()));
+        match (contested, delay) {
+            (None, None) => Step::Done(Outcome::Kept { generation }),
+            (None, Some(delay)) => Step::Again(delay, None),
+            (Some((key, by)), delay) => {
+                let object = named(&key);
+                warn!(
+                    otelgate.object = object,
+                    otelgate.other = by,
+                    "somebody changes it back each time; slowing down"
+                );
+                Step::Again(delay.unwrap_or(FIRST_RETRY), Some(Outcome::Contested { generation, object, by }))
+            }
+        }
+    }
+
+    /// What others need comes first, and goes last.
+    fn place(&self, action: &Action) -> (bool, usize) {
+        let place = |key: &Key| self.part.kinds.iter().position(|kind| kind.kind == key.kind).unwrap_or_default();
+        match action {
+            Action::Await { .. } => (false, 0),
+            Action::Apply { key, .. } | Action::Wait { key, .. } => (false, place(key)),
+            Action::Delete { key, .. } => (true, self.part.kinds.len() - place(key)),
+        }
+    }
+
+    /// All that the watches saw, once each has listed; of a part that has moved, only what is left behind.
+    fn observed(&self, seen: &Seen, moved: bool) -> Option<Observed> {
+        let mut observed = Observed::default();
+        for kind in self.part.kinds.iter().filter(|kind| !moved || kind.scope == Scope::Namespace) {
+            for (name, object) in seen.get(kind.kind)?.as_ref()?.iter() {
+                observed.insert(Key { kind: kind.kind, name: name.clone() }, Arc::new(object.clone()));
+            }
+        }
+        Some(observed)
+    }
+
+    fn labelled(&self, wanted: &Wanted) -> BTreeMap<Key, Value> {
+        let mut all = BTreeMap::new();
+        for object in &wanted.objects {
+            let Some(kind) = self.part.kinds.iter().find(|kind| object["kind"] == kind.kind) else { continue };
+            let mut object = object.clone();
+            let metadata = &mut object["metadata"];
+            metadata["labels"][label::PART] = self.part.name.into();
+            metadata["ownerReferences"] = serde_json::to_value([&wanted.owner]).unwrap_or_default();
+            if kind.scope == Scope::Namespace {
+                metadata["namespace"] = wanted.namespace.as_str().into();
+            }
+            let name = metadata["name"].as_str().unwrap_or_default().to_owned();
+            all.insert(Key { kind: kind.kind, name }, object);
+        }
+        all
+    }
+
+    fn api(&self, key: &Key) -> Option<Api<DynamicObject>> {
+        let kind = self.part.kinds.iter().find(|kind| kind.kind == key.kind)?;
+        Some(kind.api(self.context.client.clone(), &self.namespace))
+    }
+
+    async fn apply(&mut self, key: &Key, object: Value, found: Option<&DynamicObject>) -> k8s::Result<()> {
+        let Some(api) = self.api(key) else { return Ok(()) };
+        let params = PatchParams::apply(object::FIELD_MANAGER).force();
+        let applied = match k8s::in_time(api.patch(&key.name, &params, &Patch::Apply(&object))).await {
+            // Ours, with a field that can't be changed any more: it is made anew once it has gone.
+            Err(k8s::Error::Api(status)) if status.code == 422 && status.message.contains("field is immutable") => {
+                let Some(uid) = found.and_then(ResourceExt::uid) else { return Err(k8s::Error::Api(status)) };
+                return self.delete(key, &uid).await;
+            }
+            other => other?,
+        };
+        self.context.state.writes.add(self.part.write);
+        info!(otelgate.object.kind = key.kind, otelgate.object.name = key.name, "applied");
+        self.memory.applied(key.clone(), object, found, &applied, Instant::now());
+        Ok(())
+    }
+
+    async fn delete(&mut self, key: &Key, uid: &str) -> k8s::Result<()> {
+        let Some(api) = self.api(key) else { return Ok(()) };
+        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+        let params = DeleteParams {
+            preconditions: Some(preconditions),
+            propagation_policy: Some(PropagationPolicy::Background),
+            ..DeleteParams::default()
+        };
+        let gone = |error: &k8s::Error| matches!(error, k8s::Error::Api(status) if status.is_not_found() || status.is_conflict());
+        match k8s::in_time(api.delete(&key.name, &params)).await {
+            Err(error) if !gone(&error) => return Err(error),
+            _ => {}
+        }
+        self.context.state.writes.add(self.part.write);
+        info!(otelgate.object.kind = key.kind, otelgate.object.name = key.name, "deleted");
+        self.memory.forget(key);
+        Ok(())
+    }
+}
+
+enum Step {
+    /// For the first lists.
+    Waiting,
+    Done(Outcome),
+    Again(Duration, Option<Outcome>),
+}
+
+/// Twice as long after each failure in a row, and up to half as long again, so that many don't come together.
+fn retry_after(failures: u32, jitter: f64) -> Duration {
+    let delay = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(8))).min(LAST_RETRY);
+    delay.mul_f64(1.0 + jitter / 2.0)
+}
+
+/// From 0 to 1; no more random than the clock, which is enough to spread calls.
+fn jitter() -> f64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    f64::from(now.subsec_micros()) / 1e6
+}

@@ -1,0 +1,67 @@
+//! What has to be done so that the cluster has what is wanted: pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::memory::Drift;
+use super::{Key, Memory};
+use crate::k8s::{DynamicObject, ResourceExt as _};
+
+/// The objects of a part that are there.
+pub type Observed = BTreeMap<Key, Arc<DynamicObject>>;
+
+/// One call, or the reason why it has to wait.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    Apply {
+        key: Key,
+        object: Value,
+    },
+    Delete {
+        key: Key,
+        uid: String,
+    },
+    /// It differs again and again: somebody else writes it too.
+    Wait {
+        key: Key,
+        by: String,
+        until: Instant,
+    },
+    /// It was applied, and the watch hasn't shown it yet.
+    Await {
+        until: Instant,
+    },
+}
+
+/// In the order of the calls: what is wanted before what isn't any more, so that a reader never finds nothing.
+#[must_use]
+pub fn plan(wanted: &BTreeMap<Key, Value>, observed: &Observed, memory: &mut Memory, now: Instant) -> Vec<Action> {
+    let mut actions = Vec::new();
+    for (key, object) in wanted {
+        let found = observed.get(key).map(Arc::as_ref);
+        // What is on its way out can't be kept; it is made anew once it has gone.
+        if found.is_some_and(|found| found.metadata.deletion_timestamp.is_some()) {
+            continue;
+        }
+        match memory.drift(key, object, found, now) {
+            Drift::None => continue,
+            Drift::Awaited { until } => {
+                actions.push(Action::Await { until });
+                continue;
+            }
+            Drift::Differs => {}
+        }
+        match memory.contest(key, object, found, now) {
+            Some((by, until)) => actions.push(Action::Wait { key: key.clone(), by, until }),
+            None => actions.push(Action::Apply { key: key.clone(), object: object.clone() }),
+        }
+    }
+    let unwanted =
+        observed.iter().filter(|(key, found)| !wanted.contains_key(key) && found.metadata.deletion_timestamp.is_none());
+    actions
+        .extend(unwanted.map(|(key, found)| Action::Delete { key: key.clone(), uid: found.uid().unwrap_or_default() }));
+    actions
+}

@@ -1,0 +1,340 @@
+//! What is known of every pod, cut to a hundred bytes or so: there may be a hundred thousand.
+//!
+//! Plain maps, changed by what the watches tell. A pod with a mark is judged by its record; one without, that should
+//! have one, has to be looked at as a whole once, since only the spec says whether it would be injected. Counts are kept
+//! as the records change, so that nobody has to go through all of them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::metadata::{NamespaceSeen, PodSeen};
+use super::record::{Around, Count, InForce, Look, Name, Record, Tally, Uid};
+use crate::coverage::Coverage;
+
+#[derive(Debug)]
+struct Namespace {
+    name: Arc<str>,
+    around: Around,
+    /// It is there, as far as the watch of namespaces has told.
+    known: bool,
+    epoch: u32,
+    pods: HashMap<Box<str>, Record>,
+}
+
+/// Pods that have to be looked at, in one namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToLookAt {
+    pub namespace: Arc<str>,
+    pub around: Around,
+    /// All of the namespace's without the mark's label; else the one of that name.
+    pub only: Option<Box<str>>,
+}
+
+/// Everything.
+#[derive(Debug, Default)]
+pub struct Index {
+    in_force: Option<InForce>,
+    namespaces: HashMap<Arc<str>, Namespace>,
+    workloads: BTreeMap<Arc<Name>, Tally>,
+    totals: Tally,
+    pods_epoch: u32,
+    namespaces_epoch: u32,
+}
+
+/// So many pods of a namespace are cheaper to look at one by one than in a list.
+const ONE_BY_ONE: usize = 3;
+
+// === impl ToLookAt ===
+
+impl ToLookAt {
+    #[must_use]
+    pub fn key(&self) -> (Arc<str>, Option<Box<str>>) {
+        (Arc::clone(&self.namespace), self.only.clone())
+    }
+}
+
+// === impl Index ===
+
+impl Index {
+    /// Judges by another configuration from now on. Tells whether what is known of pods isn't enough for that: then all
+    /// have to be listed again.
+    #[must_use]
+    pub fn put_in_force(&mut self, in_force: InForce) -> bool {
+        let before = self.in_force.replace(in_force.clone());
+        let before = before.map(|before| before.configuration);
+        let changed = before.as_ref().is_none_or(|before| before.revision() != in_force.configuration.revision());
+        if changed {
+            let pods = self.namespaces.values_mut().flat_map(|namespace| namespace.pods.values_mut());
+            for record in pods.filter(|record| record.look == Look::Skips) {
+                record.look = Look::Not;
+            }
+        }
+        self.count_again();
+        before.is_some_and(|before| before.document().exclude != in_force.configuration.document().exclude)
+    }
+
+    pub fn begin_pods(&mut self) {
+        self.pods_epoch = self.pods_epoch.wrapping_add(1);
+    }
+
+    /// Forgets the pods that the list which ends here didn't have.
+    pub fn end_pods(&mut self) {
+        let Self { namespaces, workloads, totals, in_force, pods_epoch, .. } = self;
+        for Namespace { around, pods, .. } in namespaces.values_mut() {
+            pods.retain(|_, record| {
+                let stays = record.epoch == *pods_epoch;
+                if !stays {
+                    let tally = record.tally(around, in_force.as_ref());
+                    take(workloads, totals, &record.workload, tally);
+                }
+                stays
+            });
+        }
+        self.drop_empty();
+    }
+
+    /// A pod as it is now.
+    pub fn pod(&mut self, seen: PodSeen) {
+        if seen.leaving {
+            self.pod_gone(&seen);
+            return;
+        }
+        let barred = self.in_force.as_ref().is_some_and(|in_force| seen.is_barred(&in_force.configuration));
+        let place = self.namespace(&seen.namespace);
+        let (kind, name) = seen.workload;
+        let workload = self.workload(Name { namespace: place, kind, name });
+        let Self { namespaces, workloads, totals, in_force, pods_epoch, .. } = self;
+        let Some(Namespace { around, pods, .. }) = namespaces.get_mut(&*seen.namespace) else { return };
+        let mut record = Record {
+            uid: seen.uid,
+            created: seen.created,
+            workload,
+            mark: seen.mark,
+            epoch: *pods_epoch,
+            own: seen.own,
+            look: Look::Not,
+            annotated: seen.annotated,
+            barred,
+        };
+        if let Some(before) = pods.get(&seen.name) {
+            if before.uid == record.uid {
+                record.look = before.look;
+            }
+            take(workloads, totals, &before.workload, before.tally(around, in_force.as_ref()));
+        }
+        let tally = record.tally(around, in_force.as_ref());
+        totals.add(tally);
+        workloads.entry(Arc::clone(&record.workload)).or_default().add(tally);
+        pods.insert(seen.name, record);
+    }
+
+    pub fn pod_gone(&mut self, seen: &PodSeen) {
+        let Self { namespaces, workloads, totals, in_force, .. } = self;
+        let Some(Namespace { around, pods, .. }) = namespaces.get_mut(&*seen.namespace) else { return };
+        // A StatefulSet's next pod has the name of the one before.
+        if pods.get(&seen.name).is_some_and(|record| record.uid == seen.uid)
+            && let Some(record) = pods.remove(&seen.name)
+        {
+            take(workloads, totals, &record.workload, record.tally(around, in_force.as_ref()));
+        }
+        self.drop_empty_namespace(&seen.namespace);
+    }
+
+    pub fn begin_namespaces(&mut self) {
+        self.namespaces_epoch = self.namespaces_epoch.wrapping_add(1);
+    }
+
+    pub fn end_namespaces(&mut self) {
+        let is_gone = |namespace: &&Namespace| namespace.known && namespace.epoch != self.namespaces_epoch;
+        let gone: Vec<_> =
+            self.namespaces.values().filter(is_gone).map(|namespace| Arc::clone(&namespace.name)).collect();
+        for name in gone {
+            self.namespace_gone(&name);
+        }
+    }
+
+    pub fn namespace_seen(&mut self, seen: NamespaceSeen) {
+        self.namespace(&seen.name);
+        let epoch = self.namespaces_epoch;
+        self.change(&seen.name, |namespace| {
+            namespace.known = true;
+            namespace.epoch = epoch;
+            namespace.around = seen.around;
+        });
+    }
+
+    pub fn namespace_gone(&mut self, name: &str) {
+        self.change(name, |namespace| {
+            namespace.known = false;
+            namespace.around = Around::default();
+        });
+        self.drop_empty_namespace(name);
+    }
+
+    /// What a look at a whole pod has shown; then what that makes of it, whose it is, and when it was created.
+    pub fn looked_at(
+        &mut self,
+        namespace: &str,
+        name: &str,
+        uid: Uid,
+        injects: bool,
+    ) -> Option<(Coverage, Arc<Name>, i64)> {
+        let Self { namespaces, workloads, totals, in_force, .. } = self;
+        let Namespace { around, pods, .. } = namespaces.get_mut(namespace)?;
+        let record = pods.get_mut(name).filter(|record| record.uid == uid)?;
+        take(workloads, totals, &record.workload, record.tally(around, in_force.as_ref()));
+        record.look = if injects { Look::Injects } else { Look::Skips };
+        let tally = record.tally(around, in_force.as_ref());
+        totals.add(tally);
+        workloads.entry(Arc::clone(&record.workload)).or_default().add(tally);
+        let coverage = record.coverage(around, in_force.as_ref()?)?;
+        Some((coverage, Arc::clone(&record.workload), record.created))
+    }
+
+    /// A look didn't find it: it has gone, and that will be told.
+    pub fn not_found(&mut self, namespace: &str, name: &str) {
+        let record = self.namespaces.get(namespace).and_then(|namespace| namespace.pods.get(name));
+        if let Some(uid) = record.map(|record| record.uid) {
+            self.looked_at(namespace, name, uid, false);
+        }
+    }
+
+    /// The namespace's pods were listed: those that still are unseen are looked at by name.
+    pub fn listed(&mut self, namespace: &str) {
+        let records = self.namespaces.get_mut(namespace).into_iter().flat_map(|namespace| namespace.pods.values_mut());
+        for record in records.filter(|record| record.look == Look::Not) {
+            record.look = Look::NotListed;
+        }
+    }
+
+    /// What has to be looked at, of `most` namespaces or pods at most.
+    #[must_use]
+    pub fn to_look_at(&self, most: usize) -> Vec<ToLookAt> {
+        let Some(in_force) = self.in_force.as_ref().filter(|_| self.totals.get(Count::Unseen) > 0) else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        for Namespace { name, around, pods, .. } in self.namespaces.values() {
+            let unseen = || pods.iter().filter(move |(_, record)| record.coverage(around, in_force).is_none());
+            let of = |only| ToLookAt { namespace: Arc::clone(name), around: around.clone(), only };
+            if unseen().filter(|(_, record)| record.look == Look::Not).nth(ONE_BY_ONE).is_some() {
+                found.push(of(None));
+            } else {
+                found.extend(unseen().take(most).map(|(pod, _)| of(Some(pod.clone()))));
+            }
+            if found.len() >= most {
+                break;
+            }
+        }
+        found.truncate(most);
+        found
+    }
+
+    #[must_use]
+    pub fn in_force(&self) -> Option<&InForce> {
+        self.in_force.as_ref()
+    }
+
+    #[must_use]
+    pub fn totals(&self) -> Tally {
+        self.totals
+    }
+
+    /// In the order of their names.
+    pub fn workloads(&self) -> impl Iterator<Item = (&Arc<Name>, &Tally)> {
+        self.workloads.iter()
+    }
+
+    /// Namespaces that are there, in no order.
+    pub fn namespaces(&self) -> impl Iterator<Item = (&Arc<str>, &Around)> {
+        self.namespaces.values().filter(|namespace| namespace.known).map(|one| (&one.name, &one.around))
+    }
+
+    /// What a pod would be decided with.
+    #[must_use]
+    pub fn around(&self, namespace: &str) -> Around {
+        self.namespaces.get(namespace).map(|namespace| namespace.around.clone()).unwrap_or_default()
+    }
+
+    fn namespace(&mut self, name: &str) -> Arc<str> {
+        if let Some(namespace) = self.namespaces.get(name) {
+            return Arc::clone(&namespace.name);
+        }
+        let name: Arc<str> = name.into();
+        let namespace = Namespace {
+            name: Arc::clone(&name),
+            around: Around::default(),
+            known: false,
+            epoch: 0,
+            pods: HashMap::new(),
+        };
+        self.namespaces.insert(Arc::clone(&name), namespace);
+        name
+    }
+
+    fn workload(&mut self, name: Name) -> Arc<Name> {
+        match self.workloads.get_key_value(&name) {
+            Some((known, _)) => Arc::clone(known),
+            None => Arc::new(name),
+        }
+    }
+
+    /// Changes what all pods of a namespace depend on.
+    fn change(&mut self, name: &str, change: impl FnOnce(&mut Namespace)) {
+        let Self { namespaces, workloads, totals, in_force, .. } = self;
+        let Some(namespace) = namespaces.get_mut(name) else { return };
+        let before = namespace.around.clone();
+        change(namespace);
+        let Namespace { around, pods, .. } = namespace;
+        if before == *around {
+            return;
+        }
+        for record in pods.values_mut() {
+            take(workloads, totals, &record.workload, record.tally(&before, in_force.as_ref()));
+            // Other defaults may make another decision.
+            if before.annotations != around.annotations && record.look != Look::Not {
+                record.look = Look::NotListed;
+            }
+            let now = record.tally(around, in_force.as_ref());
+            totals.add(now);
+            workloads.entry(Arc::clone(&record.workload)).or_default().add(now);
+        }
+    }
+
+    fn count_again(&mut self) {
+        let Self { namespaces, workloads, totals, in_force, .. } = self;
+        *totals = Tally::default();
+        workloads.values_mut().for_each(|tally| *tally = Tally::default());
+        for Namespace { around, pods, .. } in namespaces.values() {
+            for record in pods.values() {
+                let tally = record.tally(around, in_force.as_ref());
+                totals.add(tally);
+                workloads.entry(Arc::clone(&record.workload)).or_default().add(tally);
+            }
+        }
+    }
+
+    fn drop_empty(&mut self) {
+        self.namespaces.retain(|_, namespace| namespace.known || !namespace.pods.is_empty());
+    }
+
+    fn drop_empty_namespace(&mut self, name: &str) {
+        if self.namespaces.get(name).is_some_and(|namespace| !namespace.known && namespace.pods.is_empty()) {
+            self.namespaces.remove(name);
+        }
+    }
+}
+
+/// One pod less, and the workload with its last one.
+fn take(workloads: &mut BTreeMap<Arc<Name>, Tally>, totals: &mut Tally, workload: &Arc<Name>, tally: Tally) {
+    totals.take(tally);
+    if let Some(known) = workloads.get_mut(workload) {
+        known.take(tally);
+        if known.get(Count::Pods) == 0 {
+            workloads.remove(workload);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,343 @@
+//! Owns what is known of pods, and says what follows from it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use super::index::{Index, ToLookAt};
+use super::look::{self, Looked};
+use super::metadata::{NamespaceSeen, PodSeen};
+use super::record::{Count, InForce, Name};
+use super::repair::Targets;
+use super::stream::Told;
+use super::verdict::Picture;
+use crate::api::OptIn;
+use crate::api::condition::{ConditionType, Reason};
+use crate::api::stack::{InjectionStatus, RepairStatus};
+use crate::config::{self, CONFIG_MAP_KEY, Configuration};
+use crate::controller::Context;
+use crate::controller::events::{Happening, Weight};
+use crate::controller::status::Verdict;
+use crate::coverage::{self, Coverage};
+use crate::k8s::{self, Client, ConfigMap, ObjectReference};
+
+/// Looks at whole pods at a time.
+const LOOKS: usize = 4;
+/// After a look that failed.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// Before something new is told; what comes together is told together.
+const SOON: Duration = Duration::from_secs(1);
+/// Between two writes of the status in which only numbers differ.
+const NUMBERS_EVERY: Duration = Duration::from_secs(15);
+
+/// Owns what is known.
+pub struct Keeper {
+    context: Context,
+    index: Index,
+    targets: watch::Sender<Arc<Targets>>,
+    repair: Option<RepairStatus>,
+    enabled_since: Option<Timestamp>,
+    /// Created until then: those that were missed have been told of.
+    told_until: i64,
+    newest_told: i64,
+    told: HashSet<Arc<Name>>,
+    pods_listed: bool,
+    namespaces_listed: bool,
+    looking: HashSet<(Arc<str>, Option<Box<str>>)>,
+    look_after: Instant,
+    /// When to report.
+    due: Option<Instant>,
+    reported: Option<(Reason, Instant)>,
+}
+
+/// What came of a look, and what it was for.
+pub type LookResult = (ToLookAt, k8s::Result<Vec<Looked>>);
+
+// === impl Keeper ===
+
+impl Keeper {
+    pub fn new(context: Context, before: &InjectionStatus, targets: watch::Sender<Arc<Targets>>) -> Self {
+        let time = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
+        let told_until = time(&before.told_until).map_or(0, Timestamp::as_second);
+        Self {
+            context,
+            index: Index::default(),
+            targets,
+            repair: None,
+            enabled_since: time(&before.enabled_since),
+            told_until,
+            newest_told: told_until,
+            told: HashSet::new(),
+            pods_listed: false,
+            namespaces_listed: false,
+            looking: HashSet::new(),
+            look_after: Instant::now(),
+            due: Some(Instant::now()),
+            reported: None,
+        }
+    }
+
+    /// Something is to be told that isn't known here.
+    pub fn changed(&mut self) {
+        self.tell_within(SOON);
+    }
+
+    pub fn repaired(&mut self, repair: Option<RepairStatus>) {
+        let told = |repair: &Option<RepairStatus>| repair.as_ref().map(|one| (one.phase, one.message.clone()));
+        let is_news = told(&self.repair) != told(&repair);
+        self.repair = repair;
+        // How many are left changes every two seconds, while it looks at them.
+        self.tell_within(if is_news { SOON } else { self.numbers_due() });
+    }
+
+    fn tell_within(&mut self, within: Duration) {
+        let at = Instant::now() + within;
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
+    /// When to report or to look; again and again until everything was listed once.
+    pub fn due(&self) -> Option<Instant> {
+        let retry = (!self.looking.is_empty() || self.index.totals().get(Count::Unseen) > 0).then_some(self.look_after);
+        let listing = (!self.is_listed()).then(|| Instant::now() + LOOK_AGAIN);
+        self.due.into_iter().chain(retry.filter(|at| *at > Instant::now())).chain(listing).min()
+    }
+
+    fn is_listed(&self) -> bool {
+        self.pods_listed && self.namespaces_listed
+    }
+
+    /// Takes what the `ConfigMap` says. Tells whether pods have to be listed, or listed again, for it.
+    pub fn configure(&mut self, map: Option<&Arc<ConfigMap>>) -> bool {
+        let Some(map) = map else { return false };
+        let text = map.data.as_ref().and_then(|data| data.get(CONFIG_MAP_KEY)).map(String::as_str).unwrap_or_default();
+        // What can't be read isn't in force either: the last good one is.
+        let Ok(configuration) = config::parse(text) else { return false };
+        self.enabled_since = match (configuration.mode(), self.enabled_since) {
+            (OptIn::Enabled, Some(since)) => Some(since),
+            (OptIn::Enabled, None) => {
+                let written = serde_json::to_value(&**map).unwrap_or(Value::Null);
+                coverage::written(&written, &["f:data"])
+            }
+            (OptIn::Observe | OptIn::Disabled, _) => None,
+        };
+        let known = self
+            .index
+            .in_force()
+            .map(|in_force| (in_force.configuration.revision().to_owned(), in_force.enabled_since));
+        let enabled_since = self.enabled_since.map(Timestamp::as_second);
+        if known == Some((configuration.revision().to_owned(), enabled_since)) {
+            return false;
+        }
+        let first = known.is_none();
+        if known.is_none_or(|(revision, _)| revision != configuration.revision()) {
+            self.told.clear();
+        }
+        let relist = self.index.put_in_force(InForce { configuration: Arc::new(configuration), enabled_since });
+        self.tell_within(SOON);
+        first || relist
+    }
+
+    pub fn pod(&mut self, told: Told<PodSeen>) {
+        match told {
+            Told::Begin => self.index.begin_pods(),
+            Told::Is(pod) => self.index.pod(pod),
+            Told::Gone(pod) => self.index.pod_gone(&pod),
+            Told::End => {
+                self.index.end_pods();
+                self.pods_listed = true;
+                info!(otelgate.pods = self.index.totals().get(Count::Pods), "pods listed");
+            }
+        }
+        self.counted();
+    }
+
+    pub fn namespace(&mut self, told: Told<NamespaceSeen>) {
+        match told {
+            Told::Begin => self.index.begin_namespaces(),
+            Told::Is(namespace) => self.index.namespace_seen(namespace),
+            Told::Gone(namespace) => self.index.namespace_gone(&namespace.name),
+            Told::End => {
+                self.index.end_namespaces();
+                self.namespaces_listed = true;
+            }
+        }
+        self.counted();
+    }
+
+    /// Another reason is told soon, other numbers at their time.
+    fn counted(&mut self) {
+        if !self.is_listed() {
+            return;
+        }
+        let within = match self.reported {
+            Some((reason, _)) if (reason == Reason::Complete) == (self.index.totals().lacking() == 0) => {
+                self.numbers_due()
+            }
+            _ => SOON,
+        };
+        self.tell_within(within);
+    }
+
+    /// When numbers alone may be written again.
+    fn numbers_due(&self) -> Duration {
+        self.reported.map_or(SOON, |(_, at)| NUMBERS_EVERY.saturating_sub(at.elapsed()).max(SOON))
+    }
+
+    /// Starts looks at whole pods, a few at a time.
+    pub fn look(&mut self, looks: &mut JoinSet<LookResult>) {
+        let free = LOOKS.saturating_sub(looks.len());
+        let Some(in_force) = self.index.in_force().filter(|_| self.is_listed() && free > 0) else { return };
+        if self.index.totals().get(Count::Unseen) == 0 || self.look_after > Instant::now() {
+            return;
+        }
+        let configuration = Arc::clone(&in_force.configuration);
+        let to_look_at = self.index.to_look_at(free + self.looking.len());
+        for one in
+            to_look_at.into_iter().filter(|one| !self.looking.contains(&one.key())).take(free).collect::<Vec<_>>()
+        {
+            self.looking.insert(one.key());
+            looks.spawn(look_at(self.context.client.clone(), Arc::clone(&configuration), one));
+        }
+    }
+
+    pub fn looked(&mut self, result: Result<LookResult, JoinError>) {
+        let Ok((asked, answer)) = result else {
+            // A defect in the decision, of which the panic's line tells: no reason to look at the same for ever.
+            self.looking.clear();
+            self.look_after = Instant::now() + LOOK_AGAIN;
+            return;
+        };
+        self.looking.remove(&asked.key());
+        let looked = match answer {
+            Ok(looked) => looked,
+            Err(error) => {
+                self.context.state.pods.failed(&error);
+                self.look_after = Instant::now() + LOOK_AGAIN;
+                return;
+            }
+        };
+        for one in &looked {
+            let coverage = self.index.looked_at(&asked.namespace, &one.name, one.uid, one.injects);
+            if let Some((Coverage::Missed, workload, created)) = coverage {
+                self.tell(&workload, created, one);
+            }
+        }
+        match &asked.only {
+            None => self.index.listed(&asked.namespace),
+            // It has gone; that is seen in a moment.
+            Some(name) if looked.is_empty() => self.index.not_found(&asked.namespace, name),
+            Some(_) => {}
+        }
+        self.counted();
+    }
+
+    /// Tells of a workload's missed pods, once.
+    fn tell(&mut self, workload: &Arc<Name>, created: i64, looked: &Looked) {
+        if created <= self.told_until || !self.told.insert(Arc::clone(workload)) {
+            return;
+        }
+        self.newest_told = self.newest_told.max(created);
+        warn!(
+            k8s.namespace.name = &*workload.namespace,
+            k8s.pod.name = &*looked.name,
+            otelgate.workload = %workload,
+            "a pod was opted in when it was created, and the webhook didn't change it"
+        );
+        let look::Reference { api_version, kind, name, uid } = looked.owner.clone();
+        self.context.events.record(Happening {
+            regarding: ObjectReference {
+                api_version: Some(api_version),
+                kind: Some(kind),
+                namespace: Some(workload.namespace.to_string()),
+                name: Some(name),
+                uid: Some(uid),
+                ..ObjectReference::default()
+            },
+            weight: Weight::Warning,
+            reason: Reason::Missed.code().to_owned(),
+            action: ConditionType::InjectionComplete.as_str().to_owned(),
+            note: format!(
+                "pod {} of {workload} was opted in when it was created, and the webhook didn't change it; next step: {}",
+                looked.name,
+                Reason::Missed.next_step()
+            ),
+        });
+    }
+
+    pub fn report(&mut self) {
+        self.due = None;
+        self.publish_targets();
+        let Some(stack) = self.context.stack.borrow().clone() else {
+            self.context.status.report(|reports| {
+                reports.take_back(ConditionType::InjectionComplete);
+                reports.injection = None;
+            });
+            self.reported = None;
+            return;
+        };
+        if !self.is_listed() {
+            let healths = [&self.context.state.pods, &self.context.state.namespaces];
+            if let Some(fault) =
+                healths.iter().find_map(|health| health.failure().map(|fault| format!("{}: {fault}", health.what())))
+            {
+                let verdict = Verdict::new(Reason::PodsUnseen, fault, stack.generation);
+                self.context.status.report(|reports| reports.say(ConditionType::InjectionComplete, verdict));
+            }
+            return;
+        }
+        let picture = Picture::of(&self.index);
+        let unseen = self.index.totals().get(Count::Unseen);
+        // That nothing was missed can't be said of what wasn't looked at.
+        if unseen > 0 && self.index.totals().lacking() == 0 {
+            return;
+        }
+        if unseen == 0 {
+            self.told_until = self.newest_told;
+        }
+        let verdict = picture.verdict(self.repair.as_ref(), stack.generation);
+        let since = self.enabled_since.map(|since| since.to_string());
+        let told_until = Timestamp::from_second(self.told_until).ok().filter(|_| self.told_until > 0);
+        let status = InjectionStatus {
+            enabled_since: since,
+            told_until: told_until.map(|until| until.to_string()),
+            repair: self.repair.clone(),
+            ..picture.status()
+        };
+        self.context.state.coverage.set(Some(self.index.totals()));
+        self.reported = Some((verdict.reason, Instant::now()));
+        self.context.status.report(|reports| {
+            reports.say(ConditionType::InjectionComplete, verdict);
+            reports.injection = Some(status);
+        });
+    }
+
+    /// What the repair goes by. Nothing, while it is switched off.
+    fn publish_targets(&self) {
+        let asked =
+            self.context.stack.borrow().as_ref().and_then(|stack| stack.repair.clone().ok()).unwrap_or_default();
+        let targets = if self.is_listed() { Targets::of(&self.index, &asked) } else { Targets::default() };
+        self.targets.send_if_modified(|known| {
+            let changed = **known != targets;
+            if changed {
+                *known = Arc::new(targets);
+            }
+            changed
+        });
+    }
+}
+
+async fn look_at(client: Client, configuration: Arc<Configuration>, asked: ToLookAt) -> LookResult {
+    let ToLookAt { namespace, around, only } = &asked;
+    let answer = look::look(&client, &configuration, namespace, around, only.as_deref()).await;
+    if answer.is_err() {
+        sleep(LOOK_AGAIN).await;
+    }
+    (asked, answer)
+}

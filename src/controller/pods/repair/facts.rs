@@ -1,0 +1,314 @@
+//! A workload and its pods, cut to what a repair goes by.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::api::{OptIn, label};
+use crate::controller::pods::look;
+use crate::controller::pods::record::{Around, InForce, Name};
+use crate::coverage::{Carried, Coverage};
+use crate::inject::{Pod, Workload};
+
+/// A kind whose objects own pods, and say how a rollout stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnerKind {
+    pub kind: &'static str,
+    /// Of its objects, after `/apis/`.
+    pub group_version: &'static str,
+    plural: &'static str,
+}
+
+/// A workload.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    pub uid: String,
+    pub desired: i64,
+    /// By which its pods are found.
+    pub selector: String,
+    pub paused: bool,
+    pub rolling: bool,
+    /// How long it gives its pods to become Ready.
+    pub patience: Option<Duration>,
+    /// How long one has to be Ready before it counts.
+    pub pause: Duration,
+}
+
+/// What a pod lacks that may be repaired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    Missed,
+    Outdated,
+}
+
+/// One pod of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodFacts {
+    pub name: String,
+    pub uid: String,
+    /// In seconds.
+    pub created: i64,
+    pub ready: bool,
+    pub leaving: bool,
+    /// A container doesn't get going.
+    pub crashing: bool,
+    /// One was started again.
+    pub restarted: bool,
+    /// `None` for what should be left as it is, too.
+    pub lacks: Option<Lack>,
+}
+
+/// A workload and its pods.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    pub owner: Owner,
+    pub pods: Vec<PodFacts>,
+}
+
+const KINDS: [OwnerKind; 5] = [
+    OwnerKind { kind: "Deployment", group_version: "apps/v1", plural: "deployments" },
+    OwnerKind { kind: "StatefulSet", group_version: "apps/v1", plural: "statefulsets" },
+    OwnerKind { kind: "DaemonSet", group_version: "apps/v1", plural: "daemonsets" },
+    OwnerKind { kind: "ReplicaSet", group_version: "apps/v1", plural: "replicasets" },
+    OwnerKind { kind: "Rollout", group_version: "argoproj.io/v1alpha1", plural: "rollouts" },
+];
+
+// === impl OwnerKind ===
+
+impl OwnerKind {
+    #[must_use]
+    pub fn of(name: &Name) -> Option<Self> {
+        KINDS.into_iter().find(|one| *one.kind == *name.kind)
+    }
+
+    /// The path of its objects in a namespace.
+    #[must_use]
+    pub fn path(self, namespace: &str) -> String {
+        format!("/apis/{}/namespaces/{namespace}/{}", self.group_version, self.plural)
+    }
+}
+
+// === impl Owner ===
+
+impl Owner {
+    /// `None` for one that is on its way out, or doesn't say which pods are its own.
+    #[must_use]
+    pub fn of(object: &Value, kind: OwnerKind) -> Option<Self> {
+        let (metadata, spec, status) = (&object["metadata"], &object["spec"], &object["status"]);
+        if !metadata["deletionTimestamp"].is_null() {
+            return None;
+        }
+        let number = |value: &Value| value.as_i64().unwrap_or_default();
+        let desired = if kind.kind == "DaemonSet" {
+            number(&status["desiredNumberScheduled"])
+        } else {
+            spec["replicas"].as_i64().unwrap_or(1)
+        };
+        // A Rollout writes it as text.
+        let observed = &status["observedGeneration"];
+        let observed = observed.as_i64().or_else(|| observed.as_str()?.parse().ok());
+        let unseen = observed.is_some_and(|observed| observed < number(&metadata["generation"]));
+        // What is short of pods isn't rolling out: that shows in which of them are Ready.
+        let older = |all: &str, updated: &str| number(&status[all]) > number(&status[updated]);
+        let rolling = match kind.kind {
+            "Deployment" => older("replicas", "updatedReplicas"),
+            "Rollout" => older("replicas", "updatedReplicas") || status["currentPodHash"] != status["stableRS"],
+            "StatefulSet" => status["currentRevision"] != status["updateRevision"],
+            "DaemonSet" => older("currentNumberScheduled", "updatedNumberScheduled"),
+            _ => false,
+        };
+        let waits = status["pauseConditions"].as_array().is_some_and(|conditions| !conditions.is_empty());
+        let selector = query(&spec["selector"]).or_else(|| Some(status["selector"].as_str()?.to_owned()))?;
+        Some(Self {
+            uid: metadata["uid"].as_str()?.to_owned(),
+            desired,
+            selector,
+            paused: spec["paused"] == true || waits || status["abort"] == true,
+            rolling: unseen || rolling,
+            patience: spec["progressDeadlineSeconds"].as_u64().map(Duration::from_secs),
+            pause: Duration::from_secs(spec["minReadySeconds"].as_u64().unwrap_or_default()),
+        })
+    }
+}
+
+/// A label selector as in a query; `None` for one that is empty, or that can't be told.
+fn query(selector: &Value) -> Option<String> {
+    let labels = selector["matchLabels"].as_object().into_iter().flatten();
+    let mut terms =
+        labels.map(|(key, value)| Some(format!("{key}={}", value.as_str()?))).collect::<Option<Vec<_>>>()?;
+    for expression in selector["matchExpressions"].as_array().into_iter().flatten() {
+        let key = expression["key"].as_str()?;
+        let values = expression["values"].as_array().into_iter().flatten().map(Value::as_str);
+        let values = values.collect::<Option<Vec<_>>>()?.join(",");
+        terms.push(match expression["operator"].as_str()? {
+            "In" => format!("{key} in ({values})"),
+            "NotIn" => format!("{key} notin ({values})"),
+            "Exists" => key.to_owned(),
+            "DoesNotExist" => format!("!{key}"),
+            _ => return None,
+        });
+    }
+    (!terms.is_empty()).then(|| terms.join(","))
+}
+
+// === impl PodFacts ===
+
+impl PodFacts {
+    /// `None` for a pod of somebody else's.
+    #[must_use]
+    pub fn of(json: &str, of: &Name, around: &Around, in_force: &InForce) -> Option<Self> {
+        let object: Value = serde_json::from_str(json).ok()?;
+        let pod = Pod::from_json(json).ok()?;
+        let metadata = &object["metadata"];
+        let created: Timestamp = metadata["creationTimestamp"].as_str()?.parse().ok()?;
+        let workload = Workload::of(&pod, created);
+        if workload.kind() != &*of.kind || workload.name() != Some(&of.name) {
+            return None;
+        }
+        let status = &object["status"];
+        let mut conditions = status["conditions"].as_array().into_iter().flatten();
+        let containers = ["initContainerStatuses", "containerStatuses"];
+        let containers = || containers.iter().flat_map(|list| status[*list].as_array().into_iter().flatten());
+        Some(Self {
+            name: metadata["name"].as_str()?.to_owned(),
+            uid: metadata["uid"].as_str()?.to_owned(),
+            created: created.as_second(),
+            ready: conditions.any(|one| one["type"] == "Ready" && one["status"] == "True"),
+            leaving: !metadata["deletionTimestamp"].is_null(),
+            crashing: containers().any(doesnt_get_going),
+            restarted: containers().any(|one| one["restartCount"].as_i64().is_some_and(|times| times > 0)),
+            lacks: lack(&pod, of, around, in_force, created),
+        })
+    }
+}
+
+/// Those in which kubelet waits for something that time alone won't bring.
+fn doesnt_get_going(container: &Value) -> bool {
+    let reason = container["state"]["waiting"]["reason"].as_str().unwrap_or_default();
+    reason.ends_with("BackOff") || reason.ends_with("Error") || ["ErrImagePull", "InvalidImageName"].contains(&reason)
+}
+
+fn lack(pod: &Pod<'_>, of: &Name, around: &Around, in_force: &InForce, created: Timestamp) -> Option<Lack> {
+    let InForce { configuration, enabled_since } = in_force;
+    let seconds = created.as_second();
+    let injects =
+        configuration.mode() == OptIn::Enabled && look::injects(pod, configuration, &of.namespace, around, seconds);
+    let own = pod.label(label::INJECT).is_some();
+    let is_older = |change: Option<i64>| change.is_some_and(|at| seconds <= at);
+    let older = is_older(around.opted_in.filter(|_| !own)) || is_older(*enabled_since);
+    match Coverage::judge(injects, Carried::of(pod, configuration.hash()), older) {
+        Coverage::Missed => Some(Lack::Missed),
+        Coverage::Outdated => Some(Lack::Outdated),
+        Coverage::Injected | Coverage::RestartPending | Coverage::LeftOver | Coverage::NotExpected => None,
+    }
+}
+
+/// What a repair needs of a target, beside its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub workload: Arc<Name>,
+    pub around: Around,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Configuration;
+    use crate::controller::pods::record::OwnLabel;
+    use serde_json::json;
+
+    fn owner(kind: &str, change: impl FnOnce(&mut Value)) -> Option<Owner> {
+        let kind = KINDS.into_iter().find(|one| one.kind == kind).expect("a kind");
+        let mut object = json!({
+            "metadata": {"uid": "u", "generation": 3},
+            "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "web"}}},
+            "status": {"observedGeneration": 3, "replicas": 3, "updatedReplicas": 3, "currentRevision": "a", "updateRevision": "a",
+                "currentPodHash": "h", "stableRS": "h",
+                "desiredNumberScheduled": 3, "currentNumberScheduled": 3, "updatedNumberScheduled": 3},
+        });
+        change(&mut object);
+        Owner::of(&object, kind)
+    }
+
+    #[test]
+    fn a_rollout_of_each_kind_is_seen_and_so_is_a_pause() {
+        type Change = fn(&mut Value);
+        let cases: [(&str, Change, bool, bool); 14] = [
+            ("Deployment", |_| {}, false, false),
+            ("Deployment", |one| one["metadata"]["generation"] = json!(4), true, false),
+            ("Deployment", |one| one["status"]["updatedReplicas"] = json!(2), true, false),
+            ("Deployment", |one| one["status"]["replicas"] = json!(4), true, false),
+            ("Deployment", |one| one["spec"]["paused"] = json!(true), false, true),
+            ("StatefulSet", |_| {}, false, false),
+            ("StatefulSet", |one| one["status"]["updateRevision"] = json!("b"), true, false),
+            ("DaemonSet", |_| {}, false, false),
+            ("DaemonSet", |one| one["status"]["updatedNumberScheduled"] = json!(2), true, false),
+            ("ReplicaSet", |_| {}, false, false),
+            ("Rollout", |one| one["status"]["observedGeneration"] = json!("3"), false, false),
+            ("Rollout", |one| one["status"]["observedGeneration"] = json!("2"), true, false),
+            ("Rollout", |one| one["status"]["currentPodHash"] = json!("i"), true, false),
+            ("Rollout", |one| one["status"]["pauseConditions"] = json!([{"reason": "CanaryPauseStep"}]), false, true),
+        ];
+        for (kind, change, rolling, paused) in cases {
+            let owner = owner(kind, change).expect("an owner");
+            assert_eq!((owner.rolling, owner.paused, owner.desired), (rolling, paused, 3), "{kind} {owner:?}");
+        }
+        assert_eq!(owner("Deployment", |one| one["metadata"]["deletionTimestamp"] = json!("now")), None);
+    }
+
+    #[test]
+    fn pods_are_found_by_the_selector() {
+        let selector = json!({"matchLabels": {"app": "web"}, "matchExpressions": [
+            {"key": "tier", "operator": "In", "values": ["a", "b"]}, {"key": "old", "operator": "DoesNotExist"},
+            {"key": "x", "operator": "NotIn", "values": ["y"]}, {"key": "z", "operator": "Exists"}]});
+        assert_eq!(query(&selector).as_deref(), Some("app=web,tier in (a,b),!old,x notin (y),z"));
+        assert_eq!(query(&json!({})), None, "all pods of the namespace are nobody's");
+        assert_eq!(query(&json!({"matchExpressions": [{"key": "a", "operator": "Gt"}]})), None);
+        let by_status = owner("Rollout", |one| {
+            one["spec"]["selector"] = Value::Null;
+            one["status"]["selector"] = json!("app=web");
+        });
+        assert_eq!(by_status.expect("an owner").selector, "app=web");
+    }
+
+    fn pod(change: impl FnOnce(&mut Value)) -> Option<PodFacts> {
+        let mut pod = json!({
+            "metadata": {"name": "web-5d9-x", "namespace": "shop", "uid": "u", "creationTimestamp": "2026-11-02T12:00:00Z",
+                "labels": {"pod-template-hash": "5d9"},
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-5d9", "uid": "r", "controller": true}]},
+            "spec": {"containers": [{"name": "app", "image": "app:1"}]},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [{"state": {"running": {}}}]},
+        });
+        change(&mut pod);
+        let of = Name { namespace: "shop".into(), kind: "Deployment".into(), name: "web".into() };
+        let around = Around { own: OwnLabel::Says(OptIn::Enabled), opted_in: Some(1_000), ..Around::default() };
+        let in_force = InForce { configuration: Arc::new(Configuration::default()), enabled_since: Some(1_000) };
+        PodFacts::of(&pod.to_string(), &of, &around, &in_force)
+    }
+
+    #[test]
+    fn a_pod_is_what_its_status_and_its_mark_say() {
+        let facts = pod(|_| {}).expect("its own");
+        assert_eq!((facts.ready, facts.leaving, facts.crashing, facts.lacks), (true, false, false, Some(Lack::Missed)));
+        let mark = |hash: &str| json!({"otelgate.dev/status": json!({"version": "1", "config": hash}).to_string()});
+        let own = Configuration::default().hash().to_owned();
+        let lacks = |change: &dyn Fn(&mut Value)| pod(|pod| change(pod)).expect("its own").lacks;
+        assert_eq!(lacks(&|pod| pod["metadata"]["annotations"] = mark(&own)), None);
+        assert_eq!(lacks(&|pod| pod["metadata"]["annotations"] = mark("other")), Some(Lack::Outdated));
+        assert_eq!(lacks(&|pod| pod["metadata"]["creationTimestamp"] = json!("1970-01-01T00:10:00Z")), None, "older");
+        assert_eq!(lacks(&|pod| pod["spec"]["os"] = json!({"name": "windows"})), None, "skipped");
+        assert_eq!(pod(|pod| pod["metadata"]["labels"] = json!({})), None, "of a ReplicaSet of its own");
+        for reason in ["CrashLoopBackOff", "ImagePullBackOff", "CreateContainerConfigError", "ErrImagePull"] {
+            let waiting = json!([{"state": {"waiting": {"reason": reason}}}]);
+            assert!(pod(|pod| pod["status"]["initContainerStatuses"] = waiting).expect("its own").crashing, "{reason}");
+        }
+        assert!(
+            !pod(|pod| pod["status"]["containerStatuses"] =
+                json!([{"state": {"waiting": {"reason": "ContainerCreating"}}}]))
+            .expect("its own")
+            .crashing
+        );
+    }
+}

@@ -1,0 +1,165 @@
+//! Each rule by which a workload is repaired or left.
+
+use super::*;
+
+const NEWEST: i64 = 100;
+
+fn pod(name: &str, created: i64, change: impl FnOnce(&mut PodFacts)) -> PodFacts {
+    let mut pod =
+        PodFacts { name: name.to_owned(), uid: format!("{name}-uid"), created, ready: true, ..PodFacts::default() };
+    change(&mut pod);
+    pod
+}
+
+fn missed(name: &str, created: i64) -> PodFacts {
+    pod(name, created, |pod| pod.lacks = Some(Lack::Missed))
+}
+
+fn facts(pods: Vec<PodFacts>) -> Facts {
+    Facts { owner: Owner { desired: i64::try_from(pods.len()).expect("a few"), ..Owner::default() }, pods }
+}
+
+fn three() -> Facts {
+    facts(vec![missed("a", 90), missed("b", 80), pod("c", 100, |_| {})])
+}
+
+fn asked() -> Repair {
+    Repair { missed: true, ..Repair::default() }
+}
+
+fn begun(left: u16) -> Option<Entry> {
+    Some(Entry { left, newest: NEWEST, end: None })
+}
+
+const LONG: Duration = Duration::from_secs(30);
+
+#[test]
+fn the_oldest_goes_first_and_the_number_is_fixed_with_it() {
+    let entry = Entry { left: 1, newest: NEWEST, end: None };
+    let expected = Move::Evict { name: "b".to_owned(), uid: "b-uid".to_owned(), entry };
+    assert_eq!(next(&three(), None, &asked(), LONG), expected);
+}
+
+#[test]
+fn a_workload_that_is_not_well_is_left() {
+    type Change = fn(&mut Facts);
+    let cases: [(Change, Left); 7] = [
+        (|one| one.owner.paused = true, Left::Paused),
+        (|one| one.owner.rolling = true, Left::RollingOut),
+        (|one| one.pods[2].crashing = true, Left::Crashing),
+        (|one| one.owner.desired = 1, Left::FewReplicas),
+        (|one| one.pods[1..].iter_mut().for_each(|pod| pod.ready = false), Left::FewReplicas),
+        (|one| one.pods[0].ready = false, Left::NotReady),
+        (|one| one.owner.desired = 4, Left::NotReady),
+    ];
+    for (change, left) in cases {
+        let mut facts = three();
+        change(&mut facts);
+        assert_eq!(next(&facts, None, &asked(), LONG), Move::Leave(left), "{facts:?}");
+    }
+}
+
+#[test]
+fn the_next_one_waits_for_the_last_ones_replacement() {
+    let after = |change: &dyn Fn(&mut Vec<PodFacts>)| {
+        let mut pods = vec![missed("a", 90), pod("c", 100, |_| {}), pod("d", 130, |_| {})];
+        change(&mut pods);
+        Facts { owner: Owner { desired: 3, ..Owner::default() }, pods }
+    };
+    let waits = |facts: &Facts| next(facts, begun(1), &asked(), LONG) == Move::Wait;
+    assert!(waits(&after(&|pods| pods.truncate(2))), "it isn't there yet");
+    assert!(waits(&after(&|pods| pods[2].ready = false)), "it isn't Ready yet");
+    assert!(waits(&after(&|pods| pods.push(pod("b", 80, |pod| pod.leaving = true)))), "the last one hasn't gone yet");
+    let there = after(&|_| {});
+    assert_eq!(next(&there, begun(1), &asked(), PAUSE / 2), Move::Wait, "it may crash yet");
+    let slow = Facts { owner: Owner { pause: 2 * LONG, ..there.owner.clone() }, ..there.clone() };
+    assert_eq!(next(&slow, begun(1), &asked(), LONG), Move::Wait, "minReadySeconds");
+    let expected = Move::Evict {
+        name: "a".to_owned(),
+        uid: "a-uid".to_owned(),
+        entry: Entry { left: 0, newest: NEWEST, end: None },
+    };
+    assert_eq!(next(&there, begun(1), &asked(), LONG), expected);
+    assert_eq!(next(&after(&|pods| pods[0].lacks = None), begun(1), &asked(), LONG), Move::Done);
+}
+
+#[test]
+fn what_comes_back_no_better_ends_it() {
+    let after = |change: fn(&mut PodFacts)| {
+        let pods = vec![missed("a", 90), pod("c", 100, |_| {}), pod("d", 130, change)];
+        Facts { owner: Owner { desired: 3, ..Owner::default() }, pods }
+    };
+    for (change, end) in
+        [(|pod: &mut PodFacts| pod.lacks = Some(Lack::Missed)) as fn(&mut PodFacts), |pod: &mut PodFacts| {
+            pod.lacks = Some(Lack::Outdated)
+        }]
+        .into_iter()
+        .map(|change| (change, End::Unmarked))
+        .chain(
+            [(|pod: &mut PodFacts| pod.crashing = true) as fn(&mut PodFacts), |pod| pod.restarted = true]
+                .map(|change| (change, End::NotReady)),
+        )
+    {
+        assert_eq!(next(&after(change), begun(1), &asked(), Duration::ZERO), Move::Stop(end));
+    }
+    let never_ready = after(|pod| pod.ready = false);
+    assert_eq!(next(&never_ready, begun(1), &asked(), PATIENCE), Move::Stop(End::NotReady));
+    let impatient = Facts { owner: Owner { patience: Some(LONG), ..never_ready.owner.clone() }, ..never_ready };
+    assert_eq!(next(&impatient, begun(1), &asked(), LONG), Move::Stop(End::NotReady));
+}
+
+#[test]
+fn once_is_enough() {
+    for (end, left) in
+        [(End::Done, Left::Once), (End::Unmarked, Left::CameBackUnmarked), (End::NotReady, Left::CameBackNotReady)]
+    {
+        let entry = Some(Entry { left: 5, newest: NEWEST, end: Some(end) });
+        assert_eq!(next(&three(), entry, &asked(), LONG), Move::Leave(left));
+    }
+    assert_eq!(next(&three(), begun(0), &asked(), LONG), Move::Stop(End::Done), "the number is spent");
+}
+
+#[test]
+fn only_what_was_asked_for_is_evicted() {
+    let outdated = |name: &str, created| pod(name, created, |pod| pod.lacks = Some(Lack::Outdated));
+    let mixed = facts(vec![missed("a", 90), outdated("b", 80), outdated("c", 85), pod("d", 100, |_| {})]);
+    let evicted =
+        |missed: bool, outdated: bool| match next(&mixed, None, &Repair { missed, outdated, dry_run: false }, LONG) {
+            Move::Evict { name, entry, .. } => Some((name, entry.left)),
+            _ => None,
+        };
+    assert_eq!(evicted(true, false), Some(("a".to_owned(), 0)));
+    assert_eq!(evicted(false, true), Some(("b".to_owned(), 1)));
+    assert_eq!(evicted(true, true), Some(("b".to_owned(), 2)));
+    assert_eq!(next(&mixed, None, &Repair::default(), LONG), Move::Done);
+}
+
+/// Whatever the pods do, a workload gets no more evictions than it had pods to repair, and comes to an end.
+#[test]
+fn every_workload_comes_to_an_end() {
+    // What each replacement is like, by the digits of a number in base 4.
+    let natures: [fn(&mut PodFacts); 4] =
+        [|_| {}, |pod| pod.lacks = Some(Lack::Missed), |pod| pod.crashing = true, |pod| pod.ready = false];
+    for course in 0..4_usize.pow(4) {
+        let mut facts = facts((0..4).map(|number| missed(&format!("p{number}"), number)).collect());
+        let (mut entry, mut evicted) = (None, 0);
+        let mut ended = false;
+        for round in 0..20_usize {
+            match next(&facts, entry, &asked(), PATIENCE) {
+                Move::Evict { name, entry: now, .. } => {
+                    entry = Some(now);
+                    facts.pods.retain(|pod| pod.name != name);
+                    let nature = natures[course / 4_usize.pow(evicted) % 4];
+                    facts.pods.push(pod(&format!("r{round}"), 1_000, nature));
+                    evicted += 1;
+                }
+                Move::Wait => panic!("{course}: it has waited for long enough"),
+                Move::Done | Move::Stop(_) | Move::Leave(_) => {
+                    ended = true;
+                    break;
+                }
+            }
+        }
+        assert!(ended && evicted <= 4, "{course}: {evicted}");
+    }
+}

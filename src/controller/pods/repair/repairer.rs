@@ -1,0 +1,426 @@
+//! Looks at workloads, does what follows, and writes down what was done.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::Targets;
+use super::facts::{Facts, Owner, OwnerKind, PodFacts, Target};
+use super::ledger::{End, Entry, Key, Ledger};
+use super::plan::{self, Left, Move};
+use crate::api::condition::{ConditionType, Holds};
+use crate::api::object;
+use crate::api::stack::{Repair, RepairPhase, RepairStatus};
+use crate::controller::Context;
+use crate::controller::events::{Happening, Weight};
+use crate::controller::metrics::Write;
+use crate::controller::pods::look;
+use crate::controller::pods::record::{InForce, Name};
+use crate::controller::pods::verdict::Few;
+use crate::k8s::{self, Api, ConfigMap, GetParams, ListParams, ObjectReference, Patch, PatchParams, Pod, PostParams};
+use crate::unavailable::Unavailable;
+
+/// Whoever evicts.
+pub struct Repairer {
+    context: Context,
+    /// As it was read or written last.
+    ledger: Option<Ledger>,
+    /// Workloads of which a pod was evicted, and when, until its replacement is Ready.
+    running: BTreeMap<Arc<Name>, (Target, Instant)>,
+    /// Pods whose eviction was written down and then refused.
+    refused: HashMap<Arc<Name>, String>,
+    visited: HashMap<Arc<Name>, Instant>,
+    left: BTreeMap<Arc<Name>, Left>,
+    would: BTreeMap<Arc<Name>, usize>,
+    /// What all that is about.
+    asked: Repair,
+    revision: String,
+}
+
+/// What came of a visit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Visit {
+    Evicted,
+    Nothing,
+}
+
+/// Workloads that are looked at in a round, and that are repaired at a time.
+const AT_ONCE: usize = 5;
+/// Before one that was left is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// They hold while evicted pods come back as they should.
+const GATES: &[ConditionType] =
+    &[ConditionType::ConfigurationAccepted, ConditionType::CertificateReady, ConditionType::WebhookReachable];
+
+// === impl Repairer ===
+
+impl Repairer {
+    #[must_use]
+    pub fn new(context: Context) -> Self {
+        Self {
+            context,
+            ledger: None,
+            running: BTreeMap::new(),
+            refused: HashMap::new(),
+            visited: HashMap::new(),
+            left: BTreeMap::new(),
+            would: BTreeMap::new(),
+            asked: Repair::default(),
+            revision: String::new(),
+        }
+    }
+
+    /// Whether a replacement is waited for.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !self.running.is_empty()
+    }
+
+    /// Looks at a few workloads, and evicts one pod at most.
+    pub async fn round(&mut self, targets: &Targets, in_force: &InForce) -> RepairStatus {
+        self.forget(targets, in_force);
+        let (hash, idle) = (in_force.configuration.hash(), targets.workloads.is_empty() && !self.is_busy());
+        let known = self.ledger.as_ref().is_some_and(|ledger| ledger.hash == hash);
+        if idle && known {
+            return self.outcome(targets);
+        }
+        if let Some(gate) = (!idle).then(|| self.closed_gate()).flatten() {
+            // What is waited for meanwhile isn't late.
+            self.running.values_mut().for_each(|(_, since)| *since = Instant::now());
+            return self.status(
+                RepairPhase::Waiting,
+                Some(format!("{gate} isn't true, so that evicted pods might be missed again")),
+            );
+        }
+        let candidates = self.candidates(targets);
+        let due = !known || !candidates.is_empty();
+        if due && let Err(error) = self.read(hash).await {
+            self.context.state.repair.failed(&error);
+            let why = format!("ConfigMap {}: {}", object::REPAIR, Unavailable::of(&error));
+            return self.status(RepairPhase::Waiting, Some(why));
+        }
+        for target in candidates {
+            if self.visit(&target, in_force).await == Visit::Evicted {
+                break;
+            }
+        }
+        self.outcome(targets)
+    }
+
+    fn outcome(&self, targets: &Targets) -> RepairStatus {
+        let unvisited = targets.workloads.iter().any(|target| !self.visited.contains_key(&target.workload));
+        let phase = if self.has_stopped() {
+            RepairPhase::Stopped
+        } else if self.asked.dry_run {
+            RepairPhase::DryRun
+        } else if self.is_busy() || unvisited {
+            RepairPhase::Repairing
+        } else {
+            RepairPhase::Idle
+        };
+        self.status(phase, (phase == RepairPhase::Stopped).then(|| self.why_stopped()))
+    }
+
+    /// What is about another configuration, or about workloads that need nothing any more.
+    fn forget(&mut self, targets: &Targets, in_force: &InForce) {
+        let revision = in_force.configuration.revision();
+        if self.revision != revision || self.asked != targets.asked {
+            revision.clone_into(&mut self.revision);
+            self.asked = targets.asked.clone();
+            self.visited.clear();
+            self.left.clear();
+            self.would.clear();
+        }
+        let is_wanted =
+            |name: &Arc<Name>| targets.workloads.binary_search_by(|target| target.workload.cmp(name)).is_ok();
+        // Why everything has stopped stays, when the pod that lacked its mark has gone.
+        self.left.retain(|name, left| left.is_fault() || is_wanted(name));
+        self.would.retain(|name, _| is_wanted(name));
+        self.visited.retain(|name, _| is_wanted(name));
+        self.refused.retain(|name, _| is_wanted(name));
+    }
+
+    fn has_stopped(&self) -> bool {
+        self.ledger.as_ref().is_some_and(Ledger::has_stopped)
+    }
+
+    fn only_looks(&self) -> bool {
+        self.asked.dry_run || self.has_stopped()
+    }
+
+    fn closed_gate(&self) -> Option<ConditionType> {
+        let conditions = self.context.state.conditions();
+        let holds = |gate: ConditionType| conditions.iter().any(|(one, holds)| *one == gate && *holds == Holds::True);
+        GATES.iter().copied().find(|gate| !holds(*gate))
+    }
+
+    /// Those that are waited for, then those that weren't looked at lately.
+    fn candidates(&self, targets: &Targets) -> Vec<Target> {
+        let now = Instant::now();
+        let is_due = |target: &&Target| {
+            let name = &target.workload;
+            let visited = self.visited.get(name);
+            !self.running.contains_key(name)
+                && visited.is_none_or(|visited| now.saturating_duration_since(*visited) >= LOOK_AGAIN)
+        };
+        // Those at the end have their turn, too, however many are left.
+        let mut due: Vec<_> = targets.workloads.iter().filter(is_due).collect();
+        due.sort_by_key(|target| self.visited.get(&target.workload).copied());
+        let running = self.running.values().map(|(target, _)| target);
+        running.chain(due.into_iter().take(AT_ONCE)).cloned().collect()
+    }
+
+    async fn visit(&mut self, target: &Target, in_force: &InForce) -> Visit {
+        let name = &target.workload;
+        let Some(kind) = OwnerKind::of(name) else { return self.leave(name, of_no_owner(&name.kind)) };
+        let facts = match self.observe(target, kind, in_force).await {
+            Ok(Some(facts)) => facts,
+            Ok(None) => return self.leave(name, Left::OwnerGone),
+            Err(error) => {
+                self.context.state.repair.failed(&error);
+                return self.leave(name, Left::Refused(Unavailable::of(&error).to_string()));
+            }
+        };
+        let key = Key::of(name, &facts.owner.uid);
+        let known = self.ledger.as_ref().and_then(|ledger| ledger.entries.get(&key)).copied();
+        let since = self.running.get(name).map(|(_, since)| *since);
+        let waited = since.map(|since| since.elapsed()).unwrap_or_default();
+        // An eviction that was refused is one that is left.
+        let refused = self.refused.get(name).is_some_and(|uid| facts.pods.iter().any(|pod| pod.uid == *uid));
+        let entry =
+            known.map(|entry| if refused { Entry { left: entry.left.saturating_add(1), ..entry } } else { entry });
+        match plan::next(&facts, entry, &self.asked, waited) {
+            Move::Leave(left) => self.leave(name, left),
+            Move::Wait => {
+                self.running.entry(Arc::clone(name)).or_insert_with(|| (target.clone(), Instant::now()));
+                Visit::Nothing
+            }
+            Move::Evict { .. } if self.only_looks() => {
+                self.left.remove(name);
+                if self.asked.dry_run {
+                    self.would.insert(Arc::clone(name), plan::targets(&facts, &self.asked));
+                }
+                self.visited.insert(Arc::clone(name), Instant::now());
+                Visit::Nothing
+            }
+            Move::Evict { name: pod, uid, entry } => {
+                let is_new = known.is_none();
+                let has_room = self.ledger.as_ref().is_some_and(Ledger::has_room);
+                if is_new && !has_room {
+                    return self.leave(name, Left::Refused(format!("ConfigMap {} is full", object::REPAIR)));
+                }
+                if self.running.len() >= AT_ONCE && !self.running.contains_key(name) {
+                    return Visit::Nothing;
+                }
+                self.evict(target, (key, facts.owner.uid), (entry, known), (&pod, &uid)).await
+            }
+            Move::Done | Move::Stop(_) if self.only_looks() => {
+                self.running.remove(name);
+                self.visited.insert(Arc::clone(name), Instant::now());
+                Visit::Nothing
+            }
+            Move::Done => self.end(name, key, End::Done).await,
+            Move::Stop(end) => self.end(name, key, end).await,
+        }
+    }
+
+    /// The owner and its pods, as they are now; `None` for one that has gone.
+    async fn observe(&self, target: &Target, kind: OwnerKind, in_force: &InForce) -> k8s::Result<Option<Facts>> {
+        let Name { namespace, name, .. } = &*target.workload;
+        let client = &self.context.client;
+        let request = k8s::Request::new(kind.path(namespace)).get(name, &GetParams::default());
+        let request = request.map_err(k8s::Error::BuildRequest)?;
+        let object: Value = match k8s::in_time(client.request(request)).await {
+            Err(k8s::Error::Api(status)) if status.is_not_found() => return Ok(None),
+            answer => answer?,
+        };
+        let Some(owner) = Owner::of(&object, kind) else { return Ok(None) };
+        let params = ListParams::default().labels(&owner.selector).fields(look::RUNNING);
+        let mut pods = Vec::new();
+        look::each(client, namespace, params, |json| {
+            pods.extend(PodFacts::of(json, &target.workload, &target.around, in_force));
+        })
+        .await?;
+        Ok(Some(Facts { owner, pods }))
+    }
+
+    fn leave(&mut self, name: &Arc<Name>, left: Left) -> Visit {
+        self.running.remove(name);
+        self.would.remove(name);
+        self.visited.insert(Arc::clone(name), Instant::now());
+        self.left.insert(Arc::clone(name), left);
+        Visit::Nothing
+    }
+
+    async fn end(&mut self, name: &Arc<Name>, key: Key, end: End) -> Visit {
+        self.refused.remove(name);
+        let due = self.ledger.as_mut().is_some_and(|ledger| ledger.end(key, end));
+        if due && let Err(error) = self.write().await {
+            // It is looked at again, and ends again.
+            self.context.state.repair.failed(&error);
+            return Visit::Nothing;
+        }
+        self.running.remove(name);
+        self.left.remove(name);
+        if end == End::Done {
+            self.visited.insert(Arc::clone(name), Instant::now());
+            return Visit::Nothing;
+        }
+        let left = Left::from(end);
+        warn!(otelgate.workload = %name, otelgate.reason = %left, "the repair of a workload has ended");
+        self.leave(name, left)
+    }
+
+    /// Writes it down, then does it. Of `entries`, the first is to be written, the second known.
+    async fn evict(
+        &mut self,
+        target: &Target,
+        (key, owner_uid): (Key, String),
+        entries: (Entry, Option<Entry>),
+        (pod, uid): (&str, &str),
+    ) -> Visit {
+        let name = &target.workload;
+        let (entry, known) = entries;
+        // Without a stack nobody asks for it any more.
+        if self.context.stack.borrow().is_none() {
+            return Visit::Nothing;
+        }
+        if let Some(ledger) = self.ledger.as_mut().filter(|_| known != Some(entry)) {
+            ledger.entries.insert(key, entry);
+            ledger.evicted = ledger.evicted.saturating_add(1);
+            if let Err(error) = self.write().await {
+                self.context.state.repair.failed(&error);
+                return self.leave(name, Left::Refused(Unavailable::of(&error).to_string()));
+            }
+        }
+        let api = Api::<Pod>::namespaced(self.context.client.clone(), &name.namespace);
+        let eviction = json!({
+            "apiVersion": "policy/v1", "kind": "Eviction",
+            "metadata": {"name": pod, "namespace": &*name.namespace},
+            "deleteOptions": {"preconditions": {"uid": uid}},
+        });
+        let params = PostParams::default();
+        let asked = api.create_subresource::<_, Value>("eviction", pod, &params, &eviction);
+        match k8s::in_time(asked).await {
+            Ok(_) => {
+                self.context.state.repair.answered();
+                self.context.state.writes.add(Write::Eviction);
+                info!(
+                    k8s.namespace.name = &*name.namespace,
+                    k8s.pod.name = pod,
+                    otelgate.workload = %name,
+                    "evicted, so that it comes back as it should be"
+                );
+                self.tell(name, &owner_uid, pod);
+                self.refused.remove(name);
+                self.left.remove(name);
+                self.visited.insert(Arc::clone(name), Instant::now());
+                self.running.insert(Arc::clone(name), (target.clone(), Instant::now()));
+                Visit::Evicted
+            }
+            // It went by itself, or there is another of its name.
+            Err(k8s::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {
+                self.refused.remove(name);
+                Visit::Nothing
+            }
+            Err(error) => {
+                // A budget is no failure of the API server's.
+                if !matches!(&error, k8s::Error::Api(status) if status.code == 429) {
+                    self.context.state.repair.failed(&error);
+                }
+                self.refused.insert(Arc::clone(name), uid.to_owned());
+                self.leave(name, Left::Refused(Unavailable::of(&error).to_string()))
+            }
+        }
+    }
+
+    /// So that nobody has to wonder who did that.
+    fn tell(&self, name: &Name, uid: &str, pod: &str) {
+        self.context.events.record(Happening {
+            regarding: ObjectReference {
+                api_version: OwnerKind::of(name).map(|kind| kind.group_version.to_owned()),
+                kind: Some(name.kind.to_string()),
+                namespace: Some(name.namespace.to_string()),
+                name: Some(name.name.to_string()),
+                uid: Some(uid.to_owned()),
+                ..ObjectReference::default()
+            },
+            weight: Weight::Normal,
+            reason: "Evicted".to_owned(),
+            action: "Repair".to_owned(),
+            note: format!(
+                "evicted pod {pod}, so that it comes back injected: spec.repair of the TelemetryStack asks for it"
+            ),
+        });
+    }
+
+    async fn read(&mut self, hash: &str) -> k8s::Result<()> {
+        let api = Api::<ConfigMap>::namespaced(self.context.client.clone(), &self.context.namespace);
+        let map = k8s::in_time(api.get_opt(object::REPAIR)).await?;
+        self.context.state.repair.answered();
+        let first = self.ledger.is_none();
+        let mut ledger = Ledger::read(map.as_ref(), hash);
+        if first {
+            // Nobody knows any more what became of the last one's replacement.
+            ledger.close_spent();
+        }
+        self.ledger = Some(ledger);
+        Ok(())
+    }
+
+    /// Bound to the version that was read.
+    async fn write(&mut self) -> k8s::Result<()> {
+        let owner = self.context.stack.borrow().as_ref().map(|stack| stack.owner());
+        let (Some(ledger), Some(owner)) = (&mut self.ledger, owner) else { return Ok(()) };
+        let api = Api::<ConfigMap>::namespaced(self.context.client.clone(), &self.context.namespace);
+        let object = ledger.config_map(&self.context.namespace, &owner);
+        let params = PatchParams::apply(object::FIELD_MANAGER).force();
+        let written = k8s::in_time(api.patch(object::REPAIR, &params, &Patch::Apply(&object))).await?;
+        ledger.version = written.metadata.resource_version;
+        self.context.state.writes.add(Write::Repair);
+        Ok(())
+    }
+
+    fn why_stopped(&self) -> String {
+        let mut named = Few::default();
+        for (name, left) in self.left.iter().filter(|(_, left)| left.is_fault()) {
+            named.note(|| format!("{name}: {left}"));
+        }
+        let seen = if named.is_empty() { "workloads came back no better".to_owned() } else { named.in_words() };
+        format!(
+            "{seen}; when the cause is mended, let it begin anew: kubectl delete configmap -n {} {}",
+            self.context.namespace,
+            object::REPAIR
+        )
+    }
+
+    fn status(&self, phase: RepairPhase, message: Option<String>) -> RepairStatus {
+        let (mut would, mut left) = (Few::default(), Few::default());
+        for (name, pods) in &self.would {
+            would.note(|| format!("{name} ({pods})"));
+        }
+        for (name, why) in &self.left {
+            left.note(|| format!("{name}: {why}"));
+        }
+        let evicted = self.ledger.as_ref().map_or(0, |ledger| ledger.evicted);
+        RepairStatus {
+            phase,
+            message,
+            evicted: i32::try_from(evicted).unwrap_or(i32::MAX),
+            would_evict: would.listed(),
+            left: left.listed(),
+        }
+    }
+}
+
+fn of_no_owner(kind: &str) -> Left {
+    match kind {
+        "Pod" => Left::BarePod,
+        "Job" | "CronJob" => Left::OfJob,
+        _ => Left::UnknownOwner,
+    }
+}

@@ -1,0 +1,147 @@
+//! Mode `daemonset`: what is made, what is said of it, and that nothing is left of it.
+
+use serde_json::{Value, json};
+
+use super::{add_nodes, ask_for, be, cluster, exists, key, pods, run, says, start_controller, status, wait_until_gone};
+use crate::control_plane::{ControlPlane, wait_for};
+
+const MADE: [&str; 10] = [
+    "daemonset/datadog-agent",
+    "deployment/datadog-cluster-agent",
+    "service/datadog-agent",
+    "service/datadog-cluster-agent",
+    "serviceaccount/datadog-agent",
+    "serviceaccount/datadog-cluster-agent",
+    "secret/datadog-cluster-agent",
+    "clusterrolebinding/otelgate-agent",
+    "clusterrolebinding/otelgate-cluster-agent",
+    "rolebinding/otelgate-cluster-agent-own",
+];
+
+fn version_of(plane: &ControlPlane) -> Value {
+    let set = plane.get(super::NAMESPACE, "daemonset/datadog-agent");
+    set["spec"]["template"]["metadata"]["annotations"]["otelgate.dev/credentials"].clone()
+}
+
+#[test]
+fn the_controllers_own_agent_is_made_watched_and_taken_away() {
+    let plane = cluster();
+    let controller = start_controller(&plane, "controller");
+    ask_for(&plane, &json!({"mode": "daemonset"}));
+    says(&plane, &controller, "NoNodeForAgent");
+    for object in MADE {
+        wait_for("what an Agent takes", || exists(&plane, object).then_some(()))
+            .unwrap_or_else(|error| panic!("{object}: {error}; {}", controller.log()));
+    }
+    let token = plane.get(super::NAMESPACE, "secret/datadog-cluster-agent")["data"]["token"].clone();
+    assert_eq!(token.as_str().map(str::len), Some(88), "64 characters in base64");
+    assert!(!controller.log().contains(token.as_str().expect("a token")));
+
+    add_nodes(&plane, &["node-1", "node-2", "node-3"]);
+    says(&plane, &controller, "AgentRollingOut");
+    let three = pods(&plane, "agent", 3);
+    status(&plane, &controller, "/agent/nodes", &json!("0/3"));
+    for (state, reason, words) in [
+        (
+            json!({"state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}}),
+            "AgentImageMissing",
+            "ImagePullBackOff: not found",
+        ),
+        (
+            json!({"state": {"waiting": {"reason": "CreateContainerConfigError", "message": "no secret"}}}),
+            "AgentNotStarted",
+            "no secret",
+        ),
+        (
+            json!({"restartCount": 4, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+            "lastState": {"terminated": {"reason": "Error", "exitCode": 7}}}),
+            "AgentCrashing",
+            "exit code 7",
+        ),
+        (
+            json!({"restartCount": 4, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+            "lastState": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}),
+            "AgentOutOfMemory",
+            "OOMKilled",
+        ),
+        (json!({"started": true, "state": {"running": {}}}), "AgentNotDelivering", "runs and isn't ready"),
+    ] {
+        assert!(be(&plane, &three[0], false, &state), "the pod is there");
+        let message = says(&plane, &controller, reason);
+        assert!(message.starts_with("1 of 3 nodes: node-") && message.contains(words), "{message}");
+    }
+    for pod in &three {
+        assert!(run(&plane, pod), "the pod is there");
+    }
+    says(&plane, &controller, "ClusterAgentNotReady");
+    assert!(run(&plane, &pods(&plane, "cluster-agent", 1)[0]), "the pod is there");
+    says(&plane, &controller, "AgentReady");
+    status(&plane, &controller, "/agent", &json!({"mode": "daemonset", "nodes": "3/3", "clusterAgent": "1/1"}));
+    status(
+        &plane,
+        &controller,
+        "/owners",
+        &json!({"containerLogs": "collector", "otlp": "collector",
+        "prometheus": "collector", "clusterState": "collector", "hostMetrics": "agent", "hostMetadata": "agent"}),
+    );
+
+    // A new key rolls the pods, and so does a new token.
+    let before = version_of(&plane);
+    plane.apply(&[key("4567")]);
+    wait_for("another version of the key", || (version_of(&plane) != before).then_some(()))
+        .unwrap_or_else(|error| panic!("{error}; {}", controller.log()));
+    let before = version_of(&plane);
+    plane.kubectl(&["delete", "-n", super::NAMESPACE, "secret", "datadog-cluster-agent"]).expect("kubectl delete");
+    wait_for("another token", || (version_of(&plane) != before).then_some(()))
+        .unwrap_or_else(|error| panic!("{error}; {}", controller.log()));
+    let other = plane.get(super::NAMESPACE, "secret/datadog-cluster-agent")["data"]["token"].clone();
+    assert_ne!(other, token, "it is made anew, and not worked out");
+
+    ask_for(&plane, &json!({"mode": "disabled"}));
+    for object in MADE {
+        wait_until_gone(&plane, &controller, object);
+    }
+    status(&plane, &controller, "/agent", &json!({"mode": "disabled", "nodes": "off"}));
+    wait_for("the condition to go", || {
+        let conditions = super::stack(&plane)["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.iter().all(|one| one["type"] != "AgentAvailable").then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}; {}", controller.log()));
+}
+
+#[test]
+fn somebody_elses_agent_is_left_alone_and_watched_when_adopted() {
+    let plane = cluster();
+    add_nodes(&plane, &["node-1"]);
+    let label = json!({"app": "theirs"});
+    plane.apply(&[json!({
+        "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "datadog-agent", "namespace": super::NAMESPACE},
+        "spec": {"selector": {"matchLabels": label}, "template": {"metadata": {"labels": label},
+            "spec": {"tolerations": [{"operator": "Exists"}], "containers": [{"name": "agent", "image": "theirs"}]}}},
+    })]);
+    let controller = start_controller(&plane, "controller");
+    ask_for(&plane, &json!({"mode": "daemonset"}));
+    let message = says(&plane, &controller, "AgentForeign");
+    assert!(message.starts_with("DaemonSet datadog-agent isn't otelgate's"), "{message}");
+    assert!(!exists(&plane, "deployment/datadog-cluster-agent"));
+    let image =
+        plane.get(super::NAMESPACE, "daemonset/datadog-agent")["spec"]["template"]["spec"]["containers"][0]["image"]
+            .clone();
+    assert_eq!(image, "theirs");
+
+    ask_for(&plane, &json!({"mode": "adopt", "adopt": {"daemonSet": "datadog-agent", "clusterAgent": ""}}));
+    says(&plane, &controller, "AgentRollingOut");
+    let mut theirs = Vec::new();
+    wait_for("their pod", || {
+        let list =
+            plane.kubectl(&["get", "pods", "-n", super::NAMESPACE, "-l", "app=theirs", "-o", "json"]).json("pods");
+        theirs = list["items"].as_array().cloned().unwrap_or_default();
+        (theirs.len() == 1).then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
+    assert!(run(&plane, &theirs[0]), "the pod is there");
+    says(&plane, &controller, "AgentReady");
+    ask_for(&plane, &json!({"mode": "adopt", "adopt": {"daemonSet": "another", "clusterAgent": ""}}));
+    says(&plane, &controller, "AgentMissing");
+    assert!(exists(&plane, "daemonset/datadog-agent"), "nobody takes away what is theirs");
+}

@@ -1,0 +1,126 @@
+//! A Collector whose namespace and Service get other names, without nodes: what was made goes where it's told, and nothing
+//! stays behind.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::super::OTELGATE;
+use super::super::installed::rendered;
+use crate::control_plane::network::{ADDRESS, Process};
+use crate::control_plane::plane::Parts;
+use crate::control_plane::{ControlPlane, Version, wait_for};
+
+const OF_NAMESPACE: &str = "serviceaccounts,services,networkpolicies,rolebindings,daemonsets,configmaps";
+const PART: &str = "otelgate.dev/part=collector";
+
+#[test]
+fn what_is_told_to_be_elsewhere_moves() {
+    let plane = ControlPlane::start(Version::Newest, Parts::ApiServer).unwrap_or_else(|error| panic!("{error}"));
+    for namespace in ["otelgate", "datadog", "observability"] {
+        plane.make_namespace(namespace, &json!({}), &json!({}));
+    }
+    let (definitions, _) = rendered(&plane, &json!({}));
+    plane.apply(&definitions);
+    let established = ["wait", "--for=condition=Established", "--timeout=1m", "crd/telemetrystacks.otelgate.dev"];
+    plane.kubectl(&established).expect("kubectl wait");
+    let kubeconfig = plane.network().folder().join("admin.conf");
+    let arguments = [
+        "controller".to_owned(),
+        format!("--admin-listen={ADDRESS}:18080"),
+        format!("--kubeconfig={}", kubeconfig.display()),
+        "--identity=alone".to_owned(),
+    ];
+    let controller = plane.network().start("controller", Path::new(OTELGATE), arguments).expect("otelgate controller");
+    let cluster = Cluster { plane: &plane, controller: &controller };
+    cluster.apply(&json!({}));
+    let expected = [
+        "networkpolicy/otel-collector",
+        "rolebinding/otelgate-collector",
+        "service/otel-collector",
+        "serviceaccount/otel-collector",
+    ];
+    cluster.wait_for("datadog", &expected);
+    cluster.condition("CollectorWithoutNode");
+    let binding = cluster.binding();
+
+    let moved = json!({"injection": {"collector": {"namespace": "observability", "service": "gateway"}}});
+    cluster.apply(&moved);
+    let expected = expected.map(|name| if name.starts_with("service/") { "service/gateway" } else { name });
+    cluster.wait_for("observability", &expected);
+    cluster.wait_for("datadog", &[]);
+    let now = cluster.wait("the binding to follow", || {
+        let now = cluster.binding();
+        (now["subjects"][0]["namespace"] == "observability").then_some(now)
+    });
+    assert_eq!(now["metadata"]["uid"], binding["metadata"]["uid"], "it never went");
+
+    // Without the cluster's metrics, nobody has to be chosen to read them.
+    let mut without = moved.clone();
+    without["collector"] = json!({"metrics": {"cluster": false}});
+    cluster.apply(&without);
+    let expected = ["networkpolicy/otel-collector", "service/gateway", "serviceaccount/otel-collector"];
+    cluster.wait_for("observability", &expected);
+
+    let mut disabled = moved;
+    disabled["collector"] = json!({"mode": "disabled"});
+    cluster.apply(&disabled);
+    cluster.wait_for("observability", &[]);
+    cluster.wait("the binding to go", || {
+        let found = plane.kubectl(&["get", "clusterrolebinding", "-l", PART, "-o", "name"]);
+        found.stdout.is_empty().then_some(())
+    });
+}
+
+struct Cluster<'p> {
+    plane: &'p ControlPlane,
+    controller: &'p Process,
+}
+
+impl Cluster<'_> {
+    fn apply(&self, spec: &Value) {
+        let mut spec = spec.clone();
+        spec["agent"] = json!({"mode": "disabled"});
+        self.plane.apply(&[json!({
+            "apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack", "metadata": {"name": "default"}, "spec": spec,
+        })]);
+    }
+
+    fn binding(&self) -> Value {
+        self.plane.get("otelgate", "clusterrolebinding/otelgate-collector")
+    }
+
+    #[track_caller]
+    fn wait<T>(&self, what: &str, ask: impl FnMut() -> Option<T>) -> T {
+        wait_for(what, ask).unwrap_or_else(|error| panic!("{error}; {}", self.controller.log()))
+    }
+
+    /// Until those and no others are of the Collector in the namespace.
+    #[track_caller]
+    fn wait_for(&self, namespace: &str, expected: &[&str]) {
+        self.wait(&format!("{expected:?} in {namespace}"), || {
+            let names = self.plane.kubectl(&["get", OF_NAMESPACE, "-n", namespace, "-l", PART, "-o", "name"]);
+            let names = names.expect("kubectl get");
+            let mut names: Vec<_> = names.lines().map(short).collect();
+            // A revision that nothing runs yet.
+            names.retain(|name| !name.starts_with("configmap/"));
+            names.sort();
+            (names == expected).then_some(())
+        });
+    }
+
+    #[track_caller]
+    fn condition(&self, reason: &str) {
+        self.wait(reason, || {
+            let stack = self.plane.kubectl(&["get", "telemetrystack", "default", "-o", "json"]).json("a stack");
+            let conditions = stack["status"]["conditions"].as_array()?;
+            conditions.iter().any(|one| one["type"] == "CollectorAvailable" && one["reason"] == reason).then_some(())
+        });
+    }
+}
+
+/// `networkpolicy.networking.k8s.io/x` without the group.
+fn short(name: &str) -> String {
+    let (kind, name) = name.split_once('/').unwrap_or((name, ""));
+    format!("{}/{name}", kind.split('.').next().unwrap_or(kind))
+}

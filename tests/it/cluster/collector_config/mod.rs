@@ -1,0 +1,173 @@
+//! What a real Collector makes of the configurations that are rendered for it.
+//!
+//! It is of 0.149, and lacks the connectors that count spans: `forward`, which takes data from one pipeline to another
+//! one as it is, stands in their place, so that the wiring is checked.
+
+mod lines;
+mod scope;
+mod validate;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+use otelgate::api::stack::{Agent, AgentMode, Collector, Datadog, Egress, Exporter, LogScope};
+use otelgate::collector::{Fault, Input, Rendered, Source, render};
+use otelgate::config::{Collection, Document, IpFamily, LogOwner};
+use serde_json::{Value, json};
+
+use crate::control_plane::programs::built;
+
+/// As in `tests/programs/otelcol/builder.yaml`.
+const VERSION: &str = "0.149.0";
+
+/// What an [`Input`] refers to.
+#[derive(Clone, Debug)]
+struct Spec {
+    collector: Collector,
+    datadog: Datadog,
+    egress: Egress,
+    agent: Agent,
+    injection: Document,
+}
+
+impl Default for Spec {
+    fn default() -> Self {
+        let mut collector = Collector::default();
+        VERSION.clone_into(&mut collector.image.tag);
+        Self {
+            collector,
+            datadog: Datadog::default(),
+            egress: Egress::default(),
+            agent: Agent::default(),
+            injection: Document::default(),
+        }
+    }
+}
+
+impl Spec {
+    fn render(&self) -> Result<Rendered, Fault> {
+        render(&Input {
+            collector: &self.collector,
+            datadog: &self.datadog,
+            egress: &self.egress,
+            agent: &self.agent,
+            injection: &self.injection,
+        })
+    }
+
+    fn rendered(&self) -> Rendered {
+        self.render().unwrap_or_else(|fault| panic!("{fault}: {self:?}"))
+    }
+}
+
+/// Each combination of modes and switches whose configuration differs from the others'.
+fn every_combination() -> Vec<Spec> {
+    let mut texts = std::collections::BTreeSet::new();
+    let mut specs = Vec::new();
+    for exporter in [Exporter::Datadog, Exporter::Otlp, Exporter::Agent] {
+        for bits in 0..(1 << 8) {
+            let on = |bit: u32| bits & (1 << bit) != 0;
+            let mut spec = Spec::default();
+            spec.collector.exporter = exporter;
+            spec.collector.metrics.cluster = on(0);
+            spec.collector.metrics.annotated_pods = on(1);
+            spec.collector.logs.scope = if on(2) { LogScope::All } else { LogScope::OptedIn };
+            spec.injection.logs.owner = if on(3) { LogOwner::Agent } else { LogOwner::Collector };
+            spec.injection.logs.collection = if on(4) { Collection::Disabled } else { Collection::Enabled };
+            spec.injection.cluster_name = on(5).then(|| "east".to_owned());
+            spec.injection.otlp.ip_family = if on(6) { IpFamily::IPv6 } else { IpFamily::IPv4 };
+            spec.agent.mode = if on(7) && exporter != Exporter::Agent { AgentMode::Disabled } else { AgentMode::Auto };
+            if texts.insert(spec.rendered().text) {
+                specs.push(spec);
+            }
+        }
+    }
+    specs
+}
+
+/// The connectors that this Collector hasn't, and what stands for both.
+const MISSING: [&str; 2] = ["datadog/connector", "spanmetrics"];
+const STANDS_FOR_THEM: &str = "forward/counts";
+
+/// The document with `forward` in the place of what is missing. It makes no metrics of traces, so that metrics have to
+/// come to it too, where traces did; and where traces go on by another way, none come to it.
+fn with_forward(text: &str) -> Value {
+    let mut document: Value = serde_saphyr::from_str(text).expect("YAML");
+    let missing = |connectors: &Value| MISSING.into_iter().find(|id| connectors.get(id).is_some());
+    let Some(missing) = missing(&document["connectors"]) else { return document };
+    let connectors = document["connectors"].as_object_mut().expect("a map");
+    connectors.remove(missing);
+    connectors.insert(STANDS_FOR_THEM.to_owned(), json!({}));
+    let pipelines = document["service"]["pipelines"].as_object_mut().expect("a map");
+    for (_, pipeline) in pipelines.iter_mut() {
+        for list in ["receivers", "exporters"] {
+            let list = pipeline[list].as_array_mut().expect("a list");
+            list.iter_mut().filter(|id| **id == missing).for_each(|id| *id = json!(STANDS_FOR_THEM));
+        }
+    }
+    pipelines["metrics"]["exporters"].as_array_mut().expect("a list").push(json!(STANDS_FOR_THEM));
+    if missing == "spanmetrics" {
+        let exporters = pipelines["traces"]["exporters"].as_array_mut().expect("a list");
+        exporters.retain(|id| id != STANDS_FOR_THEM);
+    }
+    document
+}
+
+/// A configuration in a file, for the real Collector, with the variables that its pod would have.
+struct Candidate {
+    folder: tempfile::TempDir,
+    environment: Vec<(String, String)>,
+}
+
+impl Candidate {
+    fn new(document: &Value, rendered: &Rendered) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("collector.yaml"), document.to_string()).expect("a file");
+        let value = |source: &Source| match source {
+            Source::Value(value) => value.replace("$$", "$"),
+            Source::Field("status.podIP") => "127.0.0.1".to_owned(),
+            Source::Field(_) => "node-1".to_owned(),
+            Source::Secret(_) => "0".repeat(32),
+        };
+        let environment = rendered.environment.iter().map(|one| (one.name.clone(), value(&one.source))).collect();
+        Self { folder, environment }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let program: PathBuf = built("otelcol", VERSION).unwrap_or_else(|error| panic!("{error}"));
+        let mut command = Command::new(program);
+        command.args(arguments).arg("--config").arg(self.folder.path().join("collector.yaml"));
+        command.env_clear().envs(self.environment.iter().cloned()).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("the Collector can be started")
+    }
+
+    fn start(self) -> Running {
+        let log = fs::File::create(self.folder.path().join("log")).expect("a file");
+        let child = self.command(&[]).stdout(Stdio::null()).stderr(log).spawn().expect("it can be started");
+        Running { child, candidate: self }
+    }
+}
+
+/// A Collector that is gone with its value.
+struct Running {
+    child: Child,
+    candidate: Candidate,
+}
+
+impl Running {
+    fn log(&self) -> String {
+        fs::read_to_string(self.candidate.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}

@@ -1,0 +1,344 @@
+//! Health, as the controller measures it through a real API server: the way to the webhook, the API key, what Collectors
+//! say of themselves, and the Events that come of it.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::OTELGATE;
+use super::installed::condition;
+use crate::control_plane::network::ADDRESS;
+use crate::control_plane::plane::{Parts, sum_of};
+use crate::control_plane::process_nodes::ProcessNodes;
+use crate::control_plane::programs::Helm;
+use crate::control_plane::release::{NAMESPACE, Release};
+use crate::control_plane::{ControlPlane, Version, wait_for};
+
+const ADMIN: u16 = 8080;
+/// Where the Collectors of this test tell their metrics.
+const METRICS: u16 = 9888;
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+#[test]
+fn what_is_wrong_is_found_and_told_once() {
+    let plane = ControlPlane::start(Version::Newest, Parts::Whole).unwrap_or_else(|error| panic!("{error}"));
+    let nodes = ProcessNodes::join(&plane, Path::new(OTELGATE));
+    plane.make_namespace("datadog", &json!({}), &json!({}));
+    let values = json!({
+        "injection": {"clusterName": "test"},
+        "collector": {"mode": "adopt", "adopt": {"metricsPort": METRICS}},
+        "agent": {"mode": "daemonset"},
+    });
+    let release = Release::install(&nodes, Helm::Four, &values);
+    let cluster = Cluster { plane: &plane, nodes: &nodes, release: &release };
+    cluster.the_way_to_the_webhook();
+    cluster.the_api_key();
+    cluster.what_collectors_say();
+    cluster.events_tell_each_change_once();
+    cluster.nobody_asked_for_what_they_may_not();
+}
+
+struct Cluster<'p> {
+    plane: &'p ControlPlane,
+    nodes: &'p ProcessNodes<'p>,
+    release: &'p Release<'p>,
+}
+
+impl Cluster<'_> {
+    fn stack(&self) -> Value {
+        self.plane.kubectl(&["get", "telemetrystack", "default", "-o", "json"]).json("the TelemetryStack")
+    }
+
+    /// Changes the spec, which is also what has everything looked at anew.
+    #[track_caller]
+    fn patch(&self, spec: &Value) {
+        let patch = json!({"spec": spec}).to_string();
+        self.plane.kubectl(&["patch", "telemetrystack", "default", "--type=merge", "-p", &patch]).expect("a patch");
+    }
+
+    /// Until the condition has that reason, for the spec as it is now. Tells its message.
+    #[track_caller]
+    fn wait(&self, kind: &str, reason: &str) -> String {
+        let mut last = Value::Null;
+        wait_for(reason, || {
+            let stack = self.stack();
+            last = condition(&stack, kind).unwrap_or_default();
+            let current = last["observedGeneration"] == stack["metadata"]["generation"];
+            (current && last["reason"] == reason).then(|| last["message"].as_str().unwrap_or_default().to_owned())
+        })
+        .unwrap_or_else(|error| panic!("{error}: {last:#}{}", self.nodes.last_words()))
+    }
+
+    fn kubectl(&self, arguments: &[&str]) -> String {
+        self.plane.kubectl(arguments).expect("kubectl")
+    }
+
+    fn controllers(&self, name: &str, labels: &[&str]) -> u64 {
+        let text = self.release.controller().http_get(ADMIN, "/metrics").expect("metrics");
+        sum_of(&text, name, labels)
+    }
+
+    fn the_way_to_the_webhook(&self) {
+        // The namespace has the strictest pod security, and the probe's pod passes.
+        let message = self.wait("WebhookReachable", "Reachable");
+        assert_eq!(message, "a pod came back with the webhook's mark, and each of 2 endpoints is trusted");
+        self.the_switch_doesnt_look_like_a_broken_firewall();
+        self.what_admission_refuses_says_nothing_of_the_webhook();
+        self.a_port_that_leads_nowhere_is_found();
+        self.an_authority_that_isnt_the_webhooks_is_found();
+        self.kubectl(&["scale", "-n", NAMESPACE, "deployment/otelgate-webhook", "--replicas=0"]);
+        let message = self.wait("WebhookReachable", "NoReplica");
+        assert!(message.starts_with("no replica of the webhook is ready, so that pods pass without it"), "{message}");
+        self.kubectl(&["scale", "-n", NAMESPACE, "deployment/otelgate-webhook", "--replicas=2"]);
+        self.wait("WebhookReachable", "Reachable");
+    }
+
+    fn the_switch_doesnt_look_like_a_broken_firewall(&self) {
+        let marked = |labels: &[&str]| self.controllers("otelgate_controller_probes_total", labels);
+        self.patch(&json!({"injection": {"mode": "disabled"}}));
+        self.wait("ConfigurationAccepted", "InForce");
+        let (before, unmarked) = (marked(&["outcome=\"marked\""]), marked(&["outcome=\"unmarked\""]));
+        self.patch(&json!({"injection": {"environment": "another"}}));
+        wait_for("a pod that is tried while nothing is injected", || {
+            (marked(&["outcome=\"marked\""]) > before).then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}{}", self.nodes.last_words()));
+        self.wait("WebhookReachable", "Reachable");
+        assert_eq!(marked(&["outcome=\"unmarked\""]), unmarked);
+        self.patch(&json!({"injection": {"mode": "enabled"}}));
+        let pods = self.kubectl(&["get", "pods", "-n", NAMESPACE, "-l", "otelgate.dev/probe", "-o", "name"]);
+        assert_eq!(pods, "", "a dry run leaves nothing");
+    }
+
+    fn what_admission_refuses_says_nothing_of_the_webhook(&self) {
+        self.plane.apply(&[json!({
+            "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none", "namespace": NAMESPACE},
+            "spec": {"hard": {"pods": "0"}},
+        })]);
+        // A quota counts once its controller has told what is used.
+        wait_for("the quota", || {
+            let quota = self.plane.get(NAMESPACE, "resourcequota/none");
+            quota["status"]["hard"]["pods"].is_string().then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+        self.patch(&json!({"injection": {"environment": "full"}}));
+        let message = self.wait("WebhookReachable", "ProbeRefused");
+        assert!(message.contains("exceeded quota: none") && message.contains("next step: "), "{message}");
+        self.kubectl(&["delete", "resourcequota", "-n", NAMESPACE, "none"]);
+        self.wait("WebhookReachable", "Reachable");
+    }
+
+    fn a_port_that_leads_nowhere_is_found(&self) {
+        let port = |port: u16| {
+            let patch = json!([{"op": "replace", "path": "/spec/ports/0/port", "value": port}]).to_string();
+            self.kubectl(&["patch", "-n", NAMESPACE, "service/otelgate-webhook", "--type=json", "-p", &patch]);
+        };
+        port(444);
+        self.patch(&json!({"injection": {"environment": "cut-off"}}));
+        let message = self.wait("WebhookReachable", "NotReached");
+        assert!(message.contains("private GKE") && message.contains("EKS"), "{message}");
+        port(443);
+        self.wait("WebhookReachable", "Reachable");
+    }
+
+    fn an_authority_that_isnt_the_webhooks_is_found(&self) {
+        // As long as it may write it, the controller repairs it at once.
+        let role = self.plane.kubectl(&["get", "clusterrole/otelgate-controller", "-o", "json"]).json("the role");
+        let mut rules = role["rules"].clone();
+        for rule in rules.as_array_mut().expect("rules") {
+            if rule["resources"] == json!(["mutatingwebhookconfigurations"]) {
+                rule["verbs"] = json!(["list", "watch"]);
+            }
+        }
+        let grant = |rules: &Value| {
+            let patch = json!({"rules": rules}).to_string();
+            self.kubectl(&["patch", "clusterrole/otelgate-controller", "--type=merge", "-p", &patch]);
+        };
+        grant(&rules);
+        let mut registration = self
+            .plane
+            .kubectl(&["get", "mutatingwebhookconfiguration/otelgate", "-o", "json"])
+            .json("the registration");
+        let foreign = self.plane.authority().pem();
+        for webhook in registration["webhooks"].as_array_mut().expect("entries") {
+            webhook["clientConfig"]["caBundle"] = json!(STANDARD.encode(&foreign));
+        }
+        self.plane.kubectl_with(&["replace", "-f", "-"], &registration.to_string()).expect("kubectl replace");
+        let message = self.wait("WebhookReachable", "EndpointNotTrusted");
+        assert!(message.starts_with("caBundle doesn't verify the certificate of otelgate-webhook-"), "{message}");
+        grant(&role["rules"]);
+        self.wait("WebhookReachable", "Reachable");
+    }
+
+    fn the_api_key(&self) {
+        let message = self.wait("CredentialsReady", "SecretMissing");
+        assert!(message.starts_with("there is no Secret datadog-secret in namespace datadog"), "{message}");
+        let secret = |data: &Value| {
+            let object = json!({"apiVersion": "v1", "kind": "Secret", "stringData": data,
+                                "metadata": {"name": "datadog-secret", "namespace": "datadog"}});
+            self.plane
+                .kubectl(&["delete", "secret", "-n", "datadog", "datadog-secret", "--ignore-not-found"])
+                .expect("kubectl");
+            self.plane.kubectl_with(&["create", "-f", "-"], &object.to_string()).expect("kubectl create");
+        };
+        secret(&json!({"api_key": KEY}));
+        let message = self.wait("CredentialsReady", "KeyMissing");
+        assert!(message.contains("its keys are: api_key"), "{message}");
+        secret(&json!({"api-key": format!("{KEY}\n")}));
+        let message = self.wait("CredentialsReady", "KeyMalformed");
+        assert!(message.contains("has a newline or another blank"), "{message}");
+        secret(&json!({"api-key": KEY}));
+        self.wait("CredentialsReady", "KeyInPlace");
+        // Nobody is there to be asked, which is no fault of the key's.
+        self.patch(&json!({"datadog": {"validateKey": true}, "egress": {"proxy": format!("http://{ADDRESS}:1")}}));
+        let message = self.wait("CredentialsReady", "KeyNotChecked");
+        let says = format!("api.datadoghq.com: the proxy http://{ADDRESS}:1: nothing listens on port 1");
+        assert!(message.starts_with(&says), "{message}");
+        self.patch(&json!({"datadog": {"validateKey": false}}));
+        self.wait("CredentialsReady", "KeyInPlace");
+        self.patch(&json!({"agent": {"mode": "disabled"}}));
+        wait_for("no condition where nobody needs a key", || {
+            condition(&self.stack(), "CredentialsReady").is_none().then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+        assert!(!self.release.controller().log().contains(KEY), "no part of the key is logged");
+        assert!(!self.stack().to_string().contains(KEY));
+    }
+
+    fn what_collectors_say(&self) {
+        self.wait("CollectorDelivering", "NoCollector");
+        let counters = Arc::new(Mutex::new(BTreeMap::from([
+            ("otelcol_receiver_accepted_spans_total", 1000),
+            ("otelcol_exporter_sent_spans_total", 1000),
+        ])));
+        let stop = serve(self.plane, Arc::clone(&counters));
+        for name in ["collector-a", "collector-b"] {
+            self.make_collector(name);
+        }
+        let message = self.wait("CollectorDelivering", "NothingArrives");
+        assert_eq!(self.stack()["status"]["delivery"], json!({"delivering": "2/2", "measured": 2}), "{message}");
+        let add = |name: &'static str, amount: u64| *counters.lock().expect("whole").entry(name).or_default() += amount;
+        add("otelcol_receiver_accepted_spans_total", 500);
+        add("otelcol_exporter_sent_spans_total", 500);
+        let message = self.wait("CollectorDelivering", "Delivering");
+        assert_eq!(message, "what arrives is sent; 2 Collectors measured");
+        add("otelcol_receiver_accepted_spans_total", 500);
+        add("otelcol_exporter_send_failed_spans_total", 500);
+        let message = self.wait("CollectorDelivering", "SendFailed");
+        assert!(
+            message.starts_with(
+                "2 of 2 Collectors lost data that couldn't be sent: collector-a (traces), collector-b (traces)"
+            ),
+            "{message}"
+        );
+        let failed =
+            self.controllers("otelgate_controller_collector_items_total", &["signal=\"traces\"", "outcome=\"failed\""]);
+        assert_eq!(failed, 1000, "of both");
+        stop();
+        let message = self.wait("CollectorDelivering", "NotScraped");
+        assert!(message.contains(&format!("nothing listens on port {METRICS}")), "{message}");
+        self.kubectl(&["delete", "pods", "-n", "datadog", "-l", "app=otel-collector", "--force"]);
+        self.wait("CollectorDelivering", "NoCollector");
+        self.patch(&json!({"collector": {"mode": "disabled"}}));
+        wait_for("no condition where there is to be no Collector", || {
+            condition(&self.stack(), "CollectorDelivering").is_none().then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// One that no node has, at the address where this test serves.
+    fn make_collector(&self, name: &str) {
+        self.plane.apply(&[json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "namespace": "datadog", "labels": {"app": "otel-collector"}},
+            "spec": {"schedulerName": "nobody", "containers": [{"name": "c", "image": "none"}]},
+        })]);
+        let status = json!({"status": {"phase": "Running", "podIP": ADDRESS, "podIPs": [{"ip": ADDRESS}]}}).to_string();
+        let target = ["patch", "pod", "-n", "datadog", name, "--subresource=status", "--type=merge", "-p", &status];
+        self.kubectl(&target);
+    }
+
+    fn events(&self) -> Vec<Value> {
+        let selector = "--field-selector=involvedObject.kind=TelemetryStack,involvedObject.name=default";
+        let list = self.plane.kubectl(&["get", "events", "-n", "default", selector, "-o", "json"]).json("events");
+        list["items"].as_array().cloned().unwrap_or_default()
+    }
+
+    fn events_tell_each_change_once(&self) {
+        let told = |event: &Value| (event["reason"].clone(), event["message"].clone());
+        let wanted = ["NotReached", "EndpointNotTrusted", "SecretMissing", "KeyMalformed", "SendFailed", "NotScraped"];
+        wait_for("the events", || {
+            let events = self.events();
+            let is_told = |reason: &&str| events.iter().any(|event| event["reason"] == **reason);
+            wanted.iter().all(|reason| is_told(&reason)).then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}: {:#?}", self.events().iter().map(told).collect::<Vec<_>>()));
+        let of = |reason: &str| self.events().into_iter().find(|event| event["reason"] == reason).expect("it is there");
+        assert_eq!((&of("NotReached")["type"], &of("Delivering")["type"]), (&json!("Warning"), &json!("Normal")));
+        assert_eq!(of("SendFailed")["reportingComponent"], "otelgate.dev/controller");
+        // Another controller takes over, and has nothing new to tell.
+        let before: Vec<_> = self.events().iter().map(told).collect();
+        let leader = || self.plane.get(NAMESPACE, "lease/otelgate-controller")["spec"]["holderIdentity"].clone();
+        let first = leader();
+        self.kubectl(&["delete", "pod", "-n", NAMESPACE, first.as_str().expect("a name")]);
+        wait_for("another leader", || {
+            let now = leader();
+            (now != first && now != "" && !now.is_null()).then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+        self.patch(&json!({"injection": {"environment": "afterwards"}}));
+        self.wait("WebhookReachable", "Reachable");
+        self.wait("Ready", "AsConfigured");
+        let after: Vec<_> = self.events().iter().map(told).collect();
+        assert_eq!(after.len(), before.len(), "{after:#?}");
+        for one in &after {
+            assert_eq!(after.iter().filter(|other| *other == one).count(), 1, "{one:?}");
+        }
+    }
+
+    fn nobody_asked_for_what_they_may_not(&self) {
+        let asked = self.plane.audit();
+        let own: Vec<_> = asked.iter().filter(|entry| entry.is_by(NAMESPACE, "otelgate-controller")).collect();
+        let refused =
+            |resource: &str| own.iter().filter(|one| one.resource == resource && one.decision != "allow").count();
+        for resource in ["secrets", "pods", "events"] {
+            assert_eq!(refused(resource), 0, "{resource}");
+        }
+        let tried: Vec<_> = own.iter().filter(|one| one.resource == "pods" && one.verb == "create").collect();
+        assert!(!tried.is_empty() && tried.iter().all(|one| one.uri.contains("dryRun=All")), "never a real one");
+    }
+}
+
+/// A Collector's metrics, until the answer is called.
+fn serve(plane: &ControlPlane, counters: Arc<Mutex<BTreeMap<&'static str, u64>>>) -> impl FnOnce() {
+    let listener = plane.network().inside(|| TcpListener::bind((ADDRESS, METRICS)).expect("the port is free"));
+    let ended = Arc::new(Mutex::new(false));
+    let thread = plane.network().spawn({
+        let ended = Arc::clone(&ended);
+        move || {
+            for stream in listener.incoming() {
+                if *ended.lock().expect("whole") {
+                    return;
+                }
+                let Ok(mut stream) = stream else { continue };
+                let _ = stream.read(&mut [0; 4096]);
+                let counters = counters.lock().expect("whole").clone();
+                let lines = counters.iter().map(|(name, value)| format!("{name}{{receiver=\"otlp\"}} {value}\n"));
+                let text: String = lines.collect();
+                let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+            }
+        }
+    });
+    let network = Arc::clone(plane.network());
+    move || {
+        *ended.lock().expect("whole") = true;
+        network.inside(|| drop(std::net::TcpStream::connect((ADDRESS, METRICS))));
+        thread.join().expect("it served");
+    }
+}

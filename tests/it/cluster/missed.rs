@@ -1,0 +1,325 @@
+//! Pods that were created while the webhook was away: found, counted, named, and restarted where that is asked for. However
+//! a repair goes, it ends by itself.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::OTELGATE;
+use super::installed::{condition, wait_until_in_force};
+use crate::control_plane::plane::Parts;
+use crate::control_plane::process_nodes::ProcessNodes;
+use crate::control_plane::programs::Helm;
+use crate::control_plane::release::{NAMESPACE, Release};
+use crate::control_plane::{ControlPlane, Version, wait_for};
+
+/// On a namespace, it keeps the API server from calling the webhook, as on AKS: pods are missed as long as it is there.
+const UNREACHED: &str = "control-plane";
+
+struct Cluster<'p> {
+    plane: &'p ControlPlane,
+    nodes: &'p ProcessNodes<'p>,
+    release: Release<'p>,
+}
+
+#[test]
+fn missed_pods_are_found_and_a_repair_ends_by_itself() {
+    let plane = ControlPlane::start(Version::Newest, Parts::Whole).unwrap_or_else(|error| panic!("{error}"));
+    let nodes = ProcessNodes::join(&plane, Path::new(OTELGATE));
+    let release = Release::install(&nodes, Helm::Four, &values(&json!({})));
+    let cluster = Cluster { plane: &plane, nodes: &nodes, release };
+    wait_until_in_force(&nodes);
+    cluster.what_is_created_without_the_webhook_is_found_and_named();
+    cluster.what_a_restarted_controller_tells_is_the_same();
+    cluster.a_dry_run_tells_and_evicts_nothing();
+    cluster.without_the_webhook_nothing_is_evicted();
+    cluster.missed_pods_are_evicted_one_by_one_and_come_back_injected();
+    cluster.what_comes_back_unmarked_or_crashing_is_evicted_once();
+    cluster.the_rest_is_left_and_nothing_more_is_evicted();
+}
+
+fn values(repair: &Value) -> Value {
+    json!({
+        "webhook": {"replicas": 1}, "injection": {"clusterName": "test"}, "repair": repair,
+        "collector": {"mode": "disabled"}, "agent": {"mode": "disabled"},
+    })
+}
+
+fn deployment(namespace: &str, name: &str, replicas: usize, annotations: &Value) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "replicas": replicas, "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}, "annotations": annotations},
+                "spec": {"containers": [{"name": "app", "image": "shop/app:1"}], "terminationGracePeriodSeconds": 0},
+            },
+        },
+    })
+}
+
+impl Cluster<'_> {
+    fn stack(&self) -> Value {
+        self.plane.kubectl(&["get", "telemetrystack", "default", "-o", "json"]).json("the TelemetryStack")
+    }
+
+    /// Until the numbers of the status are such. Tells the whole stack.
+    #[track_caller]
+    fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        wait_for(what, || {
+            last = self.stack();
+            holds(&last["status"]["injection"]).then(|| last.clone())
+        })
+        .unwrap_or_else(|error| panic!("{error}: {:#}{}", last["status"], self.nodes.last_words()))
+    }
+
+    #[track_caller]
+    fn scale_webhook(&self, replicas: usize) {
+        let scale = format!("--replicas={replicas}");
+        self.plane
+            .kubectl(&["scale", "-n", NAMESPACE, "deployment", "otelgate-webhook", &scale])
+            .expect("kubectl scale");
+        wait_for("the webhook to come or go", || (self.is_called_in("shop") == (replicas > 0)).then_some(()))
+            .unwrap_or_else(|error| panic!("{error}{}", self.nodes.last_words()));
+    }
+
+    fn is_called_in(&self, namespace: &str) -> bool {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "asks", "namespace": namespace},
+            "spec": {"containers": [{"name": "app", "image": "app:1"}]}})
+        .to_string();
+        let created =
+            self.plane.kubectl_with(&["create", "--dry-run=server", "-o", "json", "-f", "-"], &pod).json("a pod");
+        created["metadata"]["annotations"]["otelgate.dev/status"].is_string()
+    }
+
+    /// Makes an opted-in namespace, and waits until what is created in it is younger than its label.
+    #[track_caller]
+    fn make_namespace(&self, name: &str, further: &[(&str, &str)]) {
+        let mut labels = json!({"otelgate.dev/inject": "enabled"});
+        for (key, value) in further {
+            labels[*key] = json!(value);
+        }
+        self.plane.make_namespace(name, &labels, &json!({}));
+        let written = self.plane.get("", &format!("namespace/{name}"))["metadata"]["creationTimestamp"].clone();
+        wait_for("the next second", || {
+            let now = jiff::Timestamp::now();
+            let written: jiff::Timestamp = written.as_str()?.parse().ok()?;
+            (now.as_second() > written.as_second()).then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    fn pods(&self, namespace: &str, app: &str) -> Vec<Value> {
+        let list = self.plane.kubectl(&["get", "pods", "-n", namespace, "-l", &format!("app={app}"), "-o", "json"]);
+        let list = list.json("pods")["items"].as_array().cloned().unwrap_or_default();
+        list.into_iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).collect()
+    }
+
+    #[track_caller]
+    fn wait_for_pods(&self, namespace: &str, app: &str, count: usize) {
+        wait_for("pods to be Ready", || {
+            let pods = self.pods(namespace, app);
+            let ready = |pod: &&Value| {
+                let conditions = pod["status"]["conditions"].as_array();
+                conditions.into_iter().flatten().any(|one| one["type"] == "Ready" && one["status"] == "True")
+            };
+            (pods.iter().filter(ready).count() == count && pods.len() == count).then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}: {app}"));
+    }
+
+    /// Names of the pods that the controller evicted.
+    fn evicted(&self) -> Vec<String> {
+        let audit = self.plane.audit();
+        let evictions = audit.into_iter().filter(|entry| {
+            entry.is_by(NAMESPACE, "otelgate-controller") && entry.subresource == "eviction" && entry.code < 300
+        });
+        evictions.map(|entry| entry.name).collect()
+    }
+
+    fn of(&self, app: &str) -> usize {
+        self.evicted().iter().filter(|pod| pod.starts_with(&format!("{app}-"))).count()
+    }
+
+    fn what_is_created_without_the_webhook_is_found_and_named(&self) {
+        self.make_namespace("shop", &[]);
+        self.make_namespace("lost", &[(UNREACHED, "true")]);
+        self.scale_webhook(0);
+        let bare = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bare", "namespace": "shop"},
+            "spec": {"containers": [{"name": "app", "image": "app:1"}]}});
+        let skipped = json!({"otelgate.dev/containers": "none-of-them"});
+        self.plane.apply(&[
+            deployment("shop", "web", 3, &json!({})),
+            deployment("shop", "single", 1, &json!({})),
+            deployment("shop", "skipped", 2, &skipped),
+            bare,
+        ]);
+        self.wait_for_pods("shop", "web", 3);
+        self.plane.kubectl(&["label", "namespace", "default", "otelgate.dev/inject=on"]).expect("kubectl label");
+        let stack = self.until("missed pods", |injection| injection["missed"] == 5);
+        let injection = &stack["status"]["injection"];
+        assert_eq!(injection["injected"], "0/5", "{injection:#}");
+        assert_eq!(
+            injection["missedOf"],
+            json!(["shop/Deployment/single (1)", "shop/Deployment/web (3)", "shop/Pod/bare"])
+        );
+        let stack = self.until("the invalid label", |injection| injection["invalidOptIns"].is_array());
+        assert_eq!(stack["status"]["injection"]["invalidOptIns"], json!(["namespace default (InvalidOptIn)"]));
+        let complete = condition(&stack, "InjectionComplete").expect("a condition");
+        assert_eq!((&complete["status"], &complete["reason"]), (&json!("False"), &json!("Missed")));
+        let message = complete["message"].as_str().expect("a message");
+        assert!(
+            message.starts_with("5 of 5 pods were missed: shop/Deployment/single (1), shop/Deployment/web (3)"),
+            "{message}"
+        );
+        let shown = self.plane.kubectl(&["get", "telemetrystack"]).expect("kubectl get");
+        assert!(shown.contains("INJECTED") && shown.contains("0/5"), "{shown}");
+        self.scale_webhook(1);
+        wait_until_in_force(self.nodes);
+        assert_ne!(condition(&self.stack(), "Ready").expect("it is there")["reason"], "Missed", "it doesn't count");
+        // What is created now is no reason for anything.
+        self.plane.apply(&[deployment("shop", "fine", 1, &json!({}))]);
+        self.until("one that is injected", |injection| injection["injected"] == "1/6");
+    }
+
+    fn what_a_restarted_controller_tells_is_the_same(&self) {
+        let before = self.stack()["status"]["injection"].clone();
+        let controller = self.release.controller();
+        self.plane.kubectl(&["delete", "pod", "-n", NAMESPACE, &controller.name]).expect("kubectl delete");
+        wait_for("another controller", || (self.release.controller().name != controller.name).then_some(()))
+            .unwrap_or_else(|error| panic!("{error}"));
+        wait_until_in_force(self.nodes);
+        let lease = || self.plane.get(NAMESPACE, "lease/otelgate-controller")["spec"]["holderIdentity"].clone();
+        wait_for("it to lead", || (lease() == self.release.controller().name.as_str()).then_some(()))
+            .unwrap_or_else(|error| panic!("{error}"));
+        let metrics = || self.release.controller().http_get(8080, "/metrics").unwrap_or_default();
+        wait_for("it to have counted", || {
+            metrics().contains("otelgate_controller_pods{coverage=\"Missed\"} 5").then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}: {}", metrics()));
+        assert_eq!(self.stack()["status"]["injection"], before);
+    }
+
+    fn a_dry_run_tells_and_evicts_nothing(&self) {
+        self.release.upgrade(&values(&json!({"missed": true, "dryRun": true})));
+        let stack = self.until("what would be evicted", |injection| {
+            injection["repair"]["wouldEvict"].is_array()
+                && injection["repair"]["left"].as_array().is_some_and(|left| left.len() == 2)
+        });
+        let repair = &stack["status"]["injection"]["repair"];
+        assert_eq!((&repair["phase"], &repair["evicted"]), (&json!("DryRun"), &json!(0)));
+        assert_eq!(repair["wouldEvict"], json!(["shop/Deployment/web (3)"]));
+        let left = [
+            "shop/Deployment/single: fewer than two replicas are Ready",
+            "shop/Pod/bare: a pod that nobody would make again",
+        ];
+        assert_eq!(repair["left"], json!(left));
+        assert!(!self.plane.kubectl(&["get", "-n", NAMESPACE, "configmap", "otelgate-repair"]).success);
+    }
+
+    fn without_the_webhook_nothing_is_evicted(&self) {
+        self.scale_webhook(0);
+        let patch = json!({"spec": {"repair": {"dryRun": false}}}).to_string();
+        self.plane
+            .kubectl(&["patch", "telemetrystack", "default", "--type=merge", "-p", &patch])
+            .expect("kubectl patch");
+        let stack = self.until("the repair to wait", |injection| injection["repair"]["phase"] == "Waiting");
+        let message = stack["status"]["injection"]["repair"]["message"].as_str().expect("a message").to_owned();
+        assert!(message.contains("isn't true, so that evicted pods might be missed again"), "{message}");
+        assert!(self.evicted().is_empty());
+    }
+
+    fn missed_pods_are_evicted_one_by_one_and_come_back_injected(&self) {
+        self.scale_webhook(1);
+        self.release.upgrade(&values(&json!({"missed": true})));
+        wait_for("the webhook to be reachable", || {
+            (condition(&self.stack(), "WebhookReachable")?["status"] == "True").then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}: {:#}", self.stack()["status"]));
+        self.until("the first to be evicted", |injection| injection["repair"]["evicted"].as_i64() > Some(0));
+        let stack = self.until("the repair to be over", |injection| {
+            injection["missed"] == 2 && injection["repair"]["phase"] == "Idle"
+        });
+        let injection = &stack["status"]["injection"];
+        assert_eq!(injection["injected"], "4/6", "{injection:#}");
+        assert_eq!(injection["repair"]["evicted"], 3);
+        for pod in self.pods("shop", "web") {
+            assert!(pod["metadata"]["annotations"]["otelgate.dev/status"].is_string(), "{pod:#}");
+        }
+        assert_eq!((self.evicted().len(), self.of("web")), (3, 3));
+    }
+
+    /// Three that come to nothing, each for a reason of its own; the last one ends it all.
+    fn what_comes_back_unmarked_or_crashing_is_evicted_once(&self) {
+        self.release.upgrade(&values(&json!({"missed": true, "outdated": true})));
+        wait_until_in_force(self.nodes);
+        self.plane.apply(&[deployment("lost", "unmarked", 3, &json!({}))]);
+        self.until("what comes back unmarked", |injection| {
+            left(injection, "unmarked").contains("came back without the mark")
+        });
+        assert_eq!(self.of("unmarked"), 1);
+
+        let status = json!({"version": "0.1.0", "config": "0123456789abcdef", "containers": {}}).to_string();
+        self.plane.apply(&[deployment("lost", "committed", 3, &json!({"otelgate.dev/status": status}))]);
+        self.until("what comes back with an old mark", |injection| {
+            left(injection, "committed").contains("came back without the mark")
+        });
+        assert_eq!(self.of("committed"), 1);
+
+        // One that was missed among three, as a single one is left.
+        self.make_namespace("crashing", &[(UNREACHED, "true")]);
+        self.plane.apply(&[deployment("crashing", "loop", 1, &json!({}))]);
+        self.wait_for_pods("crashing", "loop", 1);
+        self.plane.kubectl(&["label", "namespace", "crashing", &format!("{UNREACHED}-")]).expect("kubectl label");
+        wait_for("the webhook to be called there", || self.is_called_in("crashing").then_some(()))
+            .unwrap_or_else(|error| panic!("{error}"));
+        let missed = self.pods("crashing", "loop")[0]["metadata"]["uid"].clone();
+        self.plane.apply(&[deployment("crashing", "loop", 3, &json!({}))]);
+        self.wait_for_pods("crashing", "loop", 3);
+        let before: Vec<_> = self.pods("crashing", "loop").iter().map(|pod| pod["metadata"]["uid"].clone()).collect();
+        assert!(before.contains(&missed), "it is left until there are others");
+        let new = wait_for("the first to be evicted", || {
+            self.pods("crashing", "loop").into_iter().find(|pod| !before.contains(&pod["metadata"]["uid"]))
+        })
+        .unwrap_or_else(|error| panic!("{error}: {:#}", self.stack()["status"]));
+        let waiting = json!({"status": {"containerStatuses": [{"name": "app", "image": "shop/app:1", "imageID": "",
+            "ready": false, "restartCount": 1, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}});
+        let name = new["metadata"]["name"].as_str().expect("a name");
+        wait_for("its status to be written", || {
+            let arguments =
+                ["patch", "pod", "-n", "crashing", name, "--subresource=status", "-p", &waiting.to_string()];
+            self.plane.kubectl(&arguments).expect("kubectl patch");
+            let pod = self.plane.get("crashing", &format!("pod/{name}"));
+            (pod["status"]["containerStatuses"][0]["restartCount"] == 1).then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+        self.until("what comes back crashing", |injection| injection["repair"]["phase"] == "Stopped");
+        assert_eq!(self.of("loop"), 1);
+        let complete = condition(&self.stack(), "InjectionComplete").expect("a condition");
+        let message = complete["message"].as_str().expect("a message").to_owned();
+        assert!(
+            message.contains("the repair has stopped: ") && message.contains("kubectl delete configmap"),
+            "{message}"
+        );
+    }
+
+    fn the_rest_is_left_and_nothing_more_is_evicted(&self) {
+        let before = self.evicted();
+        let controller = self.release.controller();
+        self.plane.kubectl(&["delete", "pod", "-n", NAMESPACE, &controller.name]).expect("kubectl delete");
+        self.plane.apply(&[deployment("lost", "later", 3, &json!({}))]);
+        self.until("the next controller to have found it", |injection| {
+            injection["missedOf"].to_string().contains("lost/Deployment/later")
+                && injection["repair"]["phase"] == "Stopped"
+        });
+        assert_eq!(self.evicted(), before);
+    }
+}
+
+/// What is said of a workload that is left.
+fn left(injection: &Value, app: &str) -> String {
+    let left = injection["repair"]["left"].as_array().cloned().unwrap_or_default();
+    let of_it = left.iter().filter_map(Value::as_str).find(|line| line.contains(&format!("/{app}: ")));
+    of_it.unwrap_or_default().to_owned()
+}
