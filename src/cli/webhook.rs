@@ -108,10 +108,11 @@ struct Sources {
     identity: Arc<Source<Identity>>,
 }
 
-/// The ports, bound before anything else is started.
+/// What the system gives, asked for before anything else is started.
 struct Ports {
     webhook: TcpListener,
     admin: std::net::TcpListener,
+    signals: Signals,
 }
 
 /// What the signals said, or a task.
@@ -206,7 +207,7 @@ fn runtime(worker_threads: usize) -> anyhow::Result<Runtime> {
 }
 
 async fn serve(
-    ports: Ports,
+    mut ports: Ports,
     router: Router,
     limits: Limits,
     sources: &Sources,
@@ -214,7 +215,6 @@ async fn serve(
     mut tasks: Tasks,
     shutdown_delay: Duration,
 ) -> anyhow::Result<End> {
-    let mut signals = Signals::new().context("can't listen for signals")?;
     let (lifecycle, phases) = Lifecycle::new();
     // The plain port stays to the end, so that liveness doesn't fail while the other drains.
     let (_endless, always) = Lifecycle::new();
@@ -229,7 +229,7 @@ async fn serve(
         tokio::spawn(server::serve(ports.webhook, transport, router, limits, Some(Arc::clone(metrics)), phases));
 
     let (end, delay) = tokio::select! {
-        () = signals.next() => (End::Signal, shutdown_delay),
+        () = ports.signals.next() => (End::Signal, shutdown_delay),
         _ = tasks.first_exit() => (End::Task, Duration::ZERO),
         _ = &mut webhook => {
             warn!(otelgate.task = "webhook port", "a background task ended; shutting down");
@@ -246,7 +246,7 @@ async fn serve(
             info!("stopped");
             Ok(end)
         }
-        () = signals.next() => {
+        () = ports.signals.next() => {
             warn!("a second signal: stopped at once");
             Ok(End::Impatience)
         }
@@ -344,7 +344,9 @@ fn in_force_now(settings: &Source<Settings>, identity: &Source<Identity>) -> Rep
 
 impl Ports {
     async fn bind(webhook: SocketAddr, admin: SocketAddr) -> anyhow::Result<Self> {
-        let ports = Self { webhook: bind(webhook).await?, admin: bind(admin).await?.into_std()? };
+        // Before the line that says that it listens: whoever reads that may signal at once.
+        let signals = Signals::new().context("can't listen for signals")?;
+        let ports = Self { webhook: bind(webhook).await?, admin: bind(admin).await?.into_std()?, signals };
         info!(
             server.address = %ports.webhook.local_addr()?,
             otelgate.admin.address = %ports.admin.local_addr()?,
