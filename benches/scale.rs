@@ -28,7 +28,7 @@ const NAMESPACES: usize = 1_000;
 const MISSED: usize = 1_000;
 /// As kubelets of that many pods write in a second, on a day without a rollout.
 const CHANGES_A_SECOND: usize = 100;
-const WHILE: Duration = Duration::from_secs(60);
+const WHILE: Duration = Duration::from_mins(1);
 const BUDGET: u32 = 100;
 const STACKS: &str = "/apis/otelgate.dev/v1alpha1/telemetrystacks";
 
@@ -118,7 +118,7 @@ fn over_a_while(what: &str, controller: &Process, cluster: &Cluster, during: imp
     let a_minute = |before: usize, now: usize| f64::from(u32::try_from(now - before).expect("few")) * 60.0 / seconds;
     println!(
         "{what}: {:.2}% of a processor, {:.0} calls a minute, {:.0} of them watches",
-        100.0 * (controller.cpu() - cpu).as_secs_f64() / seconds,
+        100.0 * controller.cpu().saturating_sub(cpu).as_secs_f64() / seconds,
         a_minute(calls.0, now.0),
         a_minute(calls.1, now.1),
     );

@@ -107,7 +107,7 @@ impl<'a> Read<'a> for Request<'a> {
     }
 }
 
-impl<'a> Request<'a> {
+impl Request<'_> {
     #[must_use]
     pub fn uid(&self) -> Option<&str> {
         text(&self.uid)

@@ -60,13 +60,13 @@ fn put(ours: &mut Value, theirs: &Value, path: &mut Path) -> Result<(), Fault> {
     match (&mut *ours, theirs) {
         (Value::Object(ours), Value::Object(theirs)) => {
             for (key, value) in theirs {
-                path.within(key, |path| match ours.get_mut(key) {
-                    Some(ours) => put(ours, value, path),
-                    None => {
-                        may_all_be_set(value, path)?;
-                        ours.insert(key.clone(), value.clone());
-                        Ok(())
+                path.within(key, |path| {
+                    if let Some(ours) = ours.get_mut(key) {
+                        return put(ours, value, path);
                     }
+                    may_all_be_set(value, path)?;
+                    ours.insert(key.clone(), value.clone());
+                    Ok(())
                 })?;
             }
             Ok(())

@@ -80,6 +80,7 @@ impl Version {
     }
 
     /// What it calls a component that newer ones call `now`.
+    #[must_use]
     pub fn name(self, now: &'static str) -> &'static str {
         let renamed = RENAMES.iter().find(|one| one.now == now && self < one.since);
         renamed.map_or(now, |one| one.before)

@@ -235,7 +235,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn stack(injection: Value) -> Stack {
+    fn stack(injection: &Value) -> Stack {
         Stack::new("u".to_owned(), 1, &json!({"injection": injection}))
     }
 
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn the_address_is_waited_for_unless_one_is_known_or_time_is_up() {
-        let (fresh, at) = (stack(json!({})), "otelgate");
+        let (fresh, at) = (stack(&json!({})), "otelgate");
         let known = map(&fresh, Some("10.0.0.1"));
         let of = |map: Option<&ConfigMap>, found: Option<&Found>, patient: bool| step(&fresh, map, found, at, patient);
         assert!(matches!(of(None, None, true), Step::Wait));
@@ -267,15 +267,15 @@ mod tests {
         assert_eq!(address(&of(Some(&known), None, true)), Some("10.0.0.1"), "as it was");
         assert!(matches!(of(Some(&known), Some(&found(Some("10.0.0.1"))), true), Step::Nothing(_)));
         assert!(matches!(of(Some(&known), Some(&found(None)), true), Step::Write(..)), "the Service is gone");
-        let elsewhere = stack(json!({"collector": {"namespace": "other"}}));
+        let elsewhere = stack(&json!({"collector": {"namespace": "other"}}));
         assert!(matches!(step(&elsewhere, Some(&known), Some(&found(Some("10.0.0.1"))), at, true), Step::Wait));
-        let written = stack(json!({"collector": {"address": "10.3.3.3"}}));
+        let written = stack(&json!({"collector": {"address": "10.3.3.3"}}));
         assert_eq!(address(&step(&written, None, None, at, true)), Some("10.3.3.3"));
     }
 
     #[test]
     fn a_fault_writes_nothing() {
-        let faulty = stack(json!({"mode": "off"}));
+        let faulty = stack(&json!({"mode": "off"}));
         assert!(matches!(step(&faulty, None, Some(&found(None)), "otelgate", true), Step::Refuse(_)));
     }
 

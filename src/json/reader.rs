@@ -234,7 +234,7 @@ impl<'a> Reader<'a> {
     fn expected<T>(&self, expected: &'static str) -> Result<T, Error> {
         let before = &self.bytes()[..self.at];
         let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |feed| feed + 1);
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        let line = before.split(|byte| *byte == b'\n').count();
         Err(Error { expected, line, column: 1 + self.at - line_start })
     }
 }

@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use otelgate::api::stack::{Agent, Collector, Datadog, Egress};
+use otelgate::config::Document;
+
 /// The text of the first fenced block behind `mark`.
 fn block(page: &str, mark: &str) -> String {
     let behind = &page[page.find(mark).unwrap_or_else(|| panic!("the page has no {mark:?}"))..];
@@ -171,15 +174,17 @@ fn has_every_flag(page: &str, command: &str) {
 fn the_collectors_page_shows_additions_that_are_taken_and_a_fault_that_is_told() {
     let page = page("docs/collector.md");
     let render = |additions: &str| {
-        let mut collector = otelgate::api::stack::Collector::default();
-        collector.config = serde_saphyr::from_str(additions).unwrap();
-        collector.env.insert("TEAM".to_owned(), "checkout".to_owned());
+        let collector = Collector {
+            config: serde_saphyr::from_str(additions).unwrap(),
+            env: [("TEAM".to_owned(), "checkout".to_owned())].into(),
+            ..Collector::default()
+        };
         otelgate::collector::render(&otelgate::collector::Input {
             collector: &collector,
-            datadog: &Default::default(),
-            egress: &Default::default(),
-            agent: &Default::default(),
-            injection: &Default::default(),
+            datadog: &Datadog::default(),
+            egress: &Egress::default(),
+            agent: &Agent::default(),
+            injection: &Document::default(),
         })
     };
     let additions = block(&page, "## Additions");

@@ -194,10 +194,10 @@ fn is_called(metric: &Foreign, series: &str) -> bool {
 
 /// The metrics of an expression, each with the labels of its selector and those by which the expression groups.
 fn of_prometheus(expression: &str) -> Vec<Read> {
-    // The chart puts numbers there.
-    let expression = &expression.replace("<collector-memory>", "1").replace("<collector-cpu>", "1");
     const GROUPING: [&str; 4] = ["by", "without", "on", "ignoring"];
     const OPERATORS: [&str; 3] = ["or", "and", "unless"];
+    // The chart puts numbers there.
+    let expression = &expression.replace("<collector-memory>", "1").replace("<collector-cpu>", "1");
     let (mut reads, mut grouped) = (Vec::<Read>::new(), Vec::new());
     let mut rest = expression.as_str();
     while let Some(first) = rest.chars().next() {

@@ -64,7 +64,7 @@ fn operators() -> Vec<Value> {
             "mapping": mapping,
             "on_error": "send_quiet",
         }));
-        without.push_str(&format!("attributes.{key} == nil and "));
+        without = format!("{without}attributes.{key} == nil and ");
     }
     operators.push(json!({
         "type": "trace_parser",

@@ -91,7 +91,8 @@ fn every_combination_hangs_together_and_is_itself_again() {
 
 #[test]
 fn a_spec_that_nothing_can_be_made_from_names_its_field() {
-    let faults: [(&str, fn(&mut Spec)); 8] = [
+    type Change = fn(&mut Spec);
+    let faults: [(&str, Change); 8] = [
         ("spec.collector.image.tag: ", |spec| spec.collector.image.tag = "latest".to_owned()),
         ("spec.collector.resources.limits.memory: ", |spec| spec.collector.resources.limits.clear()),
         ("spec.collector.exporter: is agent, and there is no Agent", |spec| {

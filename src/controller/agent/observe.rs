@@ -199,7 +199,7 @@ impl DatadogAgent {
 
 #[derive(Deserialize)]
 struct Raw {
-    metadata: Name,
+    metadata: Metadata,
     #[serde(default)]
     spec: Value,
     #[serde(default)]
@@ -209,7 +209,7 @@ struct Raw {
 /// Managed fields alone would be most of what is held for a pod.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Name {
+struct Metadata {
     #[serde(default)]
     name: String,
     #[serde(default)]

@@ -87,7 +87,7 @@ pub struct Container {
 impl Container {
     #[must_use]
     pub fn value(&self, image: &str, of: &Image, resources: Option<&Resources>) -> Value {
-        let mounts: Vec<_> = self.mounts.iter().map(|mount| mount.value()).collect();
+        let mounts: Vec<_> = self.mounts.iter().map(Mount::value).collect();
         let mut container = json!({
             "name": self.name,
             "image": image,

@@ -115,12 +115,11 @@ impl Running {
         let mut stack = self.context.stack.clone();
         loop {
             let now = stack.borrow_and_update().clone();
-            let again = match now {
-                Some(now) => self.step(&now).await,
-                None => {
-                    self.forget();
-                    None
-                }
+            let again = if let Some(now) = now {
+                self.step(&now).await
+            } else {
+                self.forget();
+                None
             };
             let [own, of_operator] = &mut self.outcomes;
             tokio::select! {

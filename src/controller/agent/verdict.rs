@@ -212,12 +212,12 @@ impl Sight {
         causes.sort_by(|((one, _), at), ((other, _), there)| (one, &at.node).cmp(&(other, &there.node)));
         let worst = causes.first().map(|((cause, _), _)| *cause)?;
         let such: Vec<_> = causes.iter().filter(|((cause, _), _)| *cause == worst).collect();
-        let named = such.iter().take(MOST_NAMES).map(|((_, what), pod)| format!("{}: {what}", pod.node));
-        let mut names: Vec<_> = named.collect();
+        let mut told: Vec<_> =
+            such.iter().take(MOST_NAMES).map(|((_, what), pod)| format!("{}: {what}", pod.node)).collect();
         if such.len() > MOST_NAMES {
-            names.push(format!("and {} more", such.len() - MOST_NAMES));
+            told.push(format!("and {} more", such.len() - MOST_NAMES));
         }
-        Some((worst, format!("{} of {} nodes: {}", such.len(), nodes.desired, names.join("; "))))
+        Some((worst, format!("{} of {} nodes: {}", such.len(), nodes.desired, told.join("; "))))
     }
 
     fn of_cluster_agent(&self) -> Option<(Reason, String)> {
@@ -279,7 +279,7 @@ fn of_container(state: &State, now: Timestamp) -> Option<(Cause, String)> {
                 Cause::Image
             }
             "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => Cause::NotStarted,
-            "CrashLoopBackOff" => return ended(state),
+            "CrashLoopBackOff" => return Some(ended(state)),
             // On its way, as far as can be told.
             _ => return None,
         };
@@ -291,11 +291,11 @@ fn of_container(state: &State, now: Timestamp) -> Option<(Cause, String)> {
         (true, false) => None,
         // An init container that did what it should.
         (false, _) if last.exit_code == 0 => None,
-        _ => ended(state),
+        _ => Some(ended(state)),
     }
 }
 
-fn ended(state: &State) -> Option<(Cause, String)> {
+fn ended(state: &State) -> (Cause, String) {
     let last = state.ended.clone().unwrap_or_default();
     let cause = if last.reason == "OOMKilled" { Cause::OutOfMemory } else { Cause::Crashing };
     let mut told =
@@ -303,7 +303,7 @@ fn ended(state: &State) -> Option<(Cause, String)> {
     if !last.message.is_empty() {
         told = format!("{told}: {}", shortened(&last.message));
     }
-    Some((cause, told))
+    (cause, told)
 }
 
 /// On one line, and no longer than that.

@@ -25,14 +25,17 @@ pub(super) struct Place {
     pub served: bool,
 }
 
-/// What was found; `None` for what hasn't been looked at yet.
+/// `None` until it was looked for, then what was there.
+type Found<T> = Option<Option<T>>;
+
+/// What was found.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     pub at: Option<Place>,
-    pub nodes: Option<Option<Nodes>>,
-    pub cluster_agent: Option<Option<Replicas>>,
-    pub key_version: Option<Option<String>>,
-    pub token: Option<Option<Token>>,
+    pub nodes: Found<Nodes>,
+    pub cluster_agent: Found<Replicas>,
+    pub key_version: Found<String>,
+    pub token: Found<Token>,
     pub datadog_agents: Option<Vec<DatadogAgent>>,
     pub pods: Arc<[Pod]>,
 }

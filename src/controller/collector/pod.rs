@@ -139,7 +139,7 @@ fn node_of(pod: &k8s::Pod) -> String {
     }
     let affinity = serde_json::to_value(&spec.affinity).unwrap_or_default();
     let terms = &affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"];
-    let fields = terms.as_array().into_iter().flatten().flat_map(|term| term["matchFields"].as_array()).flatten();
+    let fields = terms.as_array().into_iter().flatten().filter_map(|term| term["matchFields"].as_array()).flatten();
     let mut names = fields.filter(|field| field["key"] == "metadata.name" && field["operator"] == "In");
     names.find_map(|field| field["values"][0].as_str()).map(str::to_owned).unwrap_or_default()
 }

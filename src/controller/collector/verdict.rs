@@ -78,8 +78,7 @@ pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> (Verdict, CollectorSta
             .map(|trial| CollectorTrial { revision: trial.revision.clone(), node: trial.node.clone() }),
         without: lacks.iter().filter(|lack| !late(lack)).take(MAX_NAMES).map(Lack::told).collect(),
     };
-    let (reason, detail) = seen
-        .of_the_whole(managed)
+    let (reason, detail) = of_the_whole(managed)
         .or_else(|| should.is_empty().then(|| (Reason::CollectorWithoutNode, String::new())))
         .or_else(|| of_nodes(&lacks, should.len(), managed))
         .or_else(|| seen.without_collector(|node| seen.excluded(node)))
@@ -156,30 +155,6 @@ impl<'s> Seen<'s> {
         lack(reason(pod), pod.state.to_string())
     }
 
-    /// What is wrong whatever nodes have.
-    fn of_the_whole(&self, managed: &Managed<'_>) -> Option<(Reason, String)> {
-        if let Some(fault) = managed.fault {
-            return Some((Reason::CollectorSpecInvalid, fault.to_owned()));
-        }
-        match managed.outcome {
-            Some(Outcome::Refused { object, why, .. }) => {
-                return Some((Reason::CollectorNotWritten, format!("{object}: {why}")));
-            }
-            Some(Outcome::Contested { object, by, .. }) => {
-                return Some((Reason::CollectorContested, format!("{object} is changed back each time by {by}")));
-            }
-            Some(Outcome::Kept { .. }) | None => {}
-        }
-        match &managed.plan.phase {
-            Phase::RolledBack(fault) => {
-                let revision = managed.candidate.unwrap_or_default();
-                Some((Reason::CollectorRolledBack, format!("revision {revision} failed {fault}")))
-            }
-            Phase::Failing(fault) => Some((crash(&fault.words), format!("its first trial fails {fault}"))),
-            _ => None,
-        }
-    }
-
     fn excluded(&self, node: &str) -> Option<String> {
         self.nodes.get(node)?.should_run(self.placement).err().as_ref().map(ToString::to_string)
     }
@@ -212,6 +187,30 @@ fn reason(pod: &Pod) -> Reason {
 /// A crash by its words alone.
 fn crash(words: &str) -> Reason {
     if words.contains("OOMKilled") { Reason::CollectorOutOfMemory } else { Reason::CollectorCrashing }
+}
+
+/// What is wrong whatever nodes have.
+fn of_the_whole(managed: &Managed<'_>) -> Option<(Reason, String)> {
+    if let Some(fault) = managed.fault {
+        return Some((Reason::CollectorSpecInvalid, fault.to_owned()));
+    }
+    match managed.outcome {
+        Some(Outcome::Refused { object, why, .. }) => {
+            return Some((Reason::CollectorNotWritten, format!("{object}: {why}")));
+        }
+        Some(Outcome::Contested { object, by, .. }) => {
+            return Some((Reason::CollectorContested, format!("{object} is changed back each time by {by}")));
+        }
+        Some(Outcome::Kept { .. }) | None => {}
+    }
+    match &managed.plan.phase {
+        Phase::RolledBack(fault) => {
+            let revision = managed.candidate.unwrap_or_default();
+            Some((Reason::CollectorRolledBack, format!("revision {revision} failed {fault}")))
+        }
+        Phase::Failing(fault) => Some((crash(&fault.words), format!("its first trial fails {fault}"))),
+        _ => None,
+    }
 }
 
 /// What nodes lack, and while a trial goes on, where.
@@ -379,7 +378,7 @@ mod tests {
                     node: "a".to_owned(),
                     words: "OOMKilled with exit code 137".to_owned(),
                     key: None,
-                })
+                });
             },
             R::CollectorOutOfMemory,
             "its first trial fails on node a: OOMKilled with exit code 137",

@@ -60,9 +60,9 @@ impl Index {
     /// have to be listed again.
     #[must_use]
     pub fn put_in_force(&mut self, in_force: InForce) -> bool {
-        let before = self.in_force.replace(in_force.clone());
-        let before = before.map(|before| before.configuration);
-        let changed = before.as_ref().is_none_or(|before| before.revision() != in_force.configuration.revision());
+        let now = Arc::clone(&in_force.configuration);
+        let before = self.in_force.replace(in_force).map(|before| before.configuration);
+        let changed = before.as_ref().is_none_or(|before| before.revision() != now.revision());
         if changed {
             let pods = self.namespaces.values_mut().flat_map(|namespace| namespace.pods.values_mut());
             for record in pods.filter(|record| record.look == Look::Skips) {
@@ -70,7 +70,7 @@ impl Index {
             }
         }
         self.count_again();
-        before.is_some_and(|before| before.document().exclude != in_force.configuration.document().exclude)
+        before.is_some_and(|before| before.document().exclude != now.document().exclude)
     }
 
     pub fn begin_pods(&mut self) {
@@ -304,7 +304,9 @@ impl Index {
     fn count_again(&mut self) {
         let Self { namespaces, workloads, totals, in_force, .. } = self;
         *totals = Tally::default();
-        workloads.values_mut().for_each(|tally| *tally = Tally::default());
+        for tally in workloads.values_mut() {
+            *tally = Tally::default();
+        }
         for Namespace { around, pods, .. } in namespaces.values() {
             for record in pods.values() {
                 let tally = record.tally(around, in_force.as_ref());

@@ -276,7 +276,7 @@ impl Cluster<'_> {
         wait_for("the events", || {
             let events = self.events();
             let is_told = |reason: &&str| events.iter().any(|event| event["reason"] == **reason);
-            wanted.iter().all(|reason| is_told(&reason)).then_some(())
+            wanted.iter().all(|reason| is_told(reason)).then_some(())
         })
         .unwrap_or_else(|error| panic!("{error}: {:#?}", self.events().iter().map(told).collect::<Vec<_>>()));
         let of = |reason: &str| self.events().into_iter().find(|event| event["reason"] == reason).expect("it is there");

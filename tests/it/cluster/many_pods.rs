@@ -158,6 +158,6 @@ fn create(plane: &ControlPlane, hash: &str) {
                 }
             }
         });
-        creating.buffer_unordered(AT_ONCE).for_each(|_| std::future::ready(())).await;
+        creating.buffer_unordered(AT_ONCE).for_each(|()| std::future::ready(())).await;
     });
 }

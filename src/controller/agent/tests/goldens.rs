@@ -63,7 +63,9 @@ fn of_controller(spec: &Value) -> Vec<Value> {
     cluster_agent::objects(&settings(spec), Some("7"))
 }
 
-const WAYS: [(&str, fn(&Value) -> Vec<Value>); 2] = [("operator", of_operator), ("daemonset", of_controller)];
+type Objects = fn(&Value) -> Vec<Value>;
+
+const WAYS: [(&str, Objects); 2] = [("operator", of_operator), ("daemonset", of_controller)];
 
 fn text(objects: &[Value]) -> String {
     objects.iter().map(manifest::document).collect::<Vec<_>>().join("---\n")

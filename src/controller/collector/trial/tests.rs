@@ -130,8 +130,8 @@ impl Cluster {
             if pod.state == State::Starting {
                 match self.bad.get(pod.revision.as_str()) {
                     None => pod.state = State::Ready { since: at(self.now) },
-                    Some(words) => {
-                        let ended = Ended { code: 1, reason: "Error".to_owned(), words: (*words).to_owned() };
+                    Some(last) => {
+                        let ended = Ended { code: 1, reason: "Error".to_owned(), words: (*last).to_owned() };
                         pod.ended = Some(ended.clone());
                         pod.state = State::Down(ended);
                     }
@@ -149,9 +149,9 @@ impl Cluster {
             let on = self.pods.iter().filter(|pod| pod.node == *node).count();
             assert!(on <= 1, "{on} Collectors on {node}: {self:#?}");
         }
-        let tries =
+        let on_trial =
             |pod: &&Pod| pod.rollout == Some(Rollout::Trial) && self.nodes.get(pod.node.as_str()) != Some(&false);
-        let tried = self.pods.iter().filter(tries).count();
+        let tried = self.pods.iter().filter(on_trial).count();
         assert!(tried <= 1, "a trial is on one node: {self:#?}");
     }
 

@@ -44,6 +44,7 @@ pub enum Lack {
 }
 
 /// One pod of it.
+#[expect(clippy::struct_excessive_bools, reason = "they are independent: each is its own observation")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodFacts {
     pub name: String,

@@ -13,7 +13,9 @@ fn tally(counts: &[(Count, u32)]) -> Tally {
 
 fn few(names: &[&str]) -> Few {
     let mut few = Few::default();
-    names.iter().for_each(|name| few.note(|| (*name).to_owned()));
+    for name in names {
+        few.note(|| (*name).to_owned());
+    }
     few
 }
 

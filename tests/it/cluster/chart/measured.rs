@@ -95,9 +95,7 @@ fn names(reader: &Value, enough: impl Fn(&BTreeSet<String>) -> bool) -> BTreeSet
         enough(&names).then_some(())
     });
     drop(mute);
-    if outcome.is_err() && names.is_empty() {
-        panic!("{}", collector.log());
-    }
+    assert!(outcome.is_ok() || !names.is_empty(), "{}", collector.log());
     names
 }
 

@@ -75,7 +75,7 @@ fn sorted(text: &str) -> Vec<Value> {
 /// Whatever is applied stays as it was applied: the API server takes nulls and empty lists out of its own types.
 #[test]
 fn nothing_empty_is_rendered() {
-    /// Left out, it would be the default of the TelemetryStack's schema, which need not be empty.
+    /// Left out, it would be the default of the `TelemetryStack`'s schema, which need not be empty.
     fn is_said(place: &str) -> bool {
         place.contains(": TelemetryStack/default.spec.")
     }

@@ -176,7 +176,7 @@ impl Cluster<'_> {
             for namespace in ["shop", "other"] {
                 let words = format!("line of {namespace} on {}", node.name);
                 let script = format!("while true; do echo '{{\"message\":\"{words}\"}}'; /bin/busybox sleep 1; done");
-                self.plane.apply(&[self.pod(namespace, "writer", node, &script)]);
+                self.plane.apply(&[Self::pod(namespace, "writer", node, &script)]);
             }
         }
         for node in self.nodes {
@@ -190,7 +190,7 @@ impl Cluster<'_> {
         }
     }
 
-    fn pod(&self, namespace: &str, name: &str, node: &Node<'_>, script: &str) -> Value {
+    fn pod(namespace: &str, name: &str, node: &Node<'_>, script: &str) -> Value {
         json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": format!("{name}-{}", node.name), "namespace": namespace},
@@ -226,7 +226,7 @@ impl Cluster<'_> {
                 "for n in $(/bin/busybox seq {count}); do /bin/busybox wget -qO- --header='Content-Type: application/json' \
                  --post-data='{body}' http://{address}:4318/v1/logs || exit 1; done"
             );
-            self.plane.apply(&[self.pod("shop", "sender", node, &script)]);
+            self.plane.apply(&[Self::pod("shop", "sender", node, &script)]);
             let name = format!("pod/sender-{}", node.name);
             let done = ["wait", "-n", "shop", &name, "--for=jsonpath={.status.phase}=Succeeded", "--timeout=90s"];
             assert!(

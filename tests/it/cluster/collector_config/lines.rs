@@ -8,7 +8,7 @@ use super::scope::Intake;
 use super::{Candidate, Spec};
 
 const LINES: [&str; 6] = [
-    r#"plain text"#,
+    "plain text",
     r#"{"level":"warn","message":"late","trace_id":"e12c408e028299900d48a9dd29b0dc4c","span_id":"197492ff2b4e1c65"}"#,
     r#"{"level":50,"msg":"pino"}"#,
     r#"{"severity":"ERROR","n":12345678901234567890}"#,
@@ -22,9 +22,8 @@ fn lines_have_their_text_their_severity_and_their_trace() {
     let pods = tempfile::tempdir().expect("a folder");
     let folder = pods.path().join("shop_cart-0_49cc7c1f-d370-4c40-b268-6ea7486091d6/cart");
     fs::create_dir_all(&folder).expect("a folder");
-    let written: String =
-        LINES.iter().map(|line| format!("2026-01-02T03:04:05.000000001Z stdout F {line}\n")).collect();
-    fs::write(folder.join("0.log"), written).expect("a file");
+    let written = LINES.map(|line| format!("2026-01-02T03:04:05.000000001Z stdout F {line}\n"));
+    fs::write(folder.join("0.log"), written.concat()).expect("a file");
     fs::write(folder.join("0.log.20260101-000000"), "2026-01-02T03:04:05Z stdout F rotated\n").expect("a file");
     let rendered = Spec::default().rendered();
     let mut document: Value = serde_saphyr::from_str(&rendered.text).expect("YAML");

@@ -27,8 +27,8 @@ fn asked() -> Repair {
     Repair { missed: true, ..Repair::default() }
 }
 
-fn begun(left: u16) -> Option<Entry> {
-    Some(Entry { left, newest: NEWEST, end: None })
+fn begun(left: u16) -> Entry {
+    Entry { left, newest: NEWEST, end: None }
 }
 
 const LONG: Duration = Duration::from_secs(30);
@@ -66,21 +66,21 @@ fn the_next_one_waits_for_the_last_ones_replacement() {
         change(&mut pods);
         Facts { owner: Owner { desired: 3, ..Owner::default() }, pods }
     };
-    let waits = |facts: &Facts| next(facts, begun(1), &asked(), LONG) == Move::Wait;
+    let waits = |facts: &Facts| next(facts, Some(begun(1)), &asked(), LONG) == Move::Wait;
     assert!(waits(&after(&|pods| pods.truncate(2))), "it isn't there yet");
     assert!(waits(&after(&|pods| pods[2].ready = false)), "it isn't Ready yet");
     assert!(waits(&after(&|pods| pods.push(pod("b", 80, |pod| pod.leaving = true)))), "the last one hasn't gone yet");
     let there = after(&|_| {});
-    assert_eq!(next(&there, begun(1), &asked(), PAUSE / 2), Move::Wait, "it may crash yet");
+    assert_eq!(next(&there, Some(begun(1)), &asked(), PAUSE / 2), Move::Wait, "it may crash yet");
     let slow = Facts { owner: Owner { pause: 2 * LONG, ..there.owner.clone() }, ..there.clone() };
-    assert_eq!(next(&slow, begun(1), &asked(), LONG), Move::Wait, "minReadySeconds");
+    assert_eq!(next(&slow, Some(begun(1)), &asked(), LONG), Move::Wait, "minReadySeconds");
     let expected = Move::Evict {
         name: "a".to_owned(),
         uid: "a-uid".to_owned(),
         entry: Entry { left: 0, newest: NEWEST, end: None },
     };
-    assert_eq!(next(&there, begun(1), &asked(), LONG), expected);
-    assert_eq!(next(&after(&|pods| pods[0].lacks = None), begun(1), &asked(), LONG), Move::Done);
+    assert_eq!(next(&there, Some(begun(1)), &asked(), LONG), expected);
+    assert_eq!(next(&after(&|pods| pods[0].lacks = None), Some(begun(1)), &asked(), LONG), Move::Done);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn what_comes_back_no_better_ends_it() {
     };
     for (change, end) in
         [(|pod: &mut PodFacts| pod.lacks = Some(Lack::Missed)) as fn(&mut PodFacts), |pod: &mut PodFacts| {
-            pod.lacks = Some(Lack::Outdated)
+            pod.lacks = Some(Lack::Outdated);
         }]
         .into_iter()
         .map(|change| (change, End::Unmarked))
@@ -100,12 +100,12 @@ fn what_comes_back_no_better_ends_it() {
                 .map(|change| (change, End::NotReady)),
         )
     {
-        assert_eq!(next(&after(change), begun(1), &asked(), Duration::ZERO), Move::Stop(end));
+        assert_eq!(next(&after(change), Some(begun(1)), &asked(), Duration::ZERO), Move::Stop(end));
     }
     let never_ready = after(|pod| pod.ready = false);
-    assert_eq!(next(&never_ready, begun(1), &asked(), PATIENCE), Move::Stop(End::NotReady));
+    assert_eq!(next(&never_ready, Some(begun(1)), &asked(), PATIENCE), Move::Stop(End::NotReady));
     let impatient = Facts { owner: Owner { patience: Some(LONG), ..never_ready.owner.clone() }, ..never_ready };
-    assert_eq!(next(&impatient, begun(1), &asked(), LONG), Move::Stop(End::NotReady));
+    assert_eq!(next(&impatient, Some(begun(1)), &asked(), LONG), Move::Stop(End::NotReady));
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn once_is_enough() {
         let entry = Some(Entry { left: 5, newest: NEWEST, end: Some(end) });
         assert_eq!(next(&three(), entry, &asked(), LONG), Move::Leave(left));
     }
-    assert_eq!(next(&three(), begun(0), &asked(), LONG), Move::Stop(End::Done), "the number is spent");
+    assert_eq!(next(&three(), Some(begun(0)), &asked(), LONG), Move::Stop(End::Done), "the number is spent");
 }
 
 #[test]
