@@ -257,7 +257,13 @@ impl<'a, T: Default + Read<'a>> Read<'a> for List<T> {
             self.presence = Presence::Null;
             return Ok(());
         }
-        reader.list(|reader| items.push_mut(T::default()).read(reader))?;
+        reader.list(|reader| {
+            // A patch can't point into it, and the API server takes none with it.
+            if reader.null() {
+                return reader.expected("an item that isn't null");
+            }
+            items.push_mut(T::default()).read(reader)
+        })?;
         self.presence = if items.is_empty() { Presence::Empty } else { Presence::Filled };
         Ok(())
     }
@@ -344,11 +350,11 @@ mod tests {
             },
             "spec": {
                 "containers": [
-                    { "name": "web", "image": "web:1", "ports": [{ "containerPort": 80 }], "envFrom": [{}, null], "env": [
+                    { "name": "web", "image": "web:1", "ports": [{ "containerPort": 80 }], "envFrom": [{}, {}], "env": [
                         { "name": "A", "value": "\"]}" }, { "name": "B", "value": null },
                         { "name": "C", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } },
                     ] },
-                    null,
+                    {},
                 ],
                 "initContainers": null, "hostNetwork": true, "dnsPolicy": "None", "os": { "name": "linux" },
                 "nodeSelector": { "d": "e" },
@@ -369,6 +375,18 @@ mod tests {
             r#"{"spec":{"hostNetwork":true,"containers":[{"name":"a"}]},"spec":{"containers":[{"name":"b"},{}]}}"#;
         let once = serde_json::from_str::<Value>(twice).expect("JSON").to_string();
         assert_eq!(format!("{:?}", read(twice)), format!("{:?}", read(&once)));
+    }
+
+    #[test]
+    fn a_list_has_no_null_in_it() {
+        for text in [
+            r#"{"spec":{"containers":[null]}}"#,
+            r#"{"spec":{"containers":[{"env":[{"name":"A"}, null ]}]}}"#,
+            r#"{"metadata":{"ownerReferences":[null]}}"#,
+        ] {
+            let error = Pod::from_json(text).expect_err(text).to_string();
+            assert!(error.starts_with("expected an item that isn't null at line 1"), "{error}");
+        }
     }
 
     #[test]

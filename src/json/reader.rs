@@ -230,8 +230,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// What is next is something else.
+    ///
+    /// # Errors
+    /// Always.
     #[cold]
-    fn expected<T>(&self, expected: &'static str) -> Result<T, Error> {
+    pub fn expected<T>(&self, expected: &'static str) -> Result<T, Error> {
         let before = &self.bytes()[..self.at];
         let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |feed| feed + 1);
         let line = before.split(|byte| *byte == b'\n').count();
