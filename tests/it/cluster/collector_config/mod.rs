@@ -117,7 +117,9 @@ fn with_forward(text: &str) -> Value {
 /// In a mount namespace of its own.
 const AS_IN_A_POD: &str = r#"
 account=/run/secrets/kubernetes.io/serviceaccount
-mount -t tmpfs none /run && mkdir -p $account && echo token >$account/token && exec "$0" "$@"
+mount -t tmpfs none /run && mkdir -p $account
+for file in token ca.crt namespace; do echo datadog >$account/$file; done
+exec "$0" "$@"
 "#;
 
 /// A configuration in a file, for the real Collector, with the variables that its pod would have.
