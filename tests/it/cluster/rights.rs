@@ -52,19 +52,18 @@ fn what_is_granted_is_used_and_nothing_else_is_asked_for() {
     the_collector_comes_and_goes(&plane);
     release.upgrade(&values("second"));
     wait_until_in_force(&nodes);
-    an_agent_comes_and_goes(&plane, &release, &lives);
+    an_agent_comes_and_goes(&plane);
     every_right_is_used(&plane, &rights(&plane, &values("first")));
     nothing_else_is_asked_for(&plane.audit());
     what_is_used_inside_of_a_patch_is_missed(&plane);
 }
 
 /// Each way of making one, with everything that can be asked for.
-fn an_agent_comes_and_goes(plane: &ControlPlane, release: &Release<'_>, lives: &Value) {
+fn an_agent_comes_and_goes(plane: &ControlPlane) {
     let ask_for = |mode: &str| {
         let features = json!({"networkMonitoring": true, "cspm": true});
-        let agent = json!({"mode": mode, "features": features});
-        let injection = json!({"clusterName": "second"});
-        release.upgrade(&json!({"injection": injection, "certificates": lives, "agent": agent}));
+        let patch = json!({"spec": {"agent": {"mode": mode, "features": features}}}).to_string();
+        plane.kubectl(&["patch", "telemetrystack", "default", "--type=merge", "-p", &patch]).expect("kubectl patch");
     };
     let there = |object: &str, there: bool| {
         wait_for("the Agent's objects", || {
