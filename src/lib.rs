@@ -15,6 +15,7 @@ pub mod controller;
 pub mod coverage;
 pub mod deploy;
 pub mod inject;
+pub mod json;
 pub mod k8s;
 pub mod manifest;
 pub mod metrics;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 use otelgate::config::Configuration;
 use otelgate::inject::attributes::{Attributes, encode};
+use otelgate::inject::patch::to_json;
 use otelgate::inject::{Decision, Namespace, Pod, decide};
 use serde_json::{Value, json};
 
@@ -44,8 +45,7 @@ fn patch(pod: &Value) -> Option<json_patch::Patch> {
     let namespace = Namespace { name: Some("shop"), opt_in: Some("enabled"), annotations: Some(&[]) };
     match decide(&pod, &namespace, &configuration, Timestamp::UNIX_EPOCH) {
         Decision::Inject(plan) => {
-            let operations = serde_json::to_string(&plan.operations()).expect("plain data");
-            Some(serde_json::from_str(&operations).expect("a patch"))
+            Some(serde_json::from_slice(&to_json(&plan.operations())).expect("a patch"))
         }
         Decision::Observe(_) | Decision::Skip { .. } => None,
     }

@@ -9,6 +9,7 @@ use super::{Entry, Settings, response};
 use crate::api::{OptIn, label};
 use crate::config::Configuration;
 use crate::inject::{Decision, Namespace, Pod, Reason};
+use crate::json;
 use crate::namespaces::Namespaces;
 
 /// The decision: [`crate::inject::decide`], and in tests of what surrounds it, something that fails.
@@ -61,13 +62,12 @@ pub fn evaluate(
     let json = str::from_utf8(body).map_err(|_| Refusal::from(Reason::Undecodable))?;
     let request = match Review::from_json(json) {
         Ok(review) => review.request.ok_or(Refusal::from(Reason::Undecodable))?,
-        Err(error) => return Err(Refusal::undecodable(body, &error)),
+        Err(error) => return Err(Refusal::undecodable(body, error)),
     };
     let Some(uid) = request.uid() else { return Err(Refusal::from(Reason::Undecodable)) };
     if !request.is_pod_creation() {
         return Err(Refusal::from(Reason::NotAPod));
     }
-    let Some(object) = &request.object else { return Err(Refusal::from(Reason::Undecodable)) };
     let Some(settings) = question.settings else { return Err(Refusal::from(Reason::NoConfiguration)) };
 
     let known = request.namespace().and_then(|name| question.namespaces.get(name));
@@ -76,7 +76,8 @@ pub fn evaluate(
         opt_in: question.entry.namespace_opt_in().map(OptIn::as_str),
         annotations: known.as_ref().map(|known| known.annotations()),
     };
-    let decision = match object {
+    let decision = match &request.object {
+        Object::Absent => return Err(Refusal::from(Reason::Undecodable)),
         Object::TooLarge => Decision::Skip { reason: Reason::ObjectTooLarge, notes: Vec::new() },
         Object::Pod(pod) => {
             let is_probe = is_probe(&request, pod, question.own_namespace);
@@ -89,7 +90,6 @@ pub fn evaluate(
         Decision::Observe(_) | Decision::Skip { .. } => Vec::new(),
     };
     let answer = response::patch(uid, &operations);
-    let answer = answer.map_err(|_| Refusal::from(Reason::InternalError))?;
     if overdue() {
         return Err(Refusal::from(Reason::DeadlineExceeded));
     }
@@ -99,17 +99,17 @@ pub fn evaluate(
 
 /// The controller's probe looks at the way through the API server, not at whether the webhook is switched on.
 fn is_probe(request: &Request<'_>, pod: &Pod<'_>, own_namespace: &str) -> bool {
-    request.dry_run == Some(true) && request.namespace() == Some(own_namespace) && pod.label(label::PROBE).is_some()
+    request.dry_run && request.namespace() == Some(own_namespace) && pod.label(label::PROBE).is_some()
 }
 
 // === impl Refusal ===
 
 impl Refusal {
     /// Something that isn't a pod doesn't read as one, which is no fault of its own.
-    fn undecodable(body: &[u8], error: &serde_json::Error) -> Self {
+    fn undecodable(body: &[u8], error: json::Error) -> Self {
         let something_else = Outline::of(body).is_something_else();
         let reason = if something_else { Reason::NotAPod } else { Reason::Undecodable };
-        Self { reason, place: Some((error.line(), error.column())) }
+        Self { reason, place: Some((error.line, error.column)) }
     }
 }
 

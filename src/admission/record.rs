@@ -43,7 +43,7 @@ pub fn decided(metrics: &Metrics, entry: Entry, took: Duration, report: &Report<
                 otelgate.notes = (!notes.is_empty()).then(|| tracing::field::display(Codes(notes))),
                 otelgate.operations = report.operations,
                 otelgate.path = entry.as_str(),
-                otelgate.dry_run = report.request.dry_run.unwrap_or_default(),
+                otelgate.dry_run = report.request.dry_run,
                 otelgate.request.uid = report.request.uid(),
                 otelgate.duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
                 "decided"

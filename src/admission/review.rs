@@ -8,11 +8,11 @@ use std::str;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
 use crate::inject::Pod;
 use crate::inject::legal::MAX_OBJECT;
 use crate::inject::view::Text;
+use crate::json::{self, Error, Read, Reader};
 
 /// The API server refuses objects of 3 MiB; a review can't be much more than twice that.
 pub const MAX_BODY: usize = 7 << 20;
@@ -21,48 +21,38 @@ pub const MAX_BODY: usize = 7 << 20;
 /// object's.
 pub const LARGE: usize = 256 << 10;
 
-#[derive(Debug, Deserialize)]
-#[serde(bound(deserialize = "O: Deserialize<'de>"))]
-pub struct Review<'a, O = Object<'a>> {
-    #[serde(borrow)]
-    pub request: Option<Request<'a, O>>,
+#[derive(Debug, Default)]
+pub struct Review<'a> {
+    pub request: Option<Request<'a>>,
 }
 
 /// What the API server asks, as far as it is read.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", bound(deserialize = "O: Deserialize<'de>"))]
-pub struct Request<'a, O = Object<'a>> {
-    #[serde(borrow)]
-    pub uid: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub kind: Option<Kind<'a>>,
-    #[serde(borrow)]
-    pub sub_resource: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub namespace: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub name: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub operation: Option<Text<'a>>,
-    pub dry_run: Option<bool>,
-    pub object: Option<O>,
+#[derive(Debug, Default)]
+pub struct Request<'a> {
+    uid: Text<'a>,
+    kind: Kind<'a>,
+    sub_resource: Text<'a>,
+    namespace: Text<'a>,
+    name: Text<'a>,
+    operation: Text<'a>,
+    pub dry_run: bool,
+    pub object: Object<'a>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[expect(clippy::large_enum_variant, reason = "nearly always the large one, and never many of them")]
 pub enum Object<'a> {
+    #[default]
+    Absent,
     Pod(Pod<'a>),
     /// More than is ever patched. The view of it could be many times its size, and isn't built.
     TooLarge,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Kind<'a> {
-    #[serde(borrow)]
-    pub group: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub kind: Option<Text<'a>>,
+#[derive(Debug, Default)]
+struct Kind<'a> {
+    group: Text<'a>,
+    kind: Text<'a>,
 }
 
 /// What can be told of a request whose review doesn't parse, or isn't all there.
@@ -81,80 +71,113 @@ pub struct Outline<'a> {
 impl<'a> Review<'a> {
     /// # Errors
     /// When the text is no JSON, or a field that is read has the wrong type.
-    pub fn from_json(json: &'a str) -> Result<Self, serde_json::Error> {
-        let mut size = json.len();
-        if size > LARGE {
-            // A first pass, for the few reviews that are large.
-            let review: Review<'a, &'a RawValue> = serde_json::from_str(json)?;
-            size = review.object().map_or(0, |object| object.get().len());
-            if size > MAX_OBJECT {
-                return Ok(Self { request: review.request.map(Request::without_object) });
+    pub fn from_json(json: &'a str) -> Result<Self, Error> {
+        json::read(json)
+    }
+}
+
+impl<'a> Read<'a> for Review<'a> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
+        reader.object(|reader, name| match &*name {
+            "request" if reader.null() => {
+                self.request = None;
+                Ok(())
             }
-        }
-        let mut review: Self = serde_json::from_str(json)?;
-        if let Some(Object::Pod(pod)) = review.request.as_mut().and_then(|request| request.object.as_mut()) {
-            pod.size = size;
-        }
-        Ok(review)
-    }
-}
-
-impl<O> Review<'_, O> {
-    fn object(&self) -> Option<&O> {
-        self.request.as_ref()?.object.as_ref()
-    }
-}
-
-// === impl Object ===
-
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Pod::deserialize(deserializer).map(Self::Pod)
+            "request" => self.request.insert(Request::default()).read(reader),
+            _ => reader.skip().map(drop),
+        })
     }
 }
 
 // === impl Request ===
 
-impl<'a> Request<'a> {
-    fn without_object(sized: Request<'a, &'a RawValue>) -> Self {
-        let Request { uid, kind, sub_resource, namespace, name, operation, dry_run, object } = sized;
-        let object = object.map(|_| Object::TooLarge);
-        Self { uid, kind, sub_resource, namespace, name, operation, dry_run, object }
+impl<'a> Read<'a> for Request<'a> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
+        reader.object(|reader, name| match &*name {
+            "uid" => self.uid.read(reader),
+            "kind" => self.kind.read(reader),
+            "subResource" => self.sub_resource.read(reader),
+            "namespace" => self.namespace.read(reader),
+            "name" => self.name.read(reader),
+            "operation" => self.operation.read(reader),
+            "dryRun" => self.dry_run.read(reader),
+            "object" => self.object.read(reader),
+            _ => reader.skip().map(drop),
+        })
     }
+}
 
+impl<'a> Request<'a> {
     #[must_use]
     pub fn uid(&self) -> Option<&str> {
-        text(self.uid.as_ref())
+        text(&self.uid)
     }
 
     /// The namespace that the pod is created in; the object's own may be empty.
     #[must_use]
     pub fn namespace(&self) -> Option<&str> {
-        text(self.namespace.as_ref())
+        text(&self.namespace)
     }
 
     /// The object's name, which a pod with `generateName` doesn't have yet.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         let object = match &self.object {
-            Some(Object::Pod(pod)) => Some(pod.metadata.value.name.as_str()).filter(|name| !name.is_empty()),
-            _ => None,
+            Object::Pod(pod) => text(&pod.metadata.value.name),
+            Object::Absent | Object::TooLarge => None,
         };
-        object.or(text(self.name.as_ref()))
+        object.or(text(&self.name))
     }
 
     #[must_use]
     pub fn is_pod_creation(&self) -> bool {
-        let kind = self.kind.as_ref();
-        text(self.operation.as_ref()) == Some("CREATE")
-            && text(self.sub_resource.as_ref()).is_none()
-            && text(kind.and_then(|kind| kind.group.as_ref())).is_none()
-            && text(kind.and_then(|kind| kind.kind.as_ref())) == Some("Pod")
+        text(&self.operation) == Some("CREATE")
+            && text(&self.sub_resource).is_none()
+            && text(&self.kind.group).is_none()
+            && text(&self.kind.kind) == Some("Pod")
     }
 }
 
-fn text<'t>(text: Option<&'t Text<'_>>) -> Option<&'t str> {
-    text.map(Text::as_str).filter(|text| !text.is_empty())
+fn text<'t>(text: &'t Text<'_>) -> Option<&'t str> {
+    Some(text.as_str()).filter(|text| !text.is_empty())
+}
+
+// === impl Object ===
+
+impl<'a> Read<'a> for Object<'a> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
+        *self = Self::Absent;
+        if reader.null() {
+            return Ok(());
+        }
+        let start = reader.place();
+        // Only what comes near the limit is looked at twice.
+        if reader.left() > MAX_OBJECT && reader.clone().skip()?.len() > MAX_OBJECT {
+            *self = Self::TooLarge;
+            return reader.skip().map(drop);
+        }
+        let mut pod = Pod::default();
+        pod.read(reader)?;
+        pod.size = reader.place() - start;
+        *self = Self::Pod(pod);
+        Ok(())
+    }
+}
+
+// === impl Kind ===
+
+impl<'a> Read<'a> for Kind<'a> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
+        *self = Self::default();
+        if reader.null() {
+            return Ok(());
+        }
+        reader.object(|reader, name| match &*name {
+            "group" => self.group.read(reader),
+            "kind" => self.kind.read(reader),
+            _ => reader.skip().map(drop),
+        })
+    }
 }
 
 // === impl Outline ===
@@ -182,6 +205,10 @@ impl<'a> Outline<'a> {
             || self.sub_resource.as_ref().is_some_and(|name| !name.is_empty())
     }
 }
+
+/// A plain `Option<Cow<str>>` always allocates, `#[serde(borrow)]` or not.
+#[derive(Deserialize)]
+struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[derive(Clone, Copy)]
 enum Level {
@@ -212,9 +239,9 @@ impl<'a> Visitor<'a> for Fields<'_, 'a> {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut access: A) -> Result<(), A::Error> {
-        while let Some(key) = access.next_key::<Text<'a>>()? {
+        while let Some(key) = access.next_key::<Borrowed<'a>>()? {
             let outline = &mut *self.outline;
-            let field = match (self.level, key.as_str()) {
+            let field = match (self.level, &*key.0) {
                 (Level::Review, "request") => {
                     access.next_value_seed(Fields { outline, level: Level::Request })?;
                     continue;
@@ -234,7 +261,7 @@ impl<'a> Visitor<'a> for Fields<'_, 'a> {
                     continue;
                 }
             };
-            *field = access.next_value::<Option<Text<'a>>>()?.map(|text| text.0).filter(|text| !text.is_empty());
+            *field = access.next_value::<Option<Borrowed<'a>>>()?.map(|text| text.0).filter(|text| !text.is_empty());
         }
         Ok(())
     }
@@ -255,9 +282,9 @@ mod tests {
         assert!(request.is_pod_creation());
         assert_eq!(
             (request.uid(), request.namespace(), request.name(), request.dry_run),
-            (Some("u-1"), Some("shop"), Some("web-0"), Some(true))
+            (Some("u-1"), Some("shop"), Some("web-0"), true)
         );
-        let Some(Object::Pod(pod)) = request.object else { panic!("no pod") };
+        let Object::Pod(pod) = request.object else { panic!("no pod") };
         assert_eq!(pod.spec.containers.items[0].name.as_str(), "web");
     }
 
@@ -265,7 +292,7 @@ mod tests {
     fn the_size_of_a_large_object_is_exact() {
         let json = REVIEW.replace("\"web-0\"", &format!("\"{}\"", "x".repeat(LARGE)));
         let object = Review::from_json(&json).expect("a review").request.expect("a request").object;
-        let Some(Object::Pod(pod)) = object else { panic!("no pod") };
+        let Object::Pod(pod) = object else { panic!("no pod") };
         assert_eq!(pod.size, json.rfind(",\"oldObject\"").expect("there") - json.find("{\"metadata\"").expect("there"));
     }
 

@@ -5,17 +5,13 @@
 //! has to restore it.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::owner::Workload;
+use crate::json::{self, Error, Read, Reader};
 
 /// A string that borrows from the input unless it has escapes.
-///
-/// A plain `Option<Cow<str>>` always allocates, `#[serde(borrow)]` or not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Text<'a>(pub Cow<'a, str>);
 
@@ -45,18 +41,13 @@ pub struct Map<'a> {
 }
 
 /// A pod, or a pod template.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Clone, Debug, Default)]
 pub struct Pod<'a> {
-    #[serde(borrow, deserialize_with = "null_as_absent")]
     pub metadata: Known<Metadata<'a>>,
-    #[serde(borrow, deserialize_with = "null_as_default")]
     pub spec: Spec<'a>,
     /// Length of the object's JSON, in bytes.
-    #[serde(skip)]
     pub size: usize,
     /// Offline: whose template this is. A pod's own owners say it otherwise.
-    #[serde(skip)]
     pub template_of: Option<Workload<'a>>,
 }
 
@@ -67,96 +58,104 @@ pub struct Known<T> {
     pub value: T,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Clone, Debug, Default)]
 pub struct Metadata<'a> {
-    #[serde(borrow, deserialize_with = "null_as_default")]
     pub name: Text<'a>,
-    #[serde(borrow, deserialize_with = "null_as_default")]
     pub generate_name: Text<'a>,
-    #[serde(borrow, deserialize_with = "null_as_default")]
     pub namespace: Text<'a>,
-    #[serde(borrow)]
     pub labels: Map<'a>,
-    #[serde(borrow)]
     pub annotations: Map<'a>,
-    #[serde(borrow)]
     pub owner_references: List<OwnerReference<'a>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Clone, Debug, Default)]
 pub struct OwnerReference<'a> {
-    #[serde(borrow, deserialize_with = "null_as_default")]
     pub api_version: Text<'a>,
-    #[serde(borrow, deserialize_with = "null_as_default")]
     pub kind: Text<'a>,
-    #[serde(borrow, deserialize_with = "null_as_default")]
     pub name: Text<'a>,
-    #[serde(deserialize_with = "null_as_default")]
     pub controller: bool,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Clone, Debug, Default)]
 pub struct Spec<'a> {
-    #[serde(borrow)]
     pub containers: List<Container<'a>>,
-    #[serde(borrow)]
     pub init_containers: List<Container<'a>>,
-    #[serde(borrow, deserialize_with = "null_as_default")]
     pub dns_policy: Text<'a>,
-    #[serde(deserialize_with = "null_as_default")]
     pub host_network: bool,
-    #[serde(borrow, deserialize_with = "null_as_default")]
     pub os: Os<'a>,
-    #[serde(borrow)]
     pub node_selector: Map<'a>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default)]
 pub struct Os<'a> {
-    #[serde(borrow, deserialize_with = "null_as_default")]
     pub name: Text<'a>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Clone, Debug, Default)]
 pub struct Container<'a> {
-    #[serde(borrow, deserialize_with = "null_as_default")]
     pub name: Text<'a>,
-    #[serde(borrow, deserialize_with = "null_as_default")]
     pub image: Text<'a>,
-    #[serde(borrow)]
     pub env: List<Variable<'a>>,
-    pub env_from: List<serde::de::IgnoredAny>,
+    pub env_from: List<Unread>,
 }
 
 /// An entry of a container's `env`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Clone, Debug, Default)]
 pub struct Variable<'a> {
-    #[serde(borrow, deserialize_with = "null_as_default")]
     pub name: Text<'a>,
-    #[serde(borrow, deserialize_with = "null_as_absent")]
     pub value: Known<Text<'a>>,
-    #[serde(borrow, deserialize_with = "null_as_absent")]
     pub value_from: Known<ValueFrom<'a>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Clone, Debug, Default)]
 pub struct ValueFrom<'a> {
-    #[serde(borrow, deserialize_with = "null_as_default")]
     pub field_ref: FieldRef<'a>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Clone, Debug, Default)]
 pub struct FieldRef<'a> {
-    #[serde(borrow, deserialize_with = "null_as_default")]
     pub field_path: Text<'a>,
+}
+
+/// Something of which only matters that it's there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unread;
+
+/// Each struct with its fields and their names in JSON. Of two with one name the last counts, as in the object that a
+/// patch applies to.
+macro_rules! read {
+    ($($of:ident { $($name:literal => $field:ident),+ })+) => {
+        $(impl<'a> Read<'a> for $of<'a> {
+            fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
+                *self = Self::default();
+                if reader.null() {
+                    return Ok(());
+                }
+                reader.object(|reader, name| match &*name {
+                    $($name => self.$field.read(reader),)+
+                    _ => reader.skip().map(drop),
+                })
+            }
+        })+
+    };
+}
+
+read! {
+    Pod { "metadata" => metadata, "spec" => spec }
+    Metadata {
+        "name" => name, "generateName" => generate_name, "namespace" => namespace, "labels" => labels,
+        "annotations" => annotations, "ownerReferences" => owner_references
+    }
+    OwnerReference { "apiVersion" => api_version, "kind" => kind, "name" => name, "controller" => controller }
+    Spec {
+        "containers" => containers, "initContainers" => init_containers, "dnsPolicy" => dns_policy,
+        "hostNetwork" => host_network, "os" => os, "nodeSelector" => node_selector
+    }
+    Os { "name" => name }
+    Container { "name" => name, "image" => image, "env" => env, "envFrom" => env_from }
+    Variable { "name" => name, "value" => value, "valueFrom" => value_from }
+    ValueFrom { "fieldRef" => field_ref }
+    FieldRef { "fieldPath" => field_path }
 }
 
 // === impl Pod ===
@@ -166,8 +165,8 @@ impl<'a> Pod<'a> {
     ///
     /// # Errors
     /// When a field that a decision reads is of the wrong type, or the text is no JSON.
-    pub fn from_json(json: &'a str) -> Result<Self, serde_json::Error> {
-        let mut pod: Self = serde_json::from_str(json)?;
+    pub fn from_json(json: &'a str) -> Result<Self, Error> {
+        let mut pod: Self = json::read(json)?;
         pod.size = json.len();
         Ok(pod)
     }
@@ -220,35 +219,25 @@ impl Map<'_> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Map<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries<'a>(PhantomData<&'a ()>);
-
-        impl<'de: 'a, 'a> Visitor<'de> for Entries<'a> {
-            type Value = Map<'a>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map of strings")
-            }
-
-            fn visit_unit<E>(self) -> Result<Map<'a>, E> {
-                Ok(Map { presence: Presence::Null, entries: Vec::new() })
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Map<'a>, A::Error> {
-                let mut entries: Vec<(Text<'a>, Text<'a>)> = Vec::new();
-                while let Some((key, value)) = access.next_entry::<Text<'a>, Option<Text<'a>>>()? {
-                    if entries.is_empty() {
-                        entries.reserve(8);
-                    }
-                    entries.push((key, value.unwrap_or_default()));
-                }
-                let presence = if entries.is_empty() { Presence::Empty } else { Presence::Filled };
-                Ok(Map { presence, entries })
-            }
+impl<'a> Read<'a> for Map<'a> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
+        let entries = &mut self.entries;
+        entries.clear();
+        if reader.null() {
+            self.presence = Presence::Null;
+            return Ok(());
         }
-
-        deserializer.deserialize_any(Entries(PhantomData))
+        reader.object(|reader, key| {
+            let mut value = Text::default();
+            value.read(reader)?;
+            if entries.is_empty() {
+                entries.reserve(8);
+            }
+            entries.push((Text(key), value));
+            Ok(())
+        })?;
+        self.presence = if entries.is_empty() { Presence::Empty } else { Presence::Filled };
+        Ok(())
     }
 }
 
@@ -260,32 +249,17 @@ impl<T> Default for List<T> {
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Items<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
-            type Value = List<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list")
-            }
-
-            fn visit_unit<E>(self) -> Result<List<T>, E> {
-                Ok(List { presence: Presence::Null, items: Vec::new() })
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<List<T>, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = access.next_element()? {
-                    items.push(item);
-                }
-                let presence = if items.is_empty() { Presence::Empty } else { Presence::Filled };
-                Ok(List { presence, items })
-            }
+impl<'a, T: Default + Read<'a>> Read<'a> for List<T> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
+        let items = &mut self.items;
+        items.clear();
+        if reader.null() {
+            self.presence = Presence::Null;
+            return Ok(());
         }
-
-        deserializer.deserialize_any(Items(PhantomData))
+        reader.list(|reader| items.push_mut(T::default()).read(reader))?;
+        self.presence = if items.is_empty() { Presence::Empty } else { Presence::Filled };
+        Ok(())
     }
 }
 
@@ -298,39 +272,120 @@ impl Text<'_> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Characters<'a>(PhantomData<&'a ()>);
-
-        impl<'de: 'a, 'a> Visitor<'de> for Characters<'a> {
-            type Value = Text<'a>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'a>, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Text<'a>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-
-        deserializer.deserialize_str(Characters(PhantomData))
+impl<'a> Read<'a> for Text<'a> {
+    #[inline]
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
+        self.0 = if reader.null() { Cow::Borrowed("") } else { reader.string()? };
+        Ok(())
     }
 }
 
-fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+// === impl Known ===
+
+impl<'a, T: Default + Read<'a>> Read<'a> for Known<T> {
+    #[inline]
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
+        if reader.null() {
+            *self = Self { presence: Presence::Null, value: T::default() };
+            return Ok(());
+        }
+        self.presence = Presence::Filled;
+        self.value.read(reader)
+    }
 }
 
-fn null_as_absent<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Known<T>, D::Error> {
-    Ok(match Option::<T>::deserialize(deserializer)? {
-        Some(value) => Known { presence: Presence::Filled, value },
-        None => Known { presence: Presence::Null, value: T::default() },
-    })
+// === impl Unread ===
+
+impl<'a> Read<'a> for Unread {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
+        reader.skip().map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// The text of a value in which every string is written by escapes alone.
+    fn escaped(value: &Value) -> String {
+        let string = |text: &str| {
+            let units = text.encode_utf16().fold(String::new(), |mut units, unit| {
+                write!(units, "\\u{unit:04x}").expect("memory");
+                units
+            });
+            format!("\"{units}\"")
+        };
+        match value {
+            Value::String(text) => string(text),
+            Value::Array(items) => format!("[{}]", items.iter().map(escaped).collect::<Vec<_>>().join(",")),
+            Value::Object(fields) => {
+                let fields = fields.iter().map(|(key, value)| format!("{}:{}", string(key), escaped(value)));
+                format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+            }
+            other => other.to_string(),
+        }
+    }
+
+    fn read(text: &str) -> Pod<'_> {
+        Pod { size: 0, ..Pod::from_json(text).expect("a pod") }
+    }
+
+    #[test]
+    fn a_pod_is_the_same_however_it_is_written() {
+        let pod = json!({
+            "metadata": {
+                "name": "web-0", "generateName": "web-", "namespace": "shop", "labels": { "a/b": "ü\u{1f600}", "c": null },
+                "annotations": {}, "managedFields": [{ "fieldsV1": { "k:{\"name\":\"web\"}": { ".": {} } } }],
+                "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "controller": true }],
+            },
+            "spec": {
+                "containers": [
+                    { "name": "web", "image": "web:1", "ports": [{ "containerPort": 80 }], "envFrom": [{}, null], "env": [
+                        { "name": "A", "value": "\"]}" }, { "name": "B", "value": null },
+                        { "name": "C", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } },
+                    ] },
+                    null,
+                ],
+                "initContainers": null, "hostNetwork": true, "dnsPolicy": "None", "os": { "name": "linux" },
+                "nodeSelector": { "d": "e" },
+            },
+            "status": [[{ "}": "]" }]],
+        });
+        let compact = pod.to_string();
+        let expected = format!("{:?}", read(&compact));
+        assert!(expected.contains("\"metadata.name\"") && expected.contains("\"e\""), "{expected}");
+        for other in [serde_json::to_string_pretty(&pod).expect("JSON"), escaped(&pod)] {
+            assert_eq!(format!("{:?}", read(&other)), expected);
+        }
+    }
+
+    #[test]
+    fn of_two_fields_with_one_name_the_last_counts() {
+        let twice =
+            r#"{"spec":{"hostNetwork":true,"containers":[{"name":"a"}]},"spec":{"containers":[{"name":"b"},{}]}}"#;
+        let once = serde_json::from_str::<Value>(twice).expect("JSON").to_string();
+        assert_eq!(format!("{:?}", read(twice)), format!("{:?}", read(&once)));
+    }
+
+    #[test]
+    fn how_a_list_or_map_stood_is_kept() {
+        for (env, presence) in [
+            ("", Presence::Absent),
+            (r#""env":null,"#, Presence::Null),
+            (r#""env":[],"#, Presence::Empty),
+            (r#""env":[{}],"#, Presence::Filled),
+        ] {
+            let json = format!(r#"{{"spec":{{"containers":[{{{env}"name":"a"}}]}}}}"#);
+            assert_eq!(read(&json).spec.containers.items[0].env.presence, presence, "{env}");
+        }
+        let metadata = |json| read(json).metadata.presence;
+        assert_eq!(
+            [metadata("{}"), metadata(r#"{"metadata":null}"#), metadata(r#"{"metadata":{}}"#)],
+            [Presence::Absent, Presence::Null, Presence::Filled]
+        );
+    }
 }

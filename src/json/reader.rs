@@ -1,0 +1,265 @@
+//! The reader, and what can be read from it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::scan;
+
+/// A text, and how far it was read.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+/// What reads itself from JSON. `null` leaves, or makes, the default.
+pub trait Read<'a> {
+    /// Reads the next value in place of this one. Whatever was read before an error stays.
+    ///
+    /// # Errors
+    /// When the value isn't of the right kind, or no JSON.
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error>;
+}
+
+/// Why a text can't be read further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Error {
+    expected: &'static str,
+    /// From 1, in bytes.
+    pub line: usize,
+    pub column: usize,
+}
+
+/// Reads a text that is one value.
+///
+/// # Errors
+/// When it isn't of the right kind, or no JSON.
+pub fn read<'a, T: Default + Read<'a>>(text: &'a str) -> Result<T, Error> {
+    let mut reader = Reader::of(text);
+    let mut value = T::default();
+    value.read(&mut reader)?;
+    match reader.peek() {
+        None => Ok(value),
+        Some(_) => reader.expected("nothing more"),
+    }
+}
+
+// === impl Reader ===
+
+impl<'a> Reader<'a> {
+    #[must_use]
+    pub fn of(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// How much was read, in bytes: up to the end of a value, or up to the next one where there was no [`null`](Self::null).
+    #[must_use]
+    pub fn place(&self) -> usize {
+        self.at
+    }
+
+    /// How much there is from here on, in bytes.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.text.len() - self.at
+    }
+
+    /// Whether there was a `null`, which then was read.
+    #[inline]
+    pub fn null(&mut self) -> bool {
+        self.word("null")
+    }
+
+    /// # Errors
+    /// When neither `true` nor `false` is next.
+    pub fn boolean(&mut self) -> Result<bool, Error> {
+        if self.word("true") {
+            Ok(true)
+        } else if self.word("false") {
+            Ok(false)
+        } else {
+            self.expected("true or false")
+        }
+    }
+
+    /// # Errors
+    /// When no string is next.
+    #[inline]
+    pub fn string(&mut self) -> Result<Cow<'a, str>, Error> {
+        if !self.mark(b'"') {
+            return self.expected("a string");
+        }
+        let (start, length) = (self.at, scan::plain(&self.bytes()[self.at..]));
+        self.at += length;
+        if self.bytes().get(self.at) != Some(&b'"') {
+            return self.string_with_escapes(start).map(Cow::Owned);
+        }
+        self.at += 1;
+        Ok(Cow::Borrowed(&self.text[start..start + length]))
+    }
+
+    /// Calls `field` with each key of an object, to read the value or to skip it.
+    ///
+    /// # Errors
+    /// When no object is next, or one of the calls fails.
+    #[inline]
+    pub fn object(&mut self, mut field: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), Error>) -> Result<(), Error> {
+        if !self.mark(b'{') {
+            return self.expected("an object");
+        }
+        if self.mark(b'}') {
+            return Ok(());
+        }
+        loop {
+            let key = self.string()?;
+            if !self.mark(b':') {
+                return self.expected("a colon");
+            }
+            field(self, key)?;
+            if self.mark(b'}') {
+                return Ok(());
+            }
+            if !self.mark(b',') {
+                return self.expected("a comma or the object's end");
+            }
+        }
+    }
+
+    /// Calls `item` for each item of a list, to read it or to skip it.
+    ///
+    /// # Errors
+    /// When no list is next, or one of the calls fails.
+    #[inline]
+    pub fn list(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
+        if !self.mark(b'[') {
+            return self.expected("a list");
+        }
+        if self.mark(b']') {
+            return Ok(());
+        }
+        loop {
+            item(self)?;
+            if self.mark(b']') {
+                return Ok(());
+            }
+            if !self.mark(b',') {
+                return self.expected("a comma or the list's end");
+            }
+        }
+    }
+
+    /// Passes over the next value, whatever it is; its text.
+    ///
+    /// # Errors
+    /// When there is none, or it has no end.
+    pub fn skip(&mut self) -> Result<&'a str, Error> {
+        let next = self.peek();
+        let start = self.at;
+        match next {
+            Some(b'{' | b'[') => match scan::bracketed(&self.bytes()[start..]) {
+                Some(length) => self.at += length,
+                None => return self.expected("as many closing brackets as opening ones"),
+            },
+            Some(b'"') => {
+                self.at += 1;
+                self.end_of_string()?;
+            }
+            _ => self.at += self.bytes()[start..].iter().take_while(|byte| is_of_a_scalar(**byte)).count(),
+        }
+        if self.at == start { self.expected("a value") } else { Ok(&self.text[start..self.at]) }
+    }
+
+    fn bytes(&self) -> &'a [u8] {
+        self.text.as_bytes()
+    }
+
+    /// The next byte that is no white space.
+    #[inline]
+    fn peek(&mut self) -> Option<u8> {
+        loop {
+            match self.bytes().get(self.at) {
+                Some(b' ' | b'\n' | b'\t' | b'\r') => self.at += 1,
+                next => return next.copied(),
+            }
+        }
+    }
+
+    /// Whether that punctuation mark was next, which then was read.
+    #[inline]
+    fn mark(&mut self, mark: u8) -> bool {
+        let is_next = self.peek() == Some(mark);
+        self.at += usize::from(is_next);
+        is_next
+    }
+
+    #[inline]
+    fn word(&mut self, word: &str) -> bool {
+        let is_next = self.peek() == word.bytes().next() && self.bytes()[self.at..].starts_with(word.as_bytes());
+        if is_next {
+            self.at += word.len();
+        }
+        is_next
+    }
+
+    /// Behind the quote that ends the string.
+    fn end_of_string(&mut self) -> Result<(), Error> {
+        loop {
+            let rest = &self.bytes()[self.at..];
+            let plain = scan::plain(rest);
+            match rest[plain..] {
+                [b'"', ..] => {
+                    self.at += plain + 1;
+                    return Ok(());
+                }
+                [b'\\', _, ..] => self.at += plain + 2,
+                _ => {
+                    self.at += plain;
+                    return self.expected("the string's end");
+                }
+            }
+        }
+    }
+
+    /// A string that began at `start`, and has so far been read up to its first byte that isn't plain.
+    #[cold]
+    fn string_with_escapes(&mut self, start: usize) -> Result<String, Error> {
+        self.end_of_string()?;
+        match serde_json::from_str(&self.text[start - 1..self.at]) {
+            Ok(text) => Ok(text),
+            Err(_) => self.expected("escapes that mean something"),
+        }
+    }
+
+    #[cold]
+    fn expected<T>(&self, expected: &'static str) -> Result<T, Error> {
+        let before = &self.bytes()[..self.at];
+        let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |feed| feed + 1);
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        Err(Error { expected, line, column: 1 + self.at - line_start })
+    }
+}
+
+/// Of `true`, `false`, `null` and numbers.
+fn is_of_a_scalar(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'+' | b'.' | b'E')
+}
+
+// === impl Error ===
+
+impl std::error::Error for Error {}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { expected, line, column } = self;
+        write!(f, "expected {expected} at line {line}, column {column}")
+    }
+}
+
+// === impl Read ===
+
+impl<'a> Read<'a> for bool {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
+        *self = !reader.null() && reader.boolean()?;
+        Ok(())
+    }
+}
