@@ -1,9 +1,17 @@
 //! `AdmissionReview` as it is answered: written into one buffer, always `allowed`.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use std::sync::LazyLock;
 
+use base64::Engine as _;
+use base64::engine::Simd;
+use base64::engine::general_purpose::PAD;
+
+use crate::inject::patch::to_json;
 use crate::inject::{Operation, Reason};
+use crate::json;
+
+/// With the widest registers that the processor has.
+static BASE64: LazyLock<Simd> = LazyLock::new(|| Simd::standard(PAD));
 
 /// Longest warning that the API server passes on.
 pub const MAX_WARNING: usize = 120;
@@ -12,51 +20,46 @@ const HEAD: &[u8] =
     br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"allowed":true,"uid":"#;
 
 /// Lets the pod through with a patch, if there are operations.
-///
-/// # Errors
-/// When an operation can't be written as JSON.
-pub fn patch(uid: &str, operations: &[Operation<'_>]) -> Result<Vec<u8>, serde_json::Error> {
+#[must_use]
+pub fn patch(uid: &str, operations: &[Operation<'_>]) -> Vec<u8> {
     if operations.is_empty() {
         return allow(uid);
     }
-    let mut patch = Vec::with_capacity(8192);
-    serde_json::to_writer(&mut patch, operations)?;
+    let patch = to_json(operations);
     let encoded = base64::encoded_len(patch.len(), true).unwrap_or_default();
-    let mut body = Vec::with_capacity(HEAD.len() + uid.len() + encoded + 64);
-    body.extend_from_slice(HEAD);
-    serde_json::to_writer(&mut body, uid)?;
+    let mut body = head(uid, encoded + 64);
     body.extend_from_slice(br#","patchType":"JSONPatch","patch":""#);
     let start = body.len();
     body.resize(start + encoded, 0);
-    STANDARD.encode_slice(&patch, &mut body[start..]).expect("as long as encoded_len says");
+    BASE64.encode_slice(&patch, &mut body[start..]).expect("as long as encoded_len says");
     body.extend_from_slice(br#""}}"#);
-    Ok(body)
+    body
 }
 
 /// Lets the pod through as it is.
-///
-/// # Errors
-/// Never, as the answer goes to memory.
-pub fn allow(uid: &str) -> Result<Vec<u8>, serde_json::Error> {
-    let mut body = Vec::with_capacity(HEAD.len() + uid.len() + 8);
-    body.extend_from_slice(HEAD);
-    serde_json::to_writer(&mut body, uid)?;
+#[must_use]
+pub fn allow(uid: &str) -> Vec<u8> {
+    let mut body = head(uid, 8);
     body.extend_from_slice(b"}}");
-    Ok(body)
+    body
 }
 
 /// Lets the pod through as it is, and tells its creator why.
-///
-/// # Errors
-/// Never, as the answer goes to memory.
-pub fn warn(uid: &str, reason: Reason) -> Result<Vec<u8>, serde_json::Error> {
-    let mut body = Vec::with_capacity(HEAD.len() + uid.len() + MAX_WARNING + 32);
-    body.extend_from_slice(HEAD);
-    serde_json::to_writer(&mut body, uid)?;
+#[must_use]
+pub fn warn(uid: &str, reason: Reason) -> Vec<u8> {
+    let mut body = head(uid, MAX_WARNING + 32);
     body.extend_from_slice(br#","warnings":["#);
-    serde_json::to_writer(&mut body, &warning(reason))?;
+    json::push_string(&mut body, &warning(reason));
     body.extend_from_slice(b"]}}");
-    Ok(body)
+    body
+}
+
+/// The answer up to its uid, with room for that much more.
+fn head(uid: &str, more: usize) -> Vec<u8> {
+    let mut body = Vec::with_capacity(HEAD.len() + uid.len() + more);
+    body.extend_from_slice(HEAD);
+    json::push_string(&mut body, uid);
+    body
 }
 
 /// One line, for the creator of the pod.
@@ -71,6 +74,8 @@ pub fn warning(reason: Reason) -> String {
 
 #[cfg(test)]
 mod tests {
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
     use crate::inject::Scope;
     use crate::inject::patch::{Node, Path};
@@ -78,18 +83,18 @@ mod tests {
     #[test]
     fn a_patch_is_a_base64_string_and_the_uid_is_escaped() {
         let operations = [Operation::Add(Path::Key("labels", "a/b"), Node::Text("\"1\""))];
-        let body = patch("u\"1", &operations).expect("an answer");
+        let body = patch("u\"1", &operations);
         let answer: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
         let response = &answer["response"];
         assert_eq!((&response["uid"], &response["allowed"]), (&"u\"1".into(), &true.into()));
         assert_eq!(response["patchType"], "JSONPatch");
         let patch = STANDARD.decode(response["patch"].as_str().expect("a string")).expect("base64");
-        assert_eq!(patch, serde_json::to_vec(&operations).expect("JSON"));
+        assert_eq!(patch, br#"[{"op":"add","path":"/metadata/labels/a~1b","value":"\"1\""}]"#);
     }
 
     #[test]
     fn no_operations_mean_neither_patch_nor_type() {
-        let answer: serde_json::Value = serde_json::from_slice(&patch("u", &[]).expect("an answer")).expect("JSON");
+        let answer: serde_json::Value = serde_json::from_slice(&patch("u", &[])).expect("JSON");
         assert_eq!(answer["response"], serde_json::json!({"allowed": true, "uid": "u"}));
     }
 
@@ -98,8 +103,7 @@ mod tests {
         for reason in Reason::ALL.iter().filter(|reason| reason.scope() == Scope::Failure) {
             let text = warning(*reason);
             assert!(text.ends_with(reason.summary()), "{text} is cut");
-            let answer: serde_json::Value =
-                serde_json::from_slice(&warn("u", *reason).expect("an answer")).expect("JSON");
+            let answer: serde_json::Value = serde_json::from_slice(&warn("u", *reason)).expect("JSON");
             assert_eq!(answer["response"]["warnings"], serde_json::json!([text]));
         }
     }

@@ -104,7 +104,7 @@ impl Admission {
     fn refuse(&self, entry: Entry, refusal: Refusal, body: &[u8]) -> Response {
         let outline = Outline::of(body);
         record::refused(&self.metrics, entry, refusal, &outline);
-        let answer = outline.uid.and_then(|uid| response::warn(&uid, refusal.reason).ok());
+        let answer = outline.uid.map(|uid| response::warn(&uid, refusal.reason));
         answer.map_or_else(|| plain(refusal.reason), json)
     }
 }

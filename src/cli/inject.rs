@@ -11,6 +11,7 @@ use super::input::{self, FileArgs, Parsed};
 use super::offline::{self, Namespaces, Place, Setting};
 use super::output::{self, BAD, Complaint, DIM, GOOD};
 use super::report::{self, Outcome};
+use crate::inject::patch::to_json;
 use crate::inject::{Decision, Plan, Pod, Reason, UndoError, decide, undo};
 use crate::manifest::kind::{self, Templated};
 use crate::manifest::{self, Document, Format, Lines};
@@ -170,8 +171,7 @@ fn patched(template: &Value, plan: &Plan<'_>) -> Result<Option<Value>, ()> {
     if operations.is_empty() {
         return Ok(None);
     }
-    let bytes = serde_json::to_vec(&operations).map_err(drop)?;
-    let patch: json_patch::Patch = serde_json::from_slice(&bytes).map_err(drop)?;
+    let patch: json_patch::Patch = serde_json::from_slice(&to_json(&operations)).map_err(drop)?;
     let mut changed = template.clone();
     json_patch::patch(&mut changed, &patch).map_err(drop)?;
     Ok(Some(changed))

@@ -65,7 +65,10 @@ fn decode(text: &str) -> Option<String> {
 
 /// Appends a value so that both an SDK and Kubernetes read it back: percent-encoded, with every `$` doubled.
 pub fn push_encoded(out: &mut String, value: &str) {
-    for byte in value.bytes() {
+    let plain = value.bytes().take_while(|byte| *byte != b'$' && is_plain(*byte)).count();
+    let (plain, rest) = value.split_at(plain);
+    out.push_str(plain);
+    for byte in rest.bytes() {
         match byte {
             b'$' => out.push_str("$$"),
             byte if is_plain(byte) => out.push(char::from(byte)),

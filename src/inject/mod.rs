@@ -333,7 +333,7 @@ impl<'a> Context<'a, '_> {
         if self.pod.size + bound <= legal::MAX_OBJECT {
             return self.pod.size + bound;
         }
-        self.pod.size + serde_json::to_vec(&plan.operations()).map_or(0, |patch| patch.len())
+        self.pod.size + patch::to_json(&plan.operations()).len()
     }
 }
 

@@ -1,16 +1,16 @@
 //! A plan as a patch of RFC 6902.
 //!
 //! Operations touch what otelgate owns and nothing else: re-encoding a pod would strip fields that are newer than this
-//! program. They are serialised straight from the plan; offline and in tests `json_patch` reads the same bytes.
+//! program. They are written straight from the plan; offline and in tests `json_patch` reads the same bytes.
 
 use std::fmt;
-
-use serde::ser::{Serialize, SerializeMap, SerializeSeq, SerializeStruct, Serializer};
+use std::fmt::Write as _;
 
 use super::containers::Slot;
 use super::plan::{ContainerPlan, Edit, Entry, MapState, Plan, Stripped, Value};
 use super::status::Was;
 use super::view::Presence;
+use crate::json;
 
 /// One operation.
 #[derive(Clone, Debug)]
@@ -144,22 +144,48 @@ fn added<'e, 'a>(entries: &'e [Entry<'a>]) -> impl Iterator<Item = &'e Entry<'a>
     entries.iter().filter(|entry| entry.edit == Edit::Add)
 }
 
+/// The patch as JSON.
+#[must_use]
+pub fn to_json(operations: &[Operation<'_>]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(8192);
+    push_all(&mut out, *b"[]", operations, |out, operation| operation.push(out));
+    out
+}
+
+/// A list or an object, by its brackets and what stands between the commas.
+fn push_all<T>(
+    out: &mut Vec<u8>,
+    [open, close]: [u8; 2],
+    items: impl IntoIterator<Item = T>,
+    push: impl Fn(&mut Vec<u8>, T),
+) {
+    out.push(open);
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        push(out, item);
+    }
+    out.push(close);
+}
+
 // === impl Operation ===
 
-impl Serialize for Operation<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (op, path, value) = match self {
-            Self::Add(path, value) => ("add", path, Some(value)),
-            Self::Replace(path, value) => ("replace", path, Some(value)),
-            Self::Remove(path) => ("remove", path, None),
+impl Operation<'_> {
+    fn push(&self, out: &mut Vec<u8>) {
+        let (start, path, value) = match self {
+            Self::Add(path, value) => (br#"{"op":"add","path":""#.as_slice(), path, Some(value)),
+            Self::Replace(path, value) => (br#"{"op":"replace","path":""#.as_slice(), path, Some(value)),
+            Self::Remove(path) => (br#"{"op":"remove","path":""#.as_slice(), path, None),
         };
-        let mut operation = serializer.serialize_struct("Operation", 3)?;
-        operation.serialize_field("op", op)?;
-        operation.serialize_field("path", path)?;
+        out.extend_from_slice(start);
+        write!(json::Inside(out), "{path}").expect("memory takes everything");
+        out.push(b'"');
         if let Some(value) = value {
-            operation.serialize_field("value", value)?;
+            out.extend_from_slice(br#","value":"#);
+            value.push(out);
         }
-        operation.end()
+        out.push(b'}');
     }
 }
 
@@ -189,73 +215,58 @@ impl fmt::Display for Path<'_> {
     }
 }
 
-impl Serialize for Path<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
 // === impl Node ===
 
-impl Serialize for Node<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl Node<'_> {
+    fn push(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Null => serializer.serialize_unit(),
-            Self::Text(text) => serializer.serialize_str(text),
-            Self::Variable(entry) => Variable(entry).serialize(serializer),
-            Self::Variables(entries) => {
-                let mut list = serializer.serialize_seq(None)?;
-                for entry in added(entries) {
-                    list.serialize_element(&Variable(entry))?;
-                }
-                list.end()
-            }
-            Self::Map(entries) => {
-                let mut map = serializer.serialize_map(None)?;
-                for entry in added(entries) {
-                    if let Some(Value::Text(text)) = &entry.value {
-                        map.serialize_entry(&entry.key, text)?;
-                    }
-                }
-                map.end()
-            }
+            Self::Null => out.extend_from_slice(b"null"),
+            Self::Text(text) => json::push_string(out, text),
+            Self::Variable(entry) => push_variable(out, entry),
+            Self::Variables(entries) => push_all(out, *b"[]", added(entries), push_variable),
+            Self::Map(entries) => push_map(out, entries),
             Self::Metadata { labels, annotations } => {
-                let mut map = serializer.serialize_map(None)?;
-                for (name, entries) in [(LABELS, labels), (ANNOTATIONS, annotations)] {
-                    if added(entries).next().is_some() {
-                        map.serialize_entry(name, &Node::Map(entries))?;
-                    }
-                }
-                map.end()
+                let maps = [(LABELS, labels), (ANNOTATIONS, annotations)];
+                let filled = maps.into_iter().filter(|(_, entries)| added(entries).next().is_some());
+                push_all(out, *b"{}", filled, |out, (name, entries)| {
+                    push_key(out, name);
+                    push_map(out, entries);
+                });
             }
         }
     }
 }
 
-struct Variable<'a>(&'a Entry<'a>);
+fn push_map(out: &mut Vec<u8>, entries: &[Entry<'_>]) {
+    let texts = added(entries).filter_map(|entry| match &entry.value {
+        Some(Value::Text(text)) => Some((&entry.key, text)),
+        _ => None,
+    });
+    push_all(out, *b"{}", texts, |out, (key, text)| {
+        push_key(out, key);
+        json::push_string(out, text);
+    });
+}
 
-impl Serialize for Variable<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(serde::Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct FieldRef<'a> {
-            field_path: &'a str,
+fn push_variable(out: &mut Vec<u8>, entry: &Entry<'_>) {
+    out.extend_from_slice(br#"{"name":"#);
+    json::push_string(out, &entry.key);
+    match &entry.value {
+        Some(Value::Text(text)) => {
+            out.extend_from_slice(br#","value":"#);
+            json::push_string(out, text);
         }
-        #[derive(serde::Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct ValueFrom<'a> {
-            field_ref: FieldRef<'a>,
+        Some(Value::Field(path)) => {
+            out.extend_from_slice(br#","valueFrom":{"fieldRef":{"fieldPath":"#);
+            json::push_string(out, path);
+            out.extend_from_slice(b"}}");
         }
-
-        let mut variable = serializer.serialize_struct("Variable", 2)?;
-        variable.serialize_field("name", &self.0.key)?;
-        match &self.0.value {
-            Some(Value::Text(text)) => variable.serialize_field("value", text)?,
-            Some(Value::Field(path)) => {
-                variable.serialize_field("valueFrom", &ValueFrom { field_ref: FieldRef { field_path: path } })?;
-            }
-            None => {}
-        }
-        variable.end()
+        None => {}
     }
+    out.push(b'}');
+}
+
+fn push_key(out: &mut Vec<u8>, key: &str) {
+    json::push_string(out, key);
+    out.push(b':');
 }

@@ -4,10 +4,11 @@
 //! variable where in the value it stands. A key counts as otelgate's only while its mark still fits; otherwise somebody
 //! edited it, and it is the user's.
 
+use std::array;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
+use std::str::{self, FromStr};
 
 use serde::de::Error as _;
 use serde::ser::SerializeMap;
@@ -125,11 +126,16 @@ impl Digest {
         let hash = Sha256::new().chain_update(b"fieldRef\0").chain_update(path.as_bytes()).finalize();
         Self([hash[0], hash[1], hash[2], hash[3]])
     }
+
+    fn digits(self) -> [u8; 8] {
+        let digit = |place: usize| (self.0[place / 2] >> (4 - 4 * (place % 2))) & 15;
+        array::from_fn(|place| b"0123456789abcdef"[usize::from(digit(place))])
+    }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}", u32::from_be_bytes(self.0))
+        f.write_str(str::from_utf8(&self.digits()).expect("digits are ASCII"))
     }
 }
 
@@ -240,7 +246,12 @@ impl FromStr for Mark {
 
 impl Serialize for Mark {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        match self {
+            Self::Whole(digest) => {
+                serializer.serialize_str(str::from_utf8(&digest.digits()).expect("digits are ASCII"))
+            }
+            Self::Suffix { .. } => serializer.collect_str(self),
+        }
     }
 }
 

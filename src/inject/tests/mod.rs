@@ -11,6 +11,7 @@ mod undoing;
 
 use serde_json::{Value, json};
 
+use super::patch::to_json;
 use super::{Action, Decision, Namespace, Plan, Pod, Reason, decide};
 use crate::config::{Configuration, Document};
 
@@ -96,7 +97,7 @@ impl Case {
         let now = "2026-11-23T12:00:00Z".parse().unwrap();
         let decision = decide(&pod, &namespace, &configuration, now);
         let operations = match &decision {
-            Decision::Inject(plan) => serde_json::to_value(plan.operations()).unwrap(),
+            Decision::Inject(plan) => serde_json::from_slice(&to_json(&plan.operations())).unwrap(),
             Decision::Observe(_) | Decision::Skip { .. } => json!([]),
         };
         let mut patched = self.pod.clone();

@@ -102,7 +102,7 @@ fn patched(case: &Case) -> Value {
     let pod = Pod::from_json(&json).expect("a generated pod can be read");
     let mut patched = case.original.clone();
     if let inject::Decision::Inject(plan) = inject::decide(&pod, &namespace, &configuration, *now) {
-        let patch = serde_json::to_value(plan.operations()).and_then(serde_json::from_value::<json_patch::Patch>);
+        let patch = serde_json::from_slice::<json_patch::Patch>(&inject::patch::to_json(&plan.operations()));
         json_patch::patch(&mut patched, &patch.expect("operations are a patch")).expect("the patch applies");
     }
     patched

@@ -136,7 +136,7 @@ impl Outcome {
         let lines = |entries: &[Entry<'_>]| entries.iter().map(Line::new).collect::<Vec<_>>();
         let operations = plan.map_or_else(
             || "[]".to_owned(),
-            |plan| serde_json::to_string(&plan.operations()).expect("operations are plain data"),
+            |plan| String::from_utf8(inject::patch::to_json(&plan.operations())).expect("JSON is UTF-8"),
         );
         Self {
             decision: decision.name(),
