@@ -3,6 +3,7 @@
 //! Messages are constant, data is in fields that OpenTelemetry's semantic conventions name. No value of an environment
 //! variable, no annotation's body and no Secret is ever a field; a panic's own words are dropped for the same reason.
 
+mod lines;
 mod queue;
 
 use std::io::{self, IsTerminal as _};
@@ -20,6 +21,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
 use crate::metrics::Counter;
+use lines::Lines;
 pub use queue::Flush;
 use queue::Queue;
 
@@ -59,13 +61,7 @@ pub fn init(format: LogFormat, level: LogLevel, dropped: Arc<Counter>) -> io::Re
         .with_targets(["kube_client", "kube_runtime"].map(|library| (library, LevelFilter::ERROR.min(level))))
         .with_target("otelgate", level);
     let events = match format {
-        LogFormat::Json => fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .with_writer(queue)
-            .boxed(),
+        LogFormat::Json => Lines(queue).boxed(),
         LogFormat::Text => fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(queue).boxed(),
     };
     tracing_subscriber::registry().with(events.with_filter(filter)).init();

@@ -37,7 +37,7 @@ struct Lines {
 /// Some 2,500 lines.
 const MAX_WAITING: usize = 1 << 20;
 /// How long a first line waits for others: under load, one system call serves many.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(20);
 /// For the last lines, should nobody read them.
 const LAST: Duration = Duration::from_secs(1);
 
