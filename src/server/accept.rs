@@ -26,6 +26,7 @@ use tracing::{debug, warn};
 
 use super::activity::{Activity, Watched};
 use super::lifecycle::{Phase, Phases};
+use super::read_ahead::ReadAhead;
 use crate::metrics::{HandshakeFailure, Metrics, Refused};
 use crate::source::Source;
 use crate::tls::Identity;
@@ -166,7 +167,7 @@ impl Connection {
             return;
         }
         let Some(config) = config else { return self.speak_http(stream).await };
-        let handshake = timeout(self.limits.handshake, TlsAcceptor::from(config).accept(stream)).await;
+        let handshake = timeout(self.limits.handshake, TlsAcceptor::from(config).accept(ReadAhead::new(stream))).await;
         match handshake {
             Ok(Ok(stream)) => self.speak_http(stream).await,
             Ok(Err(error)) => {

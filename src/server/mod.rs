@@ -5,6 +5,7 @@ mod activity;
 mod admin;
 mod apart;
 mod lifecycle;
+mod read_ahead;
 
 pub use accept::{Limits, Transport, serve};
 pub use admin::{Readiness, router as admin_router};
