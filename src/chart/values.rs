@@ -30,8 +30,8 @@ pub struct Values {
     pub monitoring: Monitoring,
     /// Namespaces besides the release's own, which Helm makes by `--create-namespace`.
     pub namespaces: Namespaces,
-    /// Datadog.
-    pub datadog: Datadog,
+    /// With which key telemetry goes to Datadog; the chart never has the key itself.
+    pub datadog: stack::Datadog,
     /// What is put into pods, and into which: the fields of the configuration, as its reference has them.
     #[schemars(schema_with = "injection")]
     pub injection: Map<String, Value>,
@@ -210,22 +210,6 @@ pub struct Created {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Datadog {
-    /// Where the API key is; the chart never has the key itself.
-    pub secret: KeyReference,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct KeyReference {
-    /// A Secret in the Collector's namespace.
-    pub name: String,
-    /// The key within it.
-    pub key: String,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
 pub struct Certificates {
     #[serde(flatten)]
     pub stack: stack::Certificates,
@@ -327,12 +311,6 @@ impl Default for ApiServer {
 impl Default for PodMonitor {
     fn default() -> Self {
         Self { enabled: false, interval: "30s".to_owned(), labels: BTreeMap::new() }
-    }
-}
-
-impl Default for KeyReference {
-    fn default() -> Self {
-        Self { name: object::CREDENTIALS.to_owned(), key: object::CREDENTIALS_KEY.to_owned() }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The Secret with Datadog's API key. The key itself is never in a snapshot.
 
 use super::{Objection, Shape, Snapshot, Stage, Verdict};
-use crate::api::object::{CREDENTIALS, CREDENTIALS_KEY};
+use crate::api::stack::KeyReference;
 
 pub fn shape(snapshot: &Snapshot) -> Verdict {
     let document = snapshot.document();
@@ -9,19 +9,20 @@ pub fn shape(snapshot: &Snapshot) -> Verdict {
         return Ok(format!("not needed: pods send to {endpoint}"));
     }
     let namespace = document.collector.namespace;
+    let KeyReference { name, key } = snapshot.key_reference();
     let write = format!(
-        "write it: kubectl create secret generic {CREDENTIALS} -n {namespace} --from-file={CREDENTIALS_KEY}=FILE, \
-         where FILE has no newline at its end"
+        "write it: kubectl create secret generic {name} -n {namespace} --from-file={key}=FILE, where FILE has no newline \
+         at its end"
     );
     let Some(credentials) = snapshot.credentials.as_ref()? else {
         if snapshot.stage == Stage::Before {
             return Ok("not there yet; otelgate deploy writes it from DD_API_KEY".to_owned());
         }
-        return Err(Objection::fail(format!("there is no Secret {CREDENTIALS} in namespace {namespace}"), write));
+        return Err(Objection::fail(format!("there is no Secret {name} in namespace {namespace}"), write));
     };
     let wrong = |what: &str| {
         Err(Objection::fail(
-            format!("{CREDENTIALS_KEY} of Secret {CREDENTIALS} in namespace {namespace} {what}"),
+            format!("{key} of Secret {name} in namespace {namespace} {what}"),
             format!("delete the Secret and {write}"),
         ))
     };

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::rights::{self, Scope};
 use super::{AdmissionApi, Asked, Credentials, Fetched, Probe, Right, Server, Serving, Shape, Snapshot, Stage, Who};
-use crate::api::stack::TelemetryStack;
+use crate::api::stack::{KeyReference, TelemetryStack};
 use crate::api::{OptIn, annotation, crd, label, object};
 use crate::config::Document;
 use crate::k8s::{
@@ -83,9 +83,10 @@ pub async fn fetch(client: &Client, namespace: &str, stage: Stage) -> Snapshot {
         rights,
         probe,
     };
-    // Where the Collector is stands in the configuration.
-    let document = snapshot.document();
-    (snapshot.credentials, snapshot.collector) = tokio::join!(own.credentials(&document), own.collector(&document));
+    // Where the Collector is stands in the configuration, and where the key is in the TelemetryStack.
+    let (document, reference) = (snapshot.document(), snapshot.key_reference());
+    (snapshot.credentials, snapshot.collector) =
+        tokio::join!(own.credentials(&document, &reference), own.collector(&document));
     snapshot
 }
 
@@ -179,11 +180,11 @@ impl Asking<'_> {
         Ok(secret.map(|secret| Serving { chain: chain(secret) }))
     }
 
-    async fn credentials(&self, document: &Document) -> Fetched<Option<Credentials>> {
+    async fn credentials(&self, document: &Document, at: &KeyReference) -> Fetched<Option<Credentials>> {
         let api = Api::<Secret>::namespaced(self.client.clone(), &document.collector.namespace);
-        let Some(secret) = get(api, object::CREDENTIALS).await? else { return Ok(None) };
+        let Some(secret) = get(api, &at.name).await? else { return Ok(None) };
         let data = secret.data.unwrap_or_default();
-        let shape = data.get(object::CREDENTIALS_KEY).map(|key| Shape::of(&key.0));
+        let shape = data.get(&at.key).map(|key| Shape::of(&key.0));
         Ok(Some(Credentials { keys: data.into_keys().collect(), shape }))
     }
 

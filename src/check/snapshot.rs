@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{Asked, Objection, Stage};
 use crate::api::object;
+use crate::api::stack::KeyReference;
 use crate::config::{self, Configuration, Document};
 use crate::k8s::{
     ConfigMap, Deployment, EndpointSlice, Lease, MutatingWebhookConfiguration, NetworkPolicy, ObjectMeta, Pod,
@@ -151,6 +152,11 @@ impl Snapshot {
     /// The configuration, as far as it can be told: the documented defaults otherwise.
     pub(super) fn document(&self) -> Document {
         self.configuration().map_or_else(|_| Document::default(), |configuration| configuration.document().clone())
+    }
+
+    /// Where Datadog's API key is.
+    pub(super) fn key_reference(&self) -> KeyReference {
+        KeyReference::of(self.stacks.as_ref().map(Vec::as_slice).unwrap_or_default())
     }
 
     pub(super) fn registration(&self) -> Result<&MutatingWebhookConfiguration, Objection> {

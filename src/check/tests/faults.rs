@@ -23,6 +23,8 @@ const AFTER: &[(&str, &str, Plant)] = &[
     ("quota", "small (requests.cpu: 1000m of 1)", |s| quota(s, "requests.cpu", "1000m")),
     ("credentials", "no Secret datadog-secret", |s| s.credentials = Ok(None)),
     ("credentials", "its keys are: api_key", |s| s.credentials = Ok(Some(Credentials { keys: vec!["api_key".into()], shape: None }))),
+    ("credentials", "no Secret keys in namespace datadog", |s| { elsewhere(s); s.credentials = Ok(None); }),
+    ("credentials", "api of Secret keys in namespace datadog is missing; its keys are: api-key", |s| { elsewhere(s); s.credentials = Ok(Some(Credentials { keys: vec!["api-key".into()], shape: None })); }),
     ("credentials", "a newline", |s| shaped(s, b"0123456789abcdef0123456789abcdef\n")),
     ("credentials", "is empty", |s| shaped(s, b"")),
     ("credentials", "32 hexadecimal digits", |s| shaped(s, b"<your-key>")),
@@ -134,6 +136,11 @@ fn quota(s: &mut Snapshot, resource: &str, used: &str) {
 
 fn shaped(s: &mut Snapshot, key: &[u8]) {
     s.credentials.as_mut().unwrap().as_mut().unwrap().shape = Some(Shape::of(key));
+}
+
+/// The key has another place than the default.
+fn elsewhere(s: &mut Snapshot) {
+    stack_of(s)["spec"]["datadog"] = json!({"secret": {"name": "keys", "key": "api"}});
 }
 
 fn operator(s: &mut Snapshot) {

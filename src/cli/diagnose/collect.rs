@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::bundle::Bundle;
 use super::certificate;
 use super::redact::{self, Words};
-use crate::api::stack::TelemetryStackSpec;
+use crate::api::stack::{KeyReference, TelemetryStackSpec};
 use crate::api::{label, object};
 use crate::check::{self, Stage};
 use crate::cli::check::Report;
@@ -107,7 +107,7 @@ impl Collection<'_> {
             .collect();
         let collector = text(document.and_then(|document| document.pointer("/collector/namespace")));
         let collector = collector.unwrap_or_else(|| Document::default().collector.namespace);
-        wanted.push((collector, object::CREDENTIALS.to_owned()));
+        wanted.push((collector, KeyReference::of(stacks).name));
         let mut told = Vec::new();
         for (namespace, name) in wanted {
             let collection = format!("/api/v1/namespaces/{namespace}/secrets");

@@ -121,13 +121,15 @@ fn plant(installed: &Installed) {
                             "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}},
     }]);
     plane.apply(&[
-        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "datadog-secret", "namespace": "datadog"},
-               "data": {"api-key": base64(API_KEY)}}),
+        // Where the stack says.
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys", "namespace": "datadog"},
+               "data": {"of-datadog": base64(API_KEY)}}),
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "otelgate-webhook-tls", "namespace": "otelgate",
                "annotations": {"key": API_KEY}},
                "stringData": {"tls.crt": plane.authority().pem(), "tls.key": "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n"}}),
         json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack", "metadata": {"name": "default"},
-               "spec": {"injection": {"clusterName": "east", "env": [{"name": "KEY", "value": API_KEY}],
+               "spec": {"datadog": {"secret": {"name": "keys", "key": "of-datadog"}},
+                        "injection": {"clusterName": "east", "env": [{"name": "KEY", "value": API_KEY}],
                                       "otlp": {"endpoint": format!("https://user:{API_KEY}@example.com:4318")}}}}),
         workload,
         json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "otelgate.1", "namespace": "otelgate"},

@@ -58,7 +58,7 @@ fn the_bundle_has_what_is_needed_and_no_secret() {
     has("pods.yaml", "nodeName: node-1");
     has("endpointslices.yaml", "ready: true");
     has("events.yaml", "reason: Failed");
-    has("secrets.yaml", "api-key: []");
+    has("secrets.yaml", "of-datadog: []");
     has("secrets.yaml", "tls.key: []");
     has("secrets.yaml", "CN=cluster tests");
     has("namespaces.yaml", "name: datadog");

@@ -1,5 +1,9 @@
 //! `TelemetryStack`: the one object that says what otelgate does in a cluster, and what became of it.
 
+mod datadog;
+
+pub use datadog::*;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -24,6 +28,9 @@ pub struct TelemetryStackSpec {
     /// The webhook's certificate.
     #[serde(default)]
     pub certificates: Certificates,
+    /// With which key telemetry goes to Datadog.
+    #[serde(default)]
+    pub datadog: Datadog,
 }
 
 /// The fields of [`Document`], as they were written: reading them strictly is the controller's, which has a condition
