@@ -86,7 +86,7 @@ impl<'a> Review<'a> {
 
 // === impl Request ===
 
-impl<'a> Request<'a> {
+impl Request<'_> {
     #[must_use]
     pub fn uid(&self) -> Option<&str> {
         text(&self.uid)

@@ -260,10 +260,11 @@ impl<'a> Reader<'a> {
     /// Always.
     #[cold]
     pub fn expected<T>(&self, expected: &'static str) -> Result<T, Error> {
-        let before = &self.bytes()[..self.at];
-        let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |feed| feed + 1);
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        Err(Error { expected, line, column: 1 + self.at - line_start })
+        let (mut line, mut column) = (1, 1);
+        for byte in &self.bytes()[..self.at] {
+            (line, column) = if *byte == b'\n' { (line + 1, 1) } else { (line, column + 1) };
+        }
+        Err(Error { expected, line, column })
     }
 }
 
