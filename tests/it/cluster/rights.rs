@@ -81,13 +81,27 @@ fn an_agent_comes_and_goes(plane: &ControlPlane) {
     there("datadogagent/datadog", false);
 }
 
-/// In its trial it ends, as kubelet tells it, so that the controller asks for its log.
+/// Its pods are refused at first, so that the controller asks for the reason; in its trial it ends, as kubelet tells it, so
+/// that the controller asks for its log.
 fn the_collector_comes_and_goes(plane: &ControlPlane) {
     let switch = |mode: &str| {
         let patch = json!({"spec": {"collector": {"mode": mode}}}).to_string();
         plane.kubectl(&["patch", "telemetrystack", "default", "--type=merge", "-p", &patch]).expect("kubectl patch");
     };
+    let insist_on = |level: &str| {
+        let label = format!("pod-security.kubernetes.io/enforce={level}");
+        plane.kubectl(&["label", "namespace", "datadog", "--overwrite", &label]).expect("kubectl label");
+    };
+    insist_on("restricted");
     switch("managed");
+    wait_for("the controller to ask why there is no pod", || {
+        let asks = |entry: &Entry| {
+            entry.is_by(NAMESPACE, "otelgate-controller") && entry.resource == "events" && entry.verb == "list"
+        };
+        plane.audit().iter().any(asks).then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
+    insist_on("privileged");
     let ended = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "Error: no"}});
     wait_for("the Collector's trial", || {
         let trial = ["get", "pods", "-n", "datadog", "-l", "otelgate.dev/rollout=trial", "-o", "json"];
