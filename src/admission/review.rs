@@ -17,8 +17,7 @@ use crate::json::{self, Error, Read, Reader};
 /// The API server refuses objects of 3 MiB; a review can't be much more than twice that.
 pub const MAX_BODY: usize = 7 << 20;
 
-/// Beyond it a review is large. Below, no pod can come near the engine's limits, and the body's length stands for the
-/// object's.
+/// Beyond it a review is large, and waits for its turn to be read.
 pub const LARGE: usize = 256 << 10;
 
 #[derive(Debug, Default)]
@@ -66,6 +65,15 @@ pub struct Outline<'a> {
     pub sub_resource: Option<Cow<'a, str>>,
 }
 
+json::fields! {
+    Review { "request" => request }
+    Request {
+        "uid" => uid, "kind" => kind, "subResource" => sub_resource, "namespace" => namespace, "name" => name,
+        "operation" => operation, "dryRun" => dry_run, "object" => object
+    }
+    Kind { "group" => group, "kind" => kind }
+}
+
 // === impl Review ===
 
 impl<'a> Review<'a> {
@@ -76,36 +84,7 @@ impl<'a> Review<'a> {
     }
 }
 
-impl<'a> Read<'a> for Review<'a> {
-    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
-        reader.object(|reader, name| match &*name {
-            "request" if reader.null() => {
-                self.request = None;
-                Ok(())
-            }
-            "request" => self.request.insert(Request::default()).read(reader),
-            _ => reader.skip().map(drop),
-        })
-    }
-}
-
 // === impl Request ===
-
-impl<'a> Read<'a> for Request<'a> {
-    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
-        reader.object(|reader, name| match &*name {
-            "uid" => self.uid.read(reader),
-            "kind" => self.kind.read(reader),
-            "subResource" => self.sub_resource.read(reader),
-            "namespace" => self.namespace.read(reader),
-            "name" => self.name.read(reader),
-            "operation" => self.operation.read(reader),
-            "dryRun" => self.dry_run.read(reader),
-            "object" => self.object.read(reader),
-            _ => reader.skip().map(drop),
-        })
-    }
-}
 
 impl Request<'_> {
     #[must_use]
@@ -146,10 +125,6 @@ fn text<'t>(text: &'t Text<'_>) -> Option<&'t str> {
 
 impl<'a> Read<'a> for Object<'a> {
     fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
-        *self = Self::Absent;
-        if reader.null() {
-            return Ok(());
-        }
         let start = reader.place();
         // Only what comes near the limit is looked at twice.
         if reader.left() > MAX_OBJECT && reader.clone().skip()?.len() > MAX_OBJECT {
@@ -161,22 +136,6 @@ impl<'a> Read<'a> for Object<'a> {
         pod.size = reader.place() - start;
         *self = Self::Pod(pod);
         Ok(())
-    }
-}
-
-// === impl Kind ===
-
-impl<'a> Read<'a> for Kind<'a> {
-    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
-        *self = Self::default();
-        if reader.null() {
-            return Ok(());
-        }
-        reader.object(|reader, name| match &*name {
-            "group" => self.group.read(reader),
-            "kind" => self.kind.read(reader),
-            _ => reader.skip().map(drop),
-        })
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::part::Part;
-use super::reference::{escaped, literal, variable};
+use super::reference::{literal, variable};
 use super::{Input, variables};
 use crate::api::object;
 use crate::api::stack::{Exporter, Owner};
@@ -20,8 +20,8 @@ pub fn exporter(input: &Input<'_>) -> Part {
 fn datadog(input: &Input<'_>) -> Part {
     let node = variable(variables::NODE_NAME);
     let hostname = match &input.injection.cluster_name {
-        Some(cluster) => format!("{node}-{}", escaped(cluster)),
-        None => node,
+        Some(cluster) if names_hosts(cluster) => format!("{node}-{cluster}"),
+        Some(_) | None => node,
     };
     Part::exporter(
         "datadog",
@@ -34,6 +34,15 @@ fn datadog(input: &Input<'_>) -> Part {
             },
         }),
     )
+}
+
+/// Whether Datadog calls hosts by that name of a cluster: with another one the exporter ends at once, and the Agent
+/// leaves it out. <https://docs.datadoghq.com/containers/guide/kubernetes-cluster-name-detection/>
+fn names_hosts(cluster: &str) -> bool {
+    cluster.len() <= 80
+        && cluster.starts_with(|c: char| c.is_ascii_lowercase())
+        && !cluster.ends_with('-')
+        && cluster.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
 /// Datadog's own OTLP intake, which leaves the host list to the Agent.
@@ -57,4 +66,19 @@ fn agent(input: &Input<'_>) -> Part {
     let host = format!("{}.{}.svc.{}", object::AGENT, injection.collector.namespace, injection.cluster_domain);
     let endpoint: Value = literal(&format!("{host}:4317"));
     Part::exporter("otlp_grpc/agent", json!({"endpoint": endpoint, "tls": {"insecure": true}}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_hosts;
+
+    #[test]
+    fn hosts_are_called_by_what_datadog_takes() {
+        for name in ["a", "east-1", &"a".repeat(80)] {
+            assert!(names_hosts(name), "{name}");
+        }
+        for name in ["", "1", "East", "prod_east", "east-", "-east", "a.b", "é", "a b", &"a".repeat(81)] {
+            assert!(!names_hosts(name), "{name}");
+        }
+    }
 }

@@ -24,7 +24,8 @@ pub struct Document {
     /// Caps every opt-in: `enabled`, `observe` (decide and report, change nothing) or `disabled`.
     #[serde(default = "default_mode")]
     pub mode: OptIn,
-    /// Value of `k8s.cluster.name`; not set when absent.
+    /// Value of `k8s.cluster.name`; not set when absent. Datadog adds it to the names of hosts only where it begins with a
+    /// letter and has nothing but lowercase letters, digits and hyphens, at most 80.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_name: Option<String>,
     /// The cluster's DNS domain.

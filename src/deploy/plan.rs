@@ -416,7 +416,7 @@ impl CredentialsChange {
             Self::Update => format!("key {key} gets the one in {VARIABLE}"),
             Self::Keep => String::new(),
             Self::KeepForeign => "deploy didn't make it, and leaves it as it is".to_owned(),
-            Self::NoKey => format!("{VARIABLE} isn't set; pods are made observable without it"),
+            Self::NoKey => format!("{VARIABLE} isn't set; neither Collector nor Agent starts without a key"),
         }
     }
 }

@@ -121,26 +121,7 @@ pub struct FieldRef<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unread;
 
-/// Each struct with its fields and their names in JSON. Of two with one name the last counts, as in the object that a
-/// patch applies to.
-macro_rules! read {
-    ($($of:ident { $($name:literal => $field:ident),+ })+) => {
-        $(impl<'a> Read<'a> for $of<'a> {
-            fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
-                *self = Self::default();
-                if reader.null() {
-                    return Ok(());
-                }
-                reader.object(|reader, name| match &*name {
-                    $($name => self.$field.read(reader),)+
-                    _ => reader.skip().map(drop),
-                })
-            }
-        })+
-    };
-}
-
-read! {
+json::fields! {
     Pod { "metadata" => metadata, "spec" => spec }
     Metadata {
         "name" => name, "generateName" => generate_name, "namespace" => namespace, "labels" => labels,
@@ -222,14 +203,9 @@ impl Map<'_> {
 impl<'a> Read<'a> for Map<'a> {
     fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
         let entries = &mut self.entries;
-        entries.clear();
-        if reader.null() {
-            self.presence = Presence::Null;
-            return Ok(());
-        }
         reader.object(|reader, key| {
             let mut value = Text::default();
-            value.read(reader)?;
+            reader.field(&mut value)?;
             if entries.is_empty() {
                 entries.reserve(8);
             }
@@ -238,6 +214,10 @@ impl<'a> Read<'a> for Map<'a> {
         })?;
         self.presence = if entries.is_empty() { Presence::Empty } else { Presence::Filled };
         Ok(())
+    }
+
+    fn read_null(&mut self) {
+        self.presence = Presence::Null;
     }
 }
 
@@ -249,17 +229,16 @@ impl<T> Default for List<T> {
     }
 }
 
-impl<'a, T: Default + Read<'a>> Read<'a> for List<T> {
+impl<'a, T: Read<'a>> Read<'a> for List<T> {
     fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
         let items = &mut self.items;
-        items.clear();
-        if reader.null() {
-            self.presence = Presence::Null;
-            return Ok(());
-        }
         reader.list(|reader| items.push_mut(T::default()).read(reader))?;
         self.presence = if items.is_empty() { Presence::Empty } else { Presence::Filled };
         Ok(())
+    }
+
+    fn read_null(&mut self) {
+        self.presence = Presence::Null;
     }
 }
 
@@ -275,22 +254,22 @@ impl Text<'_> {
 impl<'a> Read<'a> for Text<'a> {
     #[inline]
     fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
-        self.0 = if reader.null() { Cow::Borrowed("") } else { reader.string()? };
+        self.0 = reader.string()?;
         Ok(())
     }
 }
 
 // === impl Known ===
 
-impl<'a, T: Default + Read<'a>> Read<'a> for Known<T> {
+impl<'a, T: Read<'a>> Read<'a> for Known<T> {
     #[inline]
     fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
-        if reader.null() {
-            *self = Self { presence: Presence::Null, value: T::default() };
-            return Ok(());
-        }
         self.presence = Presence::Filled;
         self.value.read(reader)
+    }
+
+    fn read_null(&mut self) {
+        self.presence = Presence::Null;
     }
 }
 
@@ -348,7 +327,6 @@ mod tests {
                         { "name": "A", "value": "\"]}" }, { "name": "B", "value": null },
                         { "name": "C", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } },
                     ] },
-                    null,
                 ],
                 "initContainers": null, "hostNetwork": true, "dnsPolicy": "None", "os": { "name": "linux" },
                 "nodeSelector": { "d": "e" },
@@ -363,12 +341,33 @@ mod tests {
         }
     }
 
+    /// Nor anything else that isn't what it stands for, in a part that is read.
     #[test]
-    fn of_two_fields_with_one_name_the_last_counts() {
-        let twice =
-            r#"{"spec":{"hostNetwork":true,"containers":[{"name":"a"}]},"spec":{"containers":[{"name":"b"},{}]}}"#;
-        let once = serde_json::from_str::<Value>(twice).expect("JSON").to_string();
-        assert_eq!(format!("{:?}", read(twice)), format!("{:?}", read(&once)));
+    fn no_field_stands_twice_and_null_is_no_item() {
+        for text in [
+            "null",
+            "[]",
+            "{} {}",
+            r#"{"spec":{},"spec":{}}"#,
+            r#"{"spec":{},"\u0073pec":null}"#,
+            r#"{"metadata":{"name":"a","name":"a"}}"#,
+            r#"{"spec":{"containers":[null]}}"#,
+            r#"{"spec":{"containers":[{"env":[null]}]}}"#,
+            r#"{"spec":{"containers":{}}}"#,
+            r#"{"spec":[]}"#,
+            r#"{"spec":{"hostNetwork":1}}"#,
+            r#"{"spec":{"dnsPolicy":"\udc00"}}"#,
+            r#"{"metadata":{"labels":{"a":1}}}"#,
+            r#"{"metadata":{"labels":{"\ud800":"a"}}}"#,
+            r#"{"kind":nul}"#,
+            r#"{"priority":01}"#,
+            r#"{"priority":1e}"#,
+        ] {
+            assert!(Pod::from_json(text).is_err(), "{text}");
+        }
+        assert!(
+            read(r#"{"spec":{"containers":[{"envFrom":[null]}]},"priority":1e400}"#).spec.containers.items.len() == 1
+        );
     }
 
     #[test]

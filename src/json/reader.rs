@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::de::IgnoredAny;
+
 use super::scan;
 
 /// A text, and how far it was read.
@@ -12,13 +14,16 @@ pub struct Reader<'a> {
     at: usize,
 }
 
-/// What reads itself from JSON. `null` leaves, or makes, the default.
-pub trait Read<'a> {
-    /// Reads the next value in place of this one. Whatever was read before an error stays.
+/// What reads itself from JSON.
+pub trait Read<'a>: Default {
+    /// Reads the next value into this default. Whatever was read before an error stays.
     ///
     /// # Errors
-    /// When the value isn't of the right kind, or no JSON.
+    /// When the value isn't of the right kind, `null` included, or no JSON.
     fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error>;
+
+    /// Makes of this default what a field is that holds `null`: the same as one that isn't there.
+    fn read_null(&mut self) {}
 }
 
 /// Why a text can't be read further.
@@ -34,7 +39,7 @@ pub struct Error {
 ///
 /// # Errors
 /// When it isn't of the right kind, or no JSON.
-pub fn read<'a, T: Default + Read<'a>>(text: &'a str) -> Result<T, Error> {
+pub fn read<'a, T: Read<'a>>(text: &'a str) -> Result<T, Error> {
     let mut reader = Reader::of(text);
     let mut value = T::default();
     value.read(&mut reader)?;
@@ -62,6 +67,19 @@ impl<'a> Reader<'a> {
     #[must_use]
     pub fn left(&self) -> usize {
         self.text.len() - self.at
+    }
+
+    /// Reads the value of a field, which may be `null`.
+    ///
+    /// # Errors
+    /// When the value isn't of the right kind, or no JSON.
+    #[inline]
+    pub fn field(&mut self, value: &mut impl Read<'a>) -> Result<(), Error> {
+        if self.null() {
+            value.read_null();
+            return Ok(());
+        }
+        value.read(self)
     }
 
     /// Whether there was a `null`, which then was read.
@@ -164,9 +182,15 @@ impl<'a> Reader<'a> {
                 self.at += 1;
                 self.end_of_string()?;
             }
-            _ => self.at += self.bytes()[start..].iter().take_while(|byte| is_of_a_scalar(**byte)).count(),
+            _ => {
+                let length = self.bytes()[start..].iter().take_while(|byte| is_of_a_scalar(**byte)).count();
+                if serde_json::from_str::<IgnoredAny>(&self.text[start..start + length]).is_err() {
+                    return self.expected("a value");
+                }
+                self.at += length;
+            }
         }
-        if self.at == start { self.expected("a value") } else { Ok(&self.text[start..self.at]) }
+        Ok(&self.text[start..self.at])
     }
 
     fn bytes(&self) -> &'a [u8] {
@@ -230,12 +254,17 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The error that something else was expected here.
+    ///
+    /// # Errors
+    /// Always.
     #[cold]
-    fn expected<T>(&self, expected: &'static str) -> Result<T, Error> {
-        let before = &self.bytes()[..self.at];
-        let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |feed| feed + 1);
-        let line = before.split(|byte| *byte == b'\n').count();
-        Err(Error { expected, line, column: 1 + self.at - line_start })
+    pub fn expected<T>(&self, expected: &'static str) -> Result<T, Error> {
+        let (mut line, mut column) = (1, 1);
+        for byte in &self.bytes()[..self.at] {
+            (line, column) = if *byte == b'\n' { (line + 1, 1) } else { (line, column + 1) };
+        }
+        Err(Error { expected, line, column })
     }
 }
 
@@ -298,7 +327,13 @@ impl fmt::Display for Error {
 
 impl<'a> Read<'a> for bool {
     fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
-        *self = !reader.null() && reader.boolean()?;
+        *self = reader.boolean()?;
         Ok(())
+    }
+}
+
+impl<'a, T: Read<'a>> Read<'a> for Option<T> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), Error> {
+        self.insert(T::default()).read(reader)
     }
 }

@@ -8,7 +8,7 @@ use crate::collector::reference::variables;
 
 /// What could mean something to YAML, to the Collector, or to OTTL.
 const TRICKS: [&str; 14] = [
-    "plain",
+    "Plain",
     "${env:DD_API_KEY}",
     "${file:/etc/passwd}",
     "$${file:/etc/passwd}",
@@ -58,10 +58,10 @@ fn same_but_for(plain: &Value, tricked: &Value, trick: &str) {
             let ours = variables(plain).expect("variables");
             assert_eq!(variables(tricked).expect("nothing but variables"), ours, "{tricked}");
             let in_ottl = Value::String(trick.to_owned()).to_string();
-            let expected = if plain.contains("\"plain\"") {
-                plain.replace("\"plain\"", &in_ottl.replace('$', "$$"))
+            let expected = if plain.contains("\"Plain\"") {
+                plain.replace("\"Plain\"", &in_ottl.replace('$', "$$"))
             } else {
-                plain.replace("plain", &trick.replace('$', "$$"))
+                plain.replace("Plain", &trick.replace('$', "$$"))
             };
             assert_eq!(*tricked, expected);
         }
@@ -72,8 +72,8 @@ fn same_but_for(plain: &Value, tricked: &Value, trick: &str) {
 #[test]
 fn a_text_of_the_spec_is_that_text_wherever_it_stands() {
     for exporter in [Exporter::Datadog, Exporter::Otlp, Exporter::Agent] {
-        let plain = Value::Object(tricked("plain", exporter).document());
-        assert!(plain.to_string().matches("plain").count() >= 8, "the texts are in it");
+        let plain = Value::Object(tricked("Plain", exporter).document());
+        assert!(plain.to_string().matches("Plain").count() >= 8, "the texts are in it");
         for trick in TRICKS {
             same_but_for(&plain, &Value::Object(tricked(trick, exporter).document()), trick);
         }

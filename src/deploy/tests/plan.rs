@@ -111,7 +111,11 @@ fn only_a_secret_of_its_own_is_changed() {
     };
     let ours = json!({"otelgate.dev/created-by": "deploy"});
     for (found, key, says) in [
-        (None, None, "skip Secret datadog/datadog-secret: DD_API_KEY isn't set; pods are made observable without it"),
+        (
+            None,
+            None,
+            "skip Secret datadog/datadog-secret: DD_API_KEY isn't set; neither Collector nor Agent starts without a key",
+        ),
         (secret("x", &ours), Some(KEY), "change Secret datadog/datadog-secret: key api-key gets the one in DD_API_KEY"),
         (secret(KEY, &ours), Some(KEY), "keep Secret datadog/datadog-secret: "),
         (secret("x", &ours), None, "keep Secret datadog/datadog-secret: "),

@@ -6,6 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -41,6 +42,7 @@ fn what_is_wrong_is_found_and_told_once() {
     cluster.the_api_key();
     cluster.what_collectors_say();
     cluster.events_tell_each_change_once();
+    cluster.nothing_is_done_where_no_key_is_needed();
     cluster.nobody_asked_for_what_they_may_not();
 }
 
@@ -276,14 +278,16 @@ impl Cluster<'_> {
         wait_for("the events", || {
             let events = self.events();
             let is_told = |reason: &&str| events.iter().any(|event| event["reason"] == **reason);
-            wanted.iter().all(|reason| is_told(reason)).then_some(())
+            wanted.iter().all(is_told).then_some(())
         })
         .unwrap_or_else(|error| panic!("{error}: {:#?}", self.events().iter().map(told).collect::<Vec<_>>()));
         let of = |reason: &str| self.events().into_iter().find(|event| event["reason"] == reason).expect("it is there");
         assert_eq!((&of("NotReached")["type"], &of("Delivering")["type"]), (&json!("Warning"), &json!("Normal")));
         assert_eq!(of("SendFailed")["reportingComponent"], "otelgate.dev/controller");
         // Another controller takes over, and has nothing new to tell.
-        let before: Vec<_> = self.events().iter().map(told).collect();
+        // But for the configuration that is written here in the meantime.
+        let of_others = |event: &(Value, Value)| event.0 != "InForce" && event.0 != "NotInForce";
+        let before: Vec<_> = self.events().iter().map(told).filter(of_others).collect();
         let leader = || self.plane.get(NAMESPACE, "lease/otelgate-controller")["spec"]["holderIdentity"].clone();
         let first = leader();
         self.kubectl(&["delete", "pod", "-n", NAMESPACE, first.as_str().expect("a name")]);
@@ -295,11 +299,23 @@ impl Cluster<'_> {
         self.patch(&json!({"injection": {"environment": "afterwards"}}));
         self.wait("WebhookReachable", "Reachable");
         self.wait("Ready", "AsConfigured");
-        let after: Vec<_> = self.events().iter().map(told).collect();
+        let after: Vec<_> = self.events().iter().map(told).filter(of_others).collect();
         assert_eq!(after.len(), before.len(), "{after:#?}");
         for one in &after {
             assert_eq!(after.iter().filter(|other| *other == one).count(), 1, "{one:?}");
         }
+    }
+
+    fn nothing_is_done_where_no_key_is_needed(&self) {
+        self.patch(&json!({"agent": {"mode": "disabled"}}));
+        self.wait("Ready", "AsConfigured");
+        let id = self.release.controller().id().expect("it runs");
+        wait_for("a second in which the controller rests", || {
+            let (before, second) = (cpu(id), Duration::from_secs(1));
+            std::thread::sleep(second);
+            (cpu(id).saturating_sub(before) < second / 10).then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
     }
 
     fn nobody_asked_for_what_they_may_not(&self) {
@@ -313,6 +329,16 @@ impl Cluster<'_> {
         let tried: Vec<_> = own.iter().filter(|one| one.resource == "pods" && one.verb == "create").collect();
         assert!(!tried.is_empty() && tried.iter().all(|one| one.uri.contains("dryRun=All")), "never a real one");
     }
+}
+
+/// Time that a process' threads have spent on a processor.
+fn cpu(id: u32) -> Duration {
+    let tasks = std::fs::read_dir(format!("/proc/{id}/task")).expect("it runs");
+    let nanoseconds = tasks.flatten().filter_map(|task| {
+        let statistics = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        statistics.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanoseconds.sum())
 }
 
 /// A Collector's metrics, until the answer is called.

@@ -52,19 +52,18 @@ fn what_is_granted_is_used_and_nothing_else_is_asked_for() {
     the_collector_comes_and_goes(&plane);
     release.upgrade(&values("second"));
     wait_until_in_force(&nodes);
-    an_agent_comes_and_goes(&plane, &release, &lives);
+    an_agent_comes_and_goes(&plane);
     every_right_is_used(&plane, &rights(&plane, &values("first")));
     nothing_else_is_asked_for(&plane.audit());
     what_is_used_inside_of_a_patch_is_missed(&plane);
 }
 
 /// Each way of making one, with everything that can be asked for.
-fn an_agent_comes_and_goes(plane: &ControlPlane, release: &Release<'_>, lives: &Value) {
+fn an_agent_comes_and_goes(plane: &ControlPlane) {
     let ask_for = |mode: &str| {
         let features = json!({"networkMonitoring": true, "cspm": true});
-        let agent = json!({"mode": mode, "features": features});
-        let injection = json!({"clusterName": "second"});
-        release.upgrade(&json!({"injection": injection, "certificates": lives, "agent": agent}));
+        let patch = json!({"spec": {"agent": {"mode": mode, "features": features}}}).to_string();
+        plane.kubectl(&["patch", "telemetrystack", "default", "--type=merge", "-p", &patch]).expect("kubectl patch");
     };
     let there = |object: &str, there: bool| {
         wait_for("the Agent's objects", || {
@@ -82,13 +81,27 @@ fn an_agent_comes_and_goes(plane: &ControlPlane, release: &Release<'_>, lives: &
     there("datadogagent/datadog", false);
 }
 
-/// In its trial it ends, as kubelet tells it, so that the controller asks for its log.
+/// Its pods are refused at first, so that the controller asks for the reason; in its trial it ends, as kubelet tells it, so
+/// that the controller asks for its log.
 fn the_collector_comes_and_goes(plane: &ControlPlane) {
     let switch = |mode: &str| {
         let patch = json!({"spec": {"collector": {"mode": mode}}}).to_string();
         plane.kubectl(&["patch", "telemetrystack", "default", "--type=merge", "-p", &patch]).expect("kubectl patch");
     };
+    let insist_on = |level: &str| {
+        let label = format!("pod-security.kubernetes.io/enforce={level}");
+        plane.kubectl(&["label", "namespace", "datadog", "--overwrite", &label]).expect("kubectl label");
+    };
+    insist_on("restricted");
     switch("managed");
+    wait_for("the controller to ask why there is no pod", || {
+        let asks = |entry: &Entry| {
+            entry.is_by(NAMESPACE, "otelgate-controller") && entry.resource == "events" && entry.verb == "list"
+        };
+        plane.audit().iter().any(asks).then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
+    insist_on("privileged");
     let ended = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "Error: no"}});
     wait_for("the Collector's trial", || {
         let trial = ["get", "pods", "-n", "datadog", "-l", "otelgate.dev/rollout=trial", "-o", "json"];

@@ -36,7 +36,9 @@ pub use programs::Version;
 pub use webhook::Webhook;
 
 /// Longer than anything here takes on a slow and busy machine.
-pub const PATIENCE: Duration = Duration::from_mins(2);
+pub const PATIENCE: Duration = Duration::from_mins(4);
+/// What is there at once is looked for more often.
+const SOON: Duration = Duration::from_secs(2);
 
 /// Asks until there is an answer.
 ///
@@ -51,6 +53,11 @@ pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> Result<T, 
         if started.elapsed() > PATIENCE {
             return Err(format!("waited {} s for {what}, in vain", PATIENCE.as_secs()));
         }
-        std::thread::sleep(Duration::from_millis(50));
+        // Whoever asks starts a program each time, beside those that are waited for.
+        std::thread::sleep(if started.elapsed() < SOON {
+            Duration::from_millis(50)
+        } else {
+            Duration::from_millis(250)
+        });
     }
 }

@@ -59,6 +59,7 @@ pub async fn run(context: Context, secrets: watch::Sender<Secrets>) {
             }
             Some(Ok(Some(_))) => {}
         }
+        let mut as_now = stack.clone();
         let another = async {
             // The sender lives as long as the leader's tasks do.
             if stack.wait_for(|stack| of(stack) != wanted).await.is_err() {
@@ -70,7 +71,12 @@ pub async fn run(context: Context, secrets: watch::Sender<Secrets>) {
                 Some(Ok(Some(wanted))) => {
                     tokio::join!(look(&context, wanted, &secrets), judge(&context, wanted, &secrets));
                 }
-                Some(Err(_) | Ok(None)) => repeat(&context).await,
+                // Until the generation is another: what was said is said of that.
+                Some(Err(_) | Ok(None)) => {
+                    if as_now.changed().await.is_err() {
+                        pending::<()>().await;
+                    }
+                }
                 None => pending().await,
             }
         };
@@ -78,14 +84,6 @@ pub async fn run(context: Context, secrets: watch::Sender<Secrets>) {
             () = keep => {}
             () = another => {}
         }
-    }
-}
-
-/// Until the generation is another: what was said is said of that.
-async fn repeat(context: &Context) {
-    let mut stack = context.stack.clone();
-    if stack.changed().await.is_err() {
-        pending::<()>().await;
     }
 }
 

@@ -143,7 +143,7 @@ impl Cluster<'_> {
         wait_for("a while", || {
             let bundle = self.secret(SERVING, "ca.crt").expect("a bundle");
             assert_eq!(count(&bundle), 2, "what it serves when it wakes is still trusted");
-            (began.elapsed() > PATIENCE / 12).then_some(())
+            (began.elapsed() > PATIENCE / 24).then_some(())
         })
         .expect("time passes");
         sleeper.signal(Signal::CONT);

@@ -114,6 +114,14 @@ fn with_forward(text: &str) -> Value {
     document
 }
 
+/// In a mount namespace of its own.
+const AS_IN_A_POD: &str = r#"
+account=/run/secrets/kubernetes.io/serviceaccount
+mount -t tmpfs none /run && mkdir -p $account
+for file in token ca.crt namespace; do echo datadog >$account/$file; done
+exec "$0" "$@"
+"#;
+
 /// A configuration in a file, for the real Collector, with the variables that its pod would have.
 struct Candidate {
     folder: tempfile::TempDir,
@@ -134,11 +142,15 @@ impl Candidate {
         Self { folder, environment }
     }
 
+    /// With what a pod has of its account: some parts want to have read that before they are made.
     fn command(&self, arguments: &[&str]) -> Command {
         let program: PathBuf = built("otelcol", VERSION).unwrap_or_else(|error| panic!("{error}"));
-        let mut command = Command::new(program);
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", AS_IN_A_POD]).arg(program);
         command.args(arguments).arg("--config").arg(self.folder.path().join("collector.yaml"));
         command.env_clear().envs(self.environment.iter().cloned()).stdin(Stdio::null());
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.envs([("KUBERNETES_SERVICE_HOST", "127.0.0.1"), ("KUBERNETES_SERVICE_PORT", "1")]);
         command
     }
 

@@ -69,6 +69,9 @@ fn nobody_breaks_out_of_a_text() {
         let read: Value = serde_saphyr::from_slice(&output.stdout).expect("YAML");
         let exporter = &read["exporters"]["datadog"];
         assert_eq!(exporter["api"]["site"], trick);
-        assert_eq!(exporter["hostname"], format!("node-1-{trick}"));
+        assert_eq!(exporter["hostname"], "node-1", "Datadog calls no host by such a name");
+        let statement = &read["processors"]["transform/cluster_name"]["log_statements"][0]["statements"][0];
+        let quoted = Value::String(trick.to_owned()).to_string();
+        assert!(statement.as_str().is_some_and(|statement| statement.contains(&quoted)), "{trick}: {statement}");
     }
 }

@@ -14,7 +14,7 @@ use super::OTELGATE;
 use crate::control_plane::plane::{Parts, base64};
 use crate::control_plane::process_nodes::ProcessNodes;
 use crate::control_plane::programs::Helm;
-use crate::control_plane::{ControlPlane, Version};
+use crate::control_plane::{ControlPlane, Version, wait_for};
 use person::{Person, listing};
 
 /// A key that isn't one of anybody's.
@@ -66,12 +66,24 @@ fn from_nothing_to_nothing(helm: Helm) {
     removal::asks_first(&plane, &person);
     removal::takes_no_for_an_answer(&plane, &person);
     person.golden(&["cleanup", "--dry-run"], "cleanup.txt");
+    collector_and_agent(&plane);
     let told = person.run(&["cleanup", "--yes", "--timeout=2m"]);
     assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
     assert!(told.stdout.contains("kubectl get pods --all-namespaces -l otelgate.dev/config"), "{}", told.stdout);
     listing::wait_for_same(&before, &plane, &told.stdout);
     let told = person.run(&["cleanup", "--yes"]);
     assert_eq!((told.code, told.stdout.as_str()), (Some(0), "Nothing of otelgate is in this cluster.\n"));
+}
+
+/// What the controller makes goes with the rest, whether it ever became ready or not.
+fn collector_and_agent(plane: &ControlPlane) {
+    let spec = json!({"collector": {"mode": "managed"}, "agent": {"mode": "daemonset"}});
+    let patch = json!({"spec": spec}).to_string();
+    plane.kubectl(&["patch", "telemetrystack", "default", "--type=merge", "-p", &patch]).expect("kubectl patch");
+    for object in ["daemonset/datadog-agent", "deployment/datadog-cluster-agent", "configmap/otel-collector-config"] {
+        let there = || plane.kubectl(&["get", "-n", "datadog", object]).success.then_some(());
+        wait_for(object, there).unwrap_or_else(|error| panic!("{error}"));
+    }
 }
 
 fn what_deploy_made(plane: &ControlPlane) {

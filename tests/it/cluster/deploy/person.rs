@@ -23,6 +23,9 @@ pub struct Person<'p> {
     key: Option<String>,
 }
 
+/// Values for a release without what can't run here.
+pub const ALONE: [&str; 2] = ["--set=collector.mode=disabled", "--set=agent.mode=disabled"];
+
 /// What the program said, and how it ended.
 #[derive(Debug)]
 pub struct Told {
@@ -65,11 +68,15 @@ impl<'p> Person<'p> {
         Self { kubeconfig: kubeconfig.to_owned(), path: self.path.clone(), key: self.key.clone(), plane: self.plane }
     }
 
-    /// The program, in a pipe.
+    /// The program, in a pipe. What is deployed is so without Collector and Agent, whose images can't be had on these
+    /// nodes.
     #[track_caller]
     pub fn run(&self, arguments: &[&str]) -> Told {
         let mut command = Command::new(OTELGATE);
         command.args(arguments).stdin(Stdio::null());
+        if arguments[0] == "deploy" && !arguments.contains(&"--dry-run") {
+            command.args(ALONE);
+        }
         self.ended(command)
     }
 

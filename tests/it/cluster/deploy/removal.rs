@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::person::{Person, listing};
+use super::person::{ALONE, Person, listing};
 use super::{KEY, OTELGATE, whole};
 use crate::control_plane::ControlPlane;
 use crate::control_plane::process_nodes::ProcessNodes;
@@ -75,7 +75,8 @@ fn what_helm_installed_is_updated_and_what_it_leaves_is_removed() {
         "--set=webhook.replicas=1",
         "--skip-crds",
     ];
-    plane.helm(Helm::Four, &install).expect("helm install");
+    plane.kubectl(&["create", "namespace", "datadog"]).expect("kubectl create");
+    plane.helm(Helm::Four, &[&install[..], &ALONE].concat()).expect("helm install");
 
     let person = Person::new(&plane, Some(Helm::Four));
     let told = person.run(&["update", "--timeout=2m"]);
@@ -102,7 +103,9 @@ fn what_helm_installed_is_updated_and_what_it_leaves_is_removed() {
     let alone = Person::new(&plane, None);
     let told = alone.run(&["cleanup", "--yes", "--timeout=2m"]);
     assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
-    plane.kubectl(&["delete", "namespace", "otelgate"]).expect("it was made by Helm, and stays");
+    plane
+        .kubectl(&["delete", "namespace", "otelgate", "datadog"])
+        .expect("neither was made by otelgate, and both stay");
     listing::wait_for_same(&before, &plane, &told.stdout);
 }
 

@@ -1,0 +1,97 @@
+//! What `otelgate inject` does in a second, from the program's start to its end, against the parser of YAML alone, which
+//! reads the same text and makes nothing of it. They alternate within one run.
+//!
+//! `cargo bench --bench inject`
+
+#![allow(clippy::print_stdout, clippy::panic, reason = "a bench prints its table, and has nobody to tell but its user")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use granit_parser::Parser;
+use otelgate::manifest;
+use serde_json::{Value, json};
+
+#[path = "../tests/support/review.rs"]
+mod review;
+mod support;
+
+use review::{SMALL, Size, USUAL};
+use support::median;
+
+const MANIFESTS: u32 = 2000;
+const ROUNDS: usize = 11;
+
+fn main() {
+    if !support::is_asked_for() {
+        return;
+    }
+    println!("{MANIFESTS} Deployments in one file, {ROUNDS} rounds, medians");
+    println!("{:<34} {:>12} {:>12} {:>12}", "a second", "inject", "parser", "share");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("manifests.yaml");
+    for size in [SMALL, USUAL] {
+        let text = manifests(size);
+        fs::write(&path, &text).expect("the manifests' file");
+        let (mut inject, mut parser) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            inject.push(timed(|| run(&path)));
+            parser.push(timed(|| parse(&text)));
+        }
+        let (inject, parser) = (median(&mut inject), median(&mut parser));
+        let rate = |seconds: f64| f64::from(MANIFESTS) / seconds;
+        let name = format!("manifests of {:.1} kB", 1e-3 * bytes(&text) / f64::from(MANIFESTS));
+        println!("{name:<34} {:>12.0} {:>12.0} {:>11.0}%", rate(inject), rate(parser), 100.0 * parser / inject);
+    }
+}
+
+/// Deployments of different names, each with a pod of that size.
+fn manifests(size: Size) -> String {
+    let mut pod = review::pod(size);
+    let metadata = pod["metadata"].as_object_mut().expect("an object");
+    metadata.retain(|key, _| ["labels", "annotations"].contains(&key.as_str()));
+    let labels = metadata.get_mut("labels").and_then(Value::as_object_mut).expect("a pod with labels");
+    labels.remove("pod-template-hash");
+    let labels = labels.clone();
+    let mut all = String::new();
+    for index in 0..MANIFESTS {
+        let deployment = json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": { "name": format!("checkout-{index}"), "namespace": review::NAMESPACE, "labels": labels },
+            "spec": {
+                "replicas": 3,
+                "selector": { "matchLabels": labels },
+                "template": { "metadata": pod["metadata"], "spec": pod["spec"] },
+            },
+        });
+        write!(all, "---\n{}", manifest::document(&deployment)).expect("memory takes everything");
+    }
+    all
+}
+
+fn run(path: &Path) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_otelgate"));
+    command.args(["inject", "--opt-in", "--quiet", "-f"]).arg(path).stdout(Stdio::null());
+    let status = command.status().unwrap_or_else(|error| panic!("otelgate doesn't start: {error}"));
+    assert!(status.success(), "otelgate inject ended with {status}");
+}
+
+fn parse(text: &str) {
+    let events = Parser::new_from_str(text).inspect(|event| assert!(event.is_ok(), "otelgate reads it")).count();
+    assert!(events > MANIFESTS as usize, "a document is many events");
+}
+
+fn timed(act: impl FnOnce()) -> f64 {
+    let started = Instant::now();
+    act();
+    started.elapsed().as_secs_f64()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "megabytes")]
+fn bytes(text: &str) -> f64 {
+    text.len() as f64
+}
