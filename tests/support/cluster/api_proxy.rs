@@ -5,16 +5,15 @@
 
 use std::fs;
 use std::future::pending;
-use std::io::{self, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header, request};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header, request};
 use axum::response::{IntoResponse as _, Response};
 use futures::{Stream, StreamExt as _, stream};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -22,6 +21,7 @@ use kube::{Client, Config};
 use serde_json::{Value, json};
 use tokio::sync::{oneshot, watch};
 
+pub use super::api_call::{Call, call};
 use super::network::ADDRESS;
 use super::plane::ControlPlane;
 
@@ -66,16 +66,6 @@ pub enum Hold {
     After(usize),
 }
 
-#[derive(Clone, Debug)]
-pub struct Call {
-    pub at: Instant,
-    pub method: Method,
-    pub path: String,
-    pub query: String,
-    /// `None` while it has no answer.
-    pub status: Option<u16>,
-}
-
 struct Shared {
     fault: watch::Sender<Fault>,
     calls: Mutex<Calls>,
@@ -108,7 +98,6 @@ struct Front {
 }
 
 const MOST: usize = 64 << 20;
-const PATIENCE: Duration = Duration::from_secs(20);
 
 // === impl ApiProxy ===
 
@@ -202,66 +191,6 @@ impl ApiProxy {
 impl Drop for ApiProxy {
     fn drop(&mut self) {
         let _ = self.stop.take().map(|stop| stop.send(()));
-    }
-}
-
-/// Over plain HTTP, for whoever is in the network.
-///
-/// # Errors
-/// When there is no answer.
-pub fn call(port: u16, method: &str, path: &str, body: &Value) -> io::Result<(u16, Value)> {
-    let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
-    let body = if body.is_null() { String::new() } else { body.to_string() };
-    let mut stream = TcpStream::connect((ADDRESS, port))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    write!(
-        stream,
-        "{method} {path} HTTP/1.1\r\nHost: {ADDRESS}\r\nConnection: close\r\nAccept: application/json\r\n\
-         Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
-    let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
-    Ok((status, serde_json::from_str(body).unwrap_or_default()))
-}
-
-// === impl Call ===
-
-impl Call {
-    fn new(parts: &request::Parts) -> Self {
-        Self {
-            at: Instant::now(),
-            method: parts.method.clone(),
-            path: parts.uri.path().to_owned(),
-            query: parts.uri.query().unwrap_or_default().to_owned(),
-            status: None,
-        }
-    }
-
-    fn writes(&self) -> bool {
-        [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(&self.method)
-    }
-
-    /// Whether it changes what is kept: no Lease, no Event, and nothing that is only tried or asked.
-    pub fn changes(&self) -> bool {
-        const APART: [&str; 3] = ["/leases", "/events", "/selfsubjectaccessreviews"];
-        self.writes() && !self.query.contains("dryRun") && !APART.iter().any(|apart| self.path.contains(apart))
-    }
-
-    pub fn watches(&self) -> bool {
-        self.method == Method::GET && self.query.split('&').any(|part| part == "watch=true" || part == "watch=1")
-    }
-
-    /// What it is about, the same for each time that it is tried: without the version that it goes on from.
-    pub fn target(&self) -> String {
-        let selects = |part: &&str| part.starts_with("labelSelector") || part.starts_with("fieldSelector");
-        let selectors: Vec<_> = self.query.split('&').filter(selects).collect();
-        let verb = if self.watches() { "WATCH" } else { self.method.as_str() };
-        // The name of an Event is another for each that is told.
-        format!("{verb} {} {}", self.path, selectors.join("&"))
     }
 }
 
@@ -388,7 +317,7 @@ impl Front {
         without_framing(&mut parts.headers);
         let body = Body::new(body);
         if watches && parts.status.is_success() {
-            let events = Events { events: body.into_data_stream(), faults: self.shared.fault.subscribe(), over: false };
+            let events = Events { told: body.into_data_stream(), faults: self.shared.fault.subscribe(), over: false };
             return Response::from_parts(parts, Body::from_stream(stream::unfold(events, Events::next)));
         }
         match to_bytes(body, MOST).await {
@@ -407,7 +336,7 @@ fn without_framing(headers: &mut HeaderMap<HeaderValue>) {
 
 /// What a watch tells.
 struct Events<S> {
-    events: S,
+    told: S,
     faults: watch::Receiver<Fault>,
     over: bool,
 }
@@ -438,7 +367,7 @@ impl<S: Stream<Item = Result<Bytes, axum::Error>> + Unpin> Events<S> {
             }
             tokio::select! {
                 changed = other => changed.ok()?,
-                next = self.events.next() => return next.map(|next| (next.map_err(io::Error::other), self)),
+                next = self.told.next() => return next.map(|next| (next.map_err(io::Error::other), self)),
             }
         }
         None

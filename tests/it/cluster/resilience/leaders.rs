@@ -49,7 +49,7 @@ fn a_leader_that_is_stopped_and_continued_writes_nothing_any_more() {
         let edit = json!({"spec": {"internalTrafficPolicy": "Cluster"}});
         world.patch("/api/v1/namespaces/datadog/services/otel-collector", &edit);
         first.process.signal(Signal::CONT);
-        world.wait_until_it_stands_by(&first);
+        wait_until_it_stands_by(&first);
         world.wait_until_rolled_out(&revision, &second);
         let written: Vec<_> =
             first.proxy.changes(0).into_iter().filter(|call| call.at > begun).map(|call| call.target()).collect();
@@ -128,14 +128,14 @@ impl World<'_> {
         wait_for("it to be back", || (self.door.call("GET", path, &Value::Null).0 == 200).then_some(()))
             .unwrap_or_else(|error| panic!("{path}: {error}; {}", controller.process.log()));
     }
+}
 
-    #[track_caller]
-    fn wait_until_it_stands_by(&self, controller: &Controller) {
-        wait_for("it to stand by", || {
-            let log = controller.process.log();
-            let after = log.rsplit("leading").next().unwrap_or_default();
-            after.contains("standing by").then_some(())
-        })
-        .unwrap_or_else(|error| panic!("{error}; {}", controller.process.log()));
-    }
+#[track_caller]
+fn wait_until_it_stands_by(controller: &Controller) {
+    wait_for("it to stand by", || {
+        let log = controller.process.log();
+        let after = log.rsplit("leading").next().unwrap_or_default();
+        after.contains("standing by").then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}; {}", controller.process.log()));
 }

@@ -114,8 +114,8 @@ impl World<'_> {
     }
 
     #[track_caller]
-    fn patch(&self, path: &str, patch: &Value) {
-        let (status, answer) = self.door.call("PATCH", path, patch);
+    fn patch(&self, path: &str, change: &Value) {
+        let (status, answer) = self.door.call("PATCH", path, change);
         assert_eq!(status, 200, "{path}: {answer:#}");
     }
 
