@@ -85,6 +85,9 @@ pub async fn connection(kubeconfig: Option<&Path>) -> Result<Config, ConnectionE
     };
     connection.connect_timeout = Some(PATIENCE);
     connection.read_timeout = Some(SILENCE);
+    // Whoever calls tries again in its own time. Kube would do so inside of the call: at first after milliseconds, in the end
+    // after minutes, when the API server has long been well.
+    connection.default_retry = false;
     Ok(connection)
 }
 

@@ -7,6 +7,7 @@
 
 pub mod admission;
 pub mod api;
+pub mod calls;
 pub mod chart;
 pub mod check;
 pub mod cli;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::k8s::{self, Api, Backoff, Event, Resource, ResourceExt as _, WatchStreamExt as _, watcher};
@@ -44,10 +45,15 @@ enum State {
 
 /// Soon at first; never so late that somebody who mended the cause would wonder.
 #[derive(Debug, Default)]
-pub struct Pace(u32);
+pub struct Pace {
+    failures: u32,
+    last: Option<Instant>,
+}
 
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(5);
+/// After so long without a failure the next is the first again.
+const FORGIVEN: Duration = Duration::from_secs(15);
 
 // === impl Health ===
 
@@ -159,16 +165,20 @@ impl Iterator for Pace {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        let delay = FIRST_RETRY * 2_u32.saturating_pow(self.0);
-        self.0 = self.0.saturating_add(1).min(8);
+        let now = Instant::now();
+        if self.last.replace(now).is_some_and(|last| now.saturating_duration_since(last) > FORGIVEN) {
+            self.failures = 0;
+        }
+        let delay = FIRST_RETRY * 2_u32.saturating_pow(self.failures);
+        self.failures = self.failures.saturating_add(1).min(8);
         Some(delay.min(LAST_RETRY))
     }
 }
 
 impl Backoff for Pace {
-    fn reset(&mut self) {
-        self.0 = 0;
-    }
+    /// A list that comes through between two failures says little: where each watch is told that it is too late, every
+    /// other call succeeds.
+    fn reset(&mut self) {}
 }
 
 /// Tells all objects once they were listed, and again after each change. Never returns.
@@ -425,13 +435,15 @@ mod tests {
         assert_eq!(health.fault().as_deref(), Some("install Widget"));
     }
 
-    #[test]
-    fn retries_slow_down_to_a_few_seconds() {
+    #[tokio::test(start_paused = true)]
+    async fn retries_slow_down_to_a_few_seconds() {
         let mut pace = Pace::default();
         let delays: Vec<_> = pace.by_ref().take(40).collect();
         assert_eq!(delays[..2], [Duration::from_millis(500), Duration::from_secs(1)]);
         assert_eq!(delays.last(), Some(&LAST_RETRY));
         pace.reset();
+        assert_eq!(pace.next(), Some(LAST_RETRY), "one list that comes through is no sign");
+        tokio::time::advance(FORGIVEN + FIRST_RETRY).await;
         assert_eq!(pace.next(), Some(FIRST_RETRY));
     }
 }

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use super::USAGE;
 use super::process::{SOFTWARE, Signals, bind, failed};
 use crate::api::object;
+use crate::calls;
 use crate::controller::metrics::Scrape;
 use crate::controller::{self, End, State};
 use crate::k8s::{self, Client};
@@ -67,7 +68,7 @@ pub fn run(args: Args) -> ExitCode {
     };
     let code = runtime.block_on(async {
         let connection = k8s::connection(kubeconfig.as_deref()).await.map_err(anyhow::Error::from);
-        let client = match connection.and_then(|connection| Ok(Client::try_from(connection)?)) {
+        let client = match connection.and_then(|connection| Ok(calls::client(connection)?)) {
             Ok(client) => client,
             Err(error) => return failed(COMMAND, &error, ExitCode::from(USAGE)),
         };

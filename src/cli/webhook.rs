@@ -20,6 +20,7 @@ use super::process::{SOFTWARE, Signals, bind, failed};
 use crate::admission::{self, Admission, Settings};
 use crate::api::object;
 use crate::api::replica::{self, Replica};
+use crate::calls;
 use crate::config::{CONFIG_MAP_KEY, Configuration};
 use crate::k8s::{self, Api, Client, ConfigMap, Namespaced, Secret};
 use crate::metrics::{Exposition, InForce, Metrics};
@@ -167,7 +168,7 @@ pub fn run(args: Args) -> ExitCode {
             None
         } else {
             let connection = k8s::connection(kubeconfig.as_deref()).await.map_err(anyhow::Error::from);
-            match connection.and_then(|connection| Ok(Client::try_from(connection)?)) {
+            match connection.and_then(|connection| Ok(calls::client(connection)?)) {
                 Ok(client) => Some(client),
                 Err(error) => return failed(COMMAND, &error, ExitCode::from(USAGE)),
             }

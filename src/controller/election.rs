@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use super::lease::{self, Action, Seen};
 use crate::api::object;
+use crate::calls::Fence;
 use crate::k8s::{self, Api, Client, Lease, PostParams};
 use crate::watch::Health;
 
@@ -20,23 +21,36 @@ pub struct Election {
     /// Whether `seen` is what our own last write made, so that it needn't be read again before the next.
     fresh: bool,
     health: Arc<Health>,
+    /// Beyond which nothing is written for as long as we don't lead.
+    fence: Arc<Fence>,
 }
 
 /// For a last word to an API server that may be gone.
 const RELEASE_WITHIN: Duration = Duration::from_secs(5);
+/// So often it is looked again at once, when somebody else was faster: with an API server that says so each time, there
+/// would be no end.
+const LOOKS: usize = 2;
 
 // === impl Election ===
 
 impl Election {
     #[must_use]
     pub fn new(client: Client, namespace: &str, identity: String, health: Arc<Health>) -> Self {
-        Self { leases: Api::namespaced(client, namespace), identity, seen: None, fresh: false, health }
+        let leases = Api::namespaced(client, namespace);
+        Self { leases, identity, seen: None, fresh: false, health, fence: Arc::default() }
+    }
+
+    /// Open as long as the Lease is ours for sure.
+    #[must_use]
+    pub fn fence(&self) -> Arc<Fence> {
+        Arc::clone(&self.fence)
     }
 
     /// Until the Lease is ours.
     pub async fn win(&mut self) {
         let mut told = None;
         loop {
+            let started = Instant::now();
             match self.attempt_within(lease::RENEW_WITHIN).await {
                 Ok(Action::Wait) => {
                     let leader = self.seen.as_ref().and_then(Seen::holder).map(str::to_owned);
@@ -46,6 +60,7 @@ impl Election {
                     }
                 }
                 Ok(_) => {
+                    self.fence.open_until(started + lease::RENEW_WITHIN);
                     info!(otelgate.identity = self.identity, "leading");
                     return;
                 }
@@ -67,7 +82,10 @@ impl Election {
                     warn!(otelgate.leader = leader, "another controller leads; standing by");
                     return;
                 }
-                Ok(_) => renewed = started,
+                Ok(_) => {
+                    renewed = started;
+                    self.fence.open_until(started + lease::RENEW_WITHIN);
+                }
                 Err(()) if renewed.elapsed() < lease::RENEW_WITHIN => {}
                 Err(()) => {
                     warn!("the Lease couldn't be renewed in time; another controller may lead from now on");
@@ -122,7 +140,9 @@ impl Election {
 
     /// Looks, does what follows, and tells what that was: the Lease is ours unless it is [`Action::Wait`].
     async fn attempt(&mut self) -> k8s::Result<Action> {
+        let mut looks = 0;
         loop {
+            looks += 1;
             if !self.fresh {
                 let read = self.leases.get_opt(object::CONTROLLER).await?;
                 self.seen = read.map(|lease| Seen::new(lease, Instant::now()).after(self.seen.as_ref()));
@@ -142,11 +162,41 @@ impl Election {
                     return Ok(action);
                 }
                 // Somebody wrote since we read: look again before anything is said.
-                Err(k8s::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
+                Err(k8s::Error::Api(status))
+                    if looks < LOOKS && (status.is_conflict() || status.is_already_exists()) =>
+                {
                     self.fresh = false;
                 }
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::k8s::{Body, Error};
+    use axum::http::{Method, Request, Response};
+    use std::sync::Mutex;
+
+    #[tokio::test]
+    async fn an_api_server_that_has_a_conflict_each_time_isnt_asked_without_end() {
+        let calls = Arc::<Mutex<Vec<Method>>>::default();
+        let asked = Arc::clone(&calls);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            asked.lock().expect("nobody panics with it").push(request.method().clone());
+            let (status, body) = match *request.method() {
+                Method::GET => (200, r#"{"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": "me"}}"#),
+                _ => (409, r#"{"status": "Failure", "message": "", "reason": "Conflict", "code": 409}"#),
+            };
+            let body = Body::from(body.as_bytes().to_vec());
+            async move { Ok::<_, Error>(Response::builder().status(status).body(body).expect("an answer")) }
+        });
+        let client = Client::new(service, "default");
+        let mut election = Election::new(client, "otelgate", "me".to_owned(), Arc::new(Health::new("Lease")));
+        election.attempt().await.expect_err("it is told that it isn't known who leads");
+        let calls = calls.lock().expect("nobody panics with it").clone();
+        assert_eq!(calls, [Method::GET, Method::PUT, Method::GET, Method::PUT]);
     }
 }

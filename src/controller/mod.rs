@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 use crate::api::condition::{ConditionType, Holds};
+use crate::calls;
 use crate::k8s::Client;
 use crate::tasks::Tasks;
 use crate::watch::Health;
@@ -231,13 +232,15 @@ pub async fn run(
             () = &mut stop => break End::Asked,
         }
         state.leads.store(true, Relaxed);
-        let mut tasks = lead(client.clone(), Arc::clone(&namespace), &identity, Arc::clone(&state));
+        let writes = calls::fenced(client.clone(), election.fence());
+        let mut tasks = lead(writes, Arc::clone(&namespace), &identity, Arc::clone(&state));
         let end = tokio::select! {
             () = election.hold() => None,
             _ = tasks.first_exit() => Some(End::Task),
             () = &mut stop => Some(End::Asked),
         };
         // Before anybody else may lead.
+        election.fence().close();
         tasks.stop().await;
         state.stand_by();
         if let Some(end) = end {

@@ -22,6 +22,7 @@ use crate::api::stack::{
     TelemetryStackStatus, WebhookStatus,
 };
 use crate::k8s::{self, Api, Condition, DynamicObject, ObjectReference, Patch, PatchParams, Resource as _, Time};
+use crate::watch::Pace;
 
 /// What one condition says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +64,6 @@ pub struct Sink(watch::Sender<Reports>);
 
 /// Changes that come together are written together.
 const SETTLE: Duration = Duration::from_millis(100);
-const RETRY: Duration = Duration::from_secs(2);
 /// How long what the leader before wrote stands, until every part of this one has looked for itself.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest message of a condition that the API takes.
@@ -249,6 +249,7 @@ pub async fn write(
 ) {
     let api = Api::<DynamicObject>::all_with(context.client.clone(), &stack::resource());
     let started = Instant::now();
+    let mut pace = Pace::default();
     loop {
         let (now_reported, now_written) =
             (reports.borrow_and_update().clone(), Arc::clone(&written.borrow_and_update()));
@@ -275,8 +276,12 @@ pub async fn write(
                 }
             }
         }
+        if failed {
+            // However much more is reported meanwhile.
+            sleep(pace.next().unwrap_or(PATIENCE)).await;
+            continue;
+        }
         tokio::select! {
-            () = sleep(RETRY), if failed => {}
             () = sleep(patience), if early => {}
             Ok(()) = reports.changed() => {}
             Ok(()) = written.changed() => {}

@@ -252,7 +252,10 @@ impl Keeper {
                 }
                 Action::Delete { key, uid } => {
                     let done = self.delete(&key, &uid).await;
-                    (key, done)
+                    if let Ok(Deletion::Doubtful) = done {
+                        soonest = sooner(soonest, Instant::now() + FIRST_RETRY);
+                    }
+                    (key, done.map(drop))
                 }
             };
             if let Err(error) = done {
@@ -339,7 +342,7 @@ impl Keeper {
             // Ours, with a field that can't be changed any more: it is made anew once it has gone.
             Err(k8s::Error::Api(status)) if status.code == 422 && status.message.contains("field is immutable") => {
                 let Some(uid) = found.and_then(ResourceExt::uid) else { return Err(k8s::Error::Api(status)) };
-                return self.delete(key, &uid).await;
+                return self.delete(key, &uid).await.map(drop);
             }
             other => other?,
         };
@@ -349,24 +352,32 @@ impl Keeper {
         Ok(())
     }
 
-    async fn delete(&mut self, key: &Key, uid: &str) -> k8s::Result<()> {
-        let Some(api) = self.api(key) else { return Ok(()) };
+    async fn delete(&mut self, key: &Key, uid: &str) -> k8s::Result<Deletion> {
+        let Some(api) = self.api(key) else { return Ok(Deletion::Done) };
         let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
         let params = DeleteParams {
             preconditions: Some(preconditions),
             propagation_policy: Some(PropagationPolicy::Background),
             ..DeleteParams::default()
         };
-        let gone = |error: &k8s::Error| matches!(error, k8s::Error::Api(status) if status.is_not_found() || status.is_conflict());
+        self.memory.forget(key);
         match k8s::in_time(api.delete(&key.name, &params)).await {
-            Err(error) if !gone(&error) => return Err(error),
+            // There should be another of its name, of which the watch tells; if there isn't, this one is still there.
+            Err(k8s::Error::Api(status)) if status.is_conflict() => return Ok(Deletion::Doubtful),
+            Err(error) if !matches!(&error, k8s::Error::Api(status) if status.is_not_found()) => return Err(error),
             _ => {}
         }
         self.context.state.writes.add(self.part.write);
         info!(otelgate.object.kind = key.kind, otelgate.object.name = key.name, "deleted");
-        self.memory.forget(key);
-        Ok(())
+        Ok(Deletion::Done)
     }
+}
+
+/// What became of one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Deletion {
+    Done,
+    Doubtful,
 }
 
 enum Step {

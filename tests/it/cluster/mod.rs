@@ -33,6 +33,7 @@ mod offline;
 mod others;
 mod pods;
 mod process_nodes;
+mod resilience;
 mod rights;
 mod troubleshooting;
 mod workloads;

@@ -9,6 +9,7 @@
 #![allow(dead_code, reason = "the tests and the benchmarks each use their part")]
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
+pub mod api_proxy;
 pub mod audit;
 pub mod cert_manager;
 pub mod credentials;

@@ -1,0 +1,190 @@
+//! What is in the cluster, without what differs from one time to the next by its nature.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::{REGISTRATIONS, STACK, World};
+
+/// By kind and name.
+pub type Objects = BTreeMap<String, Value>;
+
+const LISTS: [&str; 17] = [
+    "/api/v1/namespaces/otelgate/secrets",
+    "/api/v1/namespaces/otelgate/configmaps",
+    "/api/v1/namespaces/datadog/secrets",
+    "/api/v1/namespaces/datadog/configmaps",
+    "/api/v1/namespaces/datadog/services",
+    "/api/v1/namespaces/datadog/serviceaccounts",
+    PODS,
+    "/apis/apps/v1/namespaces/datadog/daemonsets",
+    "/apis/apps/v1/namespaces/datadog/deployments",
+    "/apis/networking.k8s.io/v1/namespaces/datadog/networkpolicies",
+    "/apis/policy/v1/namespaces/datadog/poddisruptionbudgets",
+    "/apis/rbac.authorization.k8s.io/v1/namespaces/datadog/roles",
+    "/apis/rbac.authorization.k8s.io/v1/namespaces/datadog/rolebindings",
+    "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+    "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+    REGISTRATIONS,
+    STACK,
+];
+pub const PODS: &str = "/api/v1/namespaces/datadog/pods";
+
+impl World<'_> {
+    /// What there is beside what was there before otelgate.
+    pub fn objects(&self) -> Objects {
+        let mut all = Objects::new();
+        for list in LISTS {
+            for object in self.get(list)["items"].as_array().into_iter().flatten() {
+                let (name, object) = if list == PODS { pod(object) } else { (name(list, object), kept(list, object)) };
+                if !self.foreign.contains(&name) {
+                    all.insert(name, object);
+                }
+            }
+        }
+        let addresses: Vec<_> = self.get("/api/v1/namespaces/datadog/services")["items"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|service| service["spec"]["clusterIP"].as_str().map(str::to_owned))
+            .filter(|address| address != "None")
+            .collect();
+        for object in all.values_mut() {
+            without_addresses(object, &addresses);
+        }
+        all
+    }
+}
+
+fn name(list: &str, object: &Value) -> String {
+    let kind = list.rsplit('/').next().unwrap_or_default();
+    format!("{kind}/{}", object["metadata"]["name"].as_str().unwrap_or_default())
+}
+
+/// A pod is told by what it is of and where: its name is another each time.
+fn pod(pod: &Value) -> (String, Value) {
+    let labels = &pod["metadata"]["labels"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let of = [&labels["agent.datadoghq.com/component"], &labels["otelgate.dev/rollout"]].map(text).concat();
+    let told = json!({"revision": labels["otelgate.dev/revision"], "leaves": pod["metadata"]["deletionTimestamp"].is_string()});
+    (format!("pods/{of}@{}", text(&pod["spec"]["nodeName"])), told)
+}
+
+fn kept(list: &str, object: &Value) -> Value {
+    let mut kept = object.clone();
+    let metadata = kept["metadata"].take();
+    let owners: Vec<_> =
+        metadata["ownerReferences"].as_array().into_iter().flatten().map(|owner| owner["name"].clone()).collect();
+    let mut annotations = metadata["annotations"].clone();
+    if let Some(annotations) = annotations.as_object_mut() {
+        annotations.retain(|key, _| key.starts_with("otelgate.dev/"));
+    }
+    if annotations == json!({}) {
+        annotations = Value::Null;
+    }
+    kept["metadata"] = json!({
+        "labels": metadata["labels"], "annotations": annotations, "owners": owners,
+        "leaves": metadata["deletionTimestamp"].is_string(),
+    });
+    kept["status"] = if list == STACK { status(&object["status"]) } else { Value::Null };
+    if list.ends_with("/secrets") {
+        kept["data"].as_object_mut().into_iter().flatten().for_each(|(_, value)| *value = json!("…"));
+    }
+    for field in ["clusterIP", "clusterIPs"] {
+        if let Some(spec) = kept["spec"].as_object_mut() {
+            spec.remove(field);
+        }
+    }
+    forget(&mut kept);
+    kept
+}
+
+/// What is told of it, but for times, measures that come with time, and hashes of addresses.
+fn status(status: &Value) -> Value {
+    const LASTING: [&str; 5] =
+        ["AgentAvailable", "CertificateReady", "CollectorAvailable", "ConfigurationAccepted", "CredentialsReady"];
+    let conditions: Vec<_> = status["conditions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|one| LASTING.iter().any(|name| one["type"] == *name))
+        .map(|one| json!([one["type"], one["status"], one["reason"]]))
+        .collect();
+    json!({"conditions": conditions, "collector": status["collector"], "agent": status["agent"], "owners": status["owners"]})
+}
+
+/// Versions of what is made anew each time, wherever they stand.
+fn forget(value: &mut Value) {
+    const VARYING: [&str; 2] = ["caBundle", "otelgate.dev/credentials"];
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                if VARYING.contains(&name.as_str()) {
+                    *field = json!("…");
+                } else {
+                    forget(field);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(forget),
+        _ => {}
+    }
+}
+
+fn without_addresses(value: &mut Value, addresses: &[String]) {
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(|field| without_addresses(field, addresses)),
+        Value::Array(items) => items.iter_mut().for_each(|item| without_addresses(item, addresses)),
+        Value::String(text) => {
+            for address in addresses {
+                *text = text.replace(address, "<address>");
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether each part has made what it makes: otherwise a comparison says little.
+pub fn is_complete(objects: &Objects) -> bool {
+    const SOME: [&str; 13] = [
+        "secrets/otelgate-ca",
+        "secrets/otelgate-webhook-tls",
+        "secrets/datadog-cluster-agent",
+        "configmaps/otelgate-injection",
+        "configmaps/otel-collector-config",
+        "daemonsets/otel-collector",
+        "daemonsets/datadog-agent",
+        "deployments/datadog-cluster-agent",
+        "services/otel-collector",
+        "clusterrolebindings/otelgate-collector",
+        "pods/stable@node-1",
+        "pods/stable@node-2",
+        "pods/agent@node-2",
+    ];
+    let status = objects.get("telemetrystacks/default").map(|stack| &stack["status"]);
+    let ready = |status: &Value| status["collector"]["ready"] == "2/2" && status["agent"]["nodes"] == "2/2";
+    SOME.iter().all(|name| objects.contains_key(*name)) && status.is_some_and(ready)
+}
+
+/// In words; empty where there is none.
+pub fn difference(expected: &Objects, found: &Objects) -> String {
+    let mut told = String::new();
+    for (name, object) in expected {
+        match found.get(name) {
+            None => {
+                let _ = writeln!(told, "{name} isn't there");
+            }
+            Some(now) if now != object => {
+                let (before, after) = (format!("{object:#}"), format!("{now:#}"));
+                let diff = similar::TextDiff::from_lines(&before, &after);
+                let _ = writeln!(told, "{name} differs:\n{}", diff.unified_diff().context_radius(2));
+            }
+            Some(_) => {}
+        }
+    }
+    for name in found.keys().filter(|name| !expected.contains_key(*name)) {
+        let _ = writeln!(told, "{name} is there too");
+    }
+    told
+}
