@@ -31,13 +31,13 @@ fn what_is_wrong_is_found_and_told_once() {
     let plane = ControlPlane::start(Version::Newest, Parts::Whole).unwrap_or_else(|error| panic!("{error}"));
     let nodes = ProcessNodes::join(&plane, Path::new(OTELGATE));
     plane.make_namespace("datadog", &json!({}), &json!({}));
-    let values = json!({
-        "injection": {"clusterName": "test"},
+    let release = Release::install(&nodes, Helm::Four, &json!({"injection": {"clusterName": "test"}}));
+    let cluster = Cluster { plane: &plane, nodes: &nodes, release: &release };
+    // Not with the release: Helm would wait for it to be well.
+    cluster.patch(&json!({
         "collector": {"mode": "adopt", "adopt": {"metricsPort": METRICS}},
         "agent": {"mode": "daemonset"},
-    });
-    let release = Release::install(&nodes, Helm::Four, &values);
-    let cluster = Cluster { plane: &plane, nodes: &nodes, release: &release };
+    }));
     cluster.the_way_to_the_webhook();
     cluster.the_api_key();
     cluster.what_collectors_say();

@@ -233,7 +233,8 @@ pub fn http_get(port: u16, path: &str) -> Option<String> {
 pub fn http_get_from(address: Ipv4Addr, port: u16, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect_timeout(&(address, port).into(), HTTP_TIMEOUT).ok()?;
     stream.set_read_timeout(Some(HTTP_TIMEOUT)).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
+    // A server of 1.0 ends with the connection, and has no chunks between the lines.
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;

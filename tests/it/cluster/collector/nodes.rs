@@ -21,7 +21,7 @@ const NAMESPACE: &str = "datadog";
 const OTELCOL: &str = "docker.io/local/otelcol:0.149.0";
 const BUSYBOX: &str = "docker.io/local/busybox:1";
 /// Of the Collector's own metrics.
-const ACCEPTED: &str = "otelcol_receiver_accepted_log_records_total";
+const ACCEPTED: &str = "otelcol_receiver_accepted_log_records";
 
 #[test]
 fn a_collector_runs_on_every_node() {
