@@ -16,8 +16,9 @@ use crate::control_plane::{ControlPlane, Version, wait_for};
 /// On a namespace, it keeps the API server from calling the webhook, as on AKS: pods are missed as long as it is there.
 const UNREACHED: &str = "control-plane";
 
-struct Cluster<'p> {
-    plane: &'p ControlPlane,
+/// The chart, installed without Collector and Agent.
+pub(super) struct Cluster<'p> {
+    pub plane: &'p ControlPlane,
     nodes: &'p ProcessNodes<'p>,
     release: Release<'p>,
 }
@@ -26,9 +27,7 @@ struct Cluster<'p> {
 fn missed_pods_are_found_and_a_repair_ends_by_itself() {
     let plane = ControlPlane::start(Version::Newest, Parts::Whole).unwrap_or_else(|error| panic!("{error}"));
     let nodes = ProcessNodes::join(&plane, Path::new(OTELGATE));
-    let release = Release::install(&nodes, Helm::Four, &values(&json!({})));
-    let cluster = Cluster { plane: &plane, nodes: &nodes, release };
-    wait_until_in_force(&nodes);
+    let cluster = Cluster::install(&plane, &nodes);
     cluster.what_is_created_without_the_webhook_is_found_and_named();
     cluster.what_a_restarted_controller_tells_is_the_same();
     cluster.a_dry_run_tells_and_evicts_nothing();
@@ -58,14 +57,22 @@ fn deployment(namespace: &str, name: &str, replicas: usize, annotations: &Value)
     })
 }
 
-impl Cluster<'_> {
+impl<'p> Cluster<'p> {
+    /// Until the webhook serves what the TelemetryStack asks for.
+    #[track_caller]
+    pub(super) fn install(plane: &'p ControlPlane, nodes: &'p ProcessNodes<'p>) -> Self {
+        let release = Release::install(nodes, Helm::Four, &values(&json!({})));
+        wait_until_in_force(nodes);
+        Self { plane, nodes, release }
+    }
+
     fn stack(&self) -> Value {
         self.plane.kubectl(&["get", "telemetrystack", "default", "-o", "json"]).json("the TelemetryStack")
     }
 
     /// Until the numbers of the status are such. Tells the whole stack.
     #[track_caller]
-    fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    pub(super) fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let mut last = Value::Null;
         wait_for(what, || {
             last = self.stack();
@@ -75,13 +82,23 @@ impl Cluster<'_> {
     }
 
     #[track_caller]
-    fn scale_webhook(&self, replicas: usize) {
+    pub(super) fn scale_webhook(&self, replicas: usize) {
         let scale = format!("--replicas={replicas}");
         self.plane
             .kubectl(&["scale", "-n", NAMESPACE, "deployment", "otelgate-webhook", &scale])
             .expect("kubectl scale");
         wait_for("the webhook to come or go", || (self.is_called_in("shop") == (replicas > 0)).then_some(()))
             .unwrap_or_else(|error| panic!("{error}{}", self.nodes.last_words()));
+    }
+
+    /// Asks for what was missed, and waits until nothing keeps the controller from it.
+    #[track_caller]
+    pub(super) fn ask_for_repair(&self) {
+        self.release.upgrade(&values(&json!({"missed": true})));
+        wait_for("the webhook to be reachable", || {
+            (condition(&self.stack(), "WebhookReachable")?["status"] == "True").then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}: {:#}", self.stack()["status"]));
     }
 
     fn is_called_in(&self, namespace: &str) -> bool {
@@ -95,7 +112,7 @@ impl Cluster<'_> {
 
     /// Makes an opted-in namespace, and waits until what is created in it is younger than its label.
     #[track_caller]
-    fn make_namespace(&self, name: &str, further: &[(&str, &str)]) {
+    pub(super) fn make_namespace(&self, name: &str, further: &[(&str, &str)]) {
         let mut labels = json!({"otelgate.dev/inject": "enabled"});
         for (key, value) in further {
             labels[*key] = json!(value);
@@ -110,14 +127,14 @@ impl Cluster<'_> {
         .unwrap_or_else(|error| panic!("{error}"));
     }
 
-    fn pods(&self, namespace: &str, app: &str) -> Vec<Value> {
+    pub(super) fn pods(&self, namespace: &str, app: &str) -> Vec<Value> {
         let list = self.plane.kubectl(&["get", "pods", "-n", namespace, "-l", &format!("app={app}"), "-o", "json"]);
         let list = list.json("pods")["items"].as_array().cloned().unwrap_or_default();
         list.into_iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).collect()
     }
 
     #[track_caller]
-    fn wait_for_pods(&self, namespace: &str, app: &str, count: usize) {
+    pub(super) fn wait_for_pods(&self, namespace: &str, app: &str, count: usize) {
         wait_for("pods to be Ready", || {
             let pods = self.pods(namespace, app);
             let ready = |pod: &&Value| {
@@ -130,7 +147,7 @@ impl Cluster<'_> {
     }
 
     /// Names of the pods that the controller evicted.
-    fn evicted(&self) -> Vec<String> {
+    pub(super) fn evicted(&self) -> Vec<String> {
         let audit = self.plane.audit();
         let evictions = audit.into_iter().filter(|entry| {
             entry.is_by(NAMESPACE, "otelgate-controller") && entry.subresource == "eviction" && entry.code < 300
@@ -138,7 +155,7 @@ impl Cluster<'_> {
         evictions.map(|entry| entry.name).collect()
     }
 
-    fn of(&self, app: &str) -> usize {
+    pub(super) fn of(&self, app: &str) -> usize {
         self.evicted().iter().filter(|pod| pod.starts_with(&format!("{app}-"))).count()
     }
 
@@ -232,11 +249,7 @@ impl Cluster<'_> {
 
     fn missed_pods_are_evicted_one_by_one_and_come_back_injected(&self) {
         self.scale_webhook(1);
-        self.release.upgrade(&values(&json!({"missed": true})));
-        wait_for("the webhook to be reachable", || {
-            (condition(&self.stack(), "WebhookReachable")?["status"] == "True").then_some(())
-        })
-        .unwrap_or_else(|error| panic!("{error}: {:#}", self.stack()["status"]));
+        self.ask_for_repair();
         self.until("the first to be evicted", |injection| injection["repair"]["evicted"].as_i64() > Some(0));
         let stack = self.until("the repair to be over", |injection| {
             injection["missed"] == 2 && injection["repair"]["phase"] == "Idle"
@@ -318,7 +331,7 @@ impl Cluster<'_> {
 }
 
 /// What is said of a workload that is left.
-fn left(injection: &Value, app: &str) -> String {
+pub(super) fn left(injection: &Value, app: &str) -> String {
     let left = injection["repair"]["left"].as_array().cloned().unwrap_or_default();
     let of_it = left.iter().filter_map(Value::as_str).find(|line| line.contains(&format!("/{app}: ")));
     of_it.unwrap_or_default().to_owned()
