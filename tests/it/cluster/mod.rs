@@ -35,6 +35,7 @@ mod pods;
 mod process_nodes;
 mod resilience;
 mod rights;
+mod rollouts;
 mod troubleshooting;
 mod workloads;
 

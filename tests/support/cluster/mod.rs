@@ -11,6 +11,7 @@
 
 pub mod api_call;
 pub mod api_proxy;
+pub mod argo_rollouts;
 pub mod audit;
 pub mod cert_manager;
 pub mod credentials;
