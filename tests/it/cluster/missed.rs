@@ -58,7 +58,7 @@ fn deployment(namespace: &str, name: &str, replicas: usize, annotations: &Value)
 }
 
 impl<'p> Cluster<'p> {
-    /// Until the webhook serves what the TelemetryStack asks for.
+    /// Until the webhook serves what the `TelemetryStack` asks for.
     #[track_caller]
     pub(super) fn install(plane: &'p ControlPlane, nodes: &'p ProcessNodes<'p>) -> Self {
         let release = Release::install(nodes, Helm::Four, &values(&json!({})));

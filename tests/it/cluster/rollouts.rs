@@ -52,7 +52,9 @@ impl Rollouts<'_> {
         let mut last = Value::Null;
         wait_for(&format!("Rollout {name} to be {phase}"), || {
             last = self.get(name);
-            let seen = last["status"]["observedGeneration"] == last["metadata"]["generation"].to_string();
+            // A text there, unlike elsewhere.
+            let generation = last["metadata"]["generation"].to_string();
+            let seen = last["status"]["observedGeneration"].as_str() == Some(&generation);
             (seen && last["status"]["phase"] == phase).then(|| last.clone())
         })
         .unwrap_or_else(|error| panic!("{error}: {:#} {}", last["status"], self.controller.last_words()))
