@@ -171,7 +171,7 @@ fn daemon_set(
 
 #[cfg(test)]
 mod tests {
-    use super::super::trial::{Fault, Phase, Stable, Trial};
+    use super::super::trial::{Cause, Fault, Phase, Stable, Trial};
     use super::*;
     use crate::api::stack::{Agent, Collector, Datadog, Egress, KeyReference};
     use crate::collector;
@@ -373,7 +373,7 @@ mod tests {
     #[test]
     fn old_ones_go_but_for_the_last_that_have_passed_and_what_runs() {
         let revisions: Vec<_> = (0..6).map(|n| Revision::new(n.to_string(), &json!({}))).collect();
-        let fault = Fault { node: "a".to_owned(), words: String::new(), key: None };
+        let fault = Fault { node: "a".to_owned(), cause: Cause::Collector, words: String::new(), key: None };
         let marks = [Mark::Passed, Mark::Passed, Mark::Passed, Mark::Failed(fault), Mark::Untried, Mark::Passed];
         let stored: Vec<_> = revisions
             .iter()

@@ -1,6 +1,6 @@
 //! What is seen of the cluster for the Collector: watches that fill stores, and what is asked for now and then.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -17,10 +17,7 @@ use crate::api::label;
 use crate::api::stack::CollectorMode;
 use crate::collector::port;
 use crate::controller::{Context, plain};
-use crate::k8s::{
-    self, Api, ConfigMap, CoreEvent, DaemonSet, ListParams, LogParams, PartialObjectMeta, ResourceExt as _, Secret,
-    watcher,
-};
+use crate::k8s::{self, Api, ConfigMap, CoreEvent, DaemonSet, ListParams, LogParams, ResourceExt as _, watcher};
 use crate::watch::{self as watching, Store};
 
 /// Where to look.
@@ -30,8 +27,6 @@ pub struct Place {
     pub namespace: String,
     /// Name of the Service.
     pub service: String,
-    /// Name of the Secret with the key.
-    pub secret: String,
     /// Of the Collectors' pods, as in a query.
     pub selector: String,
 }
@@ -43,8 +38,6 @@ pub struct Seen {
     pub pods: Store<Pod>,
     pub sets: Store<Set>,
     pub maps: Store<Map>,
-    /// The Secret's `resourceVersion`.
-    pub secrets: Store<String>,
     pub changed: Notify,
 }
 
@@ -70,7 +63,9 @@ pub struct Asked {
     /// The words of the container that ended last, by the pod's uid and how often it had.
     said: Mutex<Option<(String, i32, String)>>,
     no_pod: Option<(Instant, Option<String>)>,
-    busy: Option<(Instant, BTreeSet<String>)>,
+    /// When nodes were looked at, and whether each had such pods when it last was.
+    busy: Option<(Instant, BTreeMap<String, bool>)>,
+    looked_up_to: Option<String>,
 }
 
 /// Of a log: what is said at the end.
@@ -80,7 +75,7 @@ const MAX_METRICS: usize = 4 << 20;
 /// Events and pods of excluded nodes are listed, not watched.
 const LIST_EVENTS_EVERY: Duration = Duration::from_secs(5);
 const LOOK_FOR_PODS_EVERY: Duration = Duration::from_secs(30);
-/// Nodes on purpose without a Collector are few; of many, some are looked at.
+/// Nodes on purpose without a Collector are few; of many, so many are looked at each time.
 const MOST_NODES: usize = 50;
 
 impl Seen {
@@ -123,14 +118,6 @@ impl Seen {
                 |map| Map::of(&map),
                 &self.maps,
                 &self.changed
-            ),
-            watching::fill(
-                Api::<PartialObjectMeta<Secret>>::namespaced(client.clone(), namespace),
-                watching::named(&place.secret),
-                health,
-                |secret| secret.resource_version().unwrap_or_default(),
-                &self.secrets,
-                &self.changed,
             ),
         );
     }
@@ -237,33 +224,40 @@ impl Asked {
         why
     }
 
-    /// Which of these nodes have pods that were injected.
+    /// Which of these nodes have pods that were injected, as far as they were looked at. Those come first that never were,
+    /// and one that can't be looked at is as it was.
     pub async fn busy(&mut self, context: &Context, nodes: Vec<String>) -> BTreeSet<String> {
-        if nodes.is_empty() {
-            self.busy = None;
-            return BTreeSet::new();
-        }
-        if let Some((at, busy)) = &self.busy
-            && at.elapsed() < LOOK_FOR_PODS_EVERY
-        {
-            return busy.clone();
-        }
-        let api = Api::<k8s::Pod>::all(context.client.clone());
-        let mut busy = BTreeSet::new();
-        for node in nodes.into_iter().take(MOST_NODES) {
-            let fields = format!("spec.nodeName={node},status.phase=Running");
-            let one = ListParams::default().labels(label::CONFIG).fields(&fields).limit(1);
-            match k8s::in_time(api.list_metadata(&one)).await {
-                Ok(pods) if pods.items.is_empty() => {}
-                Ok(_) => {
-                    busy.insert(node);
+        let (at, mut known) =
+            self.busy.take().unwrap_or_else(|| (Instant::now() - LOOK_FOR_PODS_EVERY, BTreeMap::new()));
+        known.retain(|node, _| nodes.contains(node));
+        let is_due = at.elapsed() >= LOOK_FOR_PODS_EVERY || nodes.iter().any(|node| !known.contains_key(node));
+        if is_due && !nodes.is_empty() {
+            let api = Api::<k8s::Pod>::all(context.client.clone());
+            for node in turn(&nodes, &known, self.looked_up_to.take()) {
+                let fields = format!("spec.nodeName={node},status.phase=Running");
+                let one = ListParams::default().labels(label::CONFIG).fields(&fields).limit(1);
+                match k8s::in_time(api.list_metadata(&one)).await {
+                    Ok(pods) => {
+                        known.insert(node.clone(), !pods.items.is_empty());
+                    }
+                    Err(error) => context.state.nodes.failed(&error),
                 }
-                Err(error) => context.state.nodes.failed(&error),
+                self.looked_up_to = Some(node);
             }
         }
-        self.busy = Some((Instant::now(), busy.clone()));
+        let at = if is_due { Instant::now() } else { at };
+        let busy = known.iter().filter(|(_, busy)| **busy).map(|(node, _)| node.clone()).collect();
+        self.busy = Some((at, known));
         busy
     }
+}
+
+/// Those that are looked at next: in their order, from behind the last that was.
+fn turn(nodes: &[String], known: &BTreeMap<String, bool>, last: Option<String>) -> Vec<String> {
+    let (unknown, others): (Vec<_>, Vec<_>) = nodes.iter().cloned().partition(|node| !known.contains_key(node));
+    let (before, behind): (Vec<_>, Vec<_>) =
+        others.into_iter().partition(|node| last.as_ref().is_some_and(|last| node <= last));
+    unknown.into_iter().chain(behind).chain(before).take(MOST_NODES).collect()
 }
 
 /// What the Collector of a trial says of the data that it was given.
@@ -298,4 +292,27 @@ async fn log(context: &Context, place: &Place, pod: &Pod, previous: bool) -> Opt
 
 fn shortened(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(400).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_node_has_its_turn() {
+        let nodes: Vec<_> = (0..120).map(|n| format!("n{n:03}")).collect();
+        let mut known = BTreeMap::new();
+        let mut last = None;
+        let mut looked_at = BTreeMap::<String, usize>::new();
+        for _ in 0..12 {
+            let now = turn(&nodes, &known, last.take());
+            assert_eq!(now.len(), MOST_NODES);
+            last = now.last().cloned();
+            for node in now {
+                known.insert(node.clone(), false);
+                *looked_at.entry(node).or_default() += 1;
+            }
+        }
+        assert!(nodes.iter().all(|node| looked_at[node] >= 4), "{looked_at:?}");
+    }
 }

@@ -121,11 +121,11 @@ impl Stored {
 
 #[cfg(test)]
 mod tests {
-    use super::super::trial::Fault;
+    use super::super::trial::{Cause, Fault};
     use super::*;
 
     fn stored(change: impl FnOnce(&mut Value)) -> Option<Stored> {
-        let fault = Fault { node: "a".to_owned(), words: "Error: no".to_owned(), key: None };
+        let fault = Fault { node: "a".to_owned(), cause: Cause::Collector, words: "Error: no".to_owned(), key: None };
         let mut map = Revision::new("a: 1\n".to_owned(), &json!({"spec": {}})).config_map(&Mark::Failed(fault));
         change(&mut map);
         Stored::of(&serde_json::from_value(map).expect("a ConfigMap"))

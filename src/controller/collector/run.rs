@@ -19,9 +19,10 @@ use super::verdict::{self, Managed};
 use super::{objects, template};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::object;
-use crate::api::stack::{Agent, Collector, CollectorMode, CollectorStatus, Datadog, Egress};
+use crate::api::stack::{Agent, Collector, CollectorMode, CollectorStatus, Datadog, Egress, Exporter};
 use crate::collector::{self, Rendered, Source};
 use crate::config::Document;
+use crate::controller::health::Secrets;
 use crate::controller::objects::{Outcome, Wanted, keep};
 use crate::controller::stack::Stack;
 use crate::controller::status::Verdict;
@@ -105,8 +106,10 @@ impl Task<'_> {
         outcomes: &mut watch::Receiver<Option<Outcome>>,
     ) {
         let mut asked = Asked::default();
-        let mut phase = None;
+        let mut memory = Memory::default();
+        let mut credentials = self.context.credentials.clone();
         loop {
+            let secrets = credentials.borrow_and_update().clone();
             let Some(now) = stack.borrow_and_update().clone() else { return };
             let Ok(spec) = Spec::of(&now, &self.context.namespace) else { return };
             if spec.place() != *self.place {
@@ -114,7 +117,9 @@ impl Task<'_> {
             }
             let outcome = outcomes.borrow_and_update().clone();
             let again = match self.place.mode {
-                CollectorMode::Managed => self.manage(&now, &spec, outcome.as_ref(), &mut asked, &mut phase).await,
+                CollectorMode::Managed => {
+                    self.manage(&now, &spec, &secrets, outcome.as_ref(), &mut asked, &mut memory).await
+                }
                 CollectorMode::Adopt => self.adopt(&now, &spec, &mut asked).await,
                 CollectorMode::Disabled => {
                     self.want(&now, Vec::new());
@@ -127,6 +132,7 @@ impl Task<'_> {
                 () = self.seen.changed.notified() => {}
                 Ok(()) = stack.changed() => {}
                 Ok(()) = outcomes.changed() => {}
+                Ok(()) = credentials.changed() => {}
             }
             sleep(SETTLE).await;
         }
@@ -137,14 +143,22 @@ impl Task<'_> {
         &self,
         stack: &Stack,
         spec: &Spec,
+        secrets: &Secrets,
         outcome: Option<&Outcome>,
         asked: &mut Asked,
-        told: &mut Option<Phase>,
+        memory: &mut Memory,
     ) -> Option<Duration> {
-        let stored = self.seen.stored()?;
+        let mut stored = self.seen.stored()?;
+        memory.forgive(&mut stored);
         let sets = self.seen.sets.lock().clone()?;
         let set = |rollout: Rollout| sets.get(rollout.daemon_set());
-        let secret = self.seen.secrets.lock().as_ref()?.get(&self.place.secret).cloned();
+        let secret = match secrets {
+            Some(secret) => secret.as_ref().map(|secret| secret.resource_version.clone()),
+            None if spec.collector.exporter == Exporter::Agent => None,
+            // That it can't be looked at is told as a condition of its own, and holds nothing up.
+            None if self.context.state.credentials.failure().is_some() => None,
+            None => return None,
+        };
         let mut pods: Vec<Pod> = self.seen.pods.lock().as_ref()?.values().cloned().collect();
         let nodes = self.seen.nodes.lock().clone()?;
         let runs = set(Rollout::Stable).map(|set| set.deployed.revision.as_str());
@@ -171,13 +185,16 @@ impl Task<'_> {
             stable: deployed(Rollout::Stable),
             trial: deployed(Rollout::Trial),
             known: stored.iter().map(|one| (one.revision.hash.as_str(), one.mark.clone())).collect(),
+            passed: last_passed(&stored),
             pods: &pods,
             nodes: should.iter().map(|(name, node)| (name.as_str(), node.ready)).collect(),
+            unfit: &memory.unfit,
             refusal,
             no_pod: no_pod.clone(),
             now: Timestamp::now(),
         });
-        tell(&plan, revision, told);
+        memory.learn(&plan, should.iter().map(|(name, _)| name.as_str()));
+        tell(&plan, revision, &mut memory.told);
         self.want(stack, self.objects(spec, candidate.as_ref(), &stored, &plan, &pods));
 
         let seen = seen_for_verdict(stack, spec, &nodes, &pods, &busy);
@@ -310,6 +327,51 @@ fn seen_for_verdict<'s>(
     verdict::Seen { generation: stack.generation, placement, nodes, pods: verdict::by_node(pods), busy }
 }
 
+/// What doesn't stand in the cluster. Another leader does without.
+#[derive(Debug, Default)]
+struct Memory {
+    told: Option<Phase>,
+    /// Nodes on which a first trial had its time and no container.
+    unfit: BTreeSet<String>,
+    /// When the record of each revision that failed was made.
+    failed: BTreeMap<String, String>,
+}
+
+impl Memory {
+    /// A record that was deleted is written again as it was before anybody can have seen that it had gone. That it is
+    /// another one says so: its revision is to be tried again.
+    fn forgive(&mut self, stored: &mut [Stored]) {
+        for one in stored {
+            if !matches!(one.mark, Mark::Failed(_)) {
+                self.failed.remove(&one.revision.hash);
+            } else if *self.failed.entry(one.revision.hash.clone()).or_insert_with(|| one.created.clone())
+                != one.created
+            {
+                one.mark = Mark::Untried;
+            }
+        }
+    }
+
+    fn learn<'n>(&mut self, plan: &Plan, mut nodes: impl Iterator<Item = &'n str>) {
+        match &plan.phase {
+            Phase::Failing(fault) if fault.cause.is_of_the_node() => {
+                self.unfit.insert(fault.node.clone());
+                // They all begin anew.
+                if nodes.all(|node| self.unfit.contains(node)) {
+                    self.unfit.clear();
+                }
+            }
+            _ if plan.stable.is_some() => self.unfit.clear(),
+            _ => {}
+        }
+    }
+}
+
+fn last_passed(stored: &[Stored]) -> Option<&str> {
+    let passed = stored.iter().filter(|one| one.mark == Mark::Passed);
+    passed.max_by_key(|one| &one.created).map(|one| one.revision.hash.as_str())
+}
+
 /// Once for each change.
 fn tell(plan: &Plan, revision: Option<&Revision>, told: &mut Option<Phase>) {
     if told.as_ref() == Some(&plan.phase) {
@@ -348,13 +410,7 @@ impl Spec {
             CollectorMode::Managed | CollectorMode::Disabled => format!("app={}", object::COLLECTOR),
             CollectorMode::Adopt => self.collector.adopt.selector.query(),
         };
-        Place {
-            mode: self.collector.mode,
-            namespace: of.namespace.clone(),
-            service: of.service.clone(),
-            secret: self.datadog.secret.name.clone(),
-            selector,
-        }
+        Place { mode: self.collector.mode, namespace: of.namespace.clone(), service: of.service.clone(), selector }
     }
 
     /// What the spec asks for. Without the Secret, it's that of what runs: there is nothing to roll to.
@@ -386,5 +442,40 @@ impl Spec {
             secret_version: secret_version.as_deref(),
         });
         Ok((Revision::new(rendered.text.clone(), &pod), rendered))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::trial::{Cause, Fault};
+    use super::*;
+
+    fn failed(created: &str) -> Stored {
+        let fault = Fault { node: "a".to_owned(), cause: Cause::Unschedulable, words: "no".to_owned(), key: None };
+        Stored {
+            revision: Revision::new("text".to_owned(), &Value::Null),
+            mark: Mark::Failed(fault),
+            created: created.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_record_that_was_deleted_is_forgiven_though_it_is_back() {
+        let mut memory = Memory::default();
+        let mut look = |created: &str| {
+            let mut stored = [failed(created)];
+            memory.forgive(&mut stored);
+            let [one] = stored;
+            one.mark
+        };
+        assert!(matches!(look("2026-01-01T00:00:00Z"), Mark::Failed(_)));
+        assert!(matches!(look("2026-01-01T00:00:00Z"), Mark::Failed(_)));
+        assert_eq!(look("2026-01-01T00:09:00Z"), Mark::Untried);
+        // Until it is written that it is tried anew; then a failure is one again.
+        assert_eq!(look("2026-01-01T00:09:00Z"), Mark::Untried);
+        memory.forgive(&mut [Stored { mark: Mark::Untried, ..failed("2026-01-01T00:09:00Z") }]);
+        let mut again = [failed("2026-01-01T00:09:00Z")];
+        memory.forgive(&mut again);
+        assert!(matches!(again[0].mark, Mark::Failed(_)));
     }
 }

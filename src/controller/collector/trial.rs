@@ -29,9 +29,13 @@ pub struct Observed<'o> {
     pub trial: Option<Deployed>,
     /// How the trial of each revision ended that can be run.
     pub known: BTreeMap<&'o str, Mark>,
+    /// The last that has passed, of those.
+    pub passed: Option<&'o str>,
     pub pods: &'o [Pod],
     /// Those that should run a Collector, and whether each is ready.
     pub nodes: BTreeMap<&'o str, bool>,
+    /// Those on which a first trial had its time and no container.
+    pub unfit: &'o BTreeSet<String>,
     /// What the trial's Collector says of the data that it was given.
     pub refusal: Option<String>,
     /// Why no pod of the trial is made.
@@ -65,11 +69,28 @@ pub enum Mark {
 #[serde(rename_all = "camelCase")]
 pub struct Fault {
     pub node: String,
+    #[serde(default)]
+    pub cause: Cause,
     /// The Collector's own, where it has any.
     pub words: String,
     /// Of the configuration, where the words name one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+}
+
+/// What a failed trial lies in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Cause {
+    /// It ended, refused data, or didn't become ready.
+    #[default]
+    Collector,
+    /// The API server takes no pod.
+    Refused,
+    Unschedulable,
+    Image,
+    /// A Secret or a `ConfigMap` isn't there.
+    Unconfigured,
 }
 
 /// What should run.
@@ -128,7 +149,9 @@ pub const DEADLINE: SignedDuration = SignedDuration::from_mins(5);
 #[must_use]
 pub fn plan(seen: &Observed<'_>) -> Plan {
     let runs = seen.stable.as_ref().map(|stable| stable.revision.as_str());
-    let good = runs.filter(|revision| seen.known.contains_key(*revision));
+    // What is wanted can be written again; what is neither known nor wanted can't, and the last good one stands in for it.
+    let is_known = |revision: &&str| seen.known.contains_key(*revision) || seen.candidate == Some(*revision);
+    let good = runs.filter(is_known).or(seen.passed);
     let Some(candidate) = seen.candidate else {
         return match (good, &seen.trial) {
             (None, Some(trial)) => seen.leave(trial),
@@ -207,16 +230,17 @@ impl Observed<'_> {
         Plan { stable, trial, mark, phase, again }
     }
 
-    /// The node that the trial is on, or is to be on, as long as it's fit; else the first that is.
+    /// The node that the trial is on, or is to be on, as long as it's fit; else the first that is. Where nothing runs yet,
+    /// a node that can't run one mustn't keep all others waiting.
     fn choose(&self, good: Option<&str>) -> Option<&str> {
-        let ready = |node: &str| self.nodes.get(node).copied();
+        let ready = |node: &str| Some(*self.nodes.get(node)? && !(good.is_none() && self.unfit.contains(node)));
         let chosen = self.trial.as_ref().and_then(|trial| trial.node.as_deref());
         let chosen = chosen.or_else(|| self.stable.as_ref()?.node.as_deref());
         let chosen = chosen.and_then(|chosen| self.nodes.get_key_value(chosen).map(|(node, _)| *node));
         if let Some(chosen) = chosen.filter(|chosen| ready(chosen) == Some(true)) {
             return Some(chosen);
         }
-        let fit = || self.nodes.iter().filter(|(_, ready)| **ready).map(|(node, _)| *node);
+        let fit = || self.nodes.keys().copied().filter(|node| ready(node) == Some(true));
         // Where the last good one runs well, the next one's faults are its own.
         let well = self.of(Rollout::Stable).filter(|pod| good.is_some() && pod.is_ready());
         let well: BTreeSet<_> = well.map(|pod| pod.node.as_str()).collect();
@@ -232,24 +256,27 @@ impl Observed<'_> {
 
     /// What the trial has shown so far.
     fn judge(&self, node: &str, candidate: &str, there: Option<&Deployed>, may_go_back: bool) -> Judgement {
-        let failed = |words: String| Judgement::Failed(Fault { node: node.to_owned(), key: words::key(&words), words });
+        let failed_by = |cause: Cause, words: String| {
+            Judgement::Failed(Fault { node: node.to_owned(), cause, key: words::key(&words), words })
+        };
+        let failed = |words: String| failed_by(Cause::Collector, words);
         let waits = |until: Timestamp| {
             let left = until.duration_since(self.now);
             Judgement::Waits { again: Duration::try_from(left).ok().filter(|left| !left.is_zero()) }
         };
-        let in_time = |since: Timestamp, why: &str| {
+        let in_time = |since: Timestamp, cause: Cause, why: &str| {
             let until = since.saturating_add(DEADLINE).unwrap_or(since);
             if self.now < until {
                 waits(until)
             } else {
-                failed(format!("not ready in {} minutes: {why}", DEADLINE.as_mins()))
+                failed_by(cause, format!("not ready in {} minutes: {why}", DEADLINE.as_mins()))
             }
         };
         let mut pods =
             self.of(Rollout::Trial).filter(|pod| pod.revision == candidate && pod.node == node && !pod.leaving);
         let Some(pod) = pods.next() else {
             let why = self.no_pod.as_deref().unwrap_or("no pod was made");
-            return there.map_or(Judgement::Waits { again: None }, |there| in_time(there.created, why));
+            return there.map_or(Judgement::Waits { again: None }, |there| in_time(there.created, Cause::Refused, why));
         };
         let ended = pod.ended.as_ref().filter(|ended| is_a_fault(ended));
         match (&pod.state, ended) {
@@ -259,7 +286,7 @@ impl Observed<'_> {
             (_, Some(ended)) => failed(ended.to_string()),
             // Another configuration wouldn't start either.
             (State::Down(_), None) => Judgement::Waits { again: None },
-            (state, None) => in_time(pod.created, &state.to_string()),
+            (state, None) => in_time(pod.created, Cause::of(state), &state.to_string()),
         }
     }
 
@@ -290,11 +317,30 @@ fn is_a_fault(ended: &Ended) -> bool {
     !words::waited_for_metadata(&ended.words)
 }
 
+// === impl Cause ===
+
+impl Cause {
+    fn of(state: &State) -> Self {
+        match state {
+            State::Unschedulable(_) => Self::Unschedulable,
+            State::ImageNotPulled(_) => Self::Image,
+            State::Unconfigured(_) => Self::Unconfigured,
+            State::Ready { .. } | State::Starting | State::Down(_) => Self::Collector,
+        }
+    }
+
+    /// Whether it may go well on another node.
+    #[must_use]
+    pub fn is_of_the_node(self) -> bool {
+        matches!(self, Self::Unschedulable | Self::Image)
+    }
+}
+
 // === impl Fault ===
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { node, words, key } = self;
+        let Self { node, words, key, .. } = self;
         write!(f, "on node {node}")?;
         if let Some(key) = key {
             write!(f, ", by {key}")?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::node::Node;
 use super::pod::{Pod, State};
-use super::trial::{Phase, Plan};
+use super::trial::{Cause, Fault, Phase, Plan};
 use crate::api::condition::Reason;
 use crate::api::stack::{CollectorStatus, CollectorTrial, Placement};
 use crate::controller::objects::Outcome;
@@ -184,6 +184,16 @@ fn reason(pod: &Pod) -> Reason {
     }
 }
 
+fn failing(fault: &Fault) -> Reason {
+    match fault.cause {
+        Cause::Collector => crash(&fault.words),
+        Cause::Refused => Reason::CollectorPodRefused,
+        Cause::Unschedulable => Reason::CollectorUnschedulable,
+        Cause::Image => Reason::CollectorImageNotPulled,
+        Cause::Unconfigured => Reason::CollectorNotConfigured,
+    }
+}
+
 /// A crash by its words alone.
 fn crash(words: &str) -> Reason {
     if words.contains("OOMKilled") { Reason::CollectorOutOfMemory } else { Reason::CollectorCrashing }
@@ -208,7 +218,7 @@ fn of_the_whole(managed: &Managed<'_>) -> Option<(Reason, String)> {
             let revision = managed.candidate.unwrap_or_default();
             Some((Reason::CollectorRolledBack, format!("revision {revision} failed {fault}")))
         }
-        Phase::Failing(fault) => Some((crash(&fault.words), format!("its first trial fails {fault}"))),
+        Phase::Failing(fault) => Some((failing(fault), format!("its first trial fails {fault}"))),
         _ => None,
     }
 }
@@ -254,7 +264,7 @@ fn count(number: usize, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::pod::{Ended, Rollout, pod};
-    use super::super::trial::{Fault, Stable, Trial};
+    use super::super::trial::{Stable, Trial};
     use super::*;
     use crate::api::condition::Reason as R;
     use serde_json::{Value, json};
@@ -335,7 +345,7 @@ mod tests {
 
     type Case = (fn(&mut World), Reason, &'static str, &'static str);
 
-    const CASES: [Case; 25] = [
+    const CASES: [Case; 26] = [
         (|_| {}, R::CollectorOnEveryNode, "on 2 nodes", "2/2"),
         (|w| w.fault = Some("spec.collector.x: no"), R::CollectorSpecInvalid, "spec.collector.x: no", "2/2"),
         (
@@ -356,7 +366,12 @@ mod tests {
         (
             |w| {
                 let key = Some("processors.batch".to_owned());
-                w.phase = Phase::RolledBack(Fault { node: "a".to_owned(), words: "Error: no".to_owned(), key });
+                w.phase = Phase::RolledBack(Fault {
+                    node: "a".to_owned(),
+                    cause: Cause::Collector,
+                    words: "Error: no".to_owned(),
+                    key,
+                });
                 w.pods = vec![ready("a", "old"), ready("b", "old")];
             },
             R::CollectorRolledBack,
@@ -365,7 +380,12 @@ mod tests {
         ),
         (
             |w| {
-                w.phase = Phase::Failing(Fault { node: "a".to_owned(), words: "Error: no".to_owned(), key: None });
+                w.phase = Phase::Failing(Fault {
+                    node: "a".to_owned(),
+                    cause: Cause::Collector,
+                    words: "Error: no".to_owned(),
+                    key: None,
+                });
                 w.pods.clear();
             },
             R::CollectorCrashing,
@@ -376,12 +396,26 @@ mod tests {
             |w| {
                 w.phase = Phase::Failing(Fault {
                     node: "a".to_owned(),
+                    cause: Cause::Collector,
                     words: "OOMKilled with exit code 137".to_owned(),
                     key: None,
                 });
             },
             R::CollectorOutOfMemory,
             "its first trial fails on node a: OOMKilled with exit code 137",
+            "2/2",
+        ),
+        (
+            |w| {
+                w.phase = Phase::Failing(Fault {
+                    node: "a".to_owned(),
+                    cause: Cause::Unschedulable,
+                    words: "not ready in 5 minutes: no".to_owned(),
+                    key: None,
+                });
+            },
+            R::CollectorUnschedulable,
+            "its first trial fails on node a: not ready in 5 minutes: no",
             "2/2",
         ),
         (|w| w.nodes.clear(), R::CollectorWithoutNode, "", "0/0"),

@@ -18,6 +18,8 @@ struct Cluster {
     /// Revisions whose Collectors end as soon as they have started, with these words.
     bad: BTreeMap<&'static str, &'static str>,
     refusal: Option<&'static str>,
+    passed: Option<&'static str>,
+    unfit: BTreeSet<String>,
     now: i64,
 }
 
@@ -32,6 +34,8 @@ impl Cluster {
             pods: Vec::new(),
             bad: BTreeMap::new(),
             refusal: None,
+            passed: None,
+            unfit: BTreeSet::new(),
             now: 0,
         }
     }
@@ -52,7 +56,9 @@ impl Cluster {
             trial: self.trial.clone(),
             known: self.known.iter().map(|(hash, mark)| (hash.as_str(), mark.clone())).collect(),
             pods: &self.pods,
+            passed: self.passed,
             nodes: self.nodes.clone(),
+            unfit: &self.unfit,
             refusal: self.refusal.map(str::to_owned),
             no_pod: None,
             now: at(self.now),
@@ -195,7 +201,12 @@ impl Cluster {
 const WORDS: &str = "Error: invalid configuration: processors::batch: no";
 
 fn fault(node: &str) -> Fault {
-    Fault { node: node.to_owned(), words: WORDS.to_owned(), key: Some("processors.batch".to_owned()) }
+    Fault {
+        node: node.to_owned(),
+        cause: Cause::Collector,
+        words: WORDS.to_owned(),
+        key: Some("processors.batch".to_owned()),
+    }
 }
 
 #[test]
@@ -283,9 +294,9 @@ fn what_the_trial_shows() {
     let ended = |words: &str| Ended { code: 1, reason: "Error".to_owned(), words: words.to_owned() };
     let ready = |second| State::Ready { since: at(second) };
     let waiting = "Error: cannot start pipelines: failed to start \"k8s_attributes\" processor: failed to wait for caches to sync";
-    let failed = |words: &str| {
-        Some(Mark::Failed(Fault { node: "a".to_owned(), words: words.to_owned(), key: words::key(words) }))
-    };
+    let fault =
+        |words: &str, cause| Fault { node: "a".to_owned(), cause, words: words.to_owned(), key: words::key(words) };
+    let failed = |words: &str| Some(Mark::Failed(fault(words, Cause::Collector)));
     let cases: [Case; 11] = [
         (State::Starting, None, 10, None, None),
         (State::Starting, None, 300, None, failed("not ready in 5 minutes: it runs, and isn't ready")),
@@ -309,7 +320,7 @@ fn what_the_trial_shows() {
             None,
             300,
             None,
-            failed("not ready in 5 minutes: ErrImagePull"),
+            Some(Mark::Failed(fault("not ready in 5 minutes: ErrImagePull", Cause::Image))),
         ),
     ];
     for (state, ended, now, refusal, expected) in cases {
@@ -462,6 +473,46 @@ fn whatever_happens_in_whatever_order() {
         cluster.settle();
         cluster.runs("two");
     }
+}
+
+/// A virtual node, say, whose name comes first.
+#[test]
+fn a_node_that_cannot_run_one_does_not_keep_the_first_from_the_others() {
+    let mut cluster = Cluster::new("one", &["a", "b", "c"]);
+    for _ in 0..3 {
+        cluster.control();
+        cluster.daemon_sets();
+    }
+    cluster.pods[0].state = State::Unschedulable("no".to_owned());
+    cluster.now += 301;
+    let Phase::Failing(fault) = cluster.plan().phase else { panic!("{:?}", cluster.plan()) };
+    assert!(fault.cause.is_of_the_node() && fault.node == "a", "{fault:?}");
+    cluster.unfit.insert(fault.node);
+    for _ in 0..4 {
+        cluster.control();
+        cluster.daemon_sets();
+        cluster.pods.retain(|pod| !pod.leaving);
+    }
+    assert_eq!(cluster.trial.as_ref().and_then(|trial| trial.node.as_deref()), Some("b"), "{cluster:#?}");
+    cluster.settle();
+    cluster.runs("one");
+}
+
+#[test]
+fn what_runs_and_is_wanted_is_good_without_its_record() {
+    let mut cluster = Cluster::running("one", &["a", "b"]);
+    cluster.known.clear();
+    let plan = cluster.control();
+    assert_eq!((plan.phase, plan.stable.map(|one| one.revision)), (Phase::RolledOut, Some("one".to_owned())));
+    // What isn't wanted can't be written again: the last that has passed stands in for it.
+    let mut cluster = Cluster::running("one", &["a", "b"]);
+    cluster.known = [("zero".to_owned(), Mark::Passed)].into();
+    (cluster.candidate, cluster.passed) = (Some("two"), Some("zero"));
+    let plan = cluster.control();
+    assert_eq!(plan.stable.map(|one| one.revision).as_deref(), Some("zero"));
+    // Likewise where the DaemonSet was deleted.
+    cluster.stable = None;
+    assert_eq!(cluster.plan().stable.map(|one| one.revision).as_deref(), Some("zero"));
 }
 
 #[test]
