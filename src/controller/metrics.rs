@@ -112,6 +112,11 @@ impl Writes {
     pub fn add(&self, write: Write) {
         self.0[write as usize].add(1);
     }
+
+    #[cfg(test)]
+    pub fn of(&self, write: Write) -> u64 {
+        self.0[write as usize].get()
+    }
 }
 
 // === impl Scrape ===
