@@ -205,6 +205,8 @@ reasons! {
         "kubectl describe the DaemonSet: mostly the namespace's pod-security level, which has to be privileged, or a quota";
     AgentNotDelivering: False, "Datadog Agents run and say of themselves that they aren't ready, which is trouble with Datadog's intake or the key; they are not restarted for it",
         "look at the API key, spec.datadog.site and the way to Datadog: kubectl exec -c agent -- agent diagnose";
+    AgentNodeNotReady: False, "a node that should run a Datadog Agent isn't ready itself",
+        "kubectl describe the nodes that are named";
     AgentRollingOut: False, "the Datadog Agent's newest version isn't on every node yet",
         "wait a moment; if it stays so, kubectl describe the pods that are named";
     ClusterAgentNotReady: False, "the Cluster Agent has fewer ready replicas than it should",

@@ -9,7 +9,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 
 use super::State;
 use super::health::{Items, KeyOutcome, ProbeOutcome, Signal};
-use crate::api::condition::{ConditionType, Holds};
+use crate::api::condition::Holds;
 use crate::metrics::{self, Counter, Definition};
 
 pub(crate) mod definition {
@@ -20,7 +20,7 @@ pub(crate) mod definition {
         LEADER = "otelgate_controller_leader", "gauge", [],
             "1 while this controller is the one that acts";
         CONDITION = "otelgate_controller_condition", "gauge", ["type"],
-            "1 while the condition of the TelemetryStack holds; only the leader has it";
+            "1 while the condition of the TelemetryStack holds, 0 while it doesn't, and no series while that isn't known; only the leader has it";
         PODS = "otelgate_controller_pods", "gauge", ["coverage"],
             "Opted-in pods by what they carry: Injected, Missed, RestartPending or Outdated; only the leader has it";
         FAILURES = "otelgate_controller_failures_total", "counter", ["object"],
@@ -112,6 +112,11 @@ impl Writes {
     pub fn add(&self, write: Write) {
         self.0[write as usize].add(1);
     }
+
+    #[cfg(test)]
+    pub fn of(&self, write: Write) -> u64 {
+        self.0[write as usize].get()
+    }
 }
 
 // === impl Scrape ===
@@ -123,8 +128,13 @@ impl Collector for Scrape {
         metrics::describe(encoder, &definition::LEADER)?.encode_gauge(&u64::from(leads))?;
         let mut family = metrics::describe(encoder, &definition::CONDITION)?;
         for (condition, holds) in self.state.conditions() {
-            let labels = [("type", ConditionType::as_str(condition))];
-            family.encode_family(&labels)?.encode_gauge(&u64::from(holds == Holds::True))?;
+            let value: u64 = match holds {
+                Holds::True => 1,
+                Holds::False => 0,
+                // Alerts take 0 for a fault.
+                Holds::Unknown => continue,
+            };
+            family.encode_family(&[("type", condition.as_str())])?.encode_gauge(&value)?;
         }
         let mut family = metrics::describe(encoder, &definition::PODS)?;
         for (coverage, pods) in self.state.coverage.counts().into_iter().flatten() {
@@ -176,5 +186,30 @@ impl Scrape {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::condition::ConditionType;
+    use crate::metrics::Exposition;
+
+    #[test]
+    fn a_condition_that_isnt_known_has_no_series() {
+        let state = Arc::new(State::default());
+        let conditions = [
+            (ConditionType::CertificateReady, Holds::True),
+            (ConditionType::WebhookReachable, Holds::Unknown),
+            (ConditionType::Ready, Holds::False),
+        ];
+        state.set_conditions(conditions.into_iter());
+        let text = Exposition::of(Scrape { state, log_lines_dropped: Arc::default() }).text().expect("text");
+        let series = text.lines().filter(|line| line.starts_with("otelgate_controller_condition{"));
+        let expected = [
+            r#"otelgate_controller_condition{type="CertificateReady"} 1"#,
+            r#"otelgate_controller_condition{type="Ready"} 0"#,
+        ];
+        assert_eq!(series.collect::<Vec<_>>(), expected);
     }
 }

@@ -113,6 +113,28 @@ pub enum End {
 
 const APPLY_CRD: &str = "the API server doesn't know TelemetryStack; apply the CRD: otelgate update does, and so does Helm when it installs";
 
+// === impl Context ===
+
+#[cfg(test)]
+impl Context {
+    /// In which nobody has told of anything.
+    fn of_nothing(client: Client) -> Self {
+        let state = Arc::<State>::default();
+        let (events, _) = Recorder::new("otelgate-controller-0", Arc::clone(&state));
+        Self {
+            client,
+            namespace: "otelgate".into(),
+            stack: watch::channel(None).1,
+            endpoints: watch::channel(None).1,
+            collector_pods: watch::channel(None).1,
+            credentials: watch::channel(None).1,
+            events,
+            status: status::Sink::new().0,
+            state,
+        }
+    }
+}
+
 // === impl State ===
 
 impl Default for State {

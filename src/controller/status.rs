@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::info;
 
 use super::events::{Happening, Weight};
@@ -64,6 +64,8 @@ pub struct Sink(watch::Sender<Reports>);
 
 /// Changes that come together are written together.
 const SETTLE: Duration = Duration::from_millis(100);
+/// Between two writes of a status in which no condition is another: while many pods change, so do their numbers.
+const NUMBERS_EVERY: Duration = Duration::from_secs(15);
 /// How long what the leader before wrote stands, until every part of this one has looked for itself.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest message of a condition that the API takes.
@@ -241,6 +243,17 @@ fn due(reports: &Reports, written: &Written, now: Timestamp) -> Vec<(String, Val
     all.filter(|(_, wanted, status)| *status != wanted).map(|(name, wanted, _)| (name, wanted)).collect()
 }
 
+/// Whether a condition is another, or about another generation: that is what is waited for.
+fn is_urgent(before: &Value, status: &Value) -> bool {
+    let said = |status: &Value| -> Vec<[Value; 4]> {
+        let conditions = status["conditions"].as_array().into_iter().flatten();
+        conditions
+            .map(|one| ["type", "status", "reason", "observedGeneration"].map(|field| one[field].clone()))
+            .collect()
+    };
+    said(before) != said(status)
+}
+
 /// Keeps every status as it should be. Never returns.
 pub async fn write(
     context: Context,
@@ -250,25 +263,32 @@ pub async fn write(
     let api = Api::<DynamicObject>::all_with(context.client.clone(), &stack::resource());
     let started = Instant::now();
     let mut pace = Pace::default();
+    let mut wrote = BTreeMap::<String, Instant>::new();
     loop {
         let (now_reported, now_written) =
             (reports.borrow_and_update().clone(), Arc::clone(&written.borrow_and_update()));
         context.state.set_conditions(now_reported.verdicts().iter().map(|(name, one)| (*name, one.reason.holds())));
         let patience = PATIENCE.saturating_sub(started.elapsed());
         let early = !now_reported.are_complete() && !patience.is_zero();
-        let mut failed = false;
+        let (mut failed, mut later) = (false, early.then_some(patience));
+        wrote.retain(|name, _| now_written.contains_key(name));
         for (name, status) in due(&now_reported, &now_written, Timestamp::now()) {
             if early && name == object::STACK {
+                continue;
+            }
+            let before = now_written.get(&name);
+            let rest = wrote.get(&name).map_or(Duration::ZERO, |at| NUMBERS_EVERY.saturating_sub(at.elapsed()));
+            if !rest.is_zero() && before.is_some_and(|before| !is_urgent(&before.status, &status)) {
+                later = Some(later.map_or(rest, |later| later.min(rest)));
                 continue;
             }
             match apply(&api, &name, &status).await {
                 Ok(()) => {
                     tell(&context.state, &name, &status);
-                    if let Some(before) = now_written.get(&name) {
-                        for happening in happenings(&name, before, &status) {
-                            context.events.record(happening);
-                        }
+                    for happening in before.into_iter().flat_map(|before| happenings(&name, before, &status)) {
+                        context.events.record(happening);
                     }
+                    wrote.insert(name, Instant::now());
                 }
                 Err(error) => {
                     context.state.status.failed(&error);
@@ -282,7 +302,7 @@ pub async fn write(
             continue;
         }
         tokio::select! {
-            () = sleep(patience), if early => {}
+            () = sleep(later.unwrap_or_default()), if later.is_some() => {}
             Ok(()) = reports.changed() => {}
             Ok(()) = written.changed() => {}
         }
@@ -489,5 +509,62 @@ mod tests {
         let message = Verdict::new(Reason::InvalidSpec, "spec.injection.mode: must be a string", 1).message();
         assert_eq!(message, "spec.injection.mode: must be a string; next step: correct the field that is named");
         assert_eq!(Verdict::new(Reason::InForce, "", 1).message(), Reason::InForce.summary());
+    }
+
+    /// An API server that takes every status, and shows it.
+    fn taking(written: watch::Sender<Arc<Written>>) -> k8s::Client {
+        let service = tower::service_fn(move |request: axum::http::Request<k8s::Body>| {
+            let written = written.clone();
+            async move {
+                let applied = request.into_body().collect_bytes().await?;
+                let mut object: Value = serde_json::from_slice(&applied).expect("JSON");
+                let status = object["status"].take();
+                let status = Status { uid: "u".to_owned(), generation: 1, status };
+                written.send_replace(Arc::new(Written::from([("default".to_owned(), status)])));
+                let body = k8s::Body::from(object.to_string().into_bytes());
+                Ok::<_, tower::BoxError>(axum::http::Response::new(body))
+            }
+        });
+        k8s::Client::new(service, "default")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn numbers_wait_for_their_time_and_conditions_dont() {
+        let fresh = Status { uid: "u".to_owned(), generation: 1, status: Value::Null };
+        let (sender, written) = watch::channel(Arc::new(Written::from([("default".to_owned(), fresh)])));
+        let (sink, reports) = Sink::new();
+        let context = Context { status: sink.clone(), ..Context::of_nothing(taking(sender)) };
+        let writes = {
+            let state = Arc::clone(&context.state);
+            move || state.writes.of(Write::Status)
+        };
+        sink.report(|reports| {
+            for part in ConditionType::OF_PARTS {
+                reports.say(*part, Verdict::new(Reason::InForce, "", 1));
+            }
+        });
+        let task = tokio::spawn(write(context, reports, written.clone()));
+        sleep(Duration::from_secs(20)).await;
+        assert_eq!(writes(), 1);
+        let serving = |one: i32| {
+            let serving = format!("{one}/300");
+            sink.report(|reports| reports.webhook = Some(WebhookStatus { serving, ..WebhookStatus::default() }));
+        };
+        for one in 0..300 {
+            serving(one);
+            sleep(Duration::from_millis(200)).await;
+        }
+        assert!((4..=6).contains(&writes()), "in a minute: {}", writes());
+        let before = writes();
+        sink.report(|reports| reports.say(ConditionType::WebhookReachable, Verdict::new(Reason::NotReached, "", 1)));
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(writes(), before + 1, "a condition");
+        serving(300);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(writes(), before + 1, "a number");
+        sleep(NUMBERS_EVERY).await;
+        assert_eq!(writes(), before + 2, "none is forgotten");
+        assert_eq!(written.borrow()["default"].status["webhook"]["serving"], "300/300");
+        task.abort();
     }
 }

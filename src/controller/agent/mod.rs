@@ -5,6 +5,8 @@
 //! ([`node`], [`cluster_agent`], [`operator`]), and how it is ([`verdict`]). Who has which data is decided for Agent and
 //! Collector at once: [`crate::api::stack::Owners`].
 
+use std::time::Duration;
+
 use super::metrics::Write;
 use super::objects::{Kind, Part, Scope};
 
@@ -26,6 +28,9 @@ mod watches;
 mod tests;
 
 pub use run::start;
+
+/// Changes that come together are looked at together.
+const SETTLE: Duration = Duration::from_millis(200);
 
 /// What the controller makes by itself.
 pub const PART: Part = Part {

@@ -58,7 +58,7 @@ pub struct DatadogAgent {
 }
 
 /// A pod, cut to its state.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(from = "Raw")]
 pub struct Pod {
     metadata: ObjectMeta,

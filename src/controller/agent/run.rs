@@ -15,7 +15,7 @@ use super::observe::Maker;
 use super::settings::Settings;
 use super::verdict::{Said, Sight};
 use super::watches::{self, Place, Seen, Token};
-use super::{OF_OPERATOR, PART, cluster_agent, discover, operator};
+use super::{OF_OPERATOR, PART, SETTLE, cluster_agent, discover, operator};
 use crate::api::condition::{ConditionType, Holds};
 use crate::api::object;
 use crate::api::stack::{AgentMode, AgentStatus, AgentWay, TelemetryStackStatus};
@@ -131,6 +131,7 @@ impl Running {
                 Ok(()) = own.changed() => {}
                 Ok(()) = of_operator.changed() => {}
             }
+            sleep(SETTLE).await;
         }
     }
 

@@ -63,6 +63,8 @@ enum Cause {
     NotStarted,
     NotScheduled,
     NotDelivering,
+    /// Its node doesn't tell of it any more.
+    NodeNotReady,
     /// On its way up.
     Starting,
 }
@@ -78,6 +80,7 @@ impl Cause {
             Self::NotStarted => Reason::AgentNotStarted,
             Self::NotScheduled => Reason::AgentNotScheduled,
             Self::NotDelivering => Reason::AgentNotDelivering,
+            Self::NodeNotReady => Reason::AgentNodeNotReady,
             Self::Starting => Reason::AgentRollingOut,
         }
     }
@@ -264,6 +267,10 @@ fn trouble(pod: &Pod, now: Timestamp) -> Option<(Cause, String)> {
     }
     if pod.ready {
         return None;
+    }
+    // When a node is lost, the control plane takes its pods' readiness away; of containers, only kubelet tells.
+    if !pod.containers.is_empty() && pod.containers.iter().all(|state| state.ready) {
+        return Some((Cause::NodeNotReady, "the node itself isn't ready".to_owned()));
     }
     let not_ready = pod.containers.iter().find(|state| state.running && state.started && !state.ready);
     Some(match not_ready {

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
-use super::DATADOG_AGENT;
 use super::observe::{DatadogAgent, Nodes, Pod, Replicas};
+use super::{DATADOG_AGENT, SETTLE};
 use crate::api::{label, object};
 use crate::controller::Context;
 use crate::k8s::{Api, DaemonSet, Deployment, DynamicObject, PartialObjectMeta, Secret, watcher};
-use crate::watch::{self as watching};
+use crate::watch::{self as watching, Store};
 
 /// Where to look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,13 +143,21 @@ async fn pods(context: Context, place: Place, seen: watch::Sender<Seen>) {
             continue;
         };
         let config = watcher::Config::default().labels(&selector);
-        let watch = watching::objects(api.clone(), config, &context.state.agent, |objects| {
-            let pods: Arc<[Pod]> = objects.values().cloned().collect();
-            seen.send_modify(|seen| seen.pods = pods);
-        });
+        let (store, news) = (Store::default(), Notify::new());
         tokio::select! {
-            () = watch => {}
+            () = watching::fill(api.clone(), config, &context.state.agent, |pod| pod, &store, &news) => {}
+            () = publish(&store, &news, &seen) => {}
             () = another => {}
         }
+    }
+}
+
+/// Tells of all pods, and not for each that changes: there is one on every node. Never returns.
+async fn publish(store: &Store<Pod>, news: &Notify, seen: &watch::Sender<Seen>) {
+    loop {
+        news.notified().await;
+        sleep(SETTLE).await;
+        let pods = store.lock().iter().flat_map(|pods| pods.values()).cloned().collect();
+        seen.send_modify(|seen| seen.pods = pods);
     }
 }

@@ -154,12 +154,18 @@ impl Index {
     }
 
     pub fn namespace_seen(&mut self, seen: NamespaceSeen) {
-        self.namespace(&seen.name);
+        let NamespaceSeen { name, mut around } = seen;
+        self.namespace(&name);
         let epoch = self.namespaces_epoch;
-        self.change(&seen.name, |namespace| {
+        self.change(&name, |namespace| {
+            let before = &namespace.around;
+            // Whoever wrote the label has a newer time with each other field that they write.
+            if namespace.known && before.uid == around.uid && before.own == around.own {
+                around.opted_in = before.opted_in.into_iter().chain(around.opted_in).min();
+            }
             namespace.known = true;
             namespace.epoch = epoch;
-            namespace.around = seen.around;
+            namespace.around = around;
         });
     }
 

@@ -1,4 +1,5 @@
 //! What an Agent is made of, for each mode and feature, and what is said of one that isn't well.
 
 mod goldens;
+mod settle;
 mod verdicts;

@@ -253,6 +253,18 @@ fn what_becomes_of_pods() {
     ]);
 }
 
+/// Its kubelet is the only one that tells of containers: they stay ready for ever.
+#[test]
+fn a_pod_whose_node_is_lost_isnt_on_its_way_up() {
+    let mut sight = well();
+    sight.pods[0].ready = false;
+    sight.nodes = Some(nodes(3, 2));
+    let lost = || "1 of 3 nodes: node-1: the node itself isn't ready";
+    assert_eq!(told(&sight), (Reason::AgentNodeNotReady, lost().to_owned()));
+    sight.pods[1] = pod(2, waiting("ContainerCreating", ""));
+    assert_eq!(told(&sight), (Reason::AgentNodeNotReady, lost().to_owned()), "which is the better news");
+}
+
 #[test]
 fn what_becomes_of_pods_that_find_no_place() {
     let of = |pod: Value| serde_json::from_value::<Pod>(pod).expect("a pod");

@@ -155,6 +155,33 @@ fn what_is_older_than_its_opt_in_waits_for_a_restart() {
 }
 
 #[test]
+fn an_opt_in_is_as_old_as_it_was_first_seen() {
+    let labelled = |uid: &str, opt_in: &str, at: i64| {
+        let mut namespace = namespace("shop", Some(opt_in));
+        (namespace.around.uid, namespace.around.opted_in) = (uid.into(), Some(at));
+        namespace
+    };
+    let mut index = index();
+    index.namespace_seen(labelled("u", "enabled", NOON - 1));
+    index.pod(pod("a", None, |_| {}));
+    assert_eq!(look(&mut index, "a", true), Some(Coverage::Missed));
+    index.namespace_seen(labelled("u", "enabled", NOON + 1));
+    assert_eq!(counts(&index), [0, 1, 0, 0, 0], "its manager has written something else");
+    index.begin_namespaces();
+    index.namespace_seen(labelled("u", "enabled", NOON + 2));
+    index.end_namespaces();
+    assert_eq!(counts(&index), [0, 1, 0, 0, 0], "listed again");
+    index.namespace_seen(labelled("u", "observe", NOON + 3));
+    index.namespace_seen(labelled("u", "enabled", NOON + 4));
+    assert_eq!(counts(&index), [0, 0, 1, 0, 0], "opted in anew");
+    index.namespace_seen(labelled("u", "enabled", NOON - 1));
+    assert_eq!(counts(&index), [0, 1, 0, 0, 0], "it was there earlier than had been told");
+    index.namespace_seen(labelled("another", "enabled", NOON + 5));
+    assert_eq!(counts(&index), [0, 0, 1, 0, 0], "another of that name");
+    add_up(&index);
+}
+
+#[test]
 fn a_change_of_the_namespace_counts_for_all_of_its_pods() {
     let mut index = index();
     for name in ["a", "b"] {

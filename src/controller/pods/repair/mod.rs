@@ -61,12 +61,15 @@ pub async fn run(
     mut wanted: watch::Receiver<Arc<Targets>>,
     told: watch::Sender<Option<RepairStatus>>,
 ) {
-    let mut repairer = Repairer::new(context);
+    let mut repairer = Repairer::new(context.clone());
     loop {
         let targets = Arc::clone(&wanted.borrow_and_update());
-        let status = match &targets.in_force {
-            Some(in_force) => Some(repairer.round(&targets, in_force).await),
-            None => None,
+        let status = if let Some(in_force) = &targets.in_force {
+            Some(repairer.round(&targets, in_force).await)
+        } else {
+            // Whatever it waited for: switched on again, it begins as a new leader does.
+            repairer = Repairer::new(context.clone());
+            None
         };
         told.send_if_modified(|known| {
             let changed = *known != status;
@@ -88,3 +91,6 @@ pub async fn run(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

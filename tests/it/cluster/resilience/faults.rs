@@ -14,7 +14,7 @@ use crate::control_plane::wait_for;
 const SHORT: Duration = Duration::from_secs(7);
 /// Longer than that, so that it stands by and begins anew.
 const LONG: Duration = Duration::from_secs(14);
-const QUIET: Duration = Duration::from_secs(12);
+const QUIET: Duration = Duration::from_secs(18);
 const NAMESPACE: &str = "/api/v1/namespaces/datadog";
 
 #[test]

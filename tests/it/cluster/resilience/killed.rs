@@ -15,7 +15,7 @@ const EVERY: &str = "OTELGATE_EVERY_CALL";
 /// Of which no two have the same parity when they follow each other.
 const SOME: usize = 24;
 /// Longer than the controller waits for anything before it writes the status.
-const QUIET: Duration = Duration::from_secs(12);
+const QUIET: Duration = Duration::from_secs(18);
 
 #[test]
 fn one_that_is_killed_at_any_call_is_followed_by_one_that_ends_the_same() {

@@ -11,7 +11,7 @@ use super::{Controller, STACK, World, stage};
 use crate::control_plane::api_proxy::ApiProxy;
 use crate::control_plane::wait_for;
 
-const QUIET: Duration = Duration::from_secs(12);
+const QUIET: Duration = Duration::from_secs(18);
 const TRIAL: &str = "/apis/apps/v1/namespaces/datadog/daemonsets/otel-collector-trial";
 const CONTENDED: &str = "/api/v1/namespaces/datadog/configmaps/otel-collector-config";
 
