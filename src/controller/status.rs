@@ -64,7 +64,9 @@ pub struct Sink(watch::Sender<Reports>);
 
 /// Changes that come together are written together.
 const SETTLE: Duration = Duration::from_millis(100);
-/// Between two writes of a status in which no condition is another: while many pods change, so do their numbers.
+/// So often a status is written within that time; after that, one in which no condition is another waits for its end: while
+/// many pods change, so do their numbers.
+const AT_ONCE: u32 = 5;
 const NUMBERS_EVERY: Duration = Duration::from_secs(15);
 /// How long what the leader before wrote stands, until every part of this one has looked for itself.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -254,6 +256,30 @@ fn is_urgent(before: &Value, status: &Value) -> bool {
     said(before) != said(status)
 }
 
+/// How often a status was written lately.
+struct Lately {
+    since: Instant,
+    writes: u32,
+}
+
+impl Lately {
+    fn new() -> Self {
+        Self { since: Instant::now(), writes: 0 }
+    }
+
+    fn count(&mut self) {
+        if self.since.elapsed() >= NUMBERS_EVERY {
+            *self = Self::new();
+        }
+        self.writes += 1;
+    }
+
+    /// How long numbers have to wait.
+    fn rest(&self) -> Duration {
+        if self.writes < AT_ONCE { Duration::ZERO } else { NUMBERS_EVERY.saturating_sub(self.since.elapsed()) }
+    }
+}
+
 /// Keeps every status as it should be. Never returns.
 pub async fn write(
     context: Context,
@@ -263,7 +289,7 @@ pub async fn write(
     let api = Api::<DynamicObject>::all_with(context.client.clone(), &stack::resource());
     let started = Instant::now();
     let mut pace = Pace::default();
-    let mut wrote = BTreeMap::<String, Instant>::new();
+    let mut wrote = BTreeMap::<String, Lately>::new();
     loop {
         let (now_reported, now_written) =
             (reports.borrow_and_update().clone(), Arc::clone(&written.borrow_and_update()));
@@ -277,7 +303,7 @@ pub async fn write(
                 continue;
             }
             let before = now_written.get(&name);
-            let rest = wrote.get(&name).map_or(Duration::ZERO, |at| NUMBERS_EVERY.saturating_sub(at.elapsed()));
+            let rest = wrote.get(&name).map_or(Duration::ZERO, Lately::rest);
             if !rest.is_zero() && before.is_some_and(|before| !is_urgent(&before.status, &status)) {
                 later = Some(later.map_or(rest, |later| later.min(rest)));
                 continue;
@@ -288,7 +314,7 @@ pub async fn write(
                     for happening in before.into_iter().flat_map(|before| happenings(&name, before, &status)) {
                         context.events.record(happening);
                     }
-                    wrote.insert(name, Instant::now());
+                    wrote.entry(name).or_insert_with(Lately::new).count();
                 }
                 Err(error) => {
                     context.state.status.failed(&error);
@@ -554,7 +580,14 @@ mod tests {
             serving(one);
             sleep(Duration::from_millis(200)).await;
         }
-        assert!((4..=6).contains(&writes()), "in a minute: {}", writes());
+        assert!((15..=30).contains(&writes()), "in a minute: {}", writes());
+        sleep(NUMBERS_EVERY).await;
+        for one in 0..AT_ONCE {
+            let before = writes();
+            serving(i32::try_from(one).expect("few"));
+            sleep(Duration::from_millis(200)).await;
+            assert_eq!(writes(), before + 1, "while there were few");
+        }
         let before = writes();
         sink.report(|reports| reports.say(ConditionType::WebhookReachable, Verdict::new(Reason::NotReached, "", 1)));
         sleep(Duration::from_secs(1)).await;
