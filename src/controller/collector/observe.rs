@@ -227,36 +227,38 @@ impl Asked {
     /// Which of these nodes have pods that were injected, as far as they were looked at. Those come first that never were,
     /// and one that can't be looked at is as it was.
     pub async fn busy(&mut self, context: &Context, nodes: Vec<String>) -> BTreeSet<String> {
-        let (at, mut known) =
-            self.busy.take().unwrap_or_else(|| (Instant::now() - LOOK_FOR_PODS_EVERY, BTreeMap::new()));
+        let (at, mut known) = self.busy.take().map_or((None, BTreeMap::new()), |(at, known)| (Some(at), known));
         known.retain(|node, _| nodes.contains(node));
-        let is_due = at.elapsed() >= LOOK_FOR_PODS_EVERY || nodes.iter().any(|node| !known.contains_key(node));
-        if is_due && !nodes.is_empty() {
+        let recent =
+            at.filter(|at| at.elapsed() < LOOK_FOR_PODS_EVERY && nodes.iter().all(|node| known.contains_key(node)));
+        if recent.is_none() {
             let api = Api::<k8s::Pod>::all(context.client.clone());
-            for node in turn(&nodes, &known, self.looked_up_to.take()) {
+            for node in turn(&nodes, &known, self.looked_up_to.as_deref()) {
                 let fields = format!("spec.nodeName={node},status.phase=Running");
                 let one = ListParams::default().labels(label::CONFIG).fields(&fields).limit(1);
                 match k8s::in_time(api.list_metadata(&one)).await {
                     Ok(pods) => {
                         known.insert(node.clone(), !pods.items.is_empty());
                     }
-                    Err(error) => context.state.nodes.failed(&error),
+                    Err(error) => {
+                        context.state.nodes.failed(&error);
+                        known.entry(node.clone()).or_insert(false);
+                    }
                 }
                 self.looked_up_to = Some(node);
             }
         }
-        let at = if is_due { Instant::now() } else { at };
         let busy = known.iter().filter(|(_, busy)| **busy).map(|(node, _)| node.clone()).collect();
-        self.busy = Some((at, known));
+        self.busy = Some((recent.unwrap_or_else(Instant::now), known));
         busy
     }
 }
 
 /// Those that are looked at next: in their order, from behind the last that was.
-fn turn(nodes: &[String], known: &BTreeMap<String, bool>, last: Option<String>) -> Vec<String> {
+fn turn(nodes: &[String], known: &BTreeMap<String, bool>, last: Option<&str>) -> Vec<String> {
     let (unknown, others): (Vec<_>, Vec<_>) = nodes.iter().cloned().partition(|node| !known.contains_key(node));
     let (before, behind): (Vec<_>, Vec<_>) =
-        others.into_iter().partition(|node| last.as_ref().is_some_and(|last| node <= last));
+        others.into_iter().partition(|node| last.is_some_and(|last| node.as_str() <= last));
     unknown.into_iter().chain(behind).chain(before).take(MOST_NODES).collect()
 }
 
@@ -302,10 +304,10 @@ mod tests {
     fn every_node_has_its_turn() {
         let nodes: Vec<_> = (0..120).map(|n| format!("n{n:03}")).collect();
         let mut known = BTreeMap::new();
-        let mut last = None;
+        let mut last: Option<String> = None;
         let mut looked_at = BTreeMap::<String, usize>::new();
         for _ in 0..12 {
-            let now = turn(&nodes, &known, last.take());
+            let now = turn(&nodes, &known, last.as_deref());
             assert_eq!(now.len(), MOST_NODES);
             last = now.last().cloned();
             for node in now {
