@@ -56,6 +56,7 @@ fn what_is_granted_is_used_and_nothing_else_is_asked_for() {
     every_right_is_used(&plane, &rights(&plane, &values("first")));
     nothing_else_is_asked_for(&plane.audit());
     what_is_used_inside_of_a_patch_is_missed(&plane);
+    the_right_to_bind_is_missed(&plane);
 }
 
 /// Each way of making one, with everything that can be asked for.
@@ -236,6 +237,36 @@ fn what_is_used_inside_of_a_patch_is_missed(plane: &ControlPlane) {
         plane.kubectl(&["get", "-n", NAMESPACE, "configmap", "otelgate-injection"]).success.then_some(())
     })
     .unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Without the right to bind the Collector's role, its accounts don't get it; with it, they do.
+fn the_right_to_bind_is_missed(plane: &ControlPlane) {
+    const ROLE: &str = "clusterrole/otelgate-controller";
+    const BINDING: [&str; 2] = ["get", "clusterrolebinding/otelgate-collector"];
+    let rules = plane.get("", ROLE)["rules"].clone();
+    let mut without = rules.clone();
+    let may_bind = |rule: &Value| rule["verbs"].as_array().is_some_and(|verbs| verbs.contains(&json!("bind")));
+    without.as_array_mut().expect("rules").retain(|rule| !may_bind(rule));
+    assert_ne!(without, rules);
+    let change = |rules: &Value| {
+        let patch = json!({"rules": rules}).to_string();
+        plane.kubectl(&["patch", ROLE, "--type=merge", "-p", &patch]).expect("kubectl patch");
+    };
+    change(&without);
+    let patch = json!({"spec": {"collector": {"mode": "managed"}}}).to_string();
+    plane.kubectl(&["patch", "telemetrystack", "default", "--type=merge", "-p", &patch]).expect("kubectl patch");
+    wait_for("the controller to be refused", || {
+        let refused = |entry: &Entry| {
+            entry.is_by(NAMESPACE, "otelgate-controller")
+                && entry.resource == "clusterrolebindings"
+                && entry.code == 403
+        };
+        plane.audit().iter().any(refused).then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
+    assert!(!plane.kubectl(&BINDING).success);
+    change(&rules);
+    wait_for("the binding", || plane.kubectl(&BINDING).success.then_some(())).unwrap_or_else(|error| panic!("{error}"));
 }
 
 fn nothing_else_is_asked_for(asked: &[Entry]) {
