@@ -15,10 +15,10 @@ pub struct Process(Child);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Process {
-    /// Its log goes to a file, as a container's does.
+    /// With the environment that its image has; its log goes to a file, as a container's does.
     pub fn start<S: AsRef<OsStr>>(program: &Path, arguments: impl IntoIterator<Item = S>, log: &Path) -> Self {
         let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+        command.args(arguments).envs(of_the_image()).stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(File::create(log).expect("a log file"));
         Self(command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display())))
     }
@@ -68,6 +68,14 @@ impl Drop for Process {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// The variables that the Dockerfile sets.
+fn of_the_image() -> Vec<(String, String)> {
+    let dockerfile = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Dockerfile"));
+    let dockerfile = dockerfile.expect("the Dockerfile");
+    let set = dockerfile.lines().filter_map(|line| line.strip_prefix("ENV ")).flat_map(str::split_whitespace);
+    set.filter_map(|one| one.split_once('=')).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// The body of an answer with status 200.

@@ -205,6 +205,8 @@ fn the_dockerfile_makes_the_same_image() {
     ] {
         assert!(last.lines().any(|line| line == expected), "{expected} in {last}");
     }
+    let variables = config["Env"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect::<Vec<_>>();
+    assert!(last.lines().any(|line| line == format!("ENV {}", variables.join(" "))), "{variables:?} in {last}");
     let labels = config["Labels"].as_object().unwrap();
     for (key, value) in labels {
         assert!(last.contains(&format!("{key}={value}")), "{key} in {last}");
