@@ -1,5 +1,7 @@
 //! A large cluster, as far as the controller asks for it: an API server that lists page by page, watches from a version
 //! on, applies and creates. Pods and nodes are told from their number, so that a hundred thousand take no memory.
+//!
+//! Beside the applications' pods, each node has a Collector's and an Agent's, in a namespace of their own.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -52,6 +54,8 @@ struct Happening {
     version: u64,
     collection: String,
     namespace: String,
+    /// Whose pod it is; nobody's, of an application or of no pod at all.
+    of: Option<OfNode>,
     text: Bytes,
 }
 
@@ -66,6 +70,33 @@ struct Target {
 const PODS: &str = "/api/v1/pods";
 const NODES: &str = "/api/v1/nodes";
 const NAMESPACES: &str = "/api/v1/namespaces";
+/// Of Collectors and Agents.
+pub const TELEMETRY: &str = "datadog";
+
+/// What runs on every node.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum OfNode {
+    Collector,
+    Agent,
+}
+
+impl OfNode {
+    /// Label and value by which its pods are chosen.
+    pub const fn label(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Collector => ("app", "otel-collector"),
+            Self::Agent => ("agent.datadoghq.com/component", "agent"),
+        }
+    }
+
+    fn chosen_by(selector: Option<&str>) -> Option<Self> {
+        let chosen = |one: &Self| {
+            let (key, value) = one.label();
+            selector.and_then(|selector| selector.split_once('=')) == Some((key, value))
+        };
+        [Self::Collector, Self::Agent].into_iter().find(chosen)
+    }
+}
 
 impl Cluster {
     pub fn new(nodes: usize, pods: usize, namespaces: usize, hash: &str) -> Arc<Self> {
@@ -134,13 +165,27 @@ impl Cluster {
         self.tell_of_pod("MODIFIED", index % self.pods);
     }
 
+    /// A node's pod is replaced by one of another version, as in a rollout.
+    pub fn roll(&self, of: OfNode, node: usize) {
+        for (kind, revision) in [("DELETED", 1), ("ADDED", 2)] {
+            let mut state = self.lock();
+            state.version += 1;
+            let text = format!("{{\"type\":\"{kind}\",\"object\":{}}}\n", pod_of_node(of, node, revision)).into();
+            let (version, collection) = (state.version, PODS.to_owned());
+            let happening = Happening { version, collection, namespace: TELEMETRY.to_owned(), of: Some(of), text };
+            state.history.push(happening.clone());
+            drop(state);
+            let _ = self.events.send(happening);
+        }
+    }
+
     fn tell_of_pod(&self, kind: &str, index: usize) {
         let mut state = self.lock();
         state.version += 1;
         let version = state.version;
         let pod = self.pod(index, version, false);
         let text = format!("{{\"type\":\"{kind}\",\"object\":{pod}}}\n").into();
-        let happening = Happening { version, collection: PODS.to_owned(), namespace: self.namespace_of(index), text };
+        let happening = Happening { version, collection: PODS.to_owned(), namespace: self.namespace_of(index), of: None, text };
         // Between two watches, nothing new gets lost.
         if kind == "ADDED" {
             state.history.push(happening.clone());
@@ -170,7 +215,7 @@ impl Cluster {
                 self.watches.fetch_add(1, Relaxed);
                 let from = parameter("resourceVersion").and_then(|version| version.parse().ok()).unwrap_or_default();
                 let seconds = parameter("timeoutSeconds").and_then(|seconds| seconds.parse().ok()).unwrap_or(30);
-                self.watch(&target, from, seconds)
+                self.watch(&target, OfNode::chosen_by(parameter("labelSelector")), from, seconds)
             }
             (&Method::GET, None) => self.list(&target, &parameter, metadata_only),
             (&Method::GET, Some(name)) => match self.get(&target.collection, &target.namespace, name) {
@@ -227,6 +272,7 @@ impl Cluster {
             version,
             collection: collection.to_owned(),
             namespace: namespace.to_owned(),
+            of: None,
             text: format!("{}\n", json!({"type": kind, "object": object})).into(),
         };
         state.history.push(happening.clone());
@@ -239,9 +285,11 @@ impl Cluster {
         let number = |name: &str| parameter(name).and_then(|value| value.parse::<usize>().ok());
         let (from, limit) = (number("continue").unwrap_or(0), number("limit").unwrap_or(usize::MAX));
         let version = self.lock().version;
+        let of_node = OfNode::chosen_by(parameter("labelSelector")).filter(|_| target.namespace == TELEMETRY);
         let chosen: Vec<usize> = match target.collection.as_str() {
             NODES => (0..self.nodes).collect(),
             NAMESPACES => (0..self.namespaces).collect(),
+            PODS if of_node.is_some() => (0..self.nodes).collect(),
             PODS => self.chosen(target, parameter("labelSelector"), parameter("fieldSelector")),
             _ => Vec::new(),
         };
@@ -249,7 +297,10 @@ impl Cluster {
         let items = chosen[from.min(until)..until].iter().map(|&index| match target.collection.as_str() {
             NODES => node(index).to_string(),
             NAMESPACES => namespace(index).to_string(),
-            _ => self.pod(index, 1, !metadata_only),
+            _ => match of_node {
+                Some(of) => pod_of_node(of, index, 1).to_string(),
+                None => self.pod(index, 1, !metadata_only),
+            },
         });
         let mut items: Vec<String> = items.collect();
         let state = self.lock();
@@ -280,7 +331,7 @@ impl Cluster {
         .collect()
     }
 
-    fn watch(&self, target: &Target, from: u64, seconds: u64) -> Response {
+    fn watch(&self, target: &Target, chosen: Option<OfNode>, from: u64, seconds: u64) -> Response {
         let receiver = self.events.subscribe();
         let past: Vec<Happening> = self.lock().history.iter().filter(|one| one.version > from).cloned().collect();
         let last = past.last().map_or(from, |one| one.version);
@@ -297,7 +348,9 @@ impl Cluster {
         let is_new = move |one: &Happening| one.version > last;
         let all = futures::stream::iter(past).chain(coming.filter(move |one| std::future::ready(is_new(one))));
         let of_it = move |one: Happening| {
-            let matches = one.collection == collection && (of.is_empty() || one.namespace == of);
+            let matches = one.collection == collection
+                && (of.is_empty() || one.namespace == of)
+                && (chosen.is_none() || one.of == chosen);
             std::future::ready(matches.then_some(Ok::<_, Infallible>(one.text)))
         };
         let over = tokio::time::sleep(Duration::from_secs(seconds));
@@ -411,6 +464,42 @@ fn node(index: usize) -> Value {
         "creationTimestamp": "2026-01-01T10:00:00Z", "labels": {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"},
         "managedFields": managed(),
     }, "spec": {}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}})
+}
+
+/// A pod of a `DaemonSet`, as long as such a pod is, its metrics on this machine.
+fn pod_of_node(of: OfNode, node: usize, revision: usize) -> Value {
+    let (key, value) = of.label();
+    let env: Vec<Value> = (0..20)
+        .map(|number| json!({"name": format!("VARIABLE_{number}"), "value": "a value of some length"}))
+        .collect();
+    let volumes: Vec<Value> = (0..8)
+        .map(|number| json!({"name": format!("volume-{number}"), "hostPath": {"path": format!("/var/lib/{number}")}}))
+        .collect();
+    json!({
+        "kind": "Pod", "apiVersion": "v1",
+        "metadata": {
+            "name": format!("{value}-{node:04}-{revision}"), "namespace": TELEMETRY, "resourceVersion": "1",
+            "uid": format!("6f0c2b7e-0000-400{revision}-d000-{node:012}"), "creationTimestamp": "2026-03-01T10:00:00Z",
+            "labels": {key: value, "app.kubernetes.io/name": value, "controller-revision-hash": format!("5d9f7c6b{revision}"),
+                "pod-template-generation": revision.to_string()},
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": value,
+                "uid": "6f0c2b7e-0000-4000-a000-000000000002", "controller": true, "blockOwnerDeletion": true}],
+            "managedFields": managed(),
+        },
+        "spec": {
+            "nodeName": format!("node-{node:04}"), "volumes": volumes,
+            "containers": [{"name": value, "image": "registry.example.com/telemetry/of-a-node:1.2.3", "env": env}],
+        },
+        "status": {
+            "phase": "Running", "podIP": "127.0.0.1",
+            "conditions": [
+                {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-03-01T10:00:00Z"},
+                {"type": "Ready", "status": "True", "lastTransitionTime": "2026-03-01T10:00:00Z"},
+            ],
+            "containerStatuses": [{"name": value, "image": "registry.example.com/telemetry/of-a-node:1.2.3", "imageID": "",
+                "ready": true, "started": true, "restartCount": 0, "state": {"running": {"startedAt": "2026-03-01T10:00:00Z"}}}],
+        },
+    })
 }
 
 /// What an injected pod's status annotation is like.
