@@ -173,8 +173,8 @@ fn over_a_while(what: &str, controller: &Process, cluster: &Cluster, during: imp
 }
 
 fn memory(when: &str, controller: &Process) {
-    let (now, most) = controller.memory();
-    println!("{when}: {now:.1} MiB resident, {most:.1} at most; the budget is {BUDGET}");
+    let (now, most, own) = controller.memory();
+    println!("{when}: {now:.1} MiB resident, {own:.1} of them no code, {most:.1} at most; the budget is {BUDGET}");
 }
 
 fn wait(holds: impl Fn() -> bool, otherwise: impl Fn() -> String) {

@@ -52,14 +52,14 @@ impl Process {
         Duration::from_nanos(nanoseconds.sum())
     }
 
-    /// Memory that it holds, and the most it ever held, in MiB.
-    pub fn memory(&self) -> (f64, f64) {
+    /// Memory that it holds, and the most it ever held, in MiB; and what of the first is no file's, as its code is.
+    pub fn memory(&self) -> (f64, f64, f64) {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).expect("it runs");
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a field of every process");
             line.split_whitespace().next().and_then(|number| number.parse::<f64>().ok()).expect("in kB") / 1024.0
         };
-        (field("VmRSS:"), field("VmHWM:"))
+        (field("VmRSS:"), field("VmHWM:"), field("RssAnon:"))
     }
 }
 
