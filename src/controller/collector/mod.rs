@@ -4,6 +4,7 @@
 //! where, [`objects`] says what that is in the cluster, [`verdict`] what to think of what is there. All of these are
 //! pure; [`observe`] looks and [`run`] does it again and again.
 
+mod busy;
 mod node;
 mod objects;
 mod observe;
@@ -16,4 +17,5 @@ mod trial;
 mod verdict;
 mod words;
 
+pub(crate) use pod::{Pod, Read as ReadPod};
 pub use run::run;

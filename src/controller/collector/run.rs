@@ -15,13 +15,13 @@ use super::observe::{self, Asked, Place, Seen, Set};
 use super::pod::{Pod, Rollout, State};
 use super::revision::{Revision, Stored};
 use super::trial::{self, Mark, Observed, Phase, Plan};
-use super::verdict::{self, Managed};
+use super::verdict::{self, Managed, Said};
 use super::{objects, template};
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::object;
 use crate::api::stack::{Agent, Collector, CollectorMode, CollectorStatus, Datadog, Egress, Exporter};
 use crate::collector::{self, Rendered, Source};
-use crate::config::Document;
+use crate::config::{Configuration, Document};
+use crate::controller::collector_pods;
 use crate::controller::health::Secrets;
 use crate::controller::objects::{Outcome, Wanted, keep};
 use crate::controller::stack::Stack;
@@ -41,6 +41,7 @@ struct Spec {
     egress: Egress,
     agent: Agent,
     injection: Document,
+    configuration: Configuration,
 }
 
 /// Never returns.
@@ -72,11 +73,15 @@ async fn follow(
                 }
                 continue;
             }
-            (Some(now), Some(Err(fault))) => context.status.report(|reports| {
-                let verdict = Verdict::new(Reason::CollectorSpecInvalid, fault, now.generation);
-                reports.say(ConditionType::CollectorAvailable, verdict);
-            }),
+            (Some(now), Some(Err(fault))) => {
+                context.state.measured.set_rollout(None);
+                context.status.report(|reports| {
+                    let verdict = Verdict::new(Reason::CollectorSpecInvalid, fault, now.generation);
+                    reports.say(ConditionType::CollectorAvailable, verdict);
+                });
+            }
             _ => {
+                context.state.measured.set_rollout(None);
                 wanted.send_if_modified(|wanted| wanted.take().is_some());
                 context.status.report(|reports| {
                     reports.take_back(ConditionType::CollectorAvailable);
@@ -108,6 +113,7 @@ impl Task<'_> {
         let mut asked = Asked::default();
         let mut memory = Memory::default();
         let mut credentials = self.context.credentials.clone();
+        let mut pods = self.context.collector_pods.clone();
         loop {
             let secrets = credentials.borrow_and_update().clone();
             let Some(now) = stack.borrow_and_update().clone() else { return };
@@ -116,20 +122,35 @@ impl Task<'_> {
                 return;
             }
             let outcome = outcomes.borrow_and_update().clone();
-            let again = match self.place.mode {
-                CollectorMode::Managed => {
-                    self.manage(&now, &spec, &secrets, outcome.as_ref(), &mut asked, &mut memory).await
-                }
-                CollectorMode::Adopt => self.adopt(&now, &spec, &mut asked).await,
-                CollectorMode::Disabled => {
+            let listed = self
+                .place
+                .pods
+                .as_ref()
+                .and_then(|place| Some(pods.borrow_and_update().of(place)?.values().cloned().collect()));
+            let unseen = self.unseen();
+            let again = match (self.place.mode, &unseen) {
+                (CollectorMode::Disabled, _) => {
                     self.want(&now, Vec::new());
                     self.switch_off();
                     None
                 }
+                // What was seen before may be long past.
+                (_, Some(fault)) => {
+                    self.context.state.measured.set_rollout(None);
+                    let verdict = Verdict::new(Reason::CollectorNotReadable, fault.clone(), now.generation);
+                    self.context.status.report(|reports| reports.say(ConditionType::CollectorAvailable, verdict));
+                    None
+                }
+                (CollectorMode::Managed, None) => {
+                    self.manage(&now, &spec, &secrets, listed, outcome.as_ref(), &mut asked, &mut memory).await
+                }
+                (CollectorMode::Adopt, None) => self.adopt(&now, &spec, listed, &mut asked).await,
             };
             tokio::select! {
                 () = sleep(again.unwrap_or_default()), if again.is_some() => {}
                 () = self.seen.changed.notified() => {}
+                () = self.until_seen_otherwise(unseen.as_ref()) => {}
+                Ok(()) = pods.changed() => {}
                 Ok(()) = stack.changed() => {}
                 Ok(()) = outcomes.changed() => {}
                 Ok(()) = credentials.changed() => {}
@@ -138,12 +159,27 @@ impl Task<'_> {
         }
     }
 
+    /// Why it can't be told how things are: which right is missing, say.
+    fn unseen(&self) -> Option<String> {
+        let state = &self.context.state;
+        let healths = [&state.collector_sets, &state.collector_maps, &state.collector_pods, &state.nodes];
+        healths.iter().find_map(|health| health.unseen().map(|fault| format!("{}: {fault}", health.what())))
+    }
+
+    async fn until_seen_otherwise(&self, before: Option<&String>) {
+        while self.unseen().as_ref() == before {
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
     /// Nothing before everything was listed.
+    #[expect(clippy::too_many_arguments, reason = "each is another source")]
     async fn manage(
         &self,
         stack: &Stack,
         spec: &Spec,
         secrets: &Secrets,
+        pods: Option<Vec<Arc<Pod>>>,
         outcome: Option<&Outcome>,
         asked: &mut Asked,
         memory: &mut Memory,
@@ -159,7 +195,7 @@ impl Task<'_> {
             None if self.context.state.credentials.failure().is_some() => None,
             None => return None,
         };
-        let mut pods: Vec<Pod> = self.seen.pods.lock().as_ref()?.values().cloned().collect();
+        let mut pods = pods?;
         let nodes = self.seen.nodes.lock().clone()?;
         let runs = set(Rollout::Stable).map(|set| set.deployed.revision.as_str());
         let (fault, candidate) = match spec.revision(secret, &stored, runs) {
@@ -177,7 +213,7 @@ impl Task<'_> {
             .partition(|(_, node)| node.should_run(&spec.collector.placement).is_err());
         let excluded: Vec<String> = excluded.into_iter().map(|(name, _)| name.clone()).collect();
         let look_for_pods = !excluded.is_empty();
-        let busy = asked.busy(self.context, excluded).await;
+        let busy = asked.busy.among(self.context, &spec.configuration, excluded).await;
 
         let deployed = |rollout| set(rollout).map(|set: &Set| set.deployed.clone());
         let plan = trial::plan(&Observed {
@@ -186,7 +222,7 @@ impl Task<'_> {
             trial: deployed(Rollout::Trial),
             known: stored.iter().map(|one| (one.revision.hash.as_str(), one.mark.clone())).collect(),
             passed: last_passed(&stored),
-            pods: &pods,
+            pods: pods.iter().map(AsRef::as_ref).collect(),
             nodes: should.iter().map(|(name, node)| (name.as_str(), node.ready)).collect(),
             unfit: &memory.unfit,
             refusal,
@@ -205,36 +241,47 @@ impl Task<'_> {
             outcome,
             no_pod: no_pod.as_deref(),
         };
-        let (verdict, status) = verdict::managed(&seen, &managed);
-        self.report(verdict, status);
+        self.report(verdict::managed(&seen, &managed));
         let looks_again = lacking.is_some() || look_for_pods || matches!(plan.phase, Phase::Trying { .. });
         plan.again.into_iter().chain(looks_again.then_some(LOOK_AGAIN)).min()
     }
 
-    async fn adopt(&self, stack: &Stack, spec: &Spec, asked: &mut Asked) -> Option<Duration> {
+    async fn adopt(
+        &self,
+        stack: &Stack,
+        spec: &Spec,
+        pods: Option<Vec<Arc<Pod>>>,
+        asked: &mut Asked,
+    ) -> Option<Duration> {
         self.want(stack, Vec::new());
-        let pods: Vec<Pod> = self.seen.pods.lock().as_ref()?.values().cloned().collect();
+        let pods = pods?;
         let nodes = self.seen.nodes.lock().clone()?;
-        let with = verdict::by_node(&pods);
+        let with = verdict::by_node(pods.iter().map(AsRef::as_ref));
         let without: Vec<_> = nodes.keys().filter(|name| !with.contains_key(name.as_str())).cloned().collect();
         let again = (!without.is_empty()).then_some(LOOK_AGAIN);
-        let busy = asked.busy(self.context, without).await;
+        let busy = asked.busy.among(self.context, &spec.configuration, without).await;
         let seen = seen_for_verdict(stack, spec, &nodes, &pods, &busy);
-        let (verdict, status) = verdict::adopted(&seen);
-        self.report(verdict, status);
+        self.report(verdict::adopted(&seen));
         again
     }
 
     /// The words of a trial's Collector that ended, and what one that runs says of the data that it was given.
-    async fn ask_the_trial(&self, pods: &mut [Pod], candidate: Option<&Revision>, asked: &Asked) -> Option<String> {
+    async fn ask_the_trial(
+        &self,
+        pods: &mut [Arc<Pod>],
+        candidate: Option<&Revision>,
+        asked: &Asked,
+    ) -> Option<String> {
         let candidate = candidate?;
         let mut refusal = None;
-        let of_trial =
-            |pod: &&mut Pod| pod.rollout == Some(Rollout::Trial) && pod.revision == candidate.hash && !pod.leaving;
+        let of_trial = |pod: &&mut Arc<Pod>| {
+            pod.rollout == Some(Rollout::Trial) && *pod.revision == *candidate.hash && !pod.leaving
+        };
         for pod in pods.iter_mut().filter(of_trial) {
             if pod.ended.is_some()
                 && let Some(words) = asked.last_words(self.context, self.place, pod).await
             {
+                let pod = Arc::make_mut(pod);
                 if let Some(ended) = &mut pod.ended {
                     ended.words.clone_from(&words);
                 }
@@ -255,7 +302,7 @@ impl Task<'_> {
         candidate: Option<&(Revision, Rendered)>,
         stored: &[Stored],
         plan: &Plan,
-        pods: &[Pod],
+        pods: &[Arc<Pod>],
     ) -> Vec<Value> {
         let input = objects::Input {
             namespace: &self.place.namespace,
@@ -264,7 +311,7 @@ impl Task<'_> {
             // With a fault, what was needed before is still.
             lease: candidate.is_none_or(|(_, rendered)| rendered.lease.is_some()),
         };
-        let mut runs: Vec<_> = pods.iter().map(|pod| pod.revision.as_str()).collect();
+        let mut runs: Vec<_> = pods.iter().map(|pod| &*pod.revision).collect();
         runs.extend(plan.stable.as_ref().map(|stable| stable.revision.as_str()));
         runs.extend(plan.trial.as_ref().map(|trial| trial.revision.as_str()));
         runs.sort_unstable();
@@ -301,7 +348,9 @@ impl Task<'_> {
         });
     }
 
-    fn report(&self, verdict: Verdict, status: CollectorStatus) {
+    fn report(&self, said: Said) {
+        let Said { verdict, status, waiting } = said;
+        self.context.state.measured.set_rollout(waiting);
         self.context.status.report(|reports| {
             reports.say(ConditionType::CollectorAvailable, verdict);
             reports.collector = Some(status);
@@ -309,6 +358,7 @@ impl Task<'_> {
     }
 
     fn switch_off(&self) {
+        self.context.state.measured.set_rollout(None);
         self.context.status.report(|reports| {
             reports.switch_off(ConditionType::CollectorAvailable);
             reports.collector = Some(CollectorStatus { ready: "off".to_owned(), ..CollectorStatus::default() });
@@ -320,11 +370,12 @@ fn seen_for_verdict<'s>(
     stack: &Stack,
     spec: &'s Spec,
     nodes: &'s BTreeMap<String, Node>,
-    pods: &'s [Pod],
+    pods: &'s [Arc<Pod>],
     busy: &'s BTreeSet<String>,
 ) -> verdict::Seen<'s> {
     let placement = &spec.collector.placement;
-    verdict::Seen { generation: stack.generation, placement, nodes, pods: verdict::by_node(pods), busy }
+    let pods = verdict::by_node(pods.iter().map(AsRef::as_ref));
+    verdict::Seen { generation: stack.generation, placement, nodes, pods, busy }
 }
 
 /// What doesn't stand in the cluster. Another leader does without.
@@ -395,22 +446,26 @@ impl Spec {
     /// # Errors
     /// Which field is wrong.
     fn of(stack: &Stack, namespace: &str) -> Result<Self, String> {
+        let injection = injection::document(&stack.injection, namespace).map_err(|fault| fault.to_string())?;
         Ok(Self {
             collector: stack.collector.clone()?,
             datadog: stack.datadog.clone()?,
             egress: stack.egress.clone()?,
             agent: stack.agent.clone()?,
-            injection: injection::document(&stack.injection, namespace).map_err(|fault| fault.to_string())?,
+            configuration: injection::complete(injection.clone(), None).map_err(|fault| fault.to_string())?,
+            injection,
         })
     }
 
     fn place(&self) -> Place {
         let of = &self.injection.collector;
-        let selector = match self.collector.mode {
-            CollectorMode::Managed | CollectorMode::Disabled => format!("app={}", object::COLLECTOR),
-            CollectorMode::Adopt => self.collector.adopt.selector.query(),
-        };
-        Place { mode: self.collector.mode, namespace: of.namespace.clone(), service: of.service.clone(), selector }
+        Place {
+            mode: self.collector.mode,
+            namespace: of.namespace.clone(),
+            service: of.service.clone(),
+            pods: collector_pods::Place::at(&self.collector, &of.namespace),
+            node_labels: self.collector.placement.node_selector.keys().cloned().collect(),
+        }
     }
 
     /// What the spec asks for. Without the Secret, it's that of what runs: there is nothing to roll to.

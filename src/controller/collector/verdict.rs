@@ -37,6 +37,15 @@ pub struct Managed<'s> {
     pub no_pod: Option<&'s str>,
 }
 
+/// What there is to say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Said {
+    pub verdict: Verdict,
+    pub status: CollectorStatus,
+    /// Nodes that wait for a rollout, as long as that is all that is wrong.
+    pub waiting: Option<u64>,
+}
+
 /// Why a node has no Collector that is ready and as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Lack {
@@ -63,7 +72,7 @@ const ORDER: [Reason; 10] = [
 
 /// Of the controller's own.
 #[must_use]
-pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> (Verdict, CollectorStatus) {
+pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> Said {
     let should: Vec<_> = seen.should_run().collect();
     let lacks: Vec<_> = should.iter().filter_map(|(name, node)| seen.lack(name, node, Some(managed))).collect();
     let late = |lack: &&Lack| lack.reason == Reason::CollectorRollingOut;
@@ -83,12 +92,15 @@ pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> (Verdict, CollectorSta
         .or_else(|| of_nodes(&lacks, should.len(), managed))
         .or_else(|| seen.without_collector(|node| seen.excluded(node)))
         .unwrap_or_else(|| (Reason::CollectorOnEveryNode, format!("on {}", count(should.len(), "node"))));
-    (Verdict::new(reason, detail, seen.generation), status)
+    // One that has been replaced isn't ready at once.
+    let rolls_out = matches!(reason, Reason::CollectorRollingOut | Reason::CollectorNotReady);
+    let waiting = rolls_out.then(|| u64::try_from(lacks.len()).unwrap_or(u64::MAX));
+    Said { verdict: Verdict::new(reason, detail, seen.generation), status, waiting }
 }
 
 /// Of somebody else's: which nodes should have one, only its pods can tell, and the pods that need it.
 #[must_use]
-pub fn adopted(seen: &Seen<'_>) -> (Verdict, CollectorStatus) {
+pub fn adopted(seen: &Seen<'_>) -> Said {
     let with: Vec<_> = seen.pods.keys().copied().filter(|node| !node.is_empty()).collect();
     let untold = Node::default();
     let lacks: Vec<_> =
@@ -105,14 +117,14 @@ pub fn adopted(seen: &Seen<'_>) -> (Verdict, CollectorStatus) {
             seen.without_collector(|node| (!with.contains(&node)).then(|| "no adopted Collector runs there".to_owned()))
         })
         .unwrap_or_else(|| (Reason::CollectorOnEveryNode, format!("on {}", count(with.len(), "node"))));
-    (Verdict::new(reason, detail, seen.generation), status)
+    Said { verdict: Verdict::new(reason, detail, seen.generation), status, waiting: None }
 }
 
 #[must_use]
-pub fn by_node(pods: &[Pod]) -> ByNode<'_> {
+pub fn by_node<'s>(pods: impl IntoIterator<Item = &'s Pod>) -> ByNode<'s> {
     let mut by_node = ByNode::new();
-    for pod in pods.iter().filter(|pod| !pod.leaving) {
-        by_node.entry(pod.node.as_str()).or_default().push(pod);
+    for pod in pods.into_iter().filter(|pod| !pod.leaving) {
+        by_node.entry(&*pod.node).or_default().push(pod);
     }
     by_node
 }
@@ -134,7 +146,7 @@ impl<'s> Seen<'s> {
     /// Why a node that should have one has none that is ready and as it should be.
     fn lack(&self, name: &str, node: &Node, managed: Option<&Managed<'_>>) -> Option<Lack> {
         let wanted = managed.and_then(|managed| managed.candidate);
-        let is_current = |pod: &&Pod| wanted.is_none_or(|wanted| pod.revision == wanted);
+        let is_current = |pod: &&Pod| wanted.is_none_or(|wanted| *pod.revision == *wanted);
         let lack = |reason, why: String| Some(Lack { node: name.to_owned(), reason, why });
         if self.on(name).filter(is_current).any(Pod::is_ready) {
             return None;
@@ -208,6 +220,9 @@ fn of_the_whole(managed: &Managed<'_>) -> Option<(Reason, String)> {
         Some(Outcome::Refused { object, why, .. }) => {
             return Some((Reason::CollectorNotWritten, format!("{object}: {why}")));
         }
+        Some(Outcome::Unseen { kind, why, .. }) => {
+            return Some((Reason::CollectorNotReadable, format!("{kind}: {why}")));
+        }
         Some(Outcome::Contested { object, by, .. }) => {
             return Some((Reason::CollectorContested, format!("{object} is changed back each time by {by}")));
         }
@@ -275,7 +290,7 @@ mod tests {
         let ready = if ready { "True" } else { "False" };
         let node = json!({"spec": spec, "metadata": {"labels": {"pool": "a"}},
                           "status": {"conditions": [{"type": "Ready", "status": ready}]}});
-        Node::of(serde_json::from_value(node).expect("a node"))
+        Node::of(serde_json::from_value(node).expect("a node"), &["pool".to_owned()].into())
     }
 
     fn ready(node: &str, revision: &str) -> Pod {
@@ -287,7 +302,7 @@ mod tests {
     }
 
     fn down(reason: &str, words: &str) -> State {
-        State::Down(Ended { code: 1, reason: reason.to_owned(), words: words.to_owned() })
+        State::Down(Ended { code: 1, reason: reason.to_owned(), words: words.to_owned() }.into())
     }
 
     struct World {
@@ -317,7 +332,7 @@ mod tests {
         world
     }
 
-    fn look(world: &World, adopt: bool) -> (Reason, String, String) {
+    fn said(world: &World, adopt: bool) -> Said {
         let seen = Seen {
             generation: 1,
             placement: &world.placement,
@@ -339,19 +354,60 @@ mod tests {
             outcome: Some(&world.outcome),
             no_pod: world.no_pod,
         };
-        let (verdict, status) = if adopt { adopted(&seen) } else { managed(&seen, &managing) };
+        if adopt { adopted(&seen) } else { managed(&seen, &managing) }
+    }
+
+    fn look(world: &World, adopt: bool) -> (Reason, String, String) {
+        let Said { verdict, status, .. } = said(world, adopt);
         (verdict.reason, verdict.detail, status.ready)
+    }
+
+    #[test]
+    fn nodes_that_wait_for_a_rollout_are_counted_while_nothing_else_is_wrong() {
+        type Case = (fn(&mut World), Option<u64>);
+        let cases: [Case; 6] = [
+            (|_| {}, None),
+            (|w| w.pods[1] = ready("b", "old"), Some(1)),
+            (|w| w.pods = vec![ready("a", "old"), in_state("b", State::Starting)], Some(2)),
+            (|w| w.pods = vec![ready("a", "old"), in_state("b", down("Error", "Error: no"))], None),
+            (
+                |w| {
+                    w.nodes.insert("b".to_owned(), node(&json!({}), false));
+                    w.pods = vec![ready("a", "old")];
+                },
+                None,
+            ),
+            (
+                |w| {
+                    w.pods[1] = ready("b", "old");
+                    w.outcome =
+                        Outcome::Refused { generation: 1, object: "Service x".to_owned(), why: "no".to_owned() };
+                },
+                None,
+            ),
+        ];
+        for (change, expected) in cases {
+            let world = world(change);
+            let said = said(&world, false);
+            assert_eq!(said.waiting, expected, "{said:?}");
+        }
     }
 
     type Case = (fn(&mut World), Reason, &'static str, &'static str);
 
-    const CASES: [Case; 26] = [
+    const CASES: [Case; 27] = [
         (|_| {}, R::CollectorOnEveryNode, "on 2 nodes", "2/2"),
         (|w| w.fault = Some("spec.collector.x: no"), R::CollectorSpecInvalid, "spec.collector.x: no", "2/2"),
         (
             |w| w.outcome = Outcome::Refused { generation: 1, object: "Service x".to_owned(), why: "no".to_owned() },
             R::CollectorNotWritten,
             "Service x: no",
+            "2/2",
+        ),
+        (
+            |w| w.outcome = Outcome::Unseen { generation: 1, kind: "NetworkPolicy", why: "not allowed".to_owned() },
+            R::CollectorNotReadable,
+            "NetworkPolicy: not allowed",
             "2/2",
         ),
         (
@@ -426,13 +482,13 @@ mod tests {
             "0/0",
         ),
         (
-            |w| w.pods[1] = in_state("b", State::ImageNotPulled("ErrImagePull x".to_owned())),
+            |w| w.pods[1] = in_state("b", State::ImageNotPulled("ErrImagePull x".into())),
             R::CollectorImageNotPulled,
             "1 of 2 nodes: b (ErrImagePull x)",
             "1/2",
         ),
         (
-            |w| w.pods[1] = in_state("b", State::Unconfigured("secret \"datadog-secret\" not found".to_owned())),
+            |w| w.pods[1] = in_state("b", State::Unconfigured("secret \"datadog-secret\" not found".into())),
             R::CollectorNotConfigured,
             "1 of 2 nodes: b (secret \"datadog-secret\" not found)",
             "1/2",
@@ -456,13 +512,13 @@ mod tests {
             "1/2",
         ),
         (
-            |w| w.pods[1] = in_state("b", State::Unschedulable("1 node(s) didn't have free ports".to_owned())),
+            |w| w.pods[1] = in_state("b", State::Unschedulable("1 node(s) didn't have free ports".into())),
             R::CollectorPortTaken,
             "1 of 2 nodes: b (1 node(s) didn't have free ports)",
             "1/2",
         ),
         (
-            |w| w.pods[1] = in_state("b", State::Unschedulable("Insufficient memory".to_owned())),
+            |w| w.pods[1] = in_state("b", State::Unschedulable("Insufficient memory".into())),
             R::CollectorUnschedulable,
             "1 of 2 nodes: b (Insufficient memory)",
             "1/2",

@@ -72,6 +72,8 @@ pub struct Wanted {
 pub enum Outcome {
     /// All of it is there as it should be.
     Kept { generation: i64 },
+    /// Objects of a kind can't be looked at, so that nothing is done: which, and why.
+    Unseen { generation: i64, kind: &'static str, why: String },
     /// An object that the API server doesn't take, or a call without an answer: which, and why.
     Refused { generation: i64, object: String, why: String },
     /// Somebody changes an object back each time: which, and who.
@@ -90,6 +92,8 @@ pub struct Part {
 /// After a call that failed: short at first.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_mins(1);
+/// Whether every kind can be seen is looked at that often.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// The rights in the former namespace may have gone with the move.
 const PATIENCE_WHEN_MOVED: u32 = 2;
 
@@ -139,6 +143,7 @@ pub async fn keep(
         let keeper = Keeper {
             context: context.clone(),
             part,
+            kinds: part.kinds.iter().map(|kind| (kind, Arc::new(health.of_one(kind.kind)))).collect(),
             health: Arc::clone(&health),
             namespace: namespace.clone(),
             memory: Memory::default(),
@@ -151,7 +156,10 @@ pub async fn keep(
 struct Keeper {
     context: Context,
     part: Part,
+    /// Of writes.
     health: Arc<Health>,
+    /// Of the watches.
+    kinds: Vec<(&'static Kind, Arc<Health>)>,
     namespace: String,
     memory: Memory,
     /// In a row.
@@ -169,18 +177,33 @@ impl Keeper {
     ) {
         let (publisher, mut seen) = watch::channel(Seen::new());
         let mut watches = JoinSet::new();
-        for kind in self.part.kinds {
+        for (kind, health) in &self.kinds {
             publisher.send_modify(|seen| {
                 seen.insert(kind.kind, None);
             });
-            watches.spawn(self.watch(kind, publisher.clone()));
+            watches.spawn(self.watch(kind, Arc::clone(health), publisher.clone()));
         }
         loop {
             let now = wanted.borrow_and_update().clone();
             let moved = now.as_ref().is_some_and(|now| now.namespace != self.namespace);
             let seen_now = seen.borrow_and_update().clone();
+            let unseen = self.unseen();
             let mut again = None;
-            if let Some(now) = &now {
+            if let (Some(now), Some((kind, why))) = (&now, &unseen) {
+                if moved {
+                    warn!(
+                        k8s.namespace.name = self.namespace,
+                        error.message = why,
+                        "what was there before the move can't be deleted"
+                    );
+                    return;
+                }
+                // Where nothing is wanted, nobody need be allowed to look.
+                if !now.objects.is_empty() {
+                    let told = Outcome::Unseen { generation: now.generation, kind, why: why.clone() };
+                    outcome.send_if_modified(|before| before.replace(told.clone()) != Some(told));
+                }
+            } else if let Some(now) = &now {
                 let left = Wanted { objects: Vec::new(), namespace: self.namespace.clone(), ..(**now).clone() };
                 match self.step(if moved { &left } else { now }, &seen_now, moved).await {
                     Step::Waiting | Step::Done(_) if moved => return,
@@ -206,16 +229,32 @@ impl Keeper {
             }
             tokio::select! {
                 () = sleep(again.unwrap_or_default()), if again.is_some() => {}
+                () = self.until_seen_otherwise(unseen.as_ref()) => {}
                 changed = wanted.changed() => if changed.is_err() { std::future::pending::<()>().await; },
                 Ok(()) = seen.changed() => {}
             }
         }
     }
 
-    fn watch(&self, kind: &'static Kind, seen: watch::Sender<Seen>) -> impl Future<Output = ()> + Send + 'static {
+    /// A kind that can't be looked at, and why: which right is missing, say.
+    fn unseen(&self) -> Option<(&'static str, String)> {
+        self.kinds.iter().find_map(|(kind, health)| Some((kind.kind, health.unseen()?)))
+    }
+
+    async fn until_seen_otherwise(&self, before: Option<&(&'static str, String)>) {
+        while self.unseen().as_ref() == before {
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    fn watch(
+        &self,
+        kind: &'static Kind,
+        health: Arc<Health>,
+        seen: watch::Sender<Seen>,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let api = kind.api(self.context.client.clone(), &self.namespace);
         let config = watcher::Config::default().labels(&format!("{}={}", label::PART, self.part.name));
-        let health = Arc::clone(&self.health);
         async move {
             watching::objects_if_served(api, config, &health, |objects| {
                 let objects = Arc::new(objects.cloned().unwrap_or_default());
@@ -276,6 +315,7 @@ impl Keeper {
             return Step::Again(retry_after(self.failures, jitter()), Some(told));
         }
         self.failures = 0;
+        self.health.answered();
         let delay = soonest.map(|until| until.saturating_duration_since(Instant::now()));
         match (contested, delay) {
             (None, None) => Step::Done(Outcome::Kept { generation }),
