@@ -123,6 +123,8 @@ reasons! {
         "give the controller the right that is named: otelgate update does, for the namespace and the names of the chart's values";
     CollectorNotWritten: False, "an object of the Collector can't be written",
         "do what the API server's message says; otelgate update gives the rights for the namespace and the names of the chart's values";
+    CollectorLeftBehind: False, "Collectors still run in a namespace where they were before, beside those of now",
+        "wait a moment; what the controller may not take away, delete: kubectl delete daemonset,configmap,service,serviceaccount,networkpolicy,rolebinding -n NAMESPACE -l otelgate.dev/part=collector";
     CollectorContested: False, "somebody else writes an object of the Collector too",
         "have only one of the two write it: leave it to otelgate, or set spec.collector.mode to adopt or disabled";
     CollectorWithoutNode: False, "there is no node that a Collector should run on",
