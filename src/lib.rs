@@ -19,6 +19,7 @@ pub mod deploy;
 pub mod inject;
 pub mod json;
 pub mod k8s;
+pub mod lean;
 pub mod manifest;
 pub mod metrics;
 pub mod monitoring;

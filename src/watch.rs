@@ -12,36 +12,21 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
-use tracing::{info, warn};
+use tokio::time::{Instant, sleep};
 
 use crate::k8s::{self, Api, Backoff, Event, Resource, ResourceExt as _, WatchStreamExt as _, watcher};
-use crate::metrics::Counter;
-use crate::unavailable::Unavailable;
+
+mod health;
+
+use health::FORBIDDEN;
+pub use health::Health;
 
 /// The objects that a watch knows, by name.
 pub type Objects<K> = BTreeMap<String, K>;
 
-/// How it stands with something that has to be asked for.
-#[derive(Debug)]
-pub struct Health {
-    what: &'static str,
-    /// What to do when the API server doesn't know the kind.
-    unknown_kind: Option<&'static str>,
-    state: Mutex<State>,
-    failures: Counter,
-}
-
 /// What a watch of many objects has made of them: changed in place, and read under a lock.
 #[derive(Debug)]
 pub struct Store<T>(Mutex<Option<Objects<T>>>);
-
-#[derive(Debug, PartialEq, Eq)]
-enum State {
-    NotAsked,
-    Failing { fault: String, answered_before: bool },
-    Answered,
-}
 
 /// Soon at first; never so late that somebody who mended the cause would wonder.
 #[derive(Debug, Default)]
@@ -50,94 +35,14 @@ pub struct Pace {
     last: Option<Instant>,
 }
 
+/// Objects of an answer to a list: whole ones are in memory that many at a time.
+const PAGE: u32 = 100;
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(5);
+/// After a right has gone.
+const LISTED_AGAIN: Duration = Duration::from_secs(10);
 /// After so long without a failure the next is the first again.
 const FORGIVEN: Duration = Duration::from_secs(15);
-
-// === impl Health ===
-
-impl Health {
-    #[must_use]
-    pub fn new(what: &'static str) -> Self {
-        Self { what, unknown_kind: None, state: Mutex::new(State::NotAsked), failures: Counter::default() }
-    }
-
-    /// Of a kind that may not be there yet.
-    #[must_use]
-    pub fn of_kind(what: &'static str, unknown_kind: &'static str) -> Self {
-        Self { unknown_kind: Some(unknown_kind), ..Self::new(what) }
-    }
-
-    #[must_use]
-    pub fn what(&self) -> &'static str {
-        self.what
-    }
-
-    /// Why there never was an answer; an answer that is old is still one.
-    #[must_use]
-    pub fn fault(&self) -> Option<String> {
-        match &*self.lock() {
-            State::NotAsked => Some("not asked yet".to_owned()),
-            State::Failing { fault, answered_before: false } => Some(fault.clone()),
-            State::Failing { answered_before: true, .. } | State::Answered => None,
-        }
-    }
-
-    /// Why there never was an answer, once it was asked for one.
-    #[must_use]
-    pub fn failure(&self) -> Option<String> {
-        match &*self.lock() {
-            State::Failing { fault, answered_before: false } => Some(fault.clone()),
-            State::NotAsked | State::Failing { .. } | State::Answered => None,
-        }
-    }
-
-    #[must_use]
-    pub fn failures(&self) -> u64 {
-        self.failures.get()
-    }
-
-    pub fn answered(&self) {
-        let before = std::mem::replace(&mut *self.lock(), State::Answered);
-        if before != State::Answered {
-            info!(otelgate.object = self.what, "the API server answers");
-        }
-    }
-
-    /// The same fault is told once, however often it is met.
-    pub fn failed(&self, error: &k8s::Error) {
-        let fault = match (error, self.unknown_kind) {
-            (k8s::Error::Api(status), Some(next)) if status.code == 404 => next.to_owned(),
-            _ => Unavailable::of(error).to_string(),
-        };
-        self.failed_because(fault);
-    }
-
-    pub fn failed_because(&self, fault: String) {
-        self.failures.add(1);
-        let mut state = self.lock();
-        let (told, answered_before) = match &*state {
-            State::NotAsked => (false, false),
-            State::Answered => (false, true),
-            State::Failing { fault: before, answered_before } => (*before == fault, *answered_before),
-        };
-        if !told {
-            warn!(otelgate.object = self.what, error.message = fault, "no answer from the API server; trying again");
-        }
-        *state = State::Failing { fault, answered_before };
-    }
-
-    /// As if it had never been asked.
-    pub fn forget(&self) {
-        *self.lock() = State::NotAsked;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // No code under the lock leaves the state half-written.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 // === impl Store ===
 
@@ -187,7 +92,7 @@ where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let told = |known: Option<&Objects<K>>| known.into_iter().for_each(&mut changed);
-    follow(events(api, config), health, Unserved::IsAFault, |object| object, whole(told)).await;
+    follow(api, config, health, Unserved::IsAFault, |object| object, whole(told)).await;
 }
 
 /// The same, of a kind that the API server may not have, or not yet: then there are none, and `None` is told. Never
@@ -200,7 +105,7 @@ pub async fn objects_if_served<K>(
 ) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    follow(events(api, config), health, Unserved::MeansNone, |object| object, whole(changed)).await;
+    follow(api, config, health, Unserved::MeansNone, |object| object, whole(changed)).await;
 }
 
 /// Keeps what `cut` makes of each object in a [`Store`], for kinds of which there are many. Never returns.
@@ -215,7 +120,7 @@ pub async fn fill<K, T>(
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     T: PartialEq,
 {
-    follow(events(api, config), health, Unserved::IsAFault, cut, |told| {
+    follow(api, config, health, Unserved::IsAFault, cut, |told| {
         if store.take(told) {
             changed.notify_one();
         }
@@ -223,28 +128,42 @@ pub async fn fill<K, T>(
     .await;
 }
 
-/// The same, for several who look at it: each is woken by what makes a difference. Never returns.
-pub async fn reflect<K, T>(
+/// The same, for several who look at it, in a part of what is published: each is woken by what makes a difference. Never
+/// returns.
+pub async fn reflect<K, T, P>(
     api: Api<K>,
     config: watcher::Config,
     health: &Health,
     cut: impl Fn(K) -> T,
-    known: &watch::Sender<Option<Objects<T>>>,
+    published: &watch::Sender<P>,
+    part: impl Fn(&mut P) -> &mut Option<Objects<T>>,
 ) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     T: PartialEq,
 {
-    follow(events(api, config), health, Unserved::IsAFault, cut, |told| {
-        known.send_if_modified(|known| told.change(known));
+    follow(api, config, health, Unserved::IsAFault, cut, |told| {
+        published.send_if_modified(|published| told.change(part(published)));
     })
     .await;
 }
 
-fn events<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = watcher::Result<Event<K>>>
-where
+async fn follow<K, T>(
+    api: Api<K>,
+    config: watcher::Config,
+    health: &Health,
+    unserved: Unserved,
+    cut: impl Fn(K) -> T,
+    mut tell: impl FnMut(Told<T>),
+) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    watcher(api, config.timeout(k8s::WATCH_FOR)).backoff(Pace::default())
+    let config = config.timeout(k8s::WATCH_FOR).page_size(PAGE);
+    loop {
+        let events = watcher(api.clone(), config.clone()).backoff(Pace::default());
+        follow_events(events, health, unserved, &cut, &mut tell).await;
+        // The right to watch has gone. That it is back shows in a list alone: a watch on which nothing comes is silent.
+        sleep(LISTED_AGAIN).await;
+    }
 }
 
 /// Only the object of that name.
@@ -308,13 +227,13 @@ fn whole<T>(mut changed: impl FnMut(Option<&Objects<T>>)) -> impl FnMut(Told<T>)
     }
 }
 
-/// Nothing is told before the first list.
-async fn follow<K: Resource, T>(
+/// Nothing is told before the first list. Until the events end, or what was listed may not be watched any more.
+async fn follow_events<K: Resource, T>(
     events: impl Stream<Item = watcher::Result<Event<K>>>,
     health: &Health,
     unserved: Unserved,
-    cut: impl Fn(K) -> T,
-    mut tell: impl FnMut(Told<T>),
+    cut: &impl Fn(K) -> T,
+    tell: &mut impl FnMut(Told<T>),
 ) {
     let mut events = pin!(events);
     let mut listing = Objects::new();
@@ -342,7 +261,12 @@ async fn follow<K: Resource, T>(
                 watcher::Error::InitialListFailed(error)
                 | watcher::Error::WatchStartFailed(error)
                 | watcher::Error::WatchFailed(error),
-            ) => health.failed(&error),
+            ) => {
+                health.failed(&error);
+                if listed && matches!(&error, k8s::Error::Api(status) if status.code == FORBIDDEN) {
+                    return;
+                }
+            }
             Err(watcher::Error::WatchError(status)) => health.failed(&k8s::Error::Api(status)),
             Err(error @ watcher::Error::NoResourceVersion) => health.failed_because(error.to_string()),
         }
@@ -373,7 +297,8 @@ mod tests {
         let tell = |known: Option<&Objects<ConfigMap>>| {
             told.push(known.map_or_else(none, |known| known.keys().cloned().collect()));
         };
-        follow(futures::stream::iter(events), health, Unserved::MeansNone, |object| object, whole(tell)).await;
+        follow_events(futures::stream::iter(events), health, Unserved::MeansNone, &|object| object, &mut whole(tell))
+            .await;
         told
     }
 
@@ -426,13 +351,30 @@ mod tests {
         assert_eq!(told(events, &health).await, [Vec::<String>::new()]);
     }
 
-    #[test]
-    fn an_unknown_kind_is_told_with_the_next_step() {
-        let health = Health::of_kind("Widget", "install Widget");
-        // The answer for a path that doesn't exist isn't even JSON.
-        let missing = k8s::Status::failure("404 page not found", "Failed to parse error data");
-        health.failed(&k8s::Error::Api(missing.with_code(404).boxed()));
-        assert_eq!(health.fault().as_deref(), Some("install Widget"));
+    #[tokio::test]
+    async fn a_right_that_has_gone_is_told_whatever_was_known() {
+        let health = Health::new("ConfigMap");
+        let answer = |code, message: &str| {
+            Err(watcher::Error::WatchStartFailed(k8s::Error::Api(
+                k8s::Status::failure(message, "").with_code(code).boxed(),
+            )))
+        };
+        let forbidden = || {
+            answer(
+                403,
+                r#"x is forbidden: User "u" cannot watch resource "configmaps" in API group "" at the cluster scope"#,
+            )
+        };
+        let listed = || [Ok(Event::Init), Ok(Event::InitApply(named("a"))), Ok(Event::InitDone)];
+        let events =
+            listed().into_iter().chain([answer(500, "no"), forbidden(), Ok(Event::Apply(named("b")))]).collect();
+        assert_eq!(told(events, &health).await, [vec!["a"]], "it ends, so that all are listed again");
+        assert_eq!(health.unseen().as_deref(), Some("not allowed to watch configmaps in the whole cluster"));
+        assert_eq!(health.fault(), None, "what was listed is known");
+        told(listed().into_iter().collect(), &health).await;
+        assert_eq!(health.unseen(), None);
+        told(listed().into_iter().chain([answer(500, "no")]).collect(), &health).await;
+        assert_eq!(health.unseen(), None, "which will pass");
     }
 
     #[tokio::test(start_paused = true)]

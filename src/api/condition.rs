@@ -119,8 +119,12 @@ reasons! {
         "correct what the Collector's words name; to have the same tried again, delete the ConfigMap otel-collector-config- with the revision";
     CollectorSpecInvalid: False, "the spec makes no configuration for the Collector; the last good one stays in force",
         "correct the field that is named";
+    CollectorNotReadable: False, "what the controller keeps of the Collector, or looks at for it, can't be read",
+        "give the controller the right that is named: otelgate update does, for the namespace and the names of the chart's values";
     CollectorNotWritten: False, "an object of the Collector can't be written",
-        "do what the API server's message says";
+        "do what the API server's message says; otelgate update gives the rights for the namespace and the names of the chart's values";
+    CollectorLeftBehind: False, "Collectors still run in a namespace where they were before, beside those of now",
+        "wait a moment; what the controller may not take away, delete: kubectl delete daemonset,configmap,service,serviceaccount,networkpolicy,rolebinding -n NAMESPACE -l otelgate.dev/part=collector";
     CollectorContested: False, "somebody else writes an object of the Collector too",
         "have only one of the two write it: leave it to otelgate, or set spec.collector.mode to adopt or disabled";
     CollectorWithoutNode: False, "there is no node that a Collector should run on",
@@ -175,8 +179,10 @@ reasons! {
         "set agent.mode to adopt, or remove the object that is named";
     AgentLeftOver: False, "the Agent of the mode before isn't gone yet, and the one that is asked for waits for that",
         "wait a moment; if a DatadogAgent stays, its finalizer waits for the Datadog Operator: start it again, or take the finalizer out";
+    AgentNotReadable: False, "what the controller keeps of the Datadog Agent can't be read",
+        "give the controller the right that is named: otelgate update does, for the namespace of the chart's values";
     AgentNotWritten: False, "the API server doesn't take an object of the Datadog Agent",
-        "do what the API server's message says";
+        "do what the API server's message says; otelgate update gives the rights for the namespace of the chart's values";
     AgentContested: False, "somebody changes an object of the Datadog Agent back each time",
         "keep whoever is named away from it, or change spec.agent instead";
     OperatorMissing: False, "the API server doesn't serve DatadogAgent, which agent.mode operator writes",

@@ -35,6 +35,8 @@ pub(crate) mod definition {
             "Answers of Datadog to whether it accepts the API key: accepted, refused, or unanswered";
         COLLECTORS = "otelgate_controller_collectors", "gauge", ["state"],
             "Collectors by what was measured of them; only the leader has it";
+        ROLLOUT = "otelgate_controller_collector_rollout_nodes", "gauge", [],
+            "Nodes that wait for a rollout of the Collector; no series while none goes on, or while something else is wrong; only the leader has it";
         SCRAPES = "otelgate_controller_collector_scrapes_total", "counter", ["outcome"],
             "Readings of Collectors' own metrics";
         ITEMS = "otelgate_controller_collector_items_total", "counter", ["signal", "outcome"],
@@ -173,6 +175,9 @@ impl Scrape {
         for (state, count) in measured.collectors().into_iter().flatten() {
             let count = u64::try_from(count).unwrap_or(u64::MAX);
             family.encode_family(&[("state", state.as_str())])?.encode_gauge(&count)?;
+        }
+        if let Some(nodes) = measured.rollout() {
+            metrics::describe(encoder, &definition::ROLLOUT)?.encode_gauge(&nodes)?;
         }
         let mut family = metrics::describe(encoder, &definition::SCRAPES)?;
         for (outcome, counter) in measured.scrapes() {

@@ -79,6 +79,10 @@ pub struct State {
     pub registration: Arc<Health>,
     /// The Datadog Agent's objects.
     pub agent: Arc<Health>,
+    pub agent_set: Arc<Health>,
+    pub agent_pods: Arc<Health>,
+    pub cluster_agent: Arc<Health>,
+    pub cluster_agent_token: Arc<Health>,
     /// The Secrets that they refer to.
     pub agent_secrets: Arc<Health>,
     pub datadog_agents: Arc<Health>,
@@ -95,8 +99,10 @@ pub struct State {
     pub repair: Arc<Health>,
     pub coverage: pods::Measured,
     pub nodes: Arc<Health>,
-    /// The Collector's objects, and its pods.
+    /// The Collector's objects, and what its pods say.
     pub collector: Arc<Health>,
+    pub collector_sets: Arc<Health>,
+    pub collector_maps: Arc<Health>,
     pub writes: Writes,
     pub measured: health::Measured,
     conditions: Mutex<Vec<(ConditionType, Holds)>>,
@@ -126,7 +132,7 @@ impl Context {
             namespace: "otelgate".into(),
             stack: watch::channel(None).1,
             endpoints: watch::channel(None).1,
-            collector_pods: watch::channel(None).1,
+            collector_pods: watch::channel(CollectorPods::default()).1,
             credentials: watch::channel(None).1,
             events,
             status: status::Sink::new().0,
@@ -152,6 +158,10 @@ impl Default for State {
             source: Arc::new(Health::new("Secret of the certificate's provider")),
             registration: Arc::new(Health::new("MutatingWebhookConfiguration")),
             agent: Arc::new(Health::new("Datadog Agent")),
+            agent_set: Arc::new(Health::new("DaemonSet of the Datadog Agent")),
+            agent_pods: Arc::new(Health::new("Pod of the Datadog Agent")),
+            cluster_agent: Arc::new(Health::new("Deployment of the Cluster Agent")),
+            cluster_agent_token: Arc::new(Health::new("Secret of the Cluster Agent")),
             agent_secrets: Arc::new(Health::new("Secret of the Datadog Agent")),
             datadog_agents: Arc::new(Health::new("DatadogAgent")),
             datadog_definition: Arc::new(Health::new("definition of DatadogAgent")),
@@ -166,6 +176,8 @@ impl Default for State {
             coverage: pods::Measured::default(),
             nodes: Arc::new(Health::new("Node")),
             collector: Arc::new(Health::new("Collector")),
+            collector_sets: Arc::new(Health::new("DaemonSet of the Collector")),
+            collector_maps: Arc::new(Health::new("ConfigMap of the Collector")),
             writes: Writes::default(),
             measured: health::Measured::default(),
             conditions: Mutex::default(),
@@ -179,7 +191,7 @@ impl State {
         [&self.lease].into_iter().chain(self.of_leader()).map(AsRef::as_ref)
     }
 
-    fn of_leader(&self) -> [&Arc<Health>; 23] {
+    fn of_leader(&self) -> [&Arc<Health>; 29] {
         [
             &self.stacks,
             &self.endpoints,
@@ -191,6 +203,10 @@ impl State {
             &self.source,
             &self.registration,
             &self.agent,
+            &self.agent_set,
+            &self.agent_pods,
+            &self.cluster_agent,
+            &self.cluster_agent_token,
             &self.agent_secrets,
             &self.datadog_agents,
             &self.datadog_definition,
@@ -204,6 +220,8 @@ impl State {
             &self.repair,
             &self.nodes,
             &self.collector,
+            &self.collector_sets,
+            &self.collector_maps,
         ]
     }
 
@@ -284,7 +302,7 @@ fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) 
     let (slices, health) = (client.clone(), Arc::clone(&state.endpoints));
     let of = Arc::clone(&namespace);
     tasks.spawn("endpoints", async move { endpoints::watch(slices, &of, publisher, health).await });
-    let (pods, collector_pods) = watch::channel(None);
+    let (pods, collector_pods) = watch::channel(CollectorPods::default());
     let (secret, credentials) = watch::channel(None);
     let (events, happenings) = Recorder::new(identity, Arc::clone(&state));
     let (sink, reports) = status::Sink::new();

@@ -5,7 +5,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::api::{annotation, label};
-use crate::k8s::{DaemonSet, Deployment, DynamicObject, LabelSelector, ObjectMeta, ResourceExt as _, Time};
+use crate::k8s::{self, DaemonSet, Deployment, DynamicObject, LabelSelector, ObjectMeta, ResourceExt as _, Time};
+use crate::lean::Lean;
 
 /// The DaemonSet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,30 +59,31 @@ pub struct DatadogAgent {
 }
 
 /// A pod, cut to its state.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(from = "Raw")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Pod {
-    metadata: ObjectMeta,
     /// Where it runs, or is to run.
-    pub node: String,
+    pub node: Box<str>,
     pub ready: bool,
     /// Failed, or found no node: in the words of who said so.
-    pub refused: Option<String>,
-    pub containers: Vec<State>,
+    pub refused: Option<Box<str>>,
+    pub containers: Box<[State]>,
 }
+
+/// A pod, as far as it is read.
+pub type Read = Lean<k8s::Pod, Value, Status>;
 
 /// A container's state.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
-    pub name: String,
+    pub name: Box<str>,
     pub ready: bool,
     pub started: bool,
     pub running: bool,
     pub restarts: i32,
     /// Why it waits.
-    pub waiting: Option<(String, String)>,
+    pub waiting: Option<Box<(String, String)>>,
     /// How it ended last.
-    pub ended: Option<Ended>,
+    pub ended: Option<Box<Ended>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -197,32 +199,9 @@ impl DatadogAgent {
 
 // === impl Pod ===
 
-#[derive(Deserialize)]
-struct Raw {
-    metadata: Metadata,
-    #[serde(default)]
-    spec: Value,
-    #[serde(default)]
-    status: Status,
-}
-
-/// Managed fields alone would be most of what is held for a pod.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    namespace: Option<String>,
-    #[serde(default)]
-    resource_version: Option<String>,
-    #[serde(default)]
-    uid: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Status {
+pub struct Status {
     phase: String,
     reason: String,
     message: String,
@@ -231,7 +210,7 @@ struct Status {
     container_statuses: Vec<Container>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct Condition {
     #[serde(rename = "type")]
@@ -240,7 +219,7 @@ struct Condition {
     message: String,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Container {
     name: String,
@@ -251,7 +230,7 @@ struct Container {
     last_state: Phase,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct Phase {
     waiting: Option<Waiting>,
@@ -259,14 +238,14 @@ struct Phase {
     terminated: Option<Terminated>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct Waiting {
     reason: String,
     message: String,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Terminated {
     reason: String,
@@ -275,85 +254,43 @@ struct Terminated {
     finished_at: Option<Time>,
 }
 
-impl From<Raw> for Pod {
-    fn from(raw: Raw) -> Self {
-        let Raw { metadata, spec, status } = raw;
+impl Pod {
+    #[must_use]
+    pub fn of(read: Read) -> Self {
+        let Lean { spec, status, .. } = read;
         let is = |kind: &str, holds: &str| status.conditions.iter().find(|one| one.kind == kind && one.status == holds);
         let refused = if status.phase == "Failed" {
-            Some(format!("{}: {}", status.reason, status.message))
+            Some(format!("{}: {}", status.reason, status.message).into())
         } else {
-            is("PodScheduled", "False").map(|condition| condition.message.clone())
+            is("PodScheduled", "False").map(|condition| condition.message.as_str().into())
         };
         let ready = is("Ready", "True").is_some();
         let containers = status.init_container_statuses.into_iter().chain(status.container_statuses);
-        Self {
-            metadata: ObjectMeta {
-                name: Some(metadata.name),
-                namespace: metadata.namespace,
-                resource_version: metadata.resource_version,
-                uid: metadata.uid,
-                ..ObjectMeta::default()
-            },
-            node: node(&spec),
-            ready,
-            refused,
-            containers: containers.map(State::from).collect(),
-        }
+        Self { node: node(&spec).into(), ready, refused, containers: containers.map(State::from).collect() }
     }
 }
 
 /// A DaemonSet's pod says where it is to run before it does.
-fn node(spec: &Value) -> String {
+fn node(spec: &Value) -> &str {
     let terms = "/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0";
     let pinned = || spec.pointer(terms)?.pointer("/matchFields/0/values/0")?.as_str();
-    spec["nodeName"].as_str().or_else(pinned).unwrap_or("a node that isn't known yet").to_owned()
+    spec["nodeName"].as_str().or_else(pinned).unwrap_or("a node that isn't known yet")
 }
 
 impl From<Container> for State {
     fn from(container: Container) -> Self {
         let ended = container.state.terminated.or(container.last_state.terminated);
         Self {
-            name: container.name,
+            name: container.name.into(),
             ready: container.ready,
             started: container.started,
             running: container.state.running.is_some(),
             restarts: container.restart_count,
-            waiting: container.state.waiting.map(|waiting| (waiting.reason, waiting.message)),
-            ended: ended.map(|ended| Ended {
-                reason: ended.reason,
-                exit_code: ended.exit_code,
-                message: ended.message,
-                at: ended.finished_at.map(|time| time.0),
+            waiting: container.state.waiting.map(|waiting| Box::new((waiting.reason, waiting.message))),
+            ended: ended.map(|ended| {
+                let at = ended.finished_at.map(|time| time.0);
+                Box::new(Ended { reason: ended.reason, exit_code: ended.exit_code, message: ended.message, at })
             }),
         }
-    }
-}
-
-impl crate::k8s::Resource for Pod {
-    type DynamicType = ();
-    type Scope = crate::k8s::NamespaceResourceScope;
-
-    fn kind((): &()) -> std::borrow::Cow<'_, str> {
-        "Pod".into()
-    }
-
-    fn group((): &()) -> std::borrow::Cow<'_, str> {
-        "".into()
-    }
-
-    fn version((): &()) -> std::borrow::Cow<'_, str> {
-        "v1".into()
-    }
-
-    fn plural((): &()) -> std::borrow::Cow<'_, str> {
-        "pods".into()
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
     }
 }

@@ -329,7 +329,14 @@ impl Running {
         });
         let failure = || {
             let state = &self.context.state;
-            let healths = [&state.agent, &state.agent_secrets, &state.datadog_agents, &state.datadog_definition];
+            let healths = [
+                &state.agent_set,
+                &state.cluster_agent,
+                &state.agent_secrets,
+                &state.cluster_agent_token,
+                &state.datadog_agents,
+                &state.datadog_definition,
+            ];
             healths.iter().find_map(|health| health.failure().map(|why| format!("{}: {why}", health.what())))
         };
         self.context.status.report(|reports| {

@@ -2,6 +2,7 @@
 //!
 //! The operator's own word isn't enough: it calls one ready Agent of a hundred running, and none of none as well.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -34,7 +35,7 @@ pub struct Sight {
     /// Whether there should be a Cluster Agent.
     pub wants_cluster_agent: bool,
     pub cluster_agent: Option<Replicas>,
-    pub pods: Vec<Pod>,
+    pub pods: Vec<Arc<Pod>>,
 }
 
 /// What there is to say.
@@ -133,6 +134,7 @@ impl Sight {
         }
         self.outcomes.iter().find_map(|outcome| match outcome {
             Outcome::Refused { object, why, .. } => Some((Reason::AgentNotWritten, format!("{object}: {why}"))),
+            Outcome::Unseen { kind, why, .. } => Some((Reason::AgentNotReadable, format!("{kind}: {why}"))),
             Outcome::Contested { object, by, .. } => Some((Reason::AgentContested, format!("{object}: by {by}"))),
             Outcome::Kept { .. } => None,
         })
@@ -280,7 +282,7 @@ fn trouble(pod: &Pod, now: Timestamp) -> Option<(Cause, String)> {
 }
 
 fn of_container(state: &State, now: Timestamp) -> Option<(Cause, String)> {
-    if let Some((reason, message)) = &state.waiting {
+    if let Some((reason, message)) = state.waiting.as_deref() {
         let cause = match reason.as_str() {
             "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError" => {
                 Cause::Image
@@ -303,7 +305,7 @@ fn of_container(state: &State, now: Timestamp) -> Option<(Cause, String)> {
 }
 
 fn ended(state: &State) -> (Cause, String) {
-    let last = state.ended.clone().unwrap_or_default();
+    let last = state.ended.as_deref().cloned().unwrap_or_default();
     let cause = if last.reason == "OOMKilled" { Cause::OutOfMemory } else { Cause::Crashing };
     let mut told =
         format!("{}: {}, exit code {}, {} restarts", state.name, last.reason, last.exit_code, state.restarts);

@@ -6,7 +6,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::observe::{DatadogAgent, Nodes, Pod, Replicas};
+use super::observe::{self, DatadogAgent, Nodes, Pod, Replicas};
 use super::{DATADOG_AGENT, SETTLE};
 use crate::api::{label, object};
 use crate::controller::Context;
@@ -38,7 +38,7 @@ pub(super) struct Seen {
     pub key_version: Found<String>,
     pub token: Found<Token>,
     pub datadog_agents: Option<Vec<DatadogAgent>>,
-    pub pods: Arc<[Pod]>,
+    pub pods: Arc<[Arc<Pod>]>,
 }
 
 /// The Secret with the Cluster Agent's token, of which nothing but the metadata is read.
@@ -71,7 +71,7 @@ pub(super) async fn run(context: Context, mut place: watch::Receiver<Option<Plac
 
 async fn daemon_set(context: Context, place: Place, seen: watch::Sender<Seen>) {
     let api = Api::<DaemonSet>::namespaced(context.client, &place.namespace);
-    watching::objects(api, watching::named(&place.daemon_set), &context.state.agent, |objects| {
+    watching::objects(api, watching::named(&place.daemon_set), &context.state.agent_set, |objects| {
         let nodes = Some(objects.get(&place.daemon_set).map(Nodes::of));
         seen.send_if_modified(|seen| std::mem::replace(&mut seen.nodes, nodes.clone()) != nodes);
     })
@@ -84,7 +84,7 @@ async fn cluster_agent(context: Context, place: Place, seen: watch::Sender<Seen>
         return;
     }
     let api = Api::<Deployment>::namespaced(context.client, &place.namespace);
-    watching::objects(api, watching::named(&place.cluster_agent), &context.state.agent, |objects| {
+    watching::objects(api, watching::named(&place.cluster_agent), &context.state.cluster_agent, |objects| {
         let replicas = Some(objects.get(&place.cluster_agent).map(Replicas::of));
         seen.send_if_modified(|seen| std::mem::replace(&mut seen.cluster_agent, replicas.clone()) != replicas);
     })
@@ -102,7 +102,7 @@ async fn key(context: Context, place: Place, seen: watch::Sender<Seen>) {
 
 async fn token(context: Context, place: Place, seen: watch::Sender<Seen>) {
     let api = Api::<PartialObjectMeta<Secret>>::namespaced(context.client, &place.namespace);
-    watching::objects(api, watching::named(object::CLUSTER_AGENT), &context.state.agent_secrets, |objects| {
+    watching::objects(api, watching::named(object::CLUSTER_AGENT), &context.state.cluster_agent_token, |objects| {
         let token = objects.get(object::CLUSTER_AGENT).map(|found| Token {
             version: found.metadata.resource_version.clone().unwrap_or_default(),
             ours: found.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(label::PART)),
@@ -127,7 +127,8 @@ async fn datadog_agents(context: Context, place: Place, seen: watch::Sender<Seen
 
 /// Those of the DaemonSet, as soon as it is known.
 async fn pods(context: Context, place: Place, seen: watch::Sender<Seen>) {
-    let api = Api::<Pod>::namespaced(context.client, &place.namespace);
+    let api = Api::<observe::Read>::namespaced(context.client, &place.namespace);
+    let cut = |pod| Arc::new(Pod::of(pod));
     let mut changes = seen.subscribe();
     loop {
         let selector_of = |seen: &Seen| seen.nodes.clone().flatten().map(|nodes| nodes.selector);
@@ -145,7 +146,7 @@ async fn pods(context: Context, place: Place, seen: watch::Sender<Seen>) {
         let config = watcher::Config::default().labels(&selector);
         let (store, news) = (Store::default(), Notify::new());
         tokio::select! {
-            () = watching::fill(api.clone(), config, &context.state.agent, |pod| pod, &store, &news) => {}
+            () = watching::fill(api.clone(), config, &context.state.agent_pods, cut, &store, &news) => {}
             () = publish(&store, &news, &seen) => {}
             () = another => {}
         }
@@ -153,7 +154,7 @@ async fn pods(context: Context, place: Place, seen: watch::Sender<Seen>) {
 }
 
 /// Tells of all pods, and not for each that changes: there is one on every node. Never returns.
-async fn publish(store: &Store<Pod>, news: &Notify, seen: &watch::Sender<Seen>) {
+async fn publish(store: &Store<Arc<Pod>>, news: &Notify, seen: &watch::Sender<Seen>) {
     loop {
         news.notified().await;
         sleep(SETTLE).await;

@@ -4,6 +4,8 @@
 //! where, [`objects`] says what that is in the cluster, [`verdict`] what to think of what is there. All of these are
 //! pure; [`observe`] looks and [`run`] does it again and again.
 
+mod busy;
+mod left;
 mod node;
 mod objects;
 mod observe;
@@ -11,9 +13,11 @@ mod pod;
 mod refusal;
 mod revision;
 mod run;
+mod spec;
 mod template;
 mod trial;
 mod verdict;
 mod words;
 
+pub(crate) use pod::{Pod, Read as ReadPod};
 pub use run::run;

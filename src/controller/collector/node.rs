@@ -1,26 +1,54 @@
 //! What is looked at of a node, and whether a Collector should run there.
 
+use std::collections::BTreeSet;
 use std::fmt;
+
+use serde::Deserialize;
 
 use crate::api::stack::Placement;
 use crate::k8s::{self, ResourceExt as _, Toleration};
+use crate::lean::Lean;
 
 /// A node, cut to what decides where Collectors run: there may be thousands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
-    /// As `key=value`, each between line ends.
+    windows: bool,
+    /// Those that the selector asks for, as `key=value`, each between line ends.
     labels: Box<str>,
-    taints: Vec<Taint>,
+    taints: Box<[Taint]>,
     pub ready: bool,
     /// It is about to go.
     pub leaving: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 struct Taint {
     key: String,
+    #[serde(default)]
     value: String,
     effect: String,
+}
+
+/// A node, as far as it is read.
+pub type Read = Lean<k8s::Node, Spec, Status>;
+
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Spec {
+    #[serde(default)]
+    taints: Vec<Taint>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Status {
+    #[serde(default)]
+    conditions: Vec<Condition>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
 }
 
 /// Why a node has no Collector, on purpose.
@@ -48,21 +76,17 @@ pub const OS: &str = "kubernetes.io/os";
 
 impl Node {
     #[must_use]
-    pub fn of(node: k8s::Node) -> Self {
-        let mut labels = String::from("\n");
-        for (key, value) in node.labels() {
-            labels.extend([key.as_str(), "=", value, "\n"]);
+    pub fn of(node: Read, selected_by: &BTreeSet<String>) -> Self {
+        let mut labels = String::new();
+        for (key, value) in node.labels().iter().filter(|(key, _)| selected_by.contains(*key)) {
+            labels.extend(["\n", key, "=", value, "\n"]);
         }
-        let taints = node.spec.and_then(|spec| spec.taints).unwrap_or_default();
-        let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
+        let conditions = &node.status.conditions;
         Self {
+            windows: node.labels().get(OS).is_some_and(|os| os == "windows"),
             labels: labels.into(),
-            taints: taints
-                .into_iter()
-                .filter(|taint| taint.effect != "PreferNoSchedule")
-                .map(|taint| Taint { key: taint.key, value: taint.value.unwrap_or_default(), effect: taint.effect })
-                .collect(),
-            ready: conditions.iter().any(|one| one.type_ == "Ready" && one.status == "True"),
+            ready: conditions.iter().any(|one| one.kind == "Ready" && one.status == "True"),
+            taints: node.spec.taints.into_iter().filter(|taint| taint.effect != "PreferNoSchedule").collect(),
             leaving: node.metadata.deletion_timestamp.is_some(),
         }
     }
@@ -71,12 +95,12 @@ impl Node {
         self.labels.contains(&format!("\n{key}={value}\n"))
     }
 
-    /// Whether the `DaemonSet` controller would run a pod there.
+    /// Whether the `DaemonSet` controller would run a pod there, by a selector of the labels that it was made with.
     ///
     /// # Errors
     /// Why not.
     pub fn should_run(&self, placement: &Placement) -> Result<(), Excluded> {
-        if self.has(OS, "windows") {
+        if self.windows {
             return Err(Excluded::Windows);
         }
         if !placement.node_selector.iter().all(|(key, value)| self.has(key, value)) {
@@ -131,11 +155,19 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn node(labels: &Value, taints: &Value) -> Node {
-        Node::of(
-            serde_json::from_value(json!({"metadata": {"labels": labels}, "spec": {"taints": taints}}))
-                .expect("a node"),
-        )
+    fn node(labels: &Value, taints: &Value, placement: &Placement) -> Node {
+        let node = json!({"metadata": {"labels": labels}, "spec": {"taints": taints}});
+        let keys = placement.node_selector.keys().cloned().collect();
+        Node::of(serde_json::from_value(node).expect("a node"), &keys)
+    }
+
+    /// There may be thousands.
+    #[test]
+    fn a_node_keeps_what_is_asked_for_and_no_more() {
+        let labels = json!({"kubernetes.io/hostname": "a", "pool": "x", "zone": "y"});
+        let placement: Placement = serde_json::from_value(json!({"nodeSelector": {"pool": "x"}})).expect("a placement");
+        assert_eq!(&*node(&labels, &json!([]), &placement).labels, "\npool=x\n");
+        assert!(size_of::<Node>() <= 40, "{}", size_of::<Node>());
     }
 
     #[test]
@@ -167,7 +199,7 @@ mod tests {
             ),
         ];
         for (labels, taints, placement, expected) in cases {
-            assert_eq!(node(&labels, &taints).should_run(&placement), expected, "{labels} {taints}");
+            assert_eq!(node(&labels, &taints, &placement).should_run(&placement), expected, "{labels} {taints}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is seen of the cluster for the Collector: watches that fill stores, and what is asked for now and then.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::node::Node;
+use super::busy::Busy;
+use super::node::{self, Node};
 use super::pod::{Pod, Rollout, State};
 use super::revision::{CONFIG_MAP, Revision, Stored};
 use super::trial::Deployed;
@@ -16,6 +17,7 @@ use super::{objects, refusal, template, words};
 use crate::api::label;
 use crate::api::stack::CollectorMode;
 use crate::collector::port;
+use crate::controller::collector_pods;
 use crate::controller::{Context, plain};
 use crate::k8s::{self, Api, ConfigMap, CoreEvent, DaemonSet, ListParams, LogParams, ResourceExt as _, watcher};
 use crate::watch::{self as watching, Store};
@@ -27,15 +29,16 @@ pub struct Place {
     pub namespace: String,
     /// Name of the Service.
     pub service: String,
-    /// Of the Collectors' pods, as in a query.
-    pub selector: String,
+    /// Of the Collectors' pods; nowhere, where there are to be none.
+    pub pods: Option<collector_pods::Place>,
+    /// Labels of nodes that are looked at.
+    pub node_labels: BTreeSet<String>,
 }
 
 /// What is seen there.
 #[derive(Debug, Default)]
 pub struct Seen {
     pub nodes: Store<Node>,
-    pub pods: Store<Pod>,
     pub sets: Store<Set>,
     pub maps: Store<Map>,
     pub changed: Notify,
@@ -63,50 +66,46 @@ pub struct Asked {
     /// The words of the container that ended last, by the pod's uid and how often it had.
     said: Mutex<Option<(String, i32, String)>>,
     no_pod: Option<(Instant, Option<String>)>,
-    /// When nodes were looked at, and whether each had such pods when it last was.
-    busy: Option<(Instant, BTreeMap<String, bool>)>,
-    looked_up_to: Option<String>,
+    pub busy: Busy,
 }
 
 /// Of a log: what is said at the end.
 const LAST_LINES: i64 = 60;
 const PATIENCE: Duration = Duration::from_secs(3);
 const MAX_METRICS: usize = 4 << 20;
-/// Events and pods of excluded nodes are listed, not watched.
+/// Events are listed, not watched.
 const LIST_EVENTS_EVERY: Duration = Duration::from_secs(5);
-const LOOK_FOR_PODS_EVERY: Duration = Duration::from_secs(30);
-/// Nodes on purpose without a Collector are few; of many, so many are looked at each time.
-const MOST_NODES: usize = 50;
 
 impl Seen {
-    /// Fills the stores. Never returns.
+    /// Fills the stores, as far as the mode makes anything of them. Never returns.
     pub async fn watch(&self, context: &Context, place: &Place) {
-        let client = &context.client;
-        let health = &context.state.collector;
+        let state = &context.state;
+        for health in [&state.nodes, &state.collector_sets, &state.collector_maps] {
+            health.forget();
+        }
+        match place.mode {
+            CollectorMode::Managed => tokio::join!(self.watch_nodes(context, place), self.watch_own(context, place)).0,
+            CollectorMode::Adopt => self.watch_nodes(context, place).await,
+            CollectorMode::Disabled => std::future::pending().await,
+        }
+    }
+
+    async fn watch_nodes(&self, context: &Context, place: &Place) {
+        let api = Api::<node::Read>::all(context.client.clone());
+        let cut = |node| Node::of(node, &place.node_labels);
+        let health = &context.state.nodes;
+        watching::fill(api, watcher::Config::default(), health, cut, &self.nodes, &self.changed).await;
+    }
+
+    async fn watch_own(&self, context: &Context, place: &Place) {
+        let Context { client, state, .. } = context;
         let of_part = || watcher::Config::default().labels(&format!("{}={}", label::PART, objects::PART.name));
-        let of_pods = watcher::Config::default().labels(&place.selector);
         let namespace = place.namespace.as_str();
         tokio::join!(
             watching::fill(
-                Api::all(client.clone()),
-                watcher::Config::default(),
-                &context.state.nodes,
-                Node::of,
-                &self.nodes,
-                &self.changed,
-            ),
-            watching::fill(
-                Api::namespaced(client.clone(), namespace),
-                of_pods,
-                health,
-                |pod| Pod::of(&pod),
-                &self.pods,
-                &self.changed,
-            ),
-            watching::fill(
                 Api::namespaced(client.clone(), namespace),
                 of_part(),
-                health,
+                &state.collector_sets,
                 |set| Set::of(&set),
                 &self.sets,
                 &self.changed
@@ -114,7 +113,7 @@ impl Seen {
             watching::fill(
                 Api::namespaced(client.clone(), namespace),
                 of_part(),
-                health,
+                &state.collector_maps,
                 |map| Map::of(&map),
                 &self.maps,
                 &self.changed
@@ -180,13 +179,13 @@ impl Asked {
     /// The words of a trial's pod that ended: more than fits into its status.
     pub async fn last_words(&self, context: &Context, place: &Place, pod: &Pod) -> Option<String> {
         if let Some((uid, restarts, words)) = &*self.said()
-            && (uid, restarts) == (&pod.uid, &pod.restarts)
+            && (uid.as_str(), restarts) == (&*pod.uid, &pod.restarts)
         {
             return Some(words.clone()).filter(|words| !words.is_empty());
         }
         let previous = !matches!(pod.state, State::Down(_)) || pod.restarts > 0;
         let words = log(context, place, pod, previous).await.map(|log| words::of(&log)).unwrap_or_default();
-        *self.said() = Some((pod.uid.clone(), pod.restarts, words.clone()));
+        *self.said() = Some((pod.uid.to_string(), pod.restarts, words.clone()));
         Some(words).filter(|words| !words.is_empty())
     }
 
@@ -223,43 +222,6 @@ impl Asked {
         self.no_pod = Some((Instant::now(), why.clone()));
         why
     }
-
-    /// Which of these nodes have pods that were injected, as far as they were looked at. Those come first that never were,
-    /// and one that can't be looked at is as it was.
-    pub async fn busy(&mut self, context: &Context, nodes: Vec<String>) -> BTreeSet<String> {
-        let (at, mut known) = self.busy.take().map_or((None, BTreeMap::new()), |(at, known)| (Some(at), known));
-        known.retain(|node, _| nodes.contains(node));
-        let recent =
-            at.filter(|at| at.elapsed() < LOOK_FOR_PODS_EVERY && nodes.iter().all(|node| known.contains_key(node)));
-        if recent.is_none() {
-            let api = Api::<k8s::Pod>::all(context.client.clone());
-            for node in turn(&nodes, &known, self.looked_up_to.as_deref()) {
-                let fields = format!("spec.nodeName={node},status.phase=Running");
-                let one = ListParams::default().labels(label::CONFIG).fields(&fields).limit(1);
-                match k8s::in_time(api.list_metadata(&one)).await {
-                    Ok(pods) => {
-                        known.insert(node.clone(), !pods.items.is_empty());
-                    }
-                    Err(error) => {
-                        context.state.nodes.failed(&error);
-                        known.entry(node.clone()).or_insert(false);
-                    }
-                }
-                self.looked_up_to = Some(node);
-            }
-        }
-        let busy = known.iter().filter(|(_, busy)| **busy).map(|(node, _)| node.clone()).collect();
-        self.busy = Some((recent.unwrap_or_else(Instant::now), known));
-        busy
-    }
-}
-
-/// Those that are looked at next: in their order, from behind the last that was.
-fn turn(nodes: &[String], known: &BTreeMap<String, bool>, last: Option<&str>) -> Vec<String> {
-    let (unknown, others): (Vec<_>, Vec<_>) = nodes.iter().cloned().partition(|node| !known.contains_key(node));
-    let (before, behind): (Vec<_>, Vec<_>) =
-        others.into_iter().partition(|node| last.is_some_and(|last| node.as_str() <= last));
-    unknown.into_iter().chain(behind).chain(before).take(MOST_NODES).collect()
 }
 
 /// What the Collector of a trial says of the data that it was given.
@@ -294,27 +256,4 @@ async fn log(context: &Context, place: &Place, pod: &Pod, previous: bool) -> Opt
 
 fn shortened(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(400).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_node_has_its_turn() {
-        let nodes: Vec<_> = (0..120).map(|n| format!("n{n:03}")).collect();
-        let mut known = BTreeMap::new();
-        let mut last: Option<String> = None;
-        let mut looked_at = BTreeMap::<String, usize>::new();
-        for _ in 0..12 {
-            let now = turn(&nodes, &known, last.as_deref());
-            assert_eq!(now.len(), MOST_NODES);
-            last = now.last().cloned();
-            for node in now {
-                known.insert(node.clone(), false);
-                *looked_at.entry(node).or_default() += 1;
-            }
-        }
-        assert!(nodes.iter().all(|node| looked_at[node] >= 4), "{looked_at:?}");
-    }
 }

@@ -1,31 +1,45 @@
-//! What is looked at of a Collector's pod: where it is, what it runs, and why it doesn't.
+//! What is looked at of a Collector's pod: where it is, what it runs, and why it doesn't. There is one on every node.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use super::words;
 use crate::api::{label, object};
-use crate::k8s::{self, ResourceExt as _};
+use crate::k8s::{self, Affinity, ContainerStatus, PodStatus, ResourceExt as _};
+use crate::lean::Lean;
 use jiff::Timestamp;
+use serde::Deserialize;
 
 /// A pod, cut to what is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
-    pub name: String,
-    pub uid: String,
-    /// Where it runs, or is to run.
-    pub node: String,
+    pub name: Box<str>,
+    pub uid: Box<str>,
+    /// Where it runs, or is to run; empty where nobody says.
+    pub node: Box<str>,
     pub rollout: Option<Rollout>,
     /// The hash of what it runs; empty for somebody else's.
-    pub revision: String,
+    pub revision: Box<str>,
     pub state: State,
     /// Of its container, so far.
     pub restarts: i32,
     /// Why its container ended last, if it ever did.
-    pub ended: Option<Ended>,
+    pub ended: Option<Box<Ended>>,
     pub created: Timestamp,
     pub leaving: bool,
+    /// All of it has ended, and it stays as a record: one that was evicted, say.
+    pub over: bool,
     pub address: Option<IpAddr>,
+}
+
+/// A pod, as far as it is read.
+pub type Read = Lean<k8s::Pod, Spec, PodStatus>;
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Spec {
+    node_name: Option<String>,
+    affinity: Option<Affinity>,
 }
 
 /// Which of our `DaemonSet`s it is of.
@@ -44,12 +58,12 @@ pub enum State {
     },
     /// Its container runs, or is about to.
     Starting,
-    Unschedulable(String),
-    ImageNotPulled(String),
+    Unschedulable(Box<str>),
+    ImageNotPulled(Box<str>),
     /// A Secret or a `ConfigMap` that it refers to isn't there.
-    Unconfigured(String),
+    Unconfigured(Box<str>),
     /// Its container ended, and waits to be started again.
-    Down(Ended),
+    Down(Box<Ended>),
 }
 
 /// How a container ended.
@@ -93,14 +107,12 @@ impl Rollout {
 
 impl Pod {
     #[must_use]
-    pub fn of(pod: &k8s::Pod) -> Self {
+    pub fn of(pod: &Read) -> Self {
         let labels = pod.labels();
         let rollout = labels.get(label::ROLLOUT).map(String::as_str);
-        let status = pod.status.as_ref();
-        let container = status.and_then(|status| {
-            let all = status.container_statuses.as_ref()?;
-            all.iter().find(|one| one.name == CONTAINER).or_else(|| all.first())
-        });
+        let status = &pod.status;
+        let containers = status.container_statuses.as_deref().unwrap_or_default();
+        let container = containers.iter().find(|one| one.name == CONTAINER).or_else(|| containers.first());
         let terminated = container.and_then(|container| {
             let now = container.state.as_ref().and_then(|state| state.terminated.as_ref());
             now.or_else(|| container.last_state.as_ref().and_then(|state| state.terminated.as_ref()))
@@ -111,17 +123,18 @@ impl Pod {
             words: words::of(ended.message.as_deref().unwrap_or_default()),
         });
         Self {
-            name: pod.name_any(),
-            uid: pod.uid().unwrap_or_default(),
+            name: pod.name_any().into(),
+            uid: pod.uid().unwrap_or_default().into(),
             node: node_of(pod),
             rollout: Rollout::ALL.into_iter().find(|one| Some(one.as_str()) == rollout),
-            revision: labels.get(label::REVISION).cloned().unwrap_or_default(),
+            revision: labels.get(label::REVISION).map(String::as_str).unwrap_or_default().into(),
             state: state_of(status, container, ended.as_ref()),
             restarts: container.map_or(0, |container| container.restart_count),
-            ended,
+            ended: ended.map(Box::new),
             created: pod.creation_timestamp().map_or(Timestamp::MIN, |time| time.0),
             leaving: pod.metadata.deletion_timestamp.is_some(),
-            address: status.and_then(|status| status.pod_ip.as_ref()?.parse().ok()),
+            over: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
+            address: status.pod_ip.as_ref().and_then(|address| address.parse().ok()),
         }
     }
 
@@ -129,37 +142,42 @@ impl Pod {
     pub fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready { .. }) && !self.leaving
     }
+
+    /// Whether it is, or is about to be, a Collector at work.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        !self.leaving && !self.over
+    }
 }
 
 /// A pod of a `DaemonSet` says where it's to run before it's bound to the node.
-fn node_of(pod: &k8s::Pod) -> String {
-    let Some(spec) = &pod.spec else { return String::new() };
-    if let Some(node) = spec.node_name.clone().filter(|node| !node.is_empty()) {
-        return node;
+fn node_of(pod: &Read) -> Box<str> {
+    if let Some(node) = pod.spec.node_name.as_deref().filter(|node| !node.is_empty()) {
+        return node.into();
     }
-    let affinity = serde_json::to_value(&spec.affinity).unwrap_or_default();
+    let affinity = serde_json::to_value(&pod.spec.affinity).unwrap_or_default();
     let terms = &affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"];
     let fields = terms.as_array().into_iter().flatten().filter_map(|term| term["matchFields"].as_array()).flatten();
     let mut names = fields.filter(|field| field["key"] == "metadata.name" && field["operator"] == "In");
-    names.find_map(|field| field["values"][0].as_str()).map(str::to_owned).unwrap_or_default()
+    names.find_map(|field| field["values"][0].as_str()).unwrap_or_default().into()
 }
 
-fn state_of(status: Option<&k8s::PodStatus>, container: Option<&k8s::ContainerStatus>, ended: Option<&Ended>) -> State {
-    let conditions = || status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
+fn state_of(status: &PodStatus, container: Option<&ContainerStatus>, ended: Option<&Ended>) -> State {
+    let conditions = || status.conditions.iter().flatten();
     if let Some(ready) = conditions().find(|one| one.type_ == "Ready" && one.status == "True") {
         let since = ready.last_transition_time.as_ref().map_or(Timestamp::MIN, |time| time.0);
         return State::Ready { since };
     }
     let unscheduled = conditions().find(|one| one.type_ == "PodScheduled" && one.status == "False");
     if let Some(unscheduled) = unscheduled {
-        return State::Unschedulable(unscheduled.message.clone().unwrap_or_default());
+        return State::Unschedulable(unscheduled.message.as_deref().unwrap_or_default().into());
     }
     let waiting = container.and_then(|container| container.state.as_ref()?.waiting.as_ref());
     if let Some(waiting) = waiting {
         let reason = waiting.reason.as_deref().unwrap_or_default();
         let told = || {
             let message = waiting.message.as_deref().unwrap_or_default();
-            format!("{reason} {message}").trim_end().chars().take(300).collect::<String>()
+            Box::<str>::from(format!("{reason} {message}").trim_end().chars().take(300).collect::<String>())
         };
         match reason {
             "ErrImagePull"
@@ -170,21 +188,19 @@ fn state_of(status: Option<&k8s::PodStatus>, container: Option<&k8s::ContainerSt
             | "RegistryUnavailable" => return State::ImageNotPulled(told()),
             "CreateContainerConfigError" => return State::Unconfigured(told()),
             "CreateContainerError" | "RunContainerError" | "PostStartHookError" => {
-                return State::Down(Ended { code: -1, reason: reason.to_owned(), words: told() });
+                return State::Down(Ended { code: -1, reason: reason.to_owned(), words: told().into() }.into());
             }
             _ => {}
         }
     }
     match ended {
-        Some(ended) => State::Down(ended.clone()),
-        None => match status.filter(|status| status.phase.as_deref() == Some("Failed")) {
-            None => State::Starting,
-            Some(status) => State::Down(Ended {
-                code: -1,
-                reason: status.reason.clone().unwrap_or_default(),
-                words: status.message.clone().unwrap_or_default(),
-            }),
-        },
+        Some(ended) => State::Down(ended.clone().into()),
+        None if status.phase.as_deref() == Some("Failed") => {
+            let (reason, words) =
+                (status.reason.clone().unwrap_or_default(), status.message.clone().unwrap_or_default());
+            State::Down(Ended { code: -1, reason, words }.into())
+        }
+        None => State::Starting,
     }
 }
 
@@ -227,7 +243,7 @@ impl fmt::Display for State {
 
 /// A pod as a test writes it: the status of its one container, and its conditions.
 #[cfg(test)]
-pub(super) fn pod(node: &str, rollout: Rollout, revision: &str, status: &serde_json::Value) -> Pod {
+pub(crate) fn pod(node: &str, rollout: Rollout, revision: &str, status: &serde_json::Value) -> Pod {
     let labels = serde_json::json!({label::ROLLOUT: rollout.as_str(), label::REVISION: revision});
     let pod = serde_json::json!({
         "metadata": {"name": format!("{node}-{revision}"), "uid": format!("{node}-{revision}"), "labels": labels,
@@ -257,17 +273,17 @@ mod tests {
             json!({"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:01:00Z"}]});
         assert_eq!(state(&ready), State::Ready { since: "2026-01-01T00:01:00Z".parse().expect("a time") });
         let waiting = |reason: &str| container(&json!({"waiting": {"reason": reason, "message": "m"}}), &json!(null));
-        assert_eq!(state(&waiting("ImagePullBackOff")), State::ImageNotPulled("ImagePullBackOff m".to_owned()));
+        assert_eq!(state(&waiting("ImagePullBackOff")), State::ImageNotPulled("ImagePullBackOff m".into()));
         assert!(matches!(state(&waiting("CreateContainerConfigError")), State::Unconfigured(_)));
         assert_eq!(state(&waiting("ContainerCreating")), State::Starting);
         assert_eq!(state(&json!({})), State::Starting);
         let unscheduled = json!({"conditions": [{"type": "PodScheduled", "status": "False", "message": "no ports"}]});
-        assert_eq!(state(&unscheduled), State::Unschedulable("no ports".to_owned()));
+        assert_eq!(state(&unscheduled), State::Unschedulable("no ports".into()));
         let down = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "x\nError: no\n"}});
         let ended = Ended { code: 1, reason: "Error".to_owned(), words: "Error: no".to_owned() };
         let back_off = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}});
         for (now, last) in [(&down, &json!(null)), (&back_off, &down), (&json!({"running": {}}), &down)] {
-            assert_eq!(state(&container(now, last)), State::Down(ended.clone()));
+            assert_eq!(state(&container(now, last)), State::Down(ended.clone().into()));
         }
         let killed = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled", "message": "a line"}});
         let State::Down(killed) = state(&container(&killed, &json!(null))) else { panic!("it's down") };
@@ -275,6 +291,13 @@ mod tests {
         assert_eq!(killed.to_string(), "OOMKilled with exit code 137");
         let evicted = json!({"phase": "Failed", "reason": "Evicted", "message": "the node was low on memory"});
         assert_eq!(state(&evicted).to_string(), "the node was low on memory");
+        assert!(!pod("a", Rollout::Stable, "r", &evicted).counts(), "it stays as a record");
+    }
+
+    /// There are as many as nodes.
+    #[test]
+    fn a_pod_is_small() {
+        assert!(size_of::<Pod>() <= 152, "{}", size_of::<Pod>());
     }
 
     #[test]
@@ -284,6 +307,6 @@ mod tests {
         let affinity =
             json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}});
         let pod = json!({"metadata": {"name": "x"}, "spec": {"containers": [], "affinity": affinity}});
-        assert_eq!(Pod::of(&serde_json::from_value(pod).expect("a pod")).node, "n7");
+        assert_eq!(&*Pod::of(&serde_json::from_value(pod).expect("a pod")).node, "n7");
     }
 }

@@ -10,45 +10,40 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::left::{self, Left};
 use super::node::Node;
+use super::objects;
 use super::observe::{self, Asked, Place, Seen, Set};
 use super::pod::{Pod, Rollout, State};
 use super::revision::{Revision, Stored};
+use super::spec::Spec;
 use super::trial::{self, Mark, Observed, Phase, Plan};
-use super::verdict::{self, Managed};
-use super::{objects, template};
+use super::verdict::{self, Managed, Said};
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::object;
-use crate::api::stack::{Agent, Collector, CollectorMode, CollectorStatus, Datadog, Egress, Exporter};
-use crate::collector::{self, Rendered, Source};
-use crate::config::Document;
+use crate::api::stack::{CollectorMode, CollectorStatus, Exporter};
+use crate::collector::Rendered;
+use crate::controller::Context;
 use crate::controller::health::Secrets;
 use crate::controller::objects::{Outcome, Wanted, keep};
 use crate::controller::stack::Stack;
 use crate::controller::status::Verdict;
-use crate::controller::{Context, injection};
 
 /// Changes that come together are looked at together.
 const SETTLE: Duration = Duration::from_millis(200);
 /// What isn't watched is looked at that often, while it matters.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// The spec, as far as it's about the Collector.
-#[derive(Clone, Debug)]
-struct Spec {
-    collector: Collector,
-    datadog: Datadog,
-    egress: Egress,
-    agent: Agent,
-    injection: Document,
-}
-
 /// Never returns.
 pub async fn run(context: Context) {
     let (wanted, wants) = watch::channel(None);
     let (outcome, outcomes) = watch::channel(None);
     let health = Arc::clone(&context.state.collector);
-    tokio::join!(keep(context.clone(), objects::PART, health, wants, outcome), follow(context, wanted, outcomes),);
+    let (left, lefts) = watch::channel(None);
+    tokio::join!(
+        keep(context.clone(), objects::PART, health, wants, outcome),
+        left::run(context.clone(), left),
+        follow(context, wanted, outcomes, lefts),
+    );
 }
 
 /// Looks at the place that the spec names, whichever that is just now.
@@ -56,6 +51,7 @@ async fn follow(
     context: Context,
     wanted: watch::Sender<Option<Arc<Wanted>>>,
     mut outcomes: watch::Receiver<Option<Outcome>>,
+    mut left: watch::Receiver<Option<Left>>,
 ) {
     let mut stack = context.stack.clone();
     loop {
@@ -68,15 +64,19 @@ async fn follow(
                 let task = Task { context: &context, place: &place, seen: &seen, wanted: &wanted };
                 tokio::select! {
                     () = seen.watch(&context, &place) => {}
-                    () = task.decide(&mut stack, &mut outcomes) => {}
+                    () = task.decide(&mut stack, &mut outcomes, &mut left) => {}
                 }
                 continue;
             }
-            (Some(now), Some(Err(fault))) => context.status.report(|reports| {
-                let verdict = Verdict::new(Reason::CollectorSpecInvalid, fault, now.generation);
-                reports.say(ConditionType::CollectorAvailable, verdict);
-            }),
+            (Some(now), Some(Err(fault))) => {
+                context.state.measured.set_rollout(None);
+                context.status.report(|reports| {
+                    let verdict = Verdict::new(Reason::CollectorSpecInvalid, fault, now.generation);
+                    reports.say(ConditionType::CollectorAvailable, verdict);
+                });
+            }
             _ => {
+                context.state.measured.set_rollout(None);
                 wanted.send_if_modified(|wanted| wanted.take().is_some());
                 context.status.report(|reports| {
                     reports.take_back(ConditionType::CollectorAvailable);
@@ -88,6 +88,15 @@ async fn follow(
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// What is known just now, beside what is seen at the place alone.
+struct Look<'l> {
+    stack: &'l Stack,
+    spec: &'l Spec,
+    /// `None` before they were listed.
+    pods: Option<Vec<Arc<Pod>>>,
+    left: Option<Left>,
 }
 
 /// What goes on as long as the place is the same.
@@ -104,10 +113,12 @@ impl Task<'_> {
         &self,
         stack: &mut watch::Receiver<Option<Arc<Stack>>>,
         outcomes: &mut watch::Receiver<Option<Outcome>>,
+        left_behind: &mut watch::Receiver<Option<Left>>,
     ) {
         let mut asked = Asked::default();
         let mut memory = Memory::default();
         let mut credentials = self.context.credentials.clone();
+        let mut pods = self.context.collector_pods.clone();
         loop {
             let secrets = credentials.borrow_and_update().clone();
             let Some(now) = stack.borrow_and_update().clone() else { return };
@@ -116,20 +127,35 @@ impl Task<'_> {
                 return;
             }
             let outcome = outcomes.borrow_and_update().clone();
-            let again = match self.place.mode {
-                CollectorMode::Managed => {
-                    self.manage(&now, &spec, &secrets, outcome.as_ref(), &mut asked, &mut memory).await
-                }
-                CollectorMode::Adopt => self.adopt(&now, &spec, &mut asked).await,
-                CollectorMode::Disabled => {
+            let listed = self.place.pods.as_ref();
+            let listed = listed.and_then(|place| Some(pods.borrow_and_update().of(place)?.values().cloned().collect()));
+            let left = left_behind.borrow_and_update().clone();
+            let look = Look { stack: &now, spec: &spec, pods: listed, left };
+            let unseen = self.unseen();
+            let again = match (self.place.mode, &unseen) {
+                (CollectorMode::Disabled, _) => {
                     self.want(&now, Vec::new());
                     self.switch_off();
                     None
                 }
+                // What was seen before may be long past.
+                (_, Some(fault)) => {
+                    self.context.state.measured.set_rollout(None);
+                    let verdict = Verdict::new(Reason::CollectorNotReadable, fault.clone(), now.generation);
+                    self.context.status.report(|reports| reports.say(ConditionType::CollectorAvailable, verdict));
+                    None
+                }
+                (CollectorMode::Managed, None) => {
+                    self.manage(look, &secrets, outcome.as_ref(), &mut asked, &mut memory).await
+                }
+                (CollectorMode::Adopt, None) => self.adopt(look, &mut asked).await,
             };
             tokio::select! {
                 () = sleep(again.unwrap_or_default()), if again.is_some() => {}
                 () = self.seen.changed.notified() => {}
+                () = self.until_seen_otherwise(unseen.as_ref()) => {}
+                Ok(()) = pods.changed() => {}
+                Ok(()) = left_behind.changed() => {}
                 Ok(()) = stack.changed() => {}
                 Ok(()) = outcomes.changed() => {}
                 Ok(()) = credentials.changed() => {}
@@ -138,16 +164,29 @@ impl Task<'_> {
         }
     }
 
+    /// Why it can't be told how things are: which right is missing, say.
+    fn unseen(&self) -> Option<String> {
+        let state = &self.context.state;
+        let healths = [&state.collector_sets, &state.collector_maps, &state.collector_pods, &state.nodes];
+        healths.iter().find_map(|health| health.unseen().map(|fault| format!("{}: {fault}", health.what())))
+    }
+
+    async fn until_seen_otherwise(&self, before: Option<&String>) {
+        while self.unseen().as_ref() == before {
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
     /// Nothing before everything was listed.
     async fn manage(
         &self,
-        stack: &Stack,
-        spec: &Spec,
+        look: Look<'_>,
         secrets: &Secrets,
         outcome: Option<&Outcome>,
         asked: &mut Asked,
         memory: &mut Memory,
     ) -> Option<Duration> {
+        let Look { stack, spec, pods, left } = look;
         let mut stored = self.seen.stored()?;
         memory.forgive(&mut stored);
         let sets = self.seen.sets.lock().clone()?;
@@ -159,7 +198,7 @@ impl Task<'_> {
             None if self.context.state.credentials.failure().is_some() => None,
             None => return None,
         };
-        let mut pods: Vec<Pod> = self.seen.pods.lock().as_ref()?.values().cloned().collect();
+        let mut pods = pods?;
         let nodes = self.seen.nodes.lock().clone()?;
         let runs = set(Rollout::Stable).map(|set| set.deployed.revision.as_str());
         let (fault, candidate) = match spec.revision(secret, &stored, runs) {
@@ -177,7 +216,7 @@ impl Task<'_> {
             .partition(|(_, node)| node.should_run(&spec.collector.placement).is_err());
         let excluded: Vec<String> = excluded.into_iter().map(|(name, _)| name.clone()).collect();
         let look_for_pods = !excluded.is_empty();
-        let busy = asked.busy(self.context, excluded).await;
+        let busy = asked.busy.among(self.context, &spec.configuration, excluded).await;
 
         let deployed = |rollout| set(rollout).map(|set: &Set| set.deployed.clone());
         let plan = trial::plan(&Observed {
@@ -186,7 +225,7 @@ impl Task<'_> {
             trial: deployed(Rollout::Trial),
             known: stored.iter().map(|one| (one.revision.hash.as_str(), one.mark.clone())).collect(),
             passed: last_passed(&stored),
-            pods: &pods,
+            pods: pods.iter().map(AsRef::as_ref).collect(),
             nodes: should.iter().map(|(name, node)| (name.as_str(), node.ready)).collect(),
             unfit: &memory.unfit,
             refusal,
@@ -197,7 +236,7 @@ impl Task<'_> {
         tell(&plan, revision, &mut memory.told);
         self.want(stack, self.objects(spec, candidate.as_ref(), &stored, &plan, &pods));
 
-        let seen = seen_for_verdict(stack, spec, &nodes, &pods, &busy);
+        let seen = verdict::Seen { left: left.as_ref(), ..seen_for_verdict(stack, spec, &nodes, &pods, &busy) };
         let managed = Managed {
             fault: fault.as_deref(),
             candidate: revision.map(|revision| revision.hash.as_str()),
@@ -205,36 +244,42 @@ impl Task<'_> {
             outcome,
             no_pod: no_pod.as_deref(),
         };
-        let (verdict, status) = verdict::managed(&seen, &managed);
-        self.report(verdict, status);
+        self.report(verdict::managed(&seen, &managed));
         let looks_again = lacking.is_some() || look_for_pods || matches!(plan.phase, Phase::Trying { .. });
         plan.again.into_iter().chain(looks_again.then_some(LOOK_AGAIN)).min()
     }
 
-    async fn adopt(&self, stack: &Stack, spec: &Spec, asked: &mut Asked) -> Option<Duration> {
+    async fn adopt(&self, look: Look<'_>, asked: &mut Asked) -> Option<Duration> {
+        let Look { stack, spec, pods, left } = look;
         self.want(stack, Vec::new());
-        let pods: Vec<Pod> = self.seen.pods.lock().as_ref()?.values().cloned().collect();
+        let pods = pods?;
         let nodes = self.seen.nodes.lock().clone()?;
-        let with = verdict::by_node(&pods);
+        let with = verdict::by_node(pods.iter().map(AsRef::as_ref));
         let without: Vec<_> = nodes.keys().filter(|name| !with.contains_key(name.as_str())).cloned().collect();
         let again = (!without.is_empty()).then_some(LOOK_AGAIN);
-        let busy = asked.busy(self.context, without).await;
-        let seen = seen_for_verdict(stack, spec, &nodes, &pods, &busy);
-        let (verdict, status) = verdict::adopted(&seen);
-        self.report(verdict, status);
+        let busy = asked.busy.among(self.context, &spec.configuration, without).await;
+        let seen = verdict::Seen { left: left.as_ref(), ..seen_for_verdict(stack, spec, &nodes, &pods, &busy) };
+        self.report(verdict::adopted(&seen));
         again
     }
 
     /// The words of a trial's Collector that ended, and what one that runs says of the data that it was given.
-    async fn ask_the_trial(&self, pods: &mut [Pod], candidate: Option<&Revision>, asked: &Asked) -> Option<String> {
+    async fn ask_the_trial(
+        &self,
+        pods: &mut [Arc<Pod>],
+        candidate: Option<&Revision>,
+        asked: &Asked,
+    ) -> Option<String> {
         let candidate = candidate?;
         let mut refusal = None;
-        let of_trial =
-            |pod: &&mut Pod| pod.rollout == Some(Rollout::Trial) && pod.revision == candidate.hash && !pod.leaving;
+        let of_trial = |pod: &&mut Arc<Pod>| {
+            pod.rollout == Some(Rollout::Trial) && *pod.revision == *candidate.hash && !pod.leaving
+        };
         for pod in pods.iter_mut().filter(of_trial) {
             if pod.ended.is_some()
                 && let Some(words) = asked.last_words(self.context, self.place, pod).await
             {
+                let pod = Arc::make_mut(pod);
                 if let Some(ended) = &mut pod.ended {
                     ended.words.clone_from(&words);
                 }
@@ -255,7 +300,7 @@ impl Task<'_> {
         candidate: Option<&(Revision, Rendered)>,
         stored: &[Stored],
         plan: &Plan,
-        pods: &[Pod],
+        pods: &[Arc<Pod>],
     ) -> Vec<Value> {
         let input = objects::Input {
             namespace: &self.place.namespace,
@@ -264,7 +309,7 @@ impl Task<'_> {
             // With a fault, what was needed before is still.
             lease: candidate.is_none_or(|(_, rendered)| rendered.lease.is_some()),
         };
-        let mut runs: Vec<_> = pods.iter().map(|pod| pod.revision.as_str()).collect();
+        let mut runs: Vec<_> = pods.iter().map(|pod| &*pod.revision).collect();
         runs.extend(plan.stable.as_ref().map(|stable| stable.revision.as_str()));
         runs.extend(plan.trial.as_ref().map(|trial| trial.revision.as_str()));
         runs.sort_unstable();
@@ -301,7 +346,9 @@ impl Task<'_> {
         });
     }
 
-    fn report(&self, verdict: Verdict, status: CollectorStatus) {
+    fn report(&self, said: Said) {
+        let Said { verdict, status, waiting } = said;
+        self.context.state.measured.set_rollout(waiting);
         self.context.status.report(|reports| {
             reports.say(ConditionType::CollectorAvailable, verdict);
             reports.collector = Some(status);
@@ -309,6 +356,7 @@ impl Task<'_> {
     }
 
     fn switch_off(&self) {
+        self.context.state.measured.set_rollout(None);
         self.context.status.report(|reports| {
             reports.switch_off(ConditionType::CollectorAvailable);
             reports.collector = Some(CollectorStatus { ready: "off".to_owned(), ..CollectorStatus::default() });
@@ -320,11 +368,12 @@ fn seen_for_verdict<'s>(
     stack: &Stack,
     spec: &'s Spec,
     nodes: &'s BTreeMap<String, Node>,
-    pods: &'s [Pod],
+    pods: &'s [Arc<Pod>],
     busy: &'s BTreeSet<String>,
 ) -> verdict::Seen<'s> {
     let placement = &spec.collector.placement;
-    verdict::Seen { generation: stack.generation, placement, nodes, pods: verdict::by_node(pods), busy }
+    let pods = verdict::by_node(pods.iter().map(AsRef::as_ref));
+    verdict::Seen { generation: stack.generation, placement, nodes, pods, busy, left: None }
 }
 
 /// What doesn't stand in the cluster. Another leader does without.
@@ -387,62 +436,6 @@ fn tell(plan: &Plan, revision: Option<&Revision>, told: &mut Option<Phase>) {
         Phase::NothingToRun | Phase::NoNode | Phase::Vacating { .. } | Phase::Clearing => {}
     }
     *told = Some(plan.phase.clone());
-}
-
-// === impl Spec ===
-
-impl Spec {
-    /// # Errors
-    /// Which field is wrong.
-    fn of(stack: &Stack, namespace: &str) -> Result<Self, String> {
-        Ok(Self {
-            collector: stack.collector.clone()?,
-            datadog: stack.datadog.clone()?,
-            egress: stack.egress.clone()?,
-            agent: stack.agent.clone()?,
-            injection: injection::document(&stack.injection, namespace).map_err(|fault| fault.to_string())?,
-        })
-    }
-
-    fn place(&self) -> Place {
-        let of = &self.injection.collector;
-        let selector = match self.collector.mode {
-            CollectorMode::Managed | CollectorMode::Disabled => format!("app={}", object::COLLECTOR),
-            CollectorMode::Adopt => self.collector.adopt.selector.query(),
-        };
-        Place { mode: self.collector.mode, namespace: of.namespace.clone(), service: of.service.clone(), selector }
-    }
-
-    /// What the spec asks for. Without the Secret, it's that of what runs: there is nothing to roll to.
-    ///
-    /// # Errors
-    /// Which fields are wrong.
-    fn revision(
-        &self,
-        secret: Option<String>,
-        stored: &[Stored],
-        runs: Option<&str>,
-    ) -> Result<(Revision, Rendered), String> {
-        let input = collector::Input {
-            collector: &self.collector,
-            datadog: &self.datadog,
-            egress: &self.egress,
-            agent: &self.agent,
-            injection: &self.injection,
-        };
-        let rendered = collector::render(&input).map_err(|fault| fault.to_string())?;
-        let running = stored.iter().find(|one| Some(one.revision.hash.as_str()) == runs);
-        let before = || template::secret_version(&running?.revision.template()).map(str::to_owned);
-        let reads_it = rendered.environment.iter().any(|variable| matches!(variable.source, Source::Secret(_)));
-        let secret_version = secret.or_else(before).filter(|_| reads_it);
-        let pod = template::pod(&template::Input {
-            collector: &self.collector,
-            rendered: &rendered,
-            reach: self.injection.otlp.reach,
-            secret_version: secret_version.as_deref(),
-        });
-        Ok((Revision::new(rendered.text.clone(), &pod), rendered))
-    }
 }
 
 #[cfg(test)]

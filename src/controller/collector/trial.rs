@@ -31,7 +31,7 @@ pub struct Observed<'o> {
     pub known: BTreeMap<&'o str, Mark>,
     /// The last that has passed, of those.
     pub passed: Option<&'o str>,
-    pub pods: &'o [Pod],
+    pub pods: Vec<&'o Pod>,
     /// Those that should run a Collector, and whether each is ready.
     pub nodes: BTreeMap<&'o str, bool>,
     /// Those on which a first trial had its time and no container.
@@ -170,7 +170,7 @@ pub fn plan(seen: &Observed<'_>) -> Plan {
 
 impl Observed<'_> {
     fn of(&self, rollout: Rollout) -> impl Iterator<Item = &Pod> {
-        self.pods.iter().filter(move |pod| pod.rollout == Some(rollout))
+        self.pods.iter().copied().filter(move |pod| pod.rollout == Some(rollout))
     }
 
     /// Without a trial: `target`, once the trial's pod has ended, and until then what runs now.
@@ -188,8 +188,8 @@ impl Observed<'_> {
     fn left(&self) -> Option<&str> {
         let set = self.trial.as_ref().map(|trial| trial.node.as_deref().unwrap_or_default());
         set.or_else(|| {
-            let ends = |pod: &&Pod| !pod.leaving || self.nodes.get(pod.node.as_str()) == Some(&true);
-            self.of(Rollout::Trial).find(ends).map(|pod| pod.node.as_str())
+            let ends = |pod: &&Pod| !pod.leaving || self.nodes.get(&*pod.node) == Some(&true);
+            self.of(Rollout::Trial).find(ends).map(|pod| &*pod.node)
         })
     }
 
@@ -243,7 +243,7 @@ impl Observed<'_> {
         let fit = || self.nodes.keys().copied().filter(|node| ready(node) == Some(true));
         // Where the last good one runs well, the next one's faults are its own.
         let well = self.of(Rollout::Stable).filter(|pod| good.is_some() && pod.is_ready());
-        let well: BTreeSet<_> = well.map(|pod| pod.node.as_str()).collect();
+        let well: BTreeSet<_> = well.map(|pod| &*pod.node).collect();
         let runs_well = |node: &&str| well.contains(*node);
         fit().find(runs_well).or_else(|| fit().next()).or(chosen.filter(|_| self.trial.is_some()))
     }
@@ -251,7 +251,7 @@ impl Observed<'_> {
     /// Whether nothing runs there any more, and nothing will.
     fn is_vacated(&self, node: &str) -> bool {
         let spared = self.stable.as_ref().is_none_or(|one| one.node.as_deref() == Some(node) && one.settled);
-        spared && self.of(Rollout::Stable).all(|pod| pod.node != node)
+        spared && self.of(Rollout::Stable).all(|pod| *pod.node != *node)
     }
 
     /// What the trial has shown so far.
@@ -273,12 +273,12 @@ impl Observed<'_> {
             }
         };
         let mut pods =
-            self.of(Rollout::Trial).filter(|pod| pod.revision == candidate && pod.node == node && !pod.leaving);
+            self.of(Rollout::Trial).filter(|pod| *pod.revision == *candidate && *pod.node == *node && !pod.leaving);
         let Some(pod) = pods.next() else {
             let why = self.no_pod.as_deref().unwrap_or("no pod was made");
             return there.map_or(Judgement::Waits { again: None }, |there| in_time(there.created, Cause::Refused, why));
         };
-        let ended = pod.ended.as_ref().filter(|ended| is_a_fault(ended));
+        let ended = pod.ended.as_deref().filter(|ended| is_a_fault(ended));
         match (&pod.state, ended) {
             // Where there is nothing to go back to, one that ended and then stays is good.
             (State::Ready { since }, None) => self.judge_ready(*since, failed, waits),

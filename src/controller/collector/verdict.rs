@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::left::Left;
 use super::node::Node;
 use super::pod::{Pod, State};
 use super::trial::{Cause, Fault, Phase, Plan};
@@ -19,6 +20,8 @@ pub struct Seen<'s> {
     pub pods: ByNode<'s>,
     /// Those of the nodes without a Collector that have opted-in pods.
     pub busy: &'s BTreeSet<String>,
+    /// Collectors elsewhere, that should have gone.
+    pub left: Option<&'s Left>,
 }
 
 /// Pods by their nodes, without those that are about to end.
@@ -35,6 +38,15 @@ pub struct Managed<'s> {
     pub outcome: Option<&'s Outcome>,
     /// Why the API server makes no pods, in its words.
     pub no_pod: Option<&'s str>,
+}
+
+/// What there is to say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Said {
+    pub verdict: Verdict,
+    pub status: CollectorStatus,
+    /// Nodes that wait for a rollout, as long as that is all that is wrong.
+    pub waiting: Option<u64>,
 }
 
 /// Why a node has no Collector that is ready and as it should be.
@@ -63,7 +75,7 @@ const ORDER: [Reason; 10] = [
 
 /// Of the controller's own.
 #[must_use]
-pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> (Verdict, CollectorStatus) {
+pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> Said {
     let should: Vec<_> = seen.should_run().collect();
     let lacks: Vec<_> = should.iter().filter_map(|(name, node)| seen.lack(name, node, Some(managed))).collect();
     let late = |lack: &&Lack| lack.reason == Reason::CollectorRollingOut;
@@ -78,17 +90,20 @@ pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> (Verdict, CollectorSta
             .map(|trial| CollectorTrial { revision: trial.revision.clone(), node: trial.node.clone() }),
         without: lacks.iter().filter(|lack| !late(lack)).take(MAX_NAMES).map(Lack::told).collect(),
     };
-    let (reason, detail) = of_the_whole(managed)
+    let (reason, detail) = of_the_whole(seen, managed)
         .or_else(|| should.is_empty().then(|| (Reason::CollectorWithoutNode, String::new())))
         .or_else(|| of_nodes(&lacks, should.len(), managed))
         .or_else(|| seen.without_collector(|node| seen.excluded(node)))
         .unwrap_or_else(|| (Reason::CollectorOnEveryNode, format!("on {}", count(should.len(), "node"))));
-    (Verdict::new(reason, detail, seen.generation), status)
+    // One that has been replaced isn't ready at once.
+    let rolls_out = matches!(reason, Reason::CollectorRollingOut | Reason::CollectorNotReady);
+    let waiting = rolls_out.then(|| u64::try_from(lacks.len()).unwrap_or(u64::MAX));
+    Said { verdict: Verdict::new(reason, detail, seen.generation), status, waiting }
 }
 
 /// Of somebody else's: which nodes should have one, only its pods can tell, and the pods that need it.
 #[must_use]
-pub fn adopted(seen: &Seen<'_>) -> (Verdict, CollectorStatus) {
+pub fn adopted(seen: &Seen<'_>) -> Said {
     let with: Vec<_> = seen.pods.keys().copied().filter(|node| !node.is_empty()).collect();
     let untold = Node::default();
     let lacks: Vec<_> =
@@ -99,20 +114,23 @@ pub fn adopted(seen: &Seen<'_>) -> (Verdict, CollectorStatus) {
         ..CollectorStatus::default()
     };
     let none = || with.is_empty().then(|| (Reason::NoCollectorToAdopt, String::new()));
-    let (reason, detail) = none()
+    let (reason, detail) = seen
+        .left
+        .map(Left::told)
+        .or_else(none)
         .or_else(|| worst(&lacks, with.len()))
         .or_else(|| {
             seen.without_collector(|node| (!with.contains(&node)).then(|| "no adopted Collector runs there".to_owned()))
         })
         .unwrap_or_else(|| (Reason::CollectorOnEveryNode, format!("on {}", count(with.len(), "node"))));
-    (Verdict::new(reason, detail, seen.generation), status)
+    Said { verdict: Verdict::new(reason, detail, seen.generation), status, waiting: None }
 }
 
 #[must_use]
-pub fn by_node(pods: &[Pod]) -> ByNode<'_> {
+pub fn by_node<'s>(pods: impl IntoIterator<Item = &'s Pod>) -> ByNode<'s> {
     let mut by_node = ByNode::new();
-    for pod in pods.iter().filter(|pod| !pod.leaving) {
-        by_node.entry(pod.node.as_str()).or_default().push(pod);
+    for pod in pods.into_iter().filter(|pod| !pod.leaving) {
+        by_node.entry(&*pod.node).or_default().push(pod);
     }
     by_node
 }
@@ -134,7 +152,7 @@ impl<'s> Seen<'s> {
     /// Why a node that should have one has none that is ready and as it should be.
     fn lack(&self, name: &str, node: &Node, managed: Option<&Managed<'_>>) -> Option<Lack> {
         let wanted = managed.and_then(|managed| managed.candidate);
-        let is_current = |pod: &&Pod| wanted.is_none_or(|wanted| pod.revision == wanted);
+        let is_current = |pod: &&Pod| wanted.is_none_or(|wanted| *pod.revision == *wanted);
         let lack = |reason, why: String| Some(Lack { node: name.to_owned(), reason, why });
         if self.on(name).filter(is_current).any(Pod::is_ready) {
             return None;
@@ -200,13 +218,19 @@ fn crash(words: &str) -> Reason {
 }
 
 /// What is wrong whatever nodes have.
-fn of_the_whole(managed: &Managed<'_>) -> Option<(Reason, String)> {
+fn of_the_whole(seen: &Seen<'_>, managed: &Managed<'_>) -> Option<(Reason, String)> {
     if let Some(fault) = managed.fault {
         return Some((Reason::CollectorSpecInvalid, fault.to_owned()));
+    }
+    if let Some(left) = seen.left {
+        return Some(left.told());
     }
     match managed.outcome {
         Some(Outcome::Refused { object, why, .. }) => {
             return Some((Reason::CollectorNotWritten, format!("{object}: {why}")));
+        }
+        Some(Outcome::Unseen { kind, why, .. }) => {
+            return Some((Reason::CollectorNotReadable, format!("{kind}: {why}")));
         }
         Some(Outcome::Contested { object, by, .. }) => {
             return Some((Reason::CollectorContested, format!("{object} is changed back each time by {by}")));
@@ -262,323 +286,4 @@ fn count(number: usize, what: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::pod::{Ended, Rollout, pod};
-    use super::super::trial::{Stable, Trial};
-    use super::*;
-    use crate::api::condition::Reason as R;
-    use serde_json::{Value, json};
-
-    const READY: &str = r#"{"conditions": [{"type": "Ready", "status": "True"}]}"#;
-
-    fn node(spec: &Value, ready: bool) -> Node {
-        let ready = if ready { "True" } else { "False" };
-        let node = json!({"spec": spec, "metadata": {"labels": {"pool": "a"}},
-                          "status": {"conditions": [{"type": "Ready", "status": ready}]}});
-        Node::of(serde_json::from_value(node).expect("a node"))
-    }
-
-    fn ready(node: &str, revision: &str) -> Pod {
-        pod(node, Rollout::Stable, revision, &serde_json::from_str(READY).expect("JSON"))
-    }
-
-    fn in_state(node: &str, state: State) -> Pod {
-        Pod { state, ..ready(node, "new") }
-    }
-
-    fn down(reason: &str, words: &str) -> State {
-        State::Down(Ended { code: 1, reason: reason.to_owned(), words: words.to_owned() })
-    }
-
-    struct World {
-        nodes: BTreeMap<String, Node>,
-        pods: Vec<Pod>,
-        placement: Placement,
-        busy: BTreeSet<String>,
-        fault: Option<&'static str>,
-        phase: Phase,
-        outcome: Outcome,
-        no_pod: Option<&'static str>,
-    }
-
-    /// Two nodes, all well.
-    fn world(change: impl FnOnce(&mut World)) -> World {
-        let mut world = World {
-            nodes: ["a", "b"].map(|name| (name.to_owned(), node(&json!({}), true))).into(),
-            pods: vec![ready("a", "new"), ready("b", "new")],
-            placement: Placement::default(),
-            busy: ["a".to_owned()].into(),
-            fault: None,
-            phase: Phase::RolledOut,
-            outcome: Outcome::Kept { generation: 1 },
-            no_pod: None,
-        };
-        change(&mut world);
-        world
-    }
-
-    fn look(world: &World, adopt: bool) -> (Reason, String, String) {
-        let seen = Seen {
-            generation: 1,
-            placement: &world.placement,
-            nodes: &world.nodes,
-            pods: by_node(&world.pods),
-            busy: &world.busy,
-        };
-        let plan = Plan {
-            stable: Some(Stable { revision: "old".to_owned(), spares: None }),
-            trial: Some(Trial { revision: "new".to_owned(), node: "a".to_owned() }),
-            mark: None,
-            phase: world.phase.clone(),
-            again: None,
-        };
-        let managing = Managed {
-            fault: world.fault,
-            candidate: world.fault.is_none().then_some("new"),
-            plan: &plan,
-            outcome: Some(&world.outcome),
-            no_pod: world.no_pod,
-        };
-        let (verdict, status) = if adopt { adopted(&seen) } else { managed(&seen, &managing) };
-        (verdict.reason, verdict.detail, status.ready)
-    }
-
-    type Case = (fn(&mut World), Reason, &'static str, &'static str);
-
-    const CASES: [Case; 26] = [
-        (|_| {}, R::CollectorOnEveryNode, "on 2 nodes", "2/2"),
-        (|w| w.fault = Some("spec.collector.x: no"), R::CollectorSpecInvalid, "spec.collector.x: no", "2/2"),
-        (
-            |w| w.outcome = Outcome::Refused { generation: 1, object: "Service x".to_owned(), why: "no".to_owned() },
-            R::CollectorNotWritten,
-            "Service x: no",
-            "2/2",
-        ),
-        (
-            |w| {
-                w.outcome =
-                    Outcome::Contested { generation: 1, object: "DaemonSet x".to_owned(), by: "argocd".to_owned() }
-            },
-            R::CollectorContested,
-            "DaemonSet x is changed back each time by argocd",
-            "2/2",
-        ),
-        (
-            |w| {
-                let key = Some("processors.batch".to_owned());
-                w.phase = Phase::RolledBack(Fault {
-                    node: "a".to_owned(),
-                    cause: Cause::Collector,
-                    words: "Error: no".to_owned(),
-                    key,
-                });
-                w.pods = vec![ready("a", "old"), ready("b", "old")];
-            },
-            R::CollectorRolledBack,
-            "revision new failed on node a, by processors.batch: Error: no",
-            "2/2",
-        ),
-        (
-            |w| {
-                w.phase = Phase::Failing(Fault {
-                    node: "a".to_owned(),
-                    cause: Cause::Collector,
-                    words: "Error: no".to_owned(),
-                    key: None,
-                });
-                w.pods.clear();
-            },
-            R::CollectorCrashing,
-            "its first trial fails on node a: Error: no",
-            "0/2",
-        ),
-        (
-            |w| {
-                w.phase = Phase::Failing(Fault {
-                    node: "a".to_owned(),
-                    cause: Cause::Collector,
-                    words: "OOMKilled with exit code 137".to_owned(),
-                    key: None,
-                });
-            },
-            R::CollectorOutOfMemory,
-            "its first trial fails on node a: OOMKilled with exit code 137",
-            "2/2",
-        ),
-        (
-            |w| {
-                w.phase = Phase::Failing(Fault {
-                    node: "a".to_owned(),
-                    cause: Cause::Unschedulable,
-                    words: "not ready in 5 minutes: no".to_owned(),
-                    key: None,
-                });
-            },
-            R::CollectorUnschedulable,
-            "its first trial fails on node a: not ready in 5 minutes: no",
-            "2/2",
-        ),
-        (|w| w.nodes.clear(), R::CollectorWithoutNode, "", "0/0"),
-        (
-            |w| w.placement.node_selector = [("pool".to_owned(), "b".to_owned())].into(),
-            R::CollectorWithoutNode,
-            "",
-            "0/0",
-        ),
-        (
-            |w| w.pods[1] = in_state("b", State::ImageNotPulled("ErrImagePull x".to_owned())),
-            R::CollectorImageNotPulled,
-            "1 of 2 nodes: b (ErrImagePull x)",
-            "1/2",
-        ),
-        (
-            |w| w.pods[1] = in_state("b", State::Unconfigured("secret \"datadog-secret\" not found".to_owned())),
-            R::CollectorNotConfigured,
-            "1 of 2 nodes: b (secret \"datadog-secret\" not found)",
-            "1/2",
-        ),
-        (
-            |w| w.pods[1] = in_state("b", down("OOMKilled", "a line")),
-            R::CollectorOutOfMemory,
-            "1 of 2 nodes: b (OOMKilled with exit code 1)",
-            "1/2",
-        ),
-        (
-            |w| w.pods[1] = in_state("b", down("Error", "Error: no")),
-            R::CollectorCrashing,
-            "1 of 2 nodes: b (Error: no)",
-            "1/2",
-        ),
-        (
-            |w| w.pods[1] = in_state("b", down("Error", "listen tcp :4317: bind: address already in use")),
-            R::CollectorPortTaken,
-            "1 of 2 nodes: b (listen tcp :4317: bind: address already in use)",
-            "1/2",
-        ),
-        (
-            |w| w.pods[1] = in_state("b", State::Unschedulable("1 node(s) didn't have free ports".to_owned())),
-            R::CollectorPortTaken,
-            "1 of 2 nodes: b (1 node(s) didn't have free ports)",
-            "1/2",
-        ),
-        (
-            |w| w.pods[1] = in_state("b", State::Unschedulable("Insufficient memory".to_owned())),
-            R::CollectorUnschedulable,
-            "1 of 2 nodes: b (Insufficient memory)",
-            "1/2",
-        ),
-        (
-            |w| w.pods[1] = in_state("b", State::Starting),
-            R::CollectorNotReady,
-            "1 of 2 nodes: b (it runs, and isn't ready)",
-            "1/2",
-        ),
-        (
-            |w| {
-                w.pods.clear();
-                w.no_pod = Some("violates PodSecurity");
-            },
-            R::CollectorPodRefused,
-            "2 of 2 nodes: a (violates PodSecurity), b (violates PodSecurity)",
-            "0/2",
-        ),
-        (
-            |w| {
-                w.nodes.insert("b".to_owned(), node(&json!({}), false));
-                w.pods[1] = in_state("b", State::Starting);
-            },
-            R::NodeNotReady,
-            "1 of 2 nodes: b (the node itself isn't ready)",
-            "1/2",
-        ),
-        (|w| w.pods[1] = ready("b", "old"), R::CollectorRollingOut, "1 of 2 nodes: b (it runs revision old)", "2/2"),
-        (
-            |w| {
-                w.phase = Phase::Trying { node: "a".to_owned() };
-                w.pods[1] = ready("b", "old");
-            },
-            R::CollectorRollingOut,
-            "revision new is tried on node a first; 1 of 2 nodes: b (it runs revision old)",
-            "2/2",
-        ),
-        (|w| w.pods[1].leaving = true, R::CollectorRollingOut, "1 of 2 nodes: b (it has none yet)", "1/2"),
-        (
-            |w| {
-                w.pods = vec![in_state("a", State::Starting), in_state("b", down("Error", "Error: no"))];
-            },
-            R::CollectorCrashing,
-            "1 of 2 nodes: b (Error: no)",
-            "0/2",
-        ),
-        (
-            |w| {
-                let taint = json!({"taints": [{"key": "gpu", "effect": "NoSchedule"}]});
-                w.nodes.insert("c".to_owned(), node(&taint, true));
-                w.placement.tolerations.clear();
-                w.busy.insert("c".to_owned());
-            },
-            R::NodeWithoutCollector,
-            "1 of 1 node: c (spec.collector.tolerations has none for its taint gpu:NoSchedule)",
-            "2/2",
-        ),
-        (
-            |w| {
-                let taint = json!({"taints": [{"key": "gpu", "effect": "NoSchedule"}]});
-                w.nodes.insert("c".to_owned(), node(&taint, true));
-                w.placement.tolerations.clear();
-            },
-            R::CollectorOnEveryNode,
-            "on 2 nodes",
-            "2/2",
-        ),
-    ];
-
-    #[test]
-    fn every_cause_is_told_with_the_nodes() {
-        for (change, reason, detail, numbers) in CASES {
-            let world = world(change);
-            assert_eq!(look(&world, false), (reason, detail.to_owned(), numbers.to_owned()));
-        }
-    }
-
-    #[test]
-    fn somebody_elses_are_judged_by_their_pods() {
-        let cases: [Case; 4] = [
-            (|_| {}, Reason::CollectorOnEveryNode, "on 2 nodes", "2/2"),
-            (|w| w.pods.clear(), Reason::NoCollectorToAdopt, "", "0/0"),
-            (
-                |w| w.pods[1] = in_state("b", down("Error", "Error: no")),
-                Reason::CollectorCrashing,
-                "1 of 2 nodes: b (Error: no)",
-                "1/2",
-            ),
-            (
-                |w| {
-                    w.pods.remove(0);
-                },
-                Reason::NodeWithoutCollector,
-                "1 of 1 node: a (no adopted Collector runs there)",
-                "1/1",
-            ),
-        ];
-        for (change, reason, detail, numbers) in cases {
-            let world = world(change);
-            assert_eq!(look(&world, true), (reason, detail.to_owned(), numbers.to_owned()));
-        }
-    }
-
-    #[test]
-    fn of_many_nodes_a_few_are_named() {
-        let many = world(|world| {
-            for index in 0..5000 {
-                world.nodes.insert(format!("n{index:04}"), node(&json!({}), true));
-            }
-        });
-        let (reason, detail, numbers) = look(&many, false);
-        assert_eq!((reason, numbers.as_str()), (Reason::CollectorRollingOut, "2/5002"));
-        assert_eq!(
-            detail,
-            "5000 of 5002 nodes: n0000 (it has none yet), n0001 (it has none yet), n0002 (it has none yet) and others"
-        );
-    }
-}
+mod tests;

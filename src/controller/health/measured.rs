@@ -13,6 +13,8 @@ pub struct Measured {
     items: [[Fraction; Items::ALL.len()]; Signal::ALL.len()],
     /// `None` while nobody looks.
     collectors: Mutex<Option<Tally>>,
+    /// Nodes that wait for a rollout; `None` while none goes on, or something else is wrong.
+    rollout: Mutex<Option<u64>>,
     probes: [Counter; ProbeOutcome::ALL.len()],
     validations: [Counter; KeyOutcome::ALL.len()],
     pub events_lost: Counter,
@@ -58,6 +60,16 @@ impl Measured {
     /// What a leader knew counts no more.
     pub fn stand_by(&self) {
         self.set_collectors(None);
+        self.set_rollout(None);
+    }
+
+    pub fn set_rollout(&self, nodes: Option<u64>) {
+        *self.rollout.lock().unwrap_or_else(PoisonError::into_inner) = nodes;
+    }
+
+    #[must_use]
+    pub fn rollout(&self) -> Option<u64> {
+        *self.rollout.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn scraped(&self, answered: bool) {

@@ -19,7 +19,7 @@ use super::Context;
 use super::metrics::Write;
 use crate::api::{label, object};
 use crate::k8s::{
-    self, Api, ApiResource, DeleteParams, DynamicObject, OwnerReference, Patch, PatchParams, Preconditions,
+    self, Api, ApiResource, DeleteParams, DynamicObject, ListParams, OwnerReference, Patch, PatchParams, Preconditions,
     PropagationPolicy, ResourceExt, watcher,
 };
 use crate::unavailable::Unavailable;
@@ -72,6 +72,8 @@ pub struct Wanted {
 pub enum Outcome {
     /// All of it is there as it should be.
     Kept { generation: i64 },
+    /// Objects of a kind can't be looked at, so that nothing is done: which, and why.
+    Unseen { generation: i64, kind: &'static str, why: String },
     /// An object that the API server doesn't take, or a call without an answer: which, and why.
     Refused { generation: i64, object: String, why: String },
     /// Somebody changes an object back each time: which, and who.
@@ -90,6 +92,8 @@ pub struct Part {
 /// After a call that failed: short at first.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_mins(1);
+/// Whether every kind can be seen is looked at that often.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// The rights in the former namespace may have gone with the move.
 const PATIENCE_WHEN_MOVED: u32 = 2;
 
@@ -139,6 +143,7 @@ pub async fn keep(
         let keeper = Keeper {
             context: context.clone(),
             part,
+            kinds: part.kinds.iter().map(|kind| (kind, Arc::new(health.of_one(kind.kind)))).collect(),
             health: Arc::clone(&health),
             namespace: namespace.clone(),
             memory: Memory::default(),
@@ -148,10 +153,56 @@ pub async fn keep(
     }
 }
 
+/// Takes away what a part has in a namespace where it isn't any more, as far as it is the owner's.
+///
+/// # Errors
+/// Which objects can't be looked at or deleted, and why.
+pub async fn clear(context: &Context, part: Part, namespace: &str, owner: &OwnerReference) -> Result<(), String> {
+    let of_part = ListParams::default().labels(&format!("{}={}", label::PART, part.name));
+    let is_owned = |object: &DynamicObject| object.owner_references().iter().any(|one| one.uid == owner.uid);
+    // What others need goes last.
+    for kind in part.kinds.iter().rev().filter(|kind| kind.scope == Scope::Namespace) {
+        let failed = |error: &k8s::Error| format!("{}: {}", kind.kind, Unavailable::of(error));
+        let api = kind.api(context.client.clone(), namespace);
+        let found = k8s::in_time(api.list(&of_part)).await.map_err(|error| failed(&error))?;
+        for object in found.items.iter().filter(|object| is_owned(object)) {
+            let (name, uid) = (object.name_any(), object.uid().unwrap_or_default());
+            delete(&api, &name, &uid).await.map_err(|error| failed(&error))?;
+            context.state.writes.add(part.write);
+            info!(
+                k8s.namespace.name = namespace,
+                otelgate.object.kind = kind.kind,
+                otelgate.object.name = name,
+                "deleted"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Only the one that was seen.
+async fn delete(api: &Api<DynamicObject>, name: &str, uid: &str) -> k8s::Result<Deletion> {
+    let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+    let params = DeleteParams {
+        preconditions: Some(preconditions),
+        propagation_policy: Some(PropagationPolicy::Background),
+        ..DeleteParams::default()
+    };
+    match k8s::in_time(api.delete(name, &params)).await {
+        // There should be another of its name, of which the watch tells; if there isn't, this one is still there.
+        Err(k8s::Error::Api(status)) if status.is_conflict() => Ok(Deletion::Doubtful),
+        Err(error) if !matches!(&error, k8s::Error::Api(status) if status.is_not_found()) => Err(error),
+        _ => Ok(Deletion::Done),
+    }
+}
+
 struct Keeper {
     context: Context,
     part: Part,
+    /// Of writes.
     health: Arc<Health>,
+    /// Of the watches.
+    kinds: Vec<(&'static Kind, Arc<Health>)>,
     namespace: String,
     memory: Memory,
     /// In a row.
@@ -169,18 +220,33 @@ impl Keeper {
     ) {
         let (publisher, mut seen) = watch::channel(Seen::new());
         let mut watches = JoinSet::new();
-        for kind in self.part.kinds {
+        for (kind, health) in &self.kinds {
             publisher.send_modify(|seen| {
                 seen.insert(kind.kind, None);
             });
-            watches.spawn(self.watch(kind, publisher.clone()));
+            watches.spawn(self.watch(kind, Arc::clone(health), publisher.clone()));
         }
         loop {
             let now = wanted.borrow_and_update().clone();
             let moved = now.as_ref().is_some_and(|now| now.namespace != self.namespace);
             let seen_now = seen.borrow_and_update().clone();
+            let unseen = self.unseen();
             let mut again = None;
-            if let Some(now) = &now {
+            if let (Some(now), Some((kind, why))) = (&now, &unseen) {
+                if moved {
+                    warn!(
+                        k8s.namespace.name = self.namespace,
+                        error.message = why,
+                        "what was there before the move can't be deleted"
+                    );
+                    return;
+                }
+                // Where nothing is wanted, nobody need be allowed to look.
+                if !now.objects.is_empty() {
+                    let told = Outcome::Unseen { generation: now.generation, kind, why: why.clone() };
+                    outcome.send_if_modified(|before| before.replace(told.clone()) != Some(told));
+                }
+            } else if let Some(now) = &now {
                 let left = Wanted { objects: Vec::new(), namespace: self.namespace.clone(), ..(**now).clone() };
                 match self.step(if moved { &left } else { now }, &seen_now, moved).await {
                     Step::Waiting | Step::Done(_) if moved => return,
@@ -206,16 +272,32 @@ impl Keeper {
             }
             tokio::select! {
                 () = sleep(again.unwrap_or_default()), if again.is_some() => {}
+                () = self.until_seen_otherwise(unseen.as_ref()) => {}
                 changed = wanted.changed() => if changed.is_err() { std::future::pending::<()>().await; },
                 Ok(()) = seen.changed() => {}
             }
         }
     }
 
-    fn watch(&self, kind: &'static Kind, seen: watch::Sender<Seen>) -> impl Future<Output = ()> + Send + 'static {
+    /// A kind that can't be looked at, and why: which right is missing, say.
+    fn unseen(&self) -> Option<(&'static str, String)> {
+        self.kinds.iter().find_map(|(kind, health)| Some((kind.kind, health.unseen()?)))
+    }
+
+    async fn until_seen_otherwise(&self, before: Option<&(&'static str, String)>) {
+        while self.unseen().as_ref() == before {
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    fn watch(
+        &self,
+        kind: &'static Kind,
+        health: Arc<Health>,
+        seen: watch::Sender<Seen>,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let api = kind.api(self.context.client.clone(), &self.namespace);
         let config = watcher::Config::default().labels(&format!("{}={}", label::PART, self.part.name));
-        let health = Arc::clone(&self.health);
         async move {
             watching::objects_if_served(api, config, &health, |objects| {
                 let objects = Arc::new(objects.cloned().unwrap_or_default());
@@ -276,6 +358,7 @@ impl Keeper {
             return Step::Again(retry_after(self.failures, jitter()), Some(told));
         }
         self.failures = 0;
+        self.health.answered();
         let delay = soonest.map(|until| until.saturating_duration_since(Instant::now()));
         match (contested, delay) {
             (None, None) => Step::Done(Outcome::Kept { generation }),
@@ -354,18 +437,9 @@ impl Keeper {
 
     async fn delete(&mut self, key: &Key, uid: &str) -> k8s::Result<Deletion> {
         let Some(api) = self.api(key) else { return Ok(Deletion::Done) };
-        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
-        let params = DeleteParams {
-            preconditions: Some(preconditions),
-            propagation_policy: Some(PropagationPolicy::Background),
-            ..DeleteParams::default()
-        };
         self.memory.forget(key);
-        match k8s::in_time(api.delete(&key.name, &params)).await {
-            // There should be another of its name, of which the watch tells; if there isn't, this one is still there.
-            Err(k8s::Error::Api(status)) if status.is_conflict() => return Ok(Deletion::Doubtful),
-            Err(error) if !matches!(&error, k8s::Error::Api(status) if status.is_not_found()) => return Err(error),
-            _ => {}
+        if delete(&api, &key.name, uid).await? == Deletion::Doubtful {
+            return Ok(Deletion::Doubtful);
         }
         self.context.state.writes.add(self.part.write);
         info!(otelgate.object.kind = key.kind, otelgate.object.name = key.name, "deleted");

@@ -117,10 +117,10 @@ impl NamespaceSeen {
 fn uid(text: &str) -> Uid {
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
     match u128::from_str_radix(&digits, 16) {
-        Ok(uid) if digits.len() == 32 => Uid(uid),
+        Ok(uid) if digits.len() == 32 => uid.into(),
         _ => {
             let digest = Sha256::digest(text.as_bytes());
-            Uid(digest.iter().take(16).fold(0, |uid, byte| (uid << 8) | u128::from(*byte)))
+            digest.iter().take(16).fold(0, |uid, byte| (uid << 8) | u128::from(*byte)).into()
         }
     }
 }

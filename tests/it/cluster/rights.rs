@@ -57,6 +57,7 @@ fn what_is_granted_is_used_and_nothing_else_is_asked_for() {
     nothing_else_is_asked_for(&plane.audit());
     what_is_used_inside_of_a_patch_is_missed(&plane);
     the_right_to_bind_is_missed(&plane);
+    what_cant_be_kept_is_told_with_the_right_that_is_missing(&plane);
 }
 
 /// Each way of making one, with everything that can be asked for.
@@ -267,6 +268,64 @@ fn the_right_to_bind_is_missed(plane: &ControlPlane) {
     assert!(!plane.kubectl(&BINDING).success);
     change(&rules);
     wait_for("the binding", || plane.kubectl(&BINDING).success.then_some(())).unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Of the Collector's kinds one at a time can't be read, and then one can't be written, while all others can.
+fn what_cant_be_kept_is_told_with_the_right_that_is_missing(plane: &ControlPlane) {
+    /// The Agent's grants some of the same.
+    const ROLES: [&str; 2] = ["role/otelgate-controller-collector", "role/otelgate-controller-agent"];
+    let rules = ROLES.map(|role| plane.get("datadog", role)["rules"].clone());
+    let change = |rules: &[Value; 2]| {
+        for (role, rules) in ROLES.iter().zip(rules) {
+            let patch = json!({"rules": rules}).to_string();
+            plane.kubectl(&["patch", "-n", "datadog", role, "--type=merge", "-p", &patch]).expect("kubectl patch");
+        }
+    };
+    let without = |resource: &str, verbs: &[&str]| {
+        let mut without = rules.clone();
+        for rules in &mut without {
+            let rules = rules.as_array_mut().expect("rules");
+            for rule in rules.iter_mut() {
+                if rule["resources"].as_array().expect("resources").contains(&json!(resource)) {
+                    let stays = |verb: &Value| !verbs.contains(&verb.as_str().expect("a verb"));
+                    rule["verbs"].as_array_mut().expect("verbs").retain(stays);
+                }
+            }
+            rules.retain(|rule| rule["verbs"] != json!([]));
+        }
+        assert_ne!(without, rules, "{resource}");
+        without
+    };
+    let told = |what: &str, holds: &dyn Fn(&str, &str) -> bool| {
+        let mut last = Value::Null;
+        wait_for(what, || {
+            let stack = plane.kubectl(&["get", "telemetrystack", "default", "-o", "json"]).json("a stack");
+            let conditions = stack["status"]["conditions"].as_array()?.clone();
+            last = conditions.into_iter().find(|one| one["type"] == "CollectorAvailable")?;
+            holds(last["reason"].as_str()?, last["message"].as_str()?).then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}: {last:#}"));
+    };
+    for (resource, named) in [
+        ("networkpolicies", "networkpolicies.networking.k8s.io in namespace datadog"),
+        ("daemonsets", "daemonsets.apps in namespace datadog"),
+    ] {
+        change(&without(resource, &["list", "watch"]));
+        told(&format!("the right to read {resource} to be missed"), &|reason, message| {
+            let names = message.contains("not allowed to ") && message.contains(named);
+            reason == "CollectorNotReadable" && names && message.contains("next step: give the controller the right")
+        });
+        change(&rules);
+        told(&format!("{resource} to be read again"), &|reason, _| reason != "CollectorNotReadable");
+    }
+    change(&without("networkpolicies", &["create", "patch"]));
+    plane.kubectl(&["delete", "-n", "datadog", "networkpolicy", "otel-collector"]).expect("kubectl delete");
+    told("the right to write network policies to be missed", &|reason, message| {
+        let named = "not allowed to patch networkpolicies.networking.k8s.io in namespace datadog";
+        reason == "CollectorNotWritten" && message.contains(named)
+    });
+    change(&rules);
+    told("the NetworkPolicy to be written", &|reason, _| reason != "CollectorNotWritten");
 }
 
 fn nothing_else_is_asked_for(asked: &[Entry]) {

@@ -1,5 +1,6 @@
 //! A table of causes: what is seen, and what is said of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -52,15 +53,15 @@ fn well() -> Sight {
 }
 
 /// The Agent's pod on a node, with the state of its container.
-fn pod(at: usize, mut container: Value) -> Pod {
+fn pod(at: usize, mut container: Value) -> Arc<Pod> {
     container["name"] = json!("agent");
     let ready = if container["ready"] == true { "True" } else { "False" };
-    serde_json::from_value(json!({
+    let pod = json!({
         "metadata": {"name": format!("agent-{at}")},
         "spec": {"nodeName": format!("node-{at}")},
         "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}], "containerStatuses": [container]},
-    }))
-    .expect("a pod")
+    });
+    Arc::new(Pod::of(serde_json::from_value(pod).expect("a pod")))
 }
 
 /// With pods in these states, the rest being well.
@@ -140,9 +141,11 @@ fn what_keeps_one_from_being_made() {
         Outcome::Refused { generation: 1, object: "DaemonSet datadog-agent".to_owned(), why: "quota".to_owned() };
     let contested =
         Outcome::Contested { generation: 1, object: "Service datadog-agent".to_owned(), by: "tug".to_owned() };
+    let unseen = Outcome::Unseen { generation: 1, kind: "Role", why: "not allowed".to_owned() };
     check(vec![
         (Sight { fault: Some("spec.agent: no".to_owned()), ..well() }, Reason::AgentUnusable, "spec.agent: no"),
         (Sight { way: None, ..well() }, Reason::AgentUndecided, ""),
+        (Sight { outcomes: vec![unseen], ..well() }, Reason::AgentNotReadable, "Role: not allowed"),
         (
             Sight { allowed: Some(Allowed::Foreign("DaemonSet datadog".to_owned())), ..well() },
             Reason::AgentForeign,
@@ -257,7 +260,7 @@ fn what_becomes_of_pods() {
 #[test]
 fn a_pod_whose_node_is_lost_isnt_on_its_way_up() {
     let mut sight = well();
-    sight.pods[0].ready = false;
+    Arc::make_mut(&mut sight.pods[0]).ready = false;
     sight.nodes = Some(nodes(3, 2));
     let lost = || "1 of 3 nodes: node-1: the node itself isn't ready";
     assert_eq!(told(&sight), (Reason::AgentNodeNotReady, lost().to_owned()));
@@ -267,7 +270,7 @@ fn a_pod_whose_node_is_lost_isnt_on_its_way_up() {
 
 #[test]
 fn what_becomes_of_pods_that_find_no_place() {
-    let of = |pod: Value| serde_json::from_value::<Pod>(pod).expect("a pod");
+    let of = |pod: Value| Arc::new(Pod::of(serde_json::from_value(pod).expect("a pod")));
     let pinned = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
         {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-9"]}]}]}}});
     let unscheduled = of(json!({

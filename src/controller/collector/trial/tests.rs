@@ -55,7 +55,7 @@ impl Cluster {
             stable: self.stable.clone(),
             trial: self.trial.clone(),
             known: self.known.iter().map(|(hash, mark)| (hash.as_str(), mark.clone())).collect(),
-            pods: &self.pods,
+            pods: self.pods.iter().collect(),
             passed: self.passed,
             nodes: self.nodes.clone(),
             unfit: &self.unfit,
@@ -103,19 +103,19 @@ impl Cluster {
                 (Rollout::Trial, Some(set)) => set.node.as_deref() == Some(node),
             };
             for pod in self.pods.iter_mut().filter(|pod| pod.rollout == Some(rollout)) {
-                pod.leaving |= !self.nodes.contains_key(pod.node.as_str()) || !runs_on(&pod.node);
+                pod.leaving |= !self.nodes.contains_key(&*pod.node) || !runs_on(&pod.node);
             }
             let replaces = set.as_ref().is_some_and(|set| rollout == Rollout::Trial || set.node.is_none());
             let revision = set.as_ref().map(|set| set.revision.clone()).unwrap_or_default();
             let mut own = self.pods.iter_mut().filter(|pod| pod.rollout == Some(rollout));
             if replaces && own.by_ref().all(|pod| !pod.leaving) {
                 let mut own = self.pods.iter_mut().filter(|pod| pod.rollout == Some(rollout));
-                if let Some(old) = own.find(|pod| pod.revision != revision) {
+                if let Some(old) = own.find(|pod| *pod.revision != *revision) {
                     old.leaving = true;
                 }
             }
             for node in self.nodes.keys().filter(|node| runs_on(node)) {
-                if !self.pods.iter().any(|pod| pod.rollout == Some(rollout) && pod.node == *node) {
+                if !self.pods.iter().any(|pod| pod.rollout == Some(rollout) && *pod.node == **node) {
                     let mut new = pod(node, rollout, &revision, &json!({}));
                     new.created = at(self.now);
                     self.pods.push(new);
@@ -134,10 +134,10 @@ impl Cluster {
         self.pods.retain(|pod| !pod.leaving || !works(&pod.node));
         for pod in self.pods.iter_mut().filter(|pod| works(&pod.node)) {
             if pod.state == State::Starting {
-                match self.bad.get(pod.revision.as_str()) {
+                match self.bad.get(&*pod.revision) {
                     None => pod.state = State::Ready { since: at(self.now) },
                     Some(last) => {
-                        let ended = Ended { code: 1, reason: "Error".to_owned(), words: (*last).to_owned() };
+                        let ended = Box::new(Ended { code: 1, reason: "Error".to_owned(), words: (*last).to_owned() });
                         pod.ended = Some(ended.clone());
                         pod.state = State::Down(ended);
                     }
@@ -149,14 +149,13 @@ impl Cluster {
     /// What has to hold whenever somebody looks.
     fn check(&self) {
         for pod in self.pods.iter().filter(|pod| pod.rollout == Some(Rollout::Stable)) {
-            assert_eq!(self.known.get(&pod.revision), Some(&Mark::Passed), "untried on {}: {self:#?}", pod.node);
+            assert_eq!(self.known.get(&*pod.revision), Some(&Mark::Passed), "untried on {}: {self:#?}", pod.node);
         }
         for (node, _) in self.nodes.iter().filter(|(_, ready)| **ready) {
-            let on = self.pods.iter().filter(|pod| pod.node == *node).count();
+            let on = self.pods.iter().filter(|pod| *pod.node == **node).count();
             assert!(on <= 1, "{on} Collectors on {node}: {self:#?}");
         }
-        let on_trial =
-            |pod: &&Pod| pod.rollout == Some(Rollout::Trial) && self.nodes.get(pod.node.as_str()) != Some(&false);
+        let on_trial = |pod: &&Pod| pod.rollout == Some(Rollout::Trial) && self.nodes.get(&*pod.node) != Some(&false);
         let tried = self.pods.iter().filter(on_trial).count();
         assert!(tried <= 1, "a trial is on one node: {self:#?}");
     }
@@ -188,7 +187,7 @@ impl Cluster {
 
     #[track_caller]
     fn runs(&self, revision: &str) {
-        let on: Vec<_> = self.pods.iter().map(|pod| (pod.node.as_str(), pod.revision.as_str())).collect();
+        let on: Vec<_> = self.pods.iter().map(|pod| (&*pod.node, &*pod.revision)).collect();
         let mut on = on;
         on.sort_unstable();
         let expected: Vec<_> = self.nodes.keys().map(|node| (*node, revision)).collect();
@@ -253,7 +252,7 @@ fn a_next_one_that_fails_is_gone_back_from_with_its_words() {
     assert_eq!(cluster.control().phase, Phase::RolledBack(fault("a")));
     assert_eq!(cluster.known["two"], Mark::Failed(fault("a")));
     let after: Vec<_> = cluster.pods.iter().map(|pod| (pod.node.clone(), pod.created)).collect();
-    let of_b = |all: &[(String, Timestamp)]| all.iter().find(|(node, _)| node == "b").cloned();
+    let of_b = |all: &[(Box<str>, Timestamp)]| all.iter().find(|(node, _)| **node == *"b").cloned();
     assert_eq!(of_b(&after), of_b(&before), "the other node's was never touched");
     // It's tried again once its record has gone.
     cluster.known.remove("two");
@@ -271,27 +270,27 @@ fn a_next_one_waits_until_its_node_is_free_and_the_others_until_it_has_passed() 
     assert_eq!(plan.stable, Some(Stable { revision: "one".to_owned(), spares: Some("a".to_owned()) }));
     assert_eq!(plan.trial, None);
     // Nobody has told that its pod is to go: one might still be made.
-    cluster.pods.retain(|pod| pod.node != "a");
+    cluster.pods.retain(|pod| *pod.node != *"a");
     assert_eq!(cluster.control().trial, None);
     cluster.daemon_sets();
     assert!(cluster.control().trial.is_some());
     // A node joins in the middle, and a pod is deleted.
     cluster.nodes.insert("c", true);
-    cluster.pods.retain(|pod| pod.node != "b");
+    cluster.pods.retain(|pod| *pod.node != *"b");
     for order in [0b01_10_00, 0b10_01_00] {
         cluster.round(order);
     }
-    assert!(cluster.pods.iter().all(|pod| pod.node == "a" || pod.revision == "one"), "{cluster:#?}");
+    assert!(cluster.pods.iter().all(|pod| *pod.node == *"a" || *pod.revision == *"one"), "{cluster:#?}");
     cluster.settle();
     cluster.runs("two");
 }
 
 /// State and last end of its pod, seconds, what it says of data, and what becomes of that.
-type Case = (State, Option<Ended>, i64, Option<&'static str>, Option<Mark>);
+type Case = (State, Option<Box<Ended>>, i64, Option<&'static str>, Option<Mark>);
 
 #[test]
 fn what_the_trial_shows() {
-    let ended = |words: &str| Ended { code: 1, reason: "Error".to_owned(), words: words.to_owned() };
+    let ended = |words: &str| Box::new(Ended { code: 1, reason: "Error".to_owned(), words: words.to_owned() });
     let ready = |second| State::Ready { since: at(second) };
     let waiting = "Error: cannot start pipelines: failed to start \"k8s_attributes\" processor: failed to wait for caches to sync";
     let fault =
@@ -314,9 +313,9 @@ fn what_the_trial_shows() {
         (ready(5), Some(ended(WORDS)), 35, None, failed(WORDS)),
         (State::Down(ended(waiting)), Some(ended(waiting)), 400, None, None),
         (ready(5), Some(ended(waiting)), 35, None, Some(Mark::Passed)),
-        (State::ImageNotPulled("ErrImagePull".to_owned()), None, 10, None, None),
+        (State::ImageNotPulled("ErrImagePull".into()), None, 10, None, None),
         (
-            State::ImageNotPulled("ErrImagePull".to_owned()),
+            State::ImageNotPulled("ErrImagePull".into()),
             None,
             300,
             None,
@@ -455,7 +454,7 @@ fn whatever_happens_in_whatever_order() {
                     // Its pods go with it.
                     let gone = ["a", "d"][usize::try_from(next(2)).expect("small")];
                     cluster.nodes.remove(gone);
-                    cluster.pods.retain(|pod| pod.node != gone);
+                    cluster.pods.retain(|pod| *pod.node != *gone);
                 }
                 4 if !cluster.pods.is_empty() => {
                     let index = usize::try_from(next(cluster.pods.len() as u64)).expect("small");
@@ -483,7 +482,7 @@ fn a_node_that_cannot_run_one_does_not_keep_the_first_from_the_others() {
         cluster.control();
         cluster.daemon_sets();
     }
-    cluster.pods[0].state = State::Unschedulable("no".to_owned());
+    cluster.pods[0].state = State::Unschedulable("no".into());
     cluster.now += 301;
     let Phase::Failing(fault) = cluster.plan().phase else { panic!("{:?}", cluster.plan()) };
     assert!(fault.cause.is_of_the_node() && fault.node == "a", "{fault:?}");

@@ -98,7 +98,7 @@ async fn look(context: &Context, wanted: &Wanted, secrets: &watch::Sender<Secret
         }
     };
     tokio::join!(
-        watching::reflect(api, watching::named(&wanted.secret), &context.state.credentials, cut, &store),
+        watching::reflect(api, watching::named(&wanted.secret), &context.state.credentials, cut, &store, |known| known),
         publish
     );
 }

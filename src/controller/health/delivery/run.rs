@@ -12,6 +12,7 @@ use super::track::Fleet;
 use super::verdict::{State, Tally};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::stack::{AdoptedCollector, Collector, CollectorMode, DeliveryStatus};
+use crate::controller::collector_pods::{CollectorPods, Place};
 use crate::controller::health::measured::Items;
 use crate::controller::stack::Stack;
 use crate::controller::status::Verdict;
@@ -50,13 +51,13 @@ pub async fn run(context: Context) {
                 });
             }
             Some((stack, Ok(Some(collector)))) => {
-                let known = pods.borrow_and_update().as_ref().map(|pods| fleet.follow(pods, Instant::now()));
-                again = Some(if known.is_some() {
+                let listed = follow(&mut fleet, &pods.borrow_and_update(), stack, &context);
+                again = Some(if listed {
                     round(&context, &mut fleet, port(collector)).await;
                     tell(&context, stack, &fleet);
                     ROUND
                 } else {
-                    if let Some(fault) = context.state.collector_pods.failure() {
+                    if let Some(fault) = context.state.collector_pods.unseen() {
                         report(&context, Verdict::new(Reason::CollectorsNotReadable, fault, stack.generation));
                     }
                     SOON
@@ -74,6 +75,12 @@ pub async fn run(context: Context) {
             Ok(()) = pods.changed(), if first => {}
         }
     }
+}
+
+/// False, before they were listed where they are to be.
+fn follow(fleet: &mut Fleet, pods: &CollectorPods, stack: &Stack, context: &Context) -> bool {
+    let place = Place::of(stack, &context.namespace);
+    place.and_then(|place| pods.of(&place)).map(|pods| fleet.follow(pods, Instant::now())).is_some()
 }
 
 /// `None` where there is to be none.

@@ -48,9 +48,10 @@ async fn one(address: SocketAddr) -> Result<Reading, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controller::collector_pods::CollectorPod;
+    use crate::controller::collector::Pod;
     use crate::controller::health::delivery::track::Fleet;
     use crate::watch::Objects;
+    use serde_json::json;
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
     use std::time::Instant;
@@ -72,12 +73,9 @@ mod tests {
     }
 
     async fn scraped(address: Option<&str>, port: u16) -> Result<Reading, String> {
-        let pod = CollectorPod {
-            address: address.map(|address| address.parse().expect("an address")),
-            ..CollectorPod::default()
-        };
+        let pod = Pod::of(&serde_json::from_value(json!({"status": {"podIP": address}})).expect("a pod"));
         let mut fleet = Fleet::default();
-        fleet.follow(&Objects::from([("c".to_owned(), pod)]), Instant::now());
+        fleet.follow(&Objects::from([("c".to_owned(), pod.into())]), Instant::now());
         let targets = fleet.next(1, Duration::ZERO, Instant::now());
         all(targets, port).next().await.expect("it is asked").1
     }

@@ -2,35 +2,40 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::totals::{Counts, Reading, Signal};
-use crate::controller::collector_pods::CollectorPod;
+use crate::controller::collector::Pod;
 use crate::watch::Objects;
 
 /// Every Collector that there is, by its pod's name.
 #[derive(Debug, Default)]
-pub struct Fleet(BTreeMap<String, Tracked>);
+pub struct Fleet(BTreeMap<String, Box<Tracked>>);
 
-/// One Collector.
+/// One Collector. Of what it counted three sums are kept, however often it is read.
 #[derive(Debug)]
 pub struct Tracked {
-    uid: String,
-    /// The node's name, else the pod's: what people look for.
-    pub name: String,
-    address: Option<IpAddr>,
+    pod: Arc<Pod>,
     since: Instant,
     tried: Option<Instant>,
     /// In a row.
     failures: u32,
-    fault: Option<String>,
+    fault: Option<Box<str>>,
     last: Option<Reading>,
-    /// What was counted since the first reading, restarts or not.
-    sum: Counts,
-    /// That sum at two earlier times.
-    older: Option<(Instant, Counts)>,
-    newer: Option<(Instant, Counts)>,
-    window: Option<Window>,
+    marks: Option<Marks>,
+}
+
+/// Two times in the past, and what was counted from the one to the other and since: `None` before there are as many
+/// readings.
+#[derive(Debug)]
+struct Marks {
+    /// The newer of them.
+    at: Instant,
+    /// The newest reading.
+    read: Instant,
+    early: Option<Counts>,
+    late: Option<Counts>,
 }
 
 /// What came to pass in the last minutes.
@@ -46,7 +51,7 @@ pub struct Window {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub pod: String,
-    uid: String,
+    uid: Box<str>,
     pub address: Option<IpAddr>,
 }
 
@@ -74,13 +79,14 @@ const SILENT: u32 = 2;
 
 impl Fleet {
     /// Takes in those that are new, and forgets those that have gone.
-    pub fn follow(&mut self, pods: &Objects<CollectorPod>, now: Instant) {
-        let counts = |name: &String, uid: &String| pods.get(name).is_some_and(|pod| pod.counts() && pod.uid == *uid);
-        self.0.retain(|name, tracked| counts(name, &tracked.uid));
+    pub fn follow(&mut self, pods: &Objects<Arc<Pod>>, now: Instant) {
+        let counts = |name: &String, uid: &str| pods.get(name).is_some_and(|pod| pod.counts() && *pod.uid == *uid);
+        self.0.retain(|name, tracked| counts(name, &tracked.pod.uid));
         for (name, pod) in pods.iter().filter(|(_, pod)| pod.counts()) {
-            let tracked = self.0.entry(name.clone()).or_insert_with(|| Tracked::new(pod, now));
-            tracked.address = pod.address;
-            tracked.name = pod.node.clone().unwrap_or_else(|| name.clone());
+            match self.0.get_mut(name) {
+                Some(tracked) => tracked.pod = Arc::clone(pod),
+                None => drop(self.0.insert(name.clone(), Box::new(Tracked::new(Arc::clone(pod), now)))),
+            }
         }
     }
 
@@ -89,27 +95,28 @@ impl Fleet {
     #[must_use]
     pub fn next(&self, limit: usize, pause: Duration, now: Instant) -> Vec<Target> {
         let due = |tracked: &Tracked| tracked.tried.is_none_or(|at| now.saturating_duration_since(at) >= pause);
-        let mut due: Vec<_> = self.0.iter().filter(|(_, tracked)| due(tracked)).collect();
+        let all = self.0.iter().map(|(pod, tracked)| (pod, &**tracked));
+        let mut due: Vec<_> = all.filter(|(_, tracked)| due(tracked)).collect();
         due.sort_by_key(|(_, tracked)| (tracked.tried.is_some(), tracked.failures != 1, tracked.tried));
         let target = |(pod, tracked): (&String, &Tracked)| Target {
             pod: pod.clone(),
-            uid: tracked.uid.clone(),
-            address: tracked.address,
+            uid: tracked.pod.uid.clone(),
+            address: tracked.pod.address,
         };
         due.into_iter().take(limit).map(target).collect()
     }
 
     /// What came of looking at one; tells what it counted since the last time. It may have gone meanwhile.
     pub fn note(&mut self, target: &Target, seen: Result<Reading, String>, now: Instant) -> Counts {
-        match self.0.get_mut(&target.pod).filter(|tracked| tracked.uid == target.uid) {
+        match self.0.get_mut(&target.pod).filter(|tracked| tracked.pod.uid == target.uid) {
             Some(tracked) => tracked.note(seen, now),
             None => Counts::default(),
         }
     }
 
-    /// Each with its name.
+    /// Each with its node's name, else its own: what people look for.
     pub fn standings(&self, now: Instant) -> impl Iterator<Item = (&str, Standing)> {
-        self.0.values().map(move |tracked| (tracked.name.as_str(), tracked.standing(now)))
+        self.0.values().map(move |tracked| (tracked.name(), tracked.standing(now)))
     }
 
     #[must_use]
@@ -121,21 +128,12 @@ impl Fleet {
 // === impl Tracked ===
 
 impl Tracked {
-    fn new(pod: &CollectorPod, now: Instant) -> Self {
-        Self {
-            uid: pod.uid.clone(),
-            name: String::new(),
-            address: None,
-            since: now,
-            tried: None,
-            failures: 0,
-            fault: None,
-            last: None,
-            sum: Counts::default(),
-            older: None,
-            newer: None,
-            window: None,
-        }
+    fn new(pod: Arc<Pod>, now: Instant) -> Self {
+        Self { pod, since: now, tried: None, failures: 0, fault: None, last: None, marks: None }
+    }
+
+    fn name(&self) -> &str {
+        if self.pod.node.is_empty() { &self.pod.name } else { &self.pod.node }
     }
 
     fn note(&mut self, seen: Result<Reading, String>, now: Instant) -> Counts {
@@ -144,32 +142,54 @@ impl Tracked {
             Ok(reading) => reading,
             Err(fault) => {
                 self.failures = self.failures.saturating_add(1);
-                self.fault = Some(fault);
+                self.fault = Some(fault.into());
                 return Counts::default();
             }
         };
         self.failures = 0;
         self.fault = None;
-        let Some(last) = self.last.replace(reading.clone()) else {
-            self.newer = Some((now, self.sum));
-            return Counts::default();
-        };
-        let counted = reading.since(&last);
-        self.sum += counted;
-        self.window = self.window_at();
-        if self.newer.is_none_or(|(at, _)| now.saturating_duration_since(at) >= WINDOW) {
-            self.older = self.newer.replace((now, self.sum));
-        }
+        let marks = self.marks.get_or_insert(Marks { at: now, read: now, early: None, late: None });
+        let counted = self.last.as_ref().map(|last| reading.since(last));
+        self.last = Some(reading);
+        let Some(counted) = counted else { return Counts::default() };
+        marks.add(counted, now);
         counted
     }
 
-    /// Before the marks move on, so that there always is something behind the newer of them.
-    fn window_at(&self) -> Option<Window> {
-        let (_, newer) = self.newer?;
-        let Some((_, older)) = self.older else {
-            return Some(Window { counts: self.sum - newer, ..Window::default() });
+    fn window(&self) -> Option<Window> {
+        self.marks.as_ref()?.window()
+    }
+
+    fn standing(&self, now: Instant) -> Standing {
+        let is_new = now.saturating_duration_since(self.since) < START;
+        match (&self.last, &self.fault) {
+            (last, Some(fault)) if self.failures >= SILENT && (last.is_some() || !is_new) => {
+                Standing::Silent(fault.to_string())
+            }
+            (Some(last), _) => Standing::Measured { window: self.window(), queue: last.queue.clone() },
+            (None, _) => Standing::Fresh,
+        }
+    }
+}
+
+// === impl Marks ===
+
+impl Marks {
+    fn add(&mut self, counted: Counts, now: Instant) {
+        // Not before the next reading comes, so that there always is something behind the newer mark.
+        if self.read.saturating_duration_since(self.at) >= WINDOW {
+            (self.early, self.at) = (self.late.take(), self.read);
+        }
+        *self.late.get_or_insert_default() += counted;
+        self.read = now;
+    }
+
+    fn window(&self) -> Option<Window> {
+        let mut all = self.late?;
+        let Some(early) = self.early else {
+            return Some(Window { counts: all, ..Window::default() });
         };
-        let (early, all) = (newer - older, self.sum - older);
+        all += early;
         let stuck = |at: usize| early.flows[at].left_to_send() > 0.0 && all.flows[at].sent == 0.0;
         Some(Window {
             counts: all,
@@ -181,17 +201,6 @@ impl Tracked {
                 .any(|(early, all)| early.retried > 0.0 && all.sent == 0.0),
         })
     }
-
-    fn standing(&self, now: Instant) -> Standing {
-        let is_new = now.saturating_duration_since(self.since) < START;
-        match (&self.last, &self.fault) {
-            (last, Some(fault)) if self.failures >= SILENT && (last.is_some() || !is_new) => {
-                Standing::Silent(fault.clone())
-            }
-            (Some(last), _) => Standing::Measured { window: self.window, queue: last.queue.clone() },
-            (None, _) => Standing::Fresh,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -199,17 +208,16 @@ pub(super) mod tests {
     use super::super::totals::{Flow, Queue, Writer};
     use super::*;
 
-    pub fn pod(uid: &str) -> CollectorPod {
-        CollectorPod {
-            uid: uid.to_owned(),
-            node: Some(format!("node-{uid}")),
-            address: Some([10, 0, 0, 1].into()),
-            ready: true,
-            ..CollectorPod::default()
-        }
+    pub fn pod(uid: &str) -> Arc<Pod> {
+        let pod = serde_json::json!({
+            "metadata": {"name": format!("collector-{uid}"), "uid": uid},
+            "spec": {"nodeName": format!("node-{uid}")},
+            "status": {"podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]},
+        });
+        Arc::new(Pod::of(&serde_json::from_value(pod).expect("a pod")))
     }
 
-    pub fn pods(count: usize) -> Objects<CollectorPod> {
+    pub fn pods(count: usize) -> Objects<Arc<Pod>> {
         (0..count).map(|n| (format!("collector-{n:04}"), pod(&format!("{n:04}")))).collect()
     }
 
@@ -222,7 +230,7 @@ pub(super) mod tests {
     /// One Collector's readings, one every so many seconds.
     fn tracked(readings: impl IntoIterator<Item = (u64, Reading)>) -> Tracked {
         let start = Instant::now();
-        let mut one = Tracked::new(&pod("a"), start);
+        let mut one = Tracked::new(pod("a"), start);
         for (second, reading) in readings {
             one.note(Ok(reading), start + Duration::from_secs(second));
         }
@@ -230,7 +238,7 @@ pub(super) mod tests {
     }
 
     fn traces(tracked: &Tracked) -> Flow {
-        tracked.window.expect("two readings").counts.flows[0]
+        tracked.window().expect("two readings").counts.flows[0]
     }
 
     #[test]
@@ -281,7 +289,7 @@ pub(super) mod tests {
 
     #[test]
     fn only_what_stays_for_a_window_is_stuck() {
-        let stuck = |one: &Tracked| one.window.expect("two readings").stuck[0];
+        let stuck = |one: &Tracked| one.window().expect("two readings").stuck[0];
         let nothing_goes_out = (0_u32..=12).map(|n| (u64::from(n) * 15, reading(f64::from(n), 0.0, f64::from(n))));
         assert!(stuck(&tracked(nothing_goes_out)));
         let seldom = (0_u32..=2).map(|n| (u64::from(n) * 300, reading(f64::from(n), 0.0, f64::from(n))));
@@ -314,7 +322,7 @@ pub(super) mod tests {
             one.counts.writers[1] = Writer { sent: f64::from(n), ..Writer::default() };
             (u64::from(n) * 15, one)
         });
-        assert!(tracked(retries).window.expect("a window").writers_stuck);
+        assert!(tracked(retries).window().expect("a window").writers_stuck);
     }
 
     #[test]
@@ -356,7 +364,7 @@ pub(super) mod tests {
     #[test]
     fn one_that_cant_be_scraped_is_silent_once_that_is_sure() {
         let start = Instant::now();
-        let mut one = Tracked::new(&pod("a"), start);
+        let mut one = Tracked::new(pod("a"), start);
         let fault = || Err("nothing listens on port 8888".to_owned());
         let mut at = |second: u64, seen: Result<Reading, String>| {
             let now = start + Duration::from_secs(second);
@@ -377,6 +385,6 @@ pub(super) mod tests {
         let many =
             (0_u32..10_000).map(|n| (u64::from(n), Reading { queue: Some(queue.clone()), ..reading(1.0, 1.0, 1.0) }));
         drop(tracked(many));
-        assert!(size_of::<Tracked>() < 1400, "{}", size_of::<Tracked>());
+        assert!(size_of::<Tracked>() < 900, "{}", size_of::<Tracked>());
     }
 }
