@@ -112,7 +112,7 @@ pub async fn keep(
 ) {
     let mut stack = context.stack.clone();
     let mut asked: (Option<Place>, Instant) = (None, Instant::now());
-    let mut contest = Contest::default();
+    let mut others = Contest::default();
     loop {
         let now = stack.borrow_and_update().clone();
         let map = seen.borrow_and_update().clone();
@@ -129,19 +129,19 @@ pub async fn keep(
                     Step::Wait => again = Some(patience),
                     Step::Refuse(fault) => publish(&wanted, &now, Outcome::Invalid(fault)),
                     Step::Nothing(configuration, text) => {
-                        let contested = contest.over(&text, Instant::now());
+                        let contested = others.over(&text, Instant::now());
                         again = contested.as_ref().map(Contested::wait);
                         publish(&wanted, &now, written_unless(contested, &configuration));
                     }
                     Step::Write(configuration, text) => {
-                        if let Some(contested) = contest.over(&text, Instant::now()) {
+                        if let Some(contested) = others.over(&text, Instant::now()) {
                             again = Some(contested.wait());
                             publish(&wanted, &now, Outcome::Contested(contested.by));
                         } else {
                             let outcome = match apply(&context, &now, &configuration, &text).await {
                                 Ok(applied) => {
-                                    contest.wrote(text.clone(), map.as_deref(), &applied, Instant::now());
-                                    written_unless(contest.over(&text, Instant::now()), &configuration)
+                                    others.wrote(text.clone(), map.as_deref(), &applied, Instant::now());
+                                    written_unless(others.over(&text, Instant::now()), &configuration)
                                 }
                                 Err(why) => {
                                     again = Some(RETRY);

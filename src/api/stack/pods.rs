@@ -59,7 +59,10 @@ pub struct Placement {
     /// Annotations of pods.
     pub pod_annotations: BTreeMap<String, String>,
     /// How many nodes are without one at once while they are replaced: a number, or a percentage.
-    #[schemars(schema_with = "share")]
+    #[schemars(extend("x-kubernetes-validations" = [{
+        "rule": "type(self) == int ? self >= 1 : self.matches('^([1-9][0-9]?|100)%$')",
+        "message": "maxUnavailable has to be a number from 1 on, or a percentage from 1% to 100%",
+    }]))]
     pub max_unavailable: IntOrString,
 }
 
@@ -162,15 +165,3 @@ fn amounts(_: &mut SchemaGenerator) -> Schema {
 
 /// A number of no less than nothing, with one of the API's units or without.
 const AMOUNT: &str = "^([0-9]+([.][0-9]*)?|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$";
-
-/// With none of them allowed to be away nothing could ever be replaced.
-fn share(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "x-kubernetes-int-or-string": true,
-        "anyOf": [{"type": "integer"}, {"type": "string"}],
-        "x-kubernetes-validations": [{
-            "rule": "type(self) == int ? self >= 1 : self.matches('^([1-9][0-9]?|100)%$')",
-            "message": "maxUnavailable has to be a number from 1 on, or a percentage from 1% to 100%",
-        }],
-    })
-}
