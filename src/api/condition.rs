@@ -79,6 +79,8 @@ reasons! {
         "apply the CRD of this version: otelgate update does it first, Helm never does it";
     NotWritten: False, "the configuration can't be written to ConfigMap otelgate-injection; the last good one stays in force",
         "do what the API server's message says";
+    ConfigurationContested: False, "somebody else writes ConfigMap otelgate-injection too, so that the webhook serves now one, now the other",
+        "have only one of the two write it: leave it to otelgate, and take it out of what whoever is named applies";
     Trusted: True, "every replica that answers serves a certificate that the registration trusts",
         "nothing";
     Rotating: True, "the next certificate is on its way, and the one before serves",
@@ -95,6 +97,8 @@ reasons! {
         "apply it: it is part of the chart and of webhook-config";
     CertificateNotWritten: False, "the certificate can't be written to its Secret, or the authority to the registration",
         "do what the API server's message says";
+    RegistrationContested: False, "somebody else writes caBundle of MutatingWebhookConfiguration otelgate too, so that calls fail in between",
+        "have only one of the two write it: leave caBundle to otelgate, and tell whoever is named to ignore it";
     KeyInPlace: True, "the Secret has an API key that looks like one",
         "nothing";
     KeyAccepted: True, "the Secret has an API key, and Datadog accepts it",

@@ -2,15 +2,18 @@
 //!
 //! Maps are merged key by key, and anything else of theirs takes the place of ours, but:
 //! - a list of a pipeline of ours gets what it hasn't: receivers, exporters and extensions at its end, processors in front
-//!   of `batch`. Nothing is taken out of it;
-//! - what other pods, probes and the controller rely on can't be set: [`FIXED`];
+//!   of `batch`. Nothing is taken out of it; nor out of the lists by which it is told whose a line is: [`GROWING`];
+//! - what other pods, probes and the controller rely on can't be set: [`FIXED`]; nor can what decides whose lines are sent:
+//!   [`SCOPE`];
+//! - files of containers' lines are read by the pipeline that sorts them out, and by no other;
 //! - `null` stands for a component without settings.
 
 use serde_json::{Map, Value};
 
 use super::Fault;
+use super::names::RENAMES;
 use super::processors::BATCH;
-use super::reference;
+use super::{pipelines, reference};
 
 /// Where additions are in the spec.
 pub const FIELD: &str = "spec.collector.config";
@@ -18,20 +21,58 @@ pub const FIELD: &str = "spec.collector.config";
 /// The sections that may be added to.
 const SECTIONS: [&str; 6] = ["extensions", "receivers", "processors", "connectors", "exporters", "service"];
 
-/// What can't be set, and why. A `*` stands for any key; a type's other names count like its own.
-const FIXED: [(&str, &str); 7] = [
+/// What can't be set, and why. A `*` stands for any key; a type's other names count like its own: `batch/mine` is a
+/// `batch`.
+const FIXED: [(&str, &str); 9] = [
     ("receivers.otlp.protocols.*.endpoint", "pods send there, and its Service points there"),
     ("extensions.health_check", "the kubelet's probes go there"),
     ("extensions.k8s_leader_elector", "one Collector in the cluster reads its objects"),
     ("extensions.file_storage.directory", "it is the folder that is kept across restarts"),
     ("processors.memory_limiter", "it follows spec.collector.resources.limits.memory"),
     ("processors.batch", "it follows spec.collector.batch"),
+    ("exporters.datadog.hostname", "with another name than the Agent's, hosts would show twice"),
+    ("exporters.datadog.host_metadata.enabled", "one alone tells what hosts are, which status.owners names"),
     ("service.telemetry.metrics", "the controller reads the Collector's own metrics there"),
 ];
 
-/// Parts that decide whose lines are sent: those of ours that are there can't be changed.
-const SCOPE: [&str; 4] =
-    ["filter/unknown_pods", "filter/not_opted_in", "filter/switched_off", "transform/without_helpers"];
+/// Parts that decide whose lines are sent: those of ours that are there can't be changed. A component here is the one of
+/// that very name, whatever the version calls its type.
+const SCOPE: [&str; 10] = [
+    "receivers.file_log.include_file_path",
+    "processors.k8s_attributes/files.exclude",
+    "processors.k8s_attributes/files.filter",
+    "processors.k8s_attributes/files.passthrough",
+    "processors.k8s_attributes/files.pod_association",
+    "processors.k8s_attributes/files.wait_for_metadata",
+    "processors.filter/unknown_pods",
+    "processors.filter/not_opted_in",
+    "processors.filter/switched_off",
+    "processors.transform/without_helpers",
+];
+
+/// Lists that say whose a line is, and that keep what they have; and where theirs goes.
+const GROWING: [(&str, Place); 5] = [
+    ("receivers.file_log.exclude", Place::Behind),
+    ("receivers.file_log.operators", Place::Behind),
+    ("processors.k8s_attributes/files.extract.metadata", Place::Behind),
+    // Of two that give the same attribute, the later one counts.
+    ("processors.k8s_attributes/files.extract.annotations", Place::InFront),
+    ("processors.k8s_attributes/files.extract.labels", Place::InFront),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    InFront,
+    Behind,
+}
+
+/// Which components a pattern's second key stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Names {
+    /// A type's, whatever they are called.
+    Any,
+    One,
+}
 
 /// Merges them into ours. `known` are the variables that they may refer to.
 ///
@@ -51,6 +92,23 @@ pub fn merge(ours: &mut Map<String, Value>, theirs: &Map<String, Value>, known: 
             let place = ours.entry(section.clone()).or_insert_with(|| Value::Object(Map::new()));
             put(place, added, path)
         })?;
+    }
+    files_are_sorted_out(ours)
+}
+
+/// Another pipeline would send lines that are left out on purpose.
+fn files_are_sorted_out(document: &Map<String, Value>) -> Result<(), Fault> {
+    let all = document.get("service").and_then(|service| service["pipelines"].as_object());
+    let Some(all) = all.filter(|all| all.contains_key(pipelines::FILES)) else { return Ok(()) };
+    let is_ours = |id: &Value| id.as_str().is_some_and(|id| is_component("file_log", id, Names::One));
+    for (id, pipeline) in all.iter().filter(|(id, _)| *id != pipelines::FILES) {
+        if let Some(receiver) = pipeline["receivers"].as_array().into_iter().flatten().find(|id| is_ours(id)) {
+            let fault = format!(
+                "names {receiver}, whose lines go through {} alone: it leaves out those that nobody may send",
+                pipelines::FILES
+            );
+            return Err(Fault::new(format!("{FIELD}.service.pipelines.{id}.receivers"), fault));
+        }
     }
     Ok(())
 }
@@ -76,7 +134,10 @@ fn put(ours: &mut Value, theirs: &Value, path: &mut Path) -> Result<(), Fault> {
         (Value::Array(ours), theirs) if path.is_of_components() => extend(ours, theirs, path),
         (ours, theirs) => {
             may_all_be_set(theirs, path)?;
-            *ours = theirs.clone();
+            match (ours, path.grows()) {
+                (Value::Array(ours), Some(place)) => return grow(ours, theirs, place, path),
+                (ours, _) => *ours = theirs.clone(),
+            }
             Ok(())
         }
     }
@@ -101,6 +162,15 @@ fn extend(ours: &mut Vec<Value>, theirs: &Value, path: &Path) -> Result<(), Faul
             ours.insert(batch.unwrap_or(ours.len()), id.clone());
         }
     }
+    Ok(())
+}
+
+/// Adds what isn't there yet, whatever it is.
+fn grow(ours: &mut Vec<Value>, theirs: &Value, place: Place, path: &Path) -> Result<(), Fault> {
+    let theirs = theirs.as_array().ok_or_else(|| path.fault("has to be a list: it is added to what is there"))?;
+    let new: Vec<Value> = theirs.iter().filter(|one| !ours.contains(one)).cloned().collect();
+    let at = if place == Place::InFront { 0 } else { ours.len() };
+    ours.splice(at..at, new);
     Ok(())
 }
 
@@ -169,28 +239,38 @@ impl Path {
         )
     }
 
+    /// Where a list's new items go, if it keeps those that it has.
+    fn grows(&self) -> Option<Place> {
+        let found = GROWING.iter().find(|(pattern, _)| self.is_within(pattern, Names::One));
+        found.map(|(_, place)| *place)
+    }
+
     fn may_be_set(&self) -> Result<(), Fault> {
-        if let [section, id, ..] = &self.0[..]
-            && section == "processors"
-            && SCOPE.contains(&id.as_str())
-        {
+        if SCOPE.iter().any(|pattern| self.is_within(pattern, Names::One)) {
             return Err(self.fault("can't be set: it decides whose lines are sent; see spec.collector.logs.scope"));
         }
-        let is = |pattern: &str| {
-            let mut keys = pattern.split('.');
-            let mut path = self.0.iter();
-            loop {
-                match (keys.next(), path.next()) {
-                    (None, _) => return true,
-                    (Some("*"), Some(_)) => {}
-                    (Some(key), Some(found)) if key == found => {}
-                    _ => return false,
-                }
-            }
-        };
-        match FIXED.iter().find(|(pattern, _)| is(pattern)) {
+        match FIXED.iter().find(|(pattern, _)| self.is_within(pattern, Names::Any)) {
             None => Ok(()),
             Some((_, why)) => Err(self.fault(format!("can't be set: {why}"))),
         }
     }
+
+    /// Whether it is what the pattern names, or a part of it.
+    fn is_within(&self, pattern: &str, names: Names) -> bool {
+        let mut path = self.0.iter();
+        pattern.split('.').enumerate().all(|(depth, key)| {
+            path.next().is_some_and(|found| match depth {
+                1 => is_component(key, found, names),
+                _ => key == "*" || key == found,
+            })
+        })
+    }
+}
+
+/// Whether a component's id is the one that is meant, under an older name of its type too.
+fn is_component(meant: &str, id: &str, names: Names) -> bool {
+    let (kind, name) = id.split_once('/').map_or((id, None), |(kind, name)| (kind, Some(name)));
+    let kind = RENAMES.iter().find(|one| one.before == kind).map_or(kind, |one| one.now);
+    let (meant, meant_name) = meant.split_once('/').map_or((meant, None), |(kind, name)| (kind, Some(name)));
+    kind == meant && (names == Names::Any || name == meant_name)
 }

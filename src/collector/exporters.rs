@@ -1,12 +1,15 @@
 //! Where data goes.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::part::Part;
 use super::reference::{literal, variable};
 use super::{Input, variables};
 use crate::api::object;
 use crate::api::stack::{Exporter, Owner};
+
+/// The exporter's type, which is its name too.
+const DATADOG: &str = "datadog";
 
 pub fn exporter(input: &Input<'_>) -> Part {
     match input.collector.exporter {
@@ -18,15 +21,10 @@ pub fn exporter(input: &Input<'_>) -> Part {
 
 /// A host is called by its node and cluster, as the Agent calls it. Only one of them tells Datadog what the host is.
 fn datadog(input: &Input<'_>) -> Part {
-    let node = variable(variables::NODE_NAME);
-    let hostname = match &input.injection.cluster_name {
-        Some(cluster) if names_hosts(cluster) => format!("{node}-{cluster}"),
-        Some(_) | None => node,
-    };
     Part::exporter(
-        "datadog",
+        DATADOG,
         json!({
-            "hostname": hostname,
+            "hostname": hostname(input),
             "api": {"key": variable(variables::API_KEY), "site": literal(&input.datadog.site)},
             "host_metadata": {
                 "enabled": input.owners().host_metadata == Owner::Collector,
@@ -34,6 +32,33 @@ fn datadog(input: &Input<'_>) -> Part {
             },
         }),
     )
+}
+
+fn hostname(input: &Input<'_>) -> String {
+    let node = variable(variables::NODE_NAME);
+    match &input.injection.cluster_name {
+        Some(cluster) if names_hosts(cluster) => format!("{node}-{cluster}"),
+        Some(_) | None => node,
+    }
+}
+
+/// Of the same type as ours, one that users add calls hosts as ours does, and doesn't tell what they are.
+pub fn complete(document: &mut Map<String, Value>, input: &Input<'_>) {
+    let all = document.get_mut("exporters").and_then(Value::as_object_mut).into_iter().flatten();
+    for (_, exporter) in all.filter(|(id, _)| id.split('/').next() == Some(DATADOG)) {
+        if exporter.is_null() {
+            *exporter = json!({});
+        }
+        let Some(fields) = exporter.as_object_mut() else { continue };
+        fields.entry("hostname").or_insert_with(|| hostname(input).into());
+        let host_metadata = fields.entry("host_metadata").or_insert_with(|| json!({}));
+        if host_metadata.is_null() {
+            *host_metadata = json!({});
+        }
+        if let Some(fields) = host_metadata.as_object_mut() {
+            fields.entry("enabled").or_insert(Value::Bool(false));
+        }
+    }
 }
 
 /// Whether Datadog calls hosts by that name of a cluster: with another one the exporter ends at once, and the Agent

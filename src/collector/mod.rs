@@ -55,6 +55,7 @@ pub fn render(input: &Input<'_>) -> Result<Rendered, Fault> {
     let mut document = pipelines::layout(input, version, &memory).document();
     let known: Vec<&str> = environment.iter().map(|variable| variable.name.as_str()).collect();
     additions::merge(&mut document, &input.collector.config, &known)?;
+    exporters::complete(&mut document, input);
     let repository = if image.repository.is_empty() { &untold.repository } else { &image.repository };
     check::check(&document, distribution::is_contrib(repository).then_some(version))?;
     let text = manifest::document(&Value::Object(document));

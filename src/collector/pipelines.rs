@@ -10,6 +10,9 @@ use super::rendered::port;
 use super::{Input, Memory, connectors, exporters, extensions, processors, receivers, variables};
 use crate::api::stack::{Exporter, Owner};
 
+/// The pipeline of container logs that are read from files, which sorts out whose are sent.
+pub const FILES: &str = "logs/files";
+
 /// What every pipeline of an input is made of.
 struct Parts<'a> {
     input: &'a Input<'a>,
@@ -146,7 +149,7 @@ impl Parts<'_> {
             processors.extend(self.host());
             processors.push(self.batch());
             let files = receivers::file_log(self.version, &Own::of(self.input));
-            pipelines.push(self.pipeline("logs/files", [files], processors));
+            pipelines.push(self.pipeline(FILES, [files], processors));
         }
         pipelines
     }

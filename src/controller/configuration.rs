@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::Context;
+use super::contest::{Contest, Contested};
 use super::injection::{self, InvalidSpec, Place};
 use super::metrics::Write;
 use super::stack::Stack;
@@ -34,6 +35,8 @@ pub enum Outcome {
     Invalid(InvalidSpec),
     /// The API server refused it, or didn't answer.
     NotWritten(String),
+    /// Somebody changes it back each time: who.
+    Contested(String),
 }
 
 /// The address of the Collector's Service, if it has one.
@@ -49,7 +52,7 @@ pub type Seen = Option<Option<Arc<ConfigMap>>>;
 /// How long a configuration without an address waits for it: the Service may be one that can't be read.
 const GRACE: Duration = Duration::from_secs(3);
 const RETRY: Duration = Duration::from_secs(2);
-/// Between two writes, so that two who undo each other don't run hot.
+/// Between two writes.
 const BETWEEN_WRITES: Duration = Duration::from_millis(500);
 
 /// Publishes the `ConfigMap`. Never returns.
@@ -109,6 +112,7 @@ pub async fn keep(
 ) {
     let mut stack = context.stack.clone();
     let mut asked: (Option<Place>, Instant) = (None, Instant::now());
+    let mut others = Contest::default();
     loop {
         let now = stack.borrow_and_update().clone();
         let map = seen.borrow_and_update().clone();
@@ -124,14 +128,29 @@ pub async fn keep(
                 match step(&now, map.as_deref(), address.as_ref(), &context.namespace, !patience.is_zero()) {
                     Step::Wait => again = Some(patience),
                     Step::Refuse(fault) => publish(&wanted, &now, Outcome::Invalid(fault)),
-                    Step::Nothing(configuration) => publish(&wanted, &now, written(&configuration)),
+                    Step::Nothing(configuration, text) => {
+                        let contested = others.over(&text, Instant::now());
+                        again = contested.as_ref().map(Contested::wait);
+                        publish(&wanted, &now, written_unless(contested, &configuration));
+                    }
                     Step::Write(configuration, text) => {
-                        let outcome = apply(&context, &now, &configuration, &text).await;
-                        if matches!(outcome, Outcome::NotWritten(_)) {
-                            again = Some(RETRY);
+                        if let Some(contested) = others.over(&text, Instant::now()) {
+                            again = Some(contested.wait());
+                            publish(&wanted, &now, Outcome::Contested(contested.by));
+                        } else {
+                            let outcome = match apply(&context, &now, &configuration, &text).await {
+                                Ok(applied) => {
+                                    others.wrote(text.clone(), map.as_deref(), &applied, Instant::now());
+                                    written_unless(others.over(&text, Instant::now()), &configuration)
+                                }
+                                Err(why) => {
+                                    again = Some(RETRY);
+                                    Outcome::NotWritten(why.to_string())
+                                }
+                            };
+                            publish(&wanted, &now, outcome);
+                            sleep(BETWEEN_WRITES).await;
                         }
-                        publish(&wanted, &now, outcome);
-                        sleep(BETWEEN_WRITES).await;
                     }
                 }
             }
@@ -156,7 +175,7 @@ enum Step {
     Wait,
     Refuse(InvalidSpec),
     /// It stands there already.
-    Nothing(Configuration),
+    Nothing(Configuration, String),
     Write(Configuration, String),
 }
 
@@ -180,7 +199,7 @@ fn step(stack: &Stack, map: Option<&ConfigMap>, found: Option<&Found>, namespace
         Ok(configuration) => {
             let text = injection::text(&configuration);
             if injection::is_as_applied(map, &text, &stack.owner()) {
-                Step::Nothing(configuration)
+                Step::Nothing(configuration, text)
             } else {
                 Step::Write(configuration, text)
             }
@@ -192,13 +211,24 @@ fn written(configuration: &Configuration) -> Outcome {
     Outcome::Written { revision: configuration.revision().to_owned(), hash: configuration.hash().to_owned() }
 }
 
+/// While others fight over it, it stands there now and then at best.
+fn written_unless(contested: Option<Contested>, configuration: &Configuration) -> Outcome {
+    contested.map_or_else(|| written(configuration), |contested| Outcome::Contested(contested.by))
+}
+
 fn publish(wanted: &watch::Sender<Option<Wanted>>, stack: &Stack, outcome: Outcome) {
     let now = Wanted { generation: stack.generation, outcome };
     wanted.send_if_modified(|wanted| {
         let changed = wanted.as_ref() != Some(&now);
         if changed {
-            if let Outcome::Invalid(fault) = &now.outcome {
-                warn!(error.message = %fault, "the spec is no configuration; the last good one stays in force");
+            match &now.outcome {
+                Outcome::Invalid(fault) => {
+                    warn!(error.message = %fault, "the spec is no configuration; the last good one stays in force");
+                }
+                Outcome::Contested(by) => {
+                    warn!(otelgate.other = by, "somebody changes the configuration back each time; slowing down");
+                }
+                Outcome::Written { .. } | Outcome::NotWritten(_) => {}
             }
             *wanted = Some(now);
         }
@@ -206,7 +236,12 @@ fn publish(wanted: &watch::Sender<Option<Wanted>>, stack: &Stack, outcome: Outco
     });
 }
 
-async fn apply(context: &Context, stack: &Stack, configuration: &Configuration, text: &str) -> Outcome {
+async fn apply(
+    context: &Context,
+    stack: &Stack,
+    configuration: &Configuration,
+    text: &str,
+) -> Result<ConfigMap, Unavailable> {
     let api = Api::<ConfigMap>::namespaced(context.client.clone(), &context.namespace);
     let object = injection::config_map(text, &context.namespace, &stack.owner());
     let params = PatchParams::apply(object::FIELD_MANAGER).force();
@@ -221,11 +256,11 @@ async fn apply(context: &Context, stack: &Stack, configuration: &Configuration, 
                 k8s.configmap.name = applied.name_any(),
                 "configuration written"
             );
-            written(configuration)
+            Ok(applied)
         }
         Err(error) => {
             context.state.config_maps.failed(&error);
-            Outcome::NotWritten(Unavailable::of(&error).to_string())
+            Err(Unavailable::of(&error))
         }
     }
 }
@@ -252,7 +287,7 @@ mod tests {
 
     fn address(step: &Step) -> Option<&str> {
         match step {
-            Step::Write(one, _) | Step::Nothing(one) => one.document().collector.address.as_deref(),
+            Step::Write(one, _) | Step::Nothing(one, _) => one.document().collector.address.as_deref(),
             Step::Wait | Step::Refuse(_) => panic!("nothing is decided"),
         }
     }
@@ -265,7 +300,7 @@ mod tests {
         assert!(matches!(of(None, None, true), Step::Wait));
         assert_eq!(address(&of(None, None, false)), None);
         assert_eq!(address(&of(Some(&known), None, true)), Some("10.0.0.1"), "as it was");
-        assert!(matches!(of(Some(&known), Some(&found(Some("10.0.0.1"))), true), Step::Nothing(_)));
+        assert!(matches!(of(Some(&known), Some(&found(Some("10.0.0.1"))), true), Step::Nothing(..)));
         assert!(matches!(of(Some(&known), Some(&found(None)), true), Step::Write(..)), "the Service is gone");
         let elsewhere = stack(&json!({"collector": {"namespace": "other"}}));
         assert!(matches!(step(&elsewhere, Some(&known), Some(&found(Some("10.0.0.1"))), at, true), Step::Wait));

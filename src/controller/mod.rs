@@ -21,6 +21,7 @@ pub mod certificates;
 pub mod collector;
 pub mod collector_pods;
 pub mod configuration;
+mod contest;
 mod election;
 pub mod endpoints;
 pub mod events;

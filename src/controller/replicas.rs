@@ -13,6 +13,7 @@ use super::endpoints::{Endpoint, Endpoints};
 use super::status::Verdict;
 use super::{Context, plain};
 use crate::api::condition::{ConditionType, Reason};
+use crate::api::object;
 use crate::api::replica::{self, Replica};
 use crate::api::stack::WebhookStatus;
 
@@ -82,6 +83,12 @@ pub fn verdict(wanted: &Wanted, lacking: &[String], asked: &[Asked]) -> Verdict 
     let revision = match &wanted.outcome {
         Outcome::Invalid(fault) => return of(Reason::InvalidSpec, fault.to_string()),
         Outcome::NotWritten(fault) => return of(Reason::NotWritten, fault.clone()),
+        Outcome::Contested(by) => {
+            return of(
+                Reason::ConfigurationContested,
+                format!("ConfigMap {} is changed back each time by {by}", object::INJECTION),
+            );
+        }
         Outcome::Written { revision, .. } => revision,
     };
     if !lacking.is_empty() {
@@ -106,7 +113,7 @@ pub fn summary(wanted: &Wanted, endpoints: &[Endpoint], asked: &[Asked]) -> Webh
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let (revision, hash) = match &wanted.outcome {
         Outcome::Written { revision, hash } => (Some(revision.clone()), Some(hash.clone())),
-        Outcome::Invalid(_) | Outcome::NotWritten(_) => (None, None),
+        Outcome::Invalid(_) | Outcome::NotWritten(_) | Outcome::Contested(_) => (None, None),
     };
     let mut late = revision.as_ref().map_or_else(Vec::new, |revision| behind(asked, revision));
     // Without a wanted one, those that serve any count: the last good one is in force.
@@ -243,6 +250,13 @@ mod tests {
                 "the cluster's CRD lacks .spec.injection.mode",
             ),
             (wanted(Outcome::NotWritten("no".to_owned())), &path, vec![], Reason::NotWritten, "no"),
+            (
+                wanted(Outcome::Contested("tug".to_owned())),
+                &[],
+                vec![asked("a", Some("r2"))],
+                Reason::ConfigurationContested,
+                "ConfigMap otelgate-injection is changed back each time by tug",
+            ),
         ] {
             let verdict = verdict(&wanted, lacking, &asked);
             assert_eq!((verdict.reason, verdict.detail.as_str(), verdict.generation), (reason, detail, 3));

@@ -21,6 +21,8 @@ pub struct Agent {
     pub cluster_image: Image,
     /// What it looks at. What the Collector has already is left to it.
     pub features: Features,
+    /// How it asks the kubelet of its node.
+    pub kubelet: Kubelet,
     /// What its containers ask for, and may use, by the container's name: `agent`, `trace-agent`, `process-agent`,
     /// `system-probe`, `security-agent`, and `cluster-agent`.
     pub resources: BTreeMap<String, Resources>,
@@ -57,6 +59,15 @@ pub struct Features {
     pub cws: bool,
     /// Live processes.
     pub processes: bool,
+}
+
+/// How the Agent asks the kubelet of its node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Kubelet {
+    /// Whether the kubelet's certificate has to be of the cluster's authority. Kubeadm's kubelets sign their own, unless
+    /// they have `serverTLSBootstrap`: with these, set it to false.
+    pub tls_verify: bool,
 }
 
 /// How the Agent comes about in this cluster, and what it has to do with the Collector.
@@ -106,6 +117,7 @@ impl Default for Agent {
             image: Image::new("datadog/agent", AGENT_VERSION),
             cluster_image: Image::new("datadog/cluster-agent", AGENT_VERSION),
             features: Features::default(),
+            kubelet: Kubelet::default(),
             resources: BTreeMap::new(),
             placement: Placement::default(),
             adopt: AdoptedAgent::default(),
@@ -119,6 +131,12 @@ pub const AGENT_VERSION: &str = "7.84.1";
 impl Default for Features {
     fn default() -> Self {
         Self { apm: true, network_monitoring: false, cspm: false, cws: false, processes: true }
+    }
+}
+
+impl Default for Kubelet {
+    fn default() -> Self {
+        Self { tls_verify: true }
     }
 }
 

@@ -41,6 +41,16 @@ pub struct Placement {
     /// Labels of the nodes that pods run on; all nodes when empty.
     pub node_selector: BTreeMap<String, String>,
     /// Taints of nodes that pods run on all the same.
+    #[schemars(length(max = 100), extend("x-kubernetes-validations" = [
+        {
+            "rule": "self.all(one, !has(one.operator) || one.operator != 'Exists' || !has(one.value) || one.value == '')",
+            "message": "a toleration with operator Exists has no value: leave it out, or use Equal",
+        },
+        {
+            "rule": "self.all(one, has(one.key) && one.key != '' || has(one.operator) && one.operator == 'Exists')",
+            "message": "a toleration without a key tolerates every taint, and has the operator Exists",
+        },
+    ]))]
     pub tolerations: Vec<Toleration>,
     /// Such as `system-node-critical`; none when empty.
     pub priority_class_name: String,
@@ -49,6 +59,10 @@ pub struct Placement {
     /// Annotations of pods.
     pub pod_annotations: BTreeMap<String, String>,
     /// How many nodes are without one at once while they are replaced: a number, or a percentage.
+    #[schemars(extend("x-kubernetes-validations" = [{
+        "rule": "type(self) == int ? self >= 1 : self.matches('^([1-9][0-9]?|100)%$')",
+        "message": "maxUnavailable has to be a number from 1 on, or a percentage from 1% to 100%",
+    }]))]
     pub max_unavailable: IntOrString,
 }
 
@@ -139,6 +153,15 @@ impl Resources {
 fn amounts(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
-        "additionalProperties": {"x-kubernetes-int-or-string": true, "anyOf": [{"type": "integer"}, {"type": "string"}]},
+        "maxProperties": 20,
+        "additionalProperties": {
+            "x-kubernetes-int-or-string": true,
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "minimum": 0,
+            "pattern": AMOUNT,
+        },
     })
 }
+
+/// A number of no less than nothing, with one of the API's units or without.
+const AMOUNT: &str = "^([0-9]+([.][0-9]*)?|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$";

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Spec;
+use crate::api::stack::Exporter;
 use crate::collector::Fault;
 
 fn with(config: &Value) -> Spec {
@@ -24,8 +25,11 @@ fn refused(config: &Value) -> String {
 #[test]
 fn maps_are_merged_and_lists_of_pipelines_grow() {
     let document = added(&json!({
-        "receivers": {"file_log": {"operators": [], "poll_interval": "1s"}, "zipkin": null},
-        "processors": {"attributes/team": {"actions": [{"key": "team", "value": "${env:TEAM}", "action": "insert"}]}},
+        "receivers": {"file_log": {"poll_interval": "1s"}, "zipkin": null},
+        "processors": {
+            "attributes/team": {"actions": [{"key": "team", "value": "${env:TEAM}", "action": "insert"}]},
+            "resource_detection": {"detectors": ["env"]},
+        },
         "exporters": {"debug": {"verbosity": "basic"}, "datadog": {"metrics": {"endpoint": "http://10.0.0.1:8080"}}},
         "extensions": {"zpages": null},
         "service": {
@@ -48,7 +52,9 @@ fn maps_are_merged_and_lists_of_pipelines_grow() {
     assert_eq!(pipelines["logs"]["exporters"], json!(["datadog", "debug"]));
     assert_eq!(document["service"]["extensions"].as_array().expect("a list").last(), Some(&json!("zpages")));
     assert_eq!(document["service"]["telemetry"]["logs"]["level"], "debug");
-    assert_eq!(document["receivers"]["file_log"]["operators"], json!([]), "another list takes the place of ours");
+    let detectors = &document["processors"]["resource_detection"]["detectors"];
+    assert_eq!(*detectors, json!(["env"]), "another list takes the place of ours");
+    assert_eq!(document["receivers"]["file_log"]["poll_interval"], "1s");
     assert_eq!(document["receivers"]["file_log"]["include"], json!(["/var/log/pods/*/*/*.log"]));
     assert_eq!(document["exporters"]["datadog"]["metrics"], json!({"endpoint": "http://10.0.0.1:8080"}));
     assert_eq!(document["exporters"]["datadog"]["api"]["key"], "${env:DD_API_KEY}");
@@ -62,6 +68,58 @@ fn a_pipeline_of_theirs_is_as_they_wrote_it() {
     }));
     let pipeline = &document["service"]["pipelines"]["metrics/statsd"];
     assert_eq!(pipeline["processors"], json!(["batch", "memory_limiter"]));
+}
+
+#[test]
+fn lists_that_say_whose_a_line_is_keep_what_they_have() {
+    let theirs = json!({"tag_name": "team", "key": "team", "from": "pod"});
+    let files = json!({"extract": {"labels": [theirs], "annotations": [theirs], "metadata": ["k8s.cluster.uid"]}});
+    for (tag, file_log, k8s_attributes) in
+        [("0.159.0", "file_log", "k8s_attributes/files"), ("0.148.0", "filelog", "k8sattributes/files")]
+    {
+        let excluded = json!({"exclude": ["/var/log/pods/noisy_*/*/*.log"], "operators": [{"type": "noop"}]});
+        let mut spec = with(&json!({"receivers": {file_log: excluded}, "processors": {k8s_attributes: files}}));
+        spec.collector.image.tag = tag.to_owned();
+        let mut plain = Spec::named("east");
+        plain.collector.image.tag = tag.to_owned();
+        let (ours, merged) = (plain.document(), spec.document());
+        let lists = |document: &Map<String, Value>| {
+            let (receiver, extract) =
+                (&document["receivers"][file_log], &document["processors"][k8s_attributes]["extract"]);
+            let lists = [
+                &receiver["exclude"],
+                &receiver["operators"],
+                &extract["metadata"],
+                &extract["annotations"],
+                &extract["labels"],
+            ];
+            lists.map(|list| list.as_array().expect("a list").clone())
+        };
+        for (n, (ours, merged)) in lists(&ours).into_iter().zip(lists(&merged)).enumerate() {
+            assert!(!ours.is_empty());
+            assert_eq!(merged.len(), ours.len() + 1, "{tag}: {n}");
+            // Of two labels that give the same attribute, ours counts.
+            assert!(if n < 3 { merged.starts_with(&ours) } else { merged.ends_with(&ours) }, "{tag}: {merged:?}");
+        }
+    }
+}
+
+#[test]
+fn a_further_datadog_exporter_tells_of_no_hosts() {
+    let document = added(&json!({
+        "exporters": {"datadog/other": {"api": {"key": "${env:TEAM}"}}, "datadog": {"host_metadata": {"tags": ["a:b"]}}},
+        "service": {"pipelines": {"traces/export": {"exporters": ["datadog/other"]}}},
+    }));
+    let (ours, other) = (&document["exporters"]["datadog"], &document["exporters"]["datadog/other"]);
+    assert_eq!(other["host_metadata"], json!({"enabled": false}));
+    assert_eq!(other["hostname"], ours["hostname"]);
+    assert_eq!(ours["host_metadata"]["tags"], json!(["a:b"]));
+    let mut spec = with(&json!({
+        "exporters": {"datadog": null},
+        "service": {"pipelines": {"traces/export": {"exporters": ["datadog"]}}},
+    }));
+    spec.collector.exporter = Exporter::Otlp;
+    assert_eq!(spec.document()["exporters"]["datadog"]["host_metadata"], json!({"enabled": false}));
 }
 
 #[test]
@@ -88,6 +146,45 @@ fn what_others_rely_on_cannot_be_set() {
         (
             json!({"processors": {"batch": {"timeout": "1m"}}}),
             "processors.batch: can't be set: it follows spec.collector.batch",
+        ),
+        (json!({"processors": {"batch/mine": {"timeout": "1m"}}}), "processors.batch/mine: can't be set: it follows"),
+        (json!({"extensions": {"health_check/mine": null}}), "extensions.health_check/mine: can't be set"),
+        (
+            json!({"receivers": {"otlp/mine": {"protocols": {"http": {"endpoint": "0.0.0.0:4318"}}}}}),
+            "receivers.otlp/mine.protocols.http.endpoint: can't be set",
+        ),
+        (
+            json!({"exporters": {"datadog": {"host_metadata": {"enabled": true}}}}),
+            "exporters.datadog.host_metadata.enabled: can't be set: one alone tells what hosts are",
+        ),
+        (
+            json!({"exporters": {"datadog/mine": {"host_metadata": {"enabled": true}}}}),
+            "exporters.datadog/mine.host_metadata.enabled: can't be set",
+        ),
+        (
+            json!({"exporters": {"datadog": {"hostname": "x"}}}),
+            "exporters.datadog.hostname: can't be set: with another",
+        ),
+        (
+            json!({"receivers": {"file_log": {"include_file_path": false}}}),
+            "receivers.file_log.include_file_path: can't be set: it decides whose lines are sent",
+        ),
+        (json!({"receivers": {"file_log": {"exclude": null}}}), "receivers.file_log.exclude: has to be a list"),
+        (
+            json!({"processors": {"k8s_attributes/files": {"pod_association": []}}}),
+            "processors.k8s_attributes/files.pod_association: can't be set: it decides whose lines are sent",
+        ),
+        (
+            json!({"processors": {"k8s_attributes/files": {"exclude": {"pods": [{"name": "x"}]}}}}),
+            "processors.k8s_attributes/files.exclude: can't be set",
+        ),
+        (
+            json!({"service": {"pipelines": {"logs": {"receivers": ["file_log"]}}}}),
+            "service.pipelines.logs.receivers: names \"file_log\", whose lines go through logs/files alone",
+        ),
+        (
+            json!({"service": {"pipelines": {"logs/raw": {"receivers": ["file_log"], "exporters": ["datadog"]}}}}),
+            "service.pipelines.logs/raw.receivers: names \"file_log\"",
         ),
         (json!({"service": {"telemetry": {"metrics": {"level": "none"}}}}), "service.telemetry.metrics: can't be set"),
         (

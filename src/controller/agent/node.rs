@@ -150,6 +150,9 @@ fn node(settings: &Settings) -> Vec<Value> {
     let mut env = pod::common(settings);
     env.push(variable("DD_CLUSTER_AGENT_ENABLED", "true"));
     env.push(field("DD_KUBERNETES_KUBELET_HOST", "status.hostIP"));
+    if !settings.agent.kubelet.tls_verify {
+        env.push(variable("DD_KUBELET_TLS_VERIFY", "false"));
+    }
     env
 }
 

@@ -48,6 +48,9 @@ fn global(settings: &Settings) -> Value {
     if let Some(name) = &settings.cluster_name {
         global["clusterName"] = name.as_str().into();
     }
+    if !settings.agent.kubelet.tls_verify {
+        global["kubelet"] = json!({"tlsVerify": false});
+    }
     let way_out = pod::way_out(settings);
     if !way_out.is_empty() {
         global["env"] = way_out.into();

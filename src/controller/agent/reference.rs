@@ -80,11 +80,12 @@ const fn entry(name: &'static str, meaning: &'static str, source: Source) -> Ent
 }
 
 /// Fields of the `DatadogAgent`, each with all within it.
-pub const FIELDS: [Entry; 35] = [
+pub const FIELDS: [Entry; 36] = [
     entry("global.site", "`spec.datadog.site`", Source::Fields),
     entry("global.credentials.apiSecret.secretName", "`spec.datadog.secret.name`", Source::Fields),
     entry("global.credentials.apiSecret.keyName", "`spec.datadog.secret.key`", Source::Fields),
     entry("global.clusterName", "`spec.injection.clusterName`", Source::Fields),
+    entry("global.kubelet.tlsVerify", "`spec.agent.kubelet.tlsVerify`, where it is false", Source::Fields),
     entry("global.env", "proxy and authorities of `spec.egress`", Source::Fields),
     entry("features.admissionController.enabled", "never: pods are otelgate's to change", Source::Fields),
     entry("features.apm.enabled", "`features.apm`", Source::Fields),
@@ -127,7 +128,7 @@ pub const FIELDS: [Entry; 35] = [
 ];
 
 /// Variables of the containers.
-pub const VARIABLES: [Entry; 61] = [
+pub const VARIABLES: [Entry; 62] = [
     entry("KUBERNETES", "the image sets itself up for Kubernetes", Source::Pod),
     entry("DD_API_KEY", "the key, from its Secret", Source::Global),
     entry("DD_SITE", "`spec.datadog.site`", Source::Global),
@@ -138,6 +139,7 @@ pub const VARIABLES: [Entry; 61] = [
     entry("DD_CLUSTER_AGENT_KUBERNETES_SERVICE_NAME", "where it is", Source::Pod),
     entry("DD_CLUSTER_AGENT_AUTH_TOKEN", "by which it knows Agents, from a Secret", Source::Global),
     entry("DD_KUBERNETES_KUBELET_HOST", "the own node's kubelet", Source::Pod),
+    entry("DD_KUBELET_TLS_VERIFY", "`spec.agent.kubelet.tlsVerify`, where it is false", Source::Global),
     entry("DD_HEALTH_PORT", "of the probes", Source::Pod),
     entry("DD_PROXY_HTTP", "`spec.egress.proxy`", Source::Proxy),
     entry("DD_PROXY_HTTPS", "the same", Source::Proxy),

@@ -16,6 +16,7 @@ use super::write::Fault;
 use super::{handshake, verdict};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::stack::Provider;
+use crate::controller::contest::Contested;
 use crate::controller::endpoints::{Endpoint, Endpoints};
 use crate::controller::stack::Stack;
 use crate::controller::status::Verdict;
@@ -97,11 +98,17 @@ impl Keeper {
         let plan = plan(&observed, &settings, Timestamp::now());
         self.injector_late =
             (plan.phase == Phase::WaitingForInjector).then(|| self.injector_late.unwrap_or_else(Instant::now));
+        let contested = self.watched.contested(&plan);
         if self.failures == 0 || plan.action.is_none() {
-            self.report(stack, &settings, &plan, invalid);
+            self.report(stack, &settings, &plan, contested.as_ref(), invalid);
         }
         self.unseen = plan.unseen;
-        let Some(action) = plan.action else { return Some(plan.look_again) };
+        let Some(action) = plan.action else {
+            return Some(contested.map_or(plan.look_again, |contested| contested.wait().min(plan.look_again)));
+        };
+        if let Some(contested) = contested {
+            return Some(contested.wait());
+        }
         match self.watched.write(&self.context, &look, action, &observed, &settings, stack.owner()).await {
             Ok(()) => {
                 self.failures = 0;
@@ -111,7 +118,14 @@ impl Keeper {
         }
     }
 
-    fn report(&self, stack: &Stack, settings: &Settings, plan: &Plan, invalid: Option<String>) {
+    fn report(
+        &self,
+        stack: &Stack,
+        settings: &Settings,
+        plan: &Plan,
+        contested: Option<&Contested>,
+        invalid: Option<String>,
+    ) {
         let source = self.context.state.source.failure().filter(|_| settings.provider != Provider::Otelgate);
         let verdict = match (invalid, source) {
             (Some(fault), _) => Verdict::new(Reason::InvalidSpec, fault, stack.generation),
@@ -123,7 +137,7 @@ impl Keeper {
                 // One look that comes to nothing says little.
                 let twice: Vec<_> = plan.unseen.iter().filter(|name| self.unseen.contains(name)).cloned().collect();
                 let waits = self.injector_late.is_some_and(|since| since.elapsed() >= settings.settle());
-                verdict::verdict(plan, &twice, waits, stack.generation)
+                verdict::verdict(plan, contested, &twice, waits, stack.generation)
             }
         };
         let status = verdict::status(plan, settings);

@@ -4,13 +4,21 @@ use super::plan::{Phase, Plan};
 use super::settings::Settings;
 use crate::api::condition::Reason;
 use crate::api::stack::CertificatesStatus;
+use crate::controller::contest::Contested;
 use crate::controller::status::Verdict;
 
 /// Names in a message.
 const MAX_NAMES: usize = 3;
 
-/// What the condition says of a plan, of replicas that haven't been seen for a while, and of an injector that is late.
-pub(super) fn verdict(plan: &Plan, unseen: &[String], waits: bool, generation: i64) -> Verdict {
+/// What the condition says of a plan, of who else writes `caBundle`, of replicas that haven't been seen for a while, and
+/// of an injector that is late.
+pub(super) fn verdict(
+    plan: &Plan,
+    contested: Option<&Contested>,
+    unseen: &[String],
+    waits: bool,
+    generation: i64,
+) -> Verdict {
     let of = |reason, detail: String| Verdict::new(reason, detail, generation);
     if let Some(fault) = &plan.fault {
         return of(Reason::SourceUnusable, fault.clone());
@@ -20,6 +28,9 @@ pub(super) fn verdict(plan: &Plan, unseen: &[String], waits: bool, generation: i
     }
     if !plan.registered {
         return of(Reason::NotRegistered, String::new());
+    }
+    if let Some(Contested { by, .. }) = contested {
+        return of(Reason::RegistrationContested, format!("caBundle is changed back each time by {by}"));
     }
     if !plan.untrusted.is_empty() {
         return of(Reason::NotTrusted, format!("no call of {} can succeed", some_of(&plan.untrusted)));
@@ -52,5 +63,35 @@ pub(super) fn status(plan: &Plan, settings: &Settings) -> CertificatesStatus {
         authority_not_after: plan.authority_not_after.map(|end| end.to_string()),
         leaf_not_after: plan.leaf_not_after.map(|end| end.to_string()),
         phase: Some(plan.phase.as_str().to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn who_else_writes_the_bundle_is_told_before_what_comes_of_it() {
+        let plan = Plan {
+            action: None,
+            phase: Phase::Stable,
+            fault: None,
+            untrusted: vec!["webhook-a".to_owned()],
+            unseen: Vec::new(),
+            registered: true,
+            look_again: Duration::ZERO,
+            leaf_not_after: None,
+            authority_not_after: None,
+        };
+        let tug = Contested { by: "tug".to_owned(), until: Instant::now() };
+        for (contested, reason, detail) in [
+            (None, Reason::NotTrusted, "no call of webhook-a can succeed"),
+            (Some(&tug), Reason::RegistrationContested, "caBundle is changed back each time by tug"),
+        ] {
+            let verdict = verdict(&plan, contested, &[], false, 1);
+            assert_eq!((verdict.reason, verdict.detail.as_str()), (reason, detail));
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Writes, each bound to the version of the object that was seen.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use thiserror::Error;
@@ -35,7 +35,7 @@ pub(super) enum Fault {
 
 /// For the watch to tell of a write of ours.
 const ECHO: Duration = Duration::from_secs(2);
-/// So that two who undo each other don't run hot.
+/// Between two writes.
 const BETWEEN_WRITES: Duration = Duration::from_millis(100);
 
 impl Watched {
@@ -70,6 +70,9 @@ impl Watched {
                 let api = Api::<MutatingWebhookConfiguration>::all(context.client.clone());
                 let params = PatchParams::apply(object::FIELD_MANAGER).force();
                 let written = k8s::in_time(api.patch(object::REGISTRATION, &params, &Patch::Apply(patch))).await;
+                if let Ok(answer) = &written {
+                    self.contest.wrote(bundle, Some(&**object), answer, Instant::now());
+                }
                 let before = object.resource_version();
                 let ours = is_ours(written, &context.state.registration)?;
                 let version = |seen: &Option<Registered>| seen.as_ref().and_then(|seen| seen.object.resource_version());

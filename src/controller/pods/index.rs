@@ -43,6 +43,8 @@ pub struct Index {
 
 /// So many pods of a namespace are cheaper to look at one by one than in a list.
 const ONE_BY_ONE: usize = 3;
+/// As a list has all that have no mark, it is worth its while where at least one in so many of them is to be looked at.
+const WORTH_A_LIST: usize = 10;
 
 // === impl ToLookAt ===
 
@@ -221,12 +223,16 @@ impl Index {
         };
         let mut found = Vec::new();
         for Namespace { name, around, pods, .. } in self.namespaces.values() {
-            let unseen = || pods.iter().filter(move |(_, record)| record.coverage(around, in_force).is_none());
             let of = |only| ToLookAt { namespace: Arc::clone(name), around: around.clone(), only };
-            if unseen().filter(|(_, record)| record.look == Look::Not).nth(ONE_BY_ONE).is_some() {
+            let unmarked = || pods.iter().filter(|(_, record)| record.mark.is_none());
+            let mut unseen: Vec<_> =
+                unmarked().filter(|(_, record)| record.coverage(around, in_force).is_none()).collect();
+            let unlisted = unseen.iter().filter(|(_, record)| record.look == Look::Not).count();
+            if unlisted > ONE_BY_ONE && unlisted * WORTH_A_LIST >= unmarked().count() {
                 found.push(of(None));
             } else {
-                found.extend(unseen().take(most).map(|(pod, _)| of(Some(pod.clone()))));
+                unseen.sort_unstable_by_key(|(pod, record)| (record.created, *pod));
+                found.extend(unseen.into_iter().take(most).map(|(pod, _)| of(Some(pod.clone()))));
             }
             if found.len() >= most {
                 break;
@@ -249,6 +255,12 @@ impl Index {
     /// In the order of their names.
     pub fn workloads(&self) -> impl Iterator<Item = (&Arc<Name>, &Tally)> {
         self.workloads.iter()
+    }
+
+    /// What one workload's pods come to.
+    #[must_use]
+    pub fn tally(&self, workload: &Name) -> Tally {
+        self.workloads.get(workload).copied().unwrap_or_default()
     }
 
     /// Namespaces that are there, in no order.
@@ -345,4 +357,4 @@ fn take(workloads: &mut BTreeMap<Arc<Name>, Tally>, totals: &mut Tally, workload
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -11,6 +11,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
+use super::announced::Announced;
 use super::index::{Index, ToLookAt};
 use super::look::{self, Looked};
 use super::metadata::{NamespaceSeen, PodSeen};
@@ -44,10 +45,7 @@ pub struct Keeper {
     targets: watch::Sender<Arc<Targets>>,
     repair: Option<RepairStatus>,
     enabled_since: Option<Timestamp>,
-    /// Created until then: those that were missed have been told of.
-    told_until: i64,
-    newest_told: i64,
-    told: HashSet<Arc<Name>>,
+    announced: Announced,
     pods_listed: bool,
     namespaces_listed: bool,
     looking: HashSet<(Arc<str>, Option<Box<str>>)>,
@@ -72,9 +70,7 @@ impl Keeper {
             targets,
             repair: None,
             enabled_since: time(&before.enabled_since),
-            told_until,
-            newest_told: told_until,
-            told: HashSet::new(),
+            announced: Announced::until(told_until),
             pods_listed: false,
             namespaces_listed: false,
             looking: HashSet::new(),
@@ -137,7 +133,7 @@ impl Keeper {
         }
         let first = known.is_none();
         if known.is_none_or(|(revision, _)| revision != configuration.revision()) {
-            self.told.clear();
+            self.announced.begin_anew();
         }
         let relist = self.index.put_in_force(InForce { configuration: Arc::new(configuration), enabled_since });
         self.tell_within(SOON);
@@ -240,10 +236,9 @@ impl Keeper {
 
     /// Tells of a workload's missed pods, once.
     fn tell(&mut self, workload: &Arc<Name>, created: i64, looked: &Looked) {
-        if created <= self.told_until || !self.told.insert(Arc::clone(workload)) {
+        if !self.announced.is_news(workload, created) {
             return;
         }
-        self.newest_told = self.newest_told.max(created);
         warn!(
             k8s.namespace.name = &*workload.namespace,
             k8s.pod.name = &*looked.name,
@@ -298,12 +293,11 @@ impl Keeper {
         if unseen > 0 && self.index.totals().lacking() == 0 {
             return;
         }
-        if unseen == 0 {
-            self.told_until = self.newest_told;
-        }
+        self.announced.forget_mended(&self.index);
+        let told_until = self.announced.settle(unseen == 0);
         let verdict = picture.verdict(self.repair.as_ref(), stack.generation);
         let since = self.enabled_since.map(|since| since.to_string());
-        let told_until = Timestamp::from_second(self.told_until).ok().filter(|_| self.told_until > 0);
+        let told_until = told_until.and_then(|until| Timestamp::from_second(until).ok());
         let status = InjectionStatus {
             enabled_since: since,
             told_until: told_until.map(|until| until.to_string()),

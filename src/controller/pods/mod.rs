@@ -16,6 +16,7 @@ use crate::api::object;
 use crate::api::stack::{InjectionStatus, TelemetryStackStatus};
 use crate::coverage::Coverage;
 
+mod announced;
 pub mod index;
 mod keeper;
 pub mod look;

@@ -13,6 +13,8 @@ use crate::control_plane::programs::Helm;
 use crate::control_plane::release::{NAMESPACE, Release};
 use crate::control_plane::{ControlPlane, Version, wait_for};
 
+mod schema;
+
 const REPLICAS: usize = 2;
 const ADMIN: u16 = 8080;
 
@@ -28,7 +30,9 @@ fn what_the_stack_says_is_in_force_in_every_replica() {
     cluster.a_change_counts_in_every_replica_when_the_status_says_so();
     cluster.a_fault_leaves_the_last_good_one_in_force();
     cluster.what_the_schema_excludes_never_gets_that_far();
+    cluster.every_field_is_explained();
     cluster.what_is_edited_or_deleted_by_hand_is_repaired();
+    cluster.who_changes_the_configuration_back_is_named_and_not_fought();
     cluster.the_collectors_address_follows_its_service();
     cluster.only_one_named_default_counts();
     cluster.a_new_replica_begins_with_what_is_in_force_and_nothing_is_written();
@@ -129,29 +133,6 @@ impl<'p> Installed<'p> {
         self.wait_for_reason("InForce");
     }
 
-    fn what_the_schema_excludes_never_gets_that_far(&self) {
-        for (injection, says) in [
-            (json!({"mode": "off"}), "supported values: \"enabled\", \"observe\", \"disabled\""),
-            (json!({"env": [{"name": "A"}]}), "one of value and valueFrom has to be there, and not both"),
-            (json!({"otlp": {"protcol": "grpc"}}), "protcol"),
-        ] {
-            let stack = json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack",
-                               "metadata": {"name": "default"}, "spec": {"injection": injection}});
-            let arguments = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-"];
-            let refused = self.plane.kubectl_with(&arguments, &stack.to_string());
-            assert!(!refused.success && refused.stderr.contains(says), "{}", refused.stderr);
-        }
-        for (certificates, says) in [
-            (json!({"leafLifetime": "9000h"}), "authorityLifetime is shorter than leafLifetime"),
-            (json!({"leafLifetime": "2 weeks"}), "leafLifetime"),
-        ] {
-            let patch = json!({"spec": {"certificates": certificates}}).to_string();
-            let arguments = ["patch", "telemetrystack", "default", "--type=merge", "--dry-run=server", "-p", &patch];
-            let refused = self.plane.kubectl(&arguments);
-            assert!(!refused.success && refused.stderr.contains(says), "{}", refused.stderr);
-        }
-    }
-
     fn what_is_edited_or_deleted_by_hand_is_repaired(&self) {
         let right = self.config_map()["data"].clone();
         let edit = json!({"data": {"config.yaml": "mode: disabled", "note": "mine"}}).to_string();
@@ -168,6 +149,39 @@ impl<'p> Installed<'p> {
             assert_eq!(served(&replica)["configuration"]["mode"], "enabled");
             assert!(replica.http_get(ADMIN, "/readyz").is_some());
         }
+        self.wait_for_reason("InForce");
+    }
+
+    fn who_changes_the_configuration_back_is_named_and_not_fought(&self) {
+        let edit = |round: u32| {
+            let patch = json!({"data": {"config.yaml": format!("mode: disabled # {round}")}}).to_string();
+            let target = ["-n", NAMESPACE, "configmap", "otelgate-injection", "--field-manager=tug"];
+            self.plane.kubectl(&[&["patch"], &target[..], &["--type=merge", "-p", &patch]].concat()).expect("a patch");
+        };
+        let right = text(&self.config_map()).to_owned();
+        // Whoever it is doesn't give up either.
+        let mut round = 0;
+        wait_for("ConfigurationContested", || {
+            let stands = text(&self.config_map()) == right;
+            if stands {
+                round += 1;
+                edit(round);
+            }
+            let told = condition(&self.stack("default"), "ConfigurationAccepted");
+            (told["reason"] == "ConfigurationContested").then_some(told)
+        })
+        .map(|told| {
+            let message = told["message"].as_str().expect("a message");
+            assert!(message.starts_with("ConfigMap otelgate-injection is changed back each time by tug"), "{message}");
+        })
+        .unwrap_or_else(|error| panic!("{error} in {round} rounds{}", self.nodes.last_words()));
+        assert!(round > 2, "{round}");
+        // What the spec says anew is tried at once.
+        edit(round + 1);
+        self.patch(&json!({"environment": "contested"}));
+        self.wait_for_config_map(|map| text(map).contains("environment: contested"));
+        self.wait_for_reason("InForce");
+        self.patch(&json!({"environment": null}));
         self.wait_for_reason("InForce");
     }
 

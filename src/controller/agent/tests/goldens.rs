@@ -22,6 +22,7 @@ fn features() -> Vec<(&'static str, Value)> {
         ("network-monitoring", feature("networkMonitoring")),
         ("cspm", feature("cspm")),
         ("cws", feature("cws")),
+        ("kubelet", json!({"agent": {"kubelet": {"tlsVerify": false}}})),
         ("logs", json!({"injection": {"logs": {"owner": "agent"}}})),
         ("from-the-collector", json!({"collector": {"exporter": "agent"}})),
         ("without-collector", json!({"collector": {"mode": "disabled"}})),

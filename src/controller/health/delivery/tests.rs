@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::exposition::{Lines, Sample};
 use super::totals::{Reader, Reading};
 use super::track::tests::{pod, pods};
-use super::track::{Fleet, Standing};
+use super::track::{Fleet, Standing, Window};
 use super::verdict::{State, Tally};
 use crate::api::condition::Reason;
 use crate::watch::Objects;
@@ -252,7 +252,8 @@ fn tally(standings: &[(&str, Standing)]) -> Tally {
 
 #[test]
 fn the_worst_is_the_reason_and_the_rest_is_told_too() {
-    let measured = || Standing::Measured { window: None, queue: None };
+    let measured = || Standing::Measured { window: Some(Window::default()), queue: None };
+    let once = || Standing::Measured { window: None, queue: None };
     let silent = |why: &str| Standing::Silent(why.to_owned());
     let full = || Standing::Measured {
         window: None,
@@ -262,6 +263,11 @@ fn the_worst_is_the_reason_and_the_rest_is_told_too() {
         |standings: &[(&str, Standing)]| tally(standings).verdict(None, 4).map(|told| (told.reason, told.detail));
     assert_eq!(told(&[]), Some((Reason::NoCollector, String::new())));
     assert_eq!(told(&[("a", Standing::Fresh), ("b", Standing::Fresh)]), None, "nothing has been measured");
+    assert_eq!(told(&[("a", once()), ("b", once())]), None, "one reading measures nothing");
+    assert_eq!(
+        told(&[("a", once()), ("b", measured())]),
+        Some((Reason::NothingArrives, "nothing arrives; 1 of 2 Collectors measured".to_owned()))
+    );
     assert_eq!(
         told(&[("a", Standing::Fresh), ("b", measured())]),
         Some((Reason::NothingArrives, "nothing arrives; 1 of 2 Collectors measured".to_owned()))
@@ -289,7 +295,7 @@ fn the_worst_is_the_reason_and_the_rest_is_told_too() {
 
 #[test]
 fn that_nothing_arrives_is_told_with_those_that_should_send() {
-    let idle = tally(&[("a", Standing::Measured { window: None, queue: None })]);
+    let idle = tally(&[("a", Standing::Measured { window: Some(Window::default()), queue: None })]);
     for (opted_in, detail) in [
         (None, "nothing arrives; 1 Collector measured"),
         (Some(0), "nothing arrives; 1 Collector measured"),
@@ -305,10 +311,17 @@ fn that_nothing_arrives_is_told_with_those_that_should_send() {
 fn five_thousand_are_judged_by_those_that_were_looked_at() {
     let (mut fleet, start) = (Fleet::default(), Instant::now());
     fleet.follow(&pods(5000), start);
-    for target in fleet.next(250, Duration::ZERO, start) {
-        fleet.note(&target, Ok(Reading::default()), start);
+    let now = start + Duration::from_secs(15);
+    let targets = fleet.next(250, Duration::ZERO, start);
+    for target in &targets {
+        fleet.note(target, Ok(Reading::default()), start);
     }
     let tally = Tally::of(fleet.standings(start));
+    assert_eq!((tally.count(State::Fresh), tally.verdict(None, 1)), (5000, None), "one reading measures nothing");
+    for target in &targets {
+        fleet.note(target, Ok(Reading::default()), now);
+    }
+    let tally = Tally::of(fleet.standings(now));
     assert_eq!((tally.count(State::Fresh), tally.summary().as_str()), (4750, "250/5000"));
     let verdict = tally.verdict(None, 1).expect("some are measured");
     assert_eq!(verdict.detail, "nothing arrives; 250 of 5000 Collectors measured");

@@ -157,12 +157,20 @@ fn collectors(count: usize) -> String {
 
 /// The worst that can be said, and what was seen of it.
 fn judge(standing: &Standing) -> (State, String) {
-    let (window, queue) = match standing {
-        Standing::Fresh => return (State::Fresh, String::new()),
-        Standing::Silent(why) => return (State::Silent, why.clone()),
-        Standing::Measured { window, queue } => (window.unwrap_or_default(), queue.as_ref()),
-    };
-    of_window(&window, queue)
+    match standing {
+        Standing::Fresh => (State::Fresh, String::new()),
+        Standing::Silent(why) => (State::Silent, why.clone()),
+        Standing::Measured { window: Some(window), queue } => of_window(window, queue.as_ref()),
+        // One reading tells how full a queue is; what was counted before it is the past.
+        Standing::Measured { window: None, queue } => {
+            filling(queue.as_ref()).unwrap_or_else(|| (State::Fresh, String::new()))
+        }
+    }
+}
+
+fn filling(queue: Option<&Queue>) -> Option<(State, String)> {
+    let queue = queue.filter(|queue| queue.fullness() >= FULL)?;
+    Some((State::Filling, format!("the queue of {} is nearly full", queue.exporter)))
 }
 
 fn of_window(window: &Window, queue: Option<&Queue>) -> (State, String) {
@@ -185,8 +193,8 @@ fn of_window(window: &Window, queue: Option<&Queue>) -> (State, String) {
         let by = if limited { ", by the memory limiter" } else { "" };
         return (State::Refused, format!("{}{by}", refusing.join(", ")));
     }
-    if let Some(queue) = queue.filter(|queue| queue.fullness() >= FULL) {
-        return (State::Filling, format!("the queue of {} is nearly full", queue.exporter));
+    if let Some(filling) = filling(queue) {
+        return filling;
     }
     let stuck: Vec<_> =
         Signal::ALL.into_iter().zip(stuck).filter(|(_, stuck)| **stuck).map(|(signal, _)| signal.as_str()).collect();

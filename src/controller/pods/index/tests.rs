@@ -19,19 +19,19 @@ fn in_force(fields: &Value) -> InForce {
     InForce { configuration: configuration(fields), enabled_since: None }
 }
 
-fn index() -> Index {
+pub fn index() -> Index {
     let mut index = Index::default();
     assert!(!index.put_in_force(in_force(&json!({}))));
     index
 }
 
-fn namespace(name: &str, opt_in: Option<&str>) -> NamespaceSeen {
+pub fn namespace(name: &str, opt_in: Option<&str>) -> NamespaceSeen {
     let labels = opt_in.map_or(json!({}), |value| json!({"otelgate.dev/inject": value}));
     NamespaceSeen::read(&json!({"metadata": {"name": name, "labels": labels}}).to_string()).expect("a namespace")
 }
 
 /// A pod of Deployment `web`, created at noon, under a configuration with that hash if it has a mark.
-fn pod(name: &str, mark: Option<&str>, change: impl FnOnce(&mut Value)) -> PodSeen {
+pub fn pod(name: &str, mark: Option<&str>, change: impl FnOnce(&mut Value)) -> PodSeen {
     let mut pod = json!({"metadata": {
         "name": name, "namespace": "shop", "uid": name, "creationTimestamp": "2026-11-02T12:00:00Z",
         "labels": {"pod-template-hash": "5d9"},
@@ -51,7 +51,7 @@ fn counts(index: &Index) -> [u32; 5] {
         .map(|count| totals.get(count))
 }
 
-fn look(index: &mut Index, name: &str, injects: bool) -> Option<Coverage> {
+pub fn look(index: &mut Index, name: &str, injects: bool) -> Option<Coverage> {
     let uid = pod(name, None, |_| {}).uid;
     index.looked_at("shop", name, uid, injects).map(|(coverage, ..)| coverage)
 }
@@ -275,6 +275,32 @@ fn a_few_are_looked_at_by_name_and_many_by_a_list() {
     assert_eq!(only(&index), [Some("e".into())], "the list didn't have it");
     index.not_found("shop", "e");
     assert!(only(&index).is_empty());
+}
+
+#[test]
+fn a_few_new_ones_among_many_are_no_reason_for_a_list() {
+    let mut index = index();
+    index.namespace_seen(namespace("shop", Some("enabled")));
+    for n in 0..60 {
+        let name = format!("missed-{n}");
+        index.pod(pod(&name, None, |_| {}));
+        look(&mut index, &name, true);
+    }
+    // Marked ones are in no list.
+    for n in 0..1000 {
+        index.pod(pod(&format!("marked-{n}"), Some("earlier"), |_| {}));
+    }
+    for n in 0..6 {
+        index.pod(pod(&format!("new-{n}"), None, |pod| {
+            pod["metadata"]["creationTimestamp"] = json!(format!("2026-11-02T13:00:0{}Z", 6 - n));
+        }));
+    }
+    let only = |most| index.to_look_at(most).into_iter().map(|one| one.only).collect::<Vec<_>>();
+    let named = |names: &[&str]| names.iter().map(|name| Some((*name).into())).collect::<Vec<_>>();
+    assert_eq!(only(3), named(&["new-5", "new-4", "new-3"]), "the oldest first");
+    assert_eq!(only(10).len(), 6);
+    index.pod(pod("new-6", None, |_| {}));
+    assert_eq!(index.to_look_at(10).into_iter().map(|one| one.only).collect::<Vec<_>>(), [None], "7 of 67");
 }
 
 #[test]

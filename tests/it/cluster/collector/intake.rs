@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
@@ -12,6 +13,7 @@ use crate::control_plane::{ControlPlane, wait_for};
 pub struct Intake {
     pub port: u16,
     lines: Arc<Mutex<Vec<Value>>>,
+    refuses: Arc<AtomicBool>,
 }
 
 impl Intake {
@@ -20,14 +22,20 @@ impl Intake {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let listener = plane.network().inside(|| TcpListener::bind((ADDRESS, 0))).expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let kept = Arc::clone(&lines);
+        let (kept, refuses) = (Arc::clone(&lines), Arc::new(AtomicBool::new(false)));
+        let asked = Arc::clone(&refuses);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (Ok(stream), kept) = (stream, Arc::clone(&kept)) else { continue };
-                std::thread::spawn(move || serve(stream, &kept));
+                let (Ok(stream), kept, asked) = (stream, Arc::clone(&kept), Arc::clone(&asked)) else { continue };
+                std::thread::spawn(move || serve(stream, &kept, &asked));
             }
         });
-        Self { port, lines }
+        Self { port, lines, refuses }
+    }
+
+    /// Whatever comes from now on, as Datadog does with a key that it doesn't know.
+    pub fn refuse(&self) {
+        self.refuses.store(true, Relaxed);
     }
 
     /// Log lines so far, as they were sent.
@@ -47,18 +55,24 @@ impl Intake {
 }
 
 /// One request after the other, until the other side has had enough.
-fn serve(stream: TcpStream, lines: &Mutex<Vec<Value>>) -> Option<()> {
+fn serve(stream: TcpStream, lines: &Mutex<Vec<Value>>, refuses: &AtomicBool) -> Option<()> {
     let mut answers = stream.try_clone().ok()?;
     let mut requests = BufReader::new(stream);
     loop {
         let (path, body) = request(&mut requests)?;
+        let refuses = refuses.load(Relaxed);
         if path.starts_with("/api/v2/logs")
+            && !refuses
             && let Ok(Value::Array(more)) = serde_json::from_slice(&body)
         {
             lines.lock().unwrap_or_else(PoisonError::into_inner).extend(more);
         }
         let answer = if path.starts_with("/api/v1/validate") { r#"{"valid":true}"# } else { "{}" };
-        let status = if path.starts_with("/api/v1/validate") { "200 OK" } else { "202 Accepted" };
+        let status = match path.starts_with("/api/v1/validate") {
+            _ if refuses => "403 Forbidden",
+            true => "200 OK",
+            false => "202 Accepted",
+        };
         write!(
             answers,
             "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{answer}",

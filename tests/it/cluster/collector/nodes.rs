@@ -41,9 +41,11 @@ fn a_collector_runs_on_every_node() {
     cluster.wait_for_reason("CollectorOnEveryNode");
     assert_eq!(cluster.status()["collector"]["ready"], "2/2");
     cluster.only_lines_of_opted_in_pods_are_sent();
+    cluster.that_lines_are_sent_is_measured();
     cluster.each_pod_is_answered_by_its_own_nodes();
     cluster.a_bad_configuration_is_stopped_at_the_first_node();
     cluster.lines_are_read_on_where_reading_stopped();
+    cluster.that_lines_are_refused_is_measured();
 }
 
 /// What the chart brings beside the programs, and the controller as a program of this machine.
@@ -94,8 +96,6 @@ impl Cluster<'_> {
         let intake = format!("http://{ADDRESS}:{}", self.intake.port);
         let mut exporter = json!({
             "api": {"key": "${env:INTAKE_KEY}", "site": "datadoghq.com"},
-            "hostname": "node",
-            "host_metadata": {"enabled": false},
             "metrics": {"endpoint": intake},
             "traces": {"endpoint": intake},
             "logs": {"endpoint": intake, "use_compression": false},
@@ -131,11 +131,16 @@ impl Cluster<'_> {
 
     #[track_caller]
     fn wait_for_reason(&self, reason: &str) -> String {
+        self.wait_for_reason_of("CollectorAvailable", reason)
+    }
+
+    #[track_caller]
+    fn wait_for_reason_of(&self, condition: &str, reason: &str) -> String {
         let mut last = Value::Null;
         wait_for(reason, || {
             let stack = self.plane.kubectl(&["get", "telemetrystack", "default", "-o", "json"]).json("a stack");
             let conditions = stack["status"]["conditions"].as_array().cloned().unwrap_or_default();
-            last = conditions.into_iter().find(|one| one["type"] == "CollectorAvailable").unwrap_or_default();
+            last = conditions.into_iter().find(|one| one["type"] == condition).unwrap_or_default();
             let current = last["observedGeneration"] == stack["metadata"]["generation"];
             (current && last["reason"] == reason).then(|| last["message"].as_str().unwrap_or_default().to_owned())
         })
@@ -213,6 +218,21 @@ impl Cluster<'_> {
         let tags = line["ddtags"].as_str().unwrap_or_default();
         assert!(tags.contains("kube_namespace:shop") && tags.contains("pod_name:writer-node-"), "{line:#}");
         assert!(!line.to_string().contains("otelgate.helper"), "{line:#}");
+    }
+
+    /// By the controller, of the Collectors' own metrics.
+    fn that_lines_are_sent_is_measured(&self) {
+        let message = self.wait_for_reason_of("CollectorDelivering", "Delivering");
+        assert!(message.starts_with("what arrives is sent; 2 Collectors measured"), "{message}");
+        assert_eq!(self.status()["delivery"], json!({"delivering": "2/2", "measured": 2}));
+    }
+
+    /// At last, since what is refused is gone.
+    fn that_lines_are_refused_is_measured(&self) {
+        self.intake.refuse();
+        let message = self.wait_for_reason_of("CollectorDelivering", "SendFailed");
+        assert!(message.contains("of 2 Collectors lost data that couldn't be sent: node-"), "{message}");
+        assert!(message.contains("(logs"), "{message}");
     }
 
     fn each_pod_is_answered_by_its_own_nodes(&self) {

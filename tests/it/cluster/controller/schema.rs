@@ -1,0 +1,110 @@
+//! What the definition of a `TelemetryStack` refuses, and what it tells of each field.
+
+use serde_json::{Value, json};
+
+use super::Installed;
+use crate::control_plane::kubectl::Outcome;
+
+impl Installed<'_> {
+    pub(super) fn what_the_schema_excludes_never_gets_that_far(&self) {
+        for (injection, says) in [
+            (json!({"mode": "off"}), "supported values: \"enabled\", \"observe\", \"disabled\""),
+            (json!({"env": [{"name": "A"}]}), "one of value and valueFrom has to be there, and not both"),
+            (json!({"otlp": {"protcol": "grpc"}}), "protcol"),
+        ] {
+            let stack = json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack",
+                               "metadata": {"name": "default"}, "spec": {"injection": injection}});
+            let arguments = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-"];
+            let refused = self.plane.kubectl_with(&arguments, &stack.to_string());
+            assert!(!refused.success && refused.stderr.contains(says), "{}", refused.stderr);
+        }
+        for (certificates, says) in [
+            (json!({"leafLifetime": "9000h"}), "authorityLifetime is shorter than leafLifetime"),
+            (json!({"leafLifetime": "2 weeks"}), "leafLifetime"),
+        ] {
+            let refused = self.patch_in_vain(&json!({"certificates": certificates}));
+            assert!(!refused.success && refused.stderr.contains(says), "{}", refused.stderr);
+        }
+        self.nonsense_of_a_part_is_refused("collector");
+        self.nonsense_of_a_part_is_refused("agent");
+    }
+
+    fn nonsense_of_a_part_is_refused(&self, part: &str) {
+        let share = "maxUnavailable has to be a number from 1 on, or a percentage from 1% to 100%";
+        let exists = "a toleration with operator Exists has no value";
+        let amount = |field: &str| format!("{field} in body should match");
+        let resources = |amounts: Value| match part {
+            "collector" => json!({"resources": amounts}),
+            _ => json!({"resources": {"agent": amounts}}),
+        };
+        for (fields, says) in [
+            (json!({"maxUnavailable": 0}), share.to_owned()),
+            (json!({"maxUnavailable": -1}), share.to_owned()),
+            (json!({"maxUnavailable": "0%"}), share.to_owned()),
+            (json!({"maxUnavailable": "101%"}), share.to_owned()),
+            (json!({"maxUnavailable": "lots"}), share.to_owned()),
+            (json!({"tolerations": [{"operator": "Exists", "key": "a", "value": "b"}]}), exists.to_owned()),
+            (
+                json!({"tolerations": [{"effect": "NoSchedule"}]}),
+                "a toleration without a key tolerates every taint, and has the operator Exists".to_owned(),
+            ),
+            (resources(json!({"limits": {"memory": "much"}})), amount("limits.memory")),
+            (resources(json!({"limits": {"memory": "-1Gi"}})), amount("limits.memory")),
+            (
+                resources(json!({"requests": {"cpu": -1}})),
+                "requests.cpu in body should be greater than or equal to 0".to_owned(),
+            ),
+        ] {
+            let refused = self.patch_in_vain(&json!({part: fields}));
+            assert!(!refused.success && refused.stderr.contains(&says), "{fields}: {}", refused.stderr);
+        }
+        for fields in [
+            json!({"maxUnavailable": 1}),
+            json!({"maxUnavailable": "1%"}),
+            json!({"maxUnavailable": "100%"}),
+            json!({"tolerations": [{"operator": "Exists"}, {"key": "a", "value": "b", "effect": "NoSchedule"}]}),
+            resources(json!({"limits": {"memory": "1.5Gi", "cpu": 2}, "requests": {"cpu": "100m", "memory": "1e9"}})),
+        ] {
+            let taken = self.patch_in_vain(&json!({part: fields}));
+            assert!(taken.success, "{fields}: {}", taken.stderr);
+        }
+    }
+
+    /// Nothing stays of it.
+    fn patch_in_vain(&self, spec: &Value) -> Outcome {
+        let patch = json!({"spec": spec}).to_string();
+        self.plane.kubectl(&["patch", "telemetrystack", "default", "--type=merge", "--dry-run=server", "-p", &patch])
+    }
+
+    /// What `kubectl explain` reads.
+    pub(super) fn every_field_is_explained(&self) {
+        let path = "/openapi/v3/apis/otelgate.dev/v1alpha1";
+        let api = self.plane.kubectl(&["get", "--raw", path]).json("the API's description");
+        let stack = &api["components"]["schemas"]["dev.otelgate.v1alpha1.TelemetryStack"];
+        assert!(stack["properties"]["spec"]["properties"]["agent"].is_object(), "{stack:#}");
+        let mut silent = Vec::new();
+        without_description(stack, "", &mut silent);
+        assert!(silent.is_empty(), "{silent:#?}");
+        let told =
+            self.plane.kubectl(&["explain", "telemetrystack.spec.agent.kubelet.tlsVerify"]).expect("an explanation");
+        assert!(told.contains("FIELD: tlsVerify <boolean>") && told.contains("Kubeadm's kubelets"), "{told}");
+    }
+}
+
+/// Fields of a schema that have none.
+fn without_description(schema: &Value, path: &str, silent: &mut Vec<String>) {
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        // Those of every object refer to the API server's own.
+        let is_told = field["description"].as_str().is_some_and(|text| !text.trim().is_empty());
+        if !is_told {
+            silent.push(path.clone());
+        }
+        without_description(field, &path, silent);
+    }
+    for nested in ["items", "additionalProperties"] {
+        if schema[nested].is_object() {
+            without_description(&schema[nested], &format!("{path}[]"), silent);
+        }
+    }
+}
