@@ -229,11 +229,15 @@ impl<'a, 'n> Reader<'a, 'n> {
         let parsed = |value: Option<&str>| value.and_then(Protocol::parse);
         let configured = parsed(protocol.namespace).unwrap_or(configuration.protocol());
         if let Some((text, level)) = endpoint {
-            let own = match level {
-                Level::Pod => parsed(protocol.pod),
-                Level::Namespace => parsed(protocol.first().map(|(value, _)| value)),
+            let (own, preferred) = match level {
+                Level::Pod => (protocol.pod, None),
+                Level::Namespace => (protocol.namespace, parsed(protocol.pod)),
             };
-            let destination = Url::parse(text).map(|url| Destination::new(&url, own, configured));
+            let destination = Url::parse(text).map(|url| Destination::new(&url, parsed(own), configured));
+            let destination = match preferred {
+                Some(protocol) => destination.map(|to| to.prefer(protocol)),
+                None => destination,
+            };
             return (destination.map(Cow::Owned), level.source());
         }
         let destination = configuration.destination(resolves_cluster_names(self.pod));
