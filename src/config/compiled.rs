@@ -72,7 +72,8 @@ impl TryFrom<Document> for Configuration {
             hash: hash(&document),
             revision: digest(&document),
             endpoints: Endpoints::new(&document),
-            propagators: (!document.propagators.is_empty()).then(|| document.propagators.join(",")),
+            propagators: (!document.propagators.is_empty())
+                .then(|| otel::propagators(&document.propagators.join(",")).into_owned()),
             extra: document.env.iter().map(ExtraVariable::new).collect(),
             document,
         })
