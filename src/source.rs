@@ -1,7 +1,8 @@
 //! Values that are read again while the server runs: the configuration and the certificate.
 //!
-//! Whoever watches the inputs, files or an object of the cluster, offers their raw contents; a [`Source`] parses and checks them, and publishes what is good. What isn't good is refused, told once, and the last
-//! good value stays in force.
+//! Whoever watches the inputs, files or an object of the cluster, offers their raw contents; a [`Source`] parses and
+//! checks them, and publishes what is good. What isn't good is refused, told once, and the last good value stays in
+//! force.
 
 use std::fmt::Debug;
 use std::io::{self, Read as _};

@@ -3,6 +3,8 @@
 //! Source: the specification's "Environment Variable Specification" and "OTLP Exporter Configuration", and the
 //! semantic conventions for `service`, `deployment` and `k8s`.
 
+use std::borrow::Cow;
+
 /// Environment variables.
 pub mod var {
     pub const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
@@ -93,6 +95,15 @@ pub fn is_sampler(name: &str, arg: Option<&str>) -> bool {
 pub fn are_propagators(list: &str) -> bool {
     list == NO_PROPAGATOR
         || list.split(',').map(str::trim).all(|name| name != NO_PROPAGATOR && PROPAGATORS.contains(&name))
+}
+
+/// A list of propagators without blanks, which not every SDK takes away.
+#[must_use]
+pub fn propagators(list: &str) -> Cow<'_, str> {
+    if list.contains(char::is_whitespace) {
+        return Cow::Owned(list.split_whitespace().collect());
+    }
+    Cow::Borrowed(list)
 }
 
 /// A variable or attribute that otelgate sets, for the reference and for `otelgate.dev/skip`.

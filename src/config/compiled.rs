@@ -11,7 +11,7 @@ use super::document::{
     API_VERSION, Collection, Document, IpFamily, KIND, LogOwner, Operator, Protocol, Reach, Requirement, Temporality,
 };
 use crate::api::OptIn;
-use crate::api::otel::{self, var};
+use crate::api::otel;
 use crate::inject::endpoint::{Destination, Url};
 use crate::inject::expand::double_dollars;
 use crate::inject::legal;
@@ -72,7 +72,8 @@ impl TryFrom<Document> for Configuration {
             hash: hash(&document),
             revision: digest(&document),
             endpoints: Endpoints::new(&document),
-            propagators: (!document.propagators.is_empty()).then(|| document.propagators.join(",")),
+            propagators: (!document.propagators.is_empty())
+                .then(|| otel::propagators(&document.propagators.join(",")).into_owned()),
             extra: document.env.iter().map(ExtraVariable::new).collect(),
             document,
         })
@@ -353,18 +354,7 @@ fn variable_faults(document: &Document, faults: &mut Vec<String>) {
 }
 
 fn is_own_variable(name: &str) -> bool {
-    const OWN: [&str; 9] = [
-        var::SERVICE_NAME,
-        var::RESOURCE_ATTRIBUTES,
-        var::ENDPOINT,
-        var::PROTOCOL,
-        var::TEMPORALITY,
-        var::PROPAGATORS,
-        var::SAMPLER,
-        var::SAMPLER_ARG,
-        var::LOGS_EXPORTER,
-    ];
-    OWN.contains(&name) || name.starts_with("OTELGATE_") || name.starts_with("OTEL_EXPORTER_OTLP_")
+    otel::VARIABLES.iter().any(|known| known.name == name) || name.starts_with("OTELGATE_")
 }
 
 fn exclusion_faults(document: &Document, faults: &mut Vec<String>) {

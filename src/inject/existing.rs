@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::collections::BTreeSet;
 
 use super::Reason;
 use super::attributes::Attributes;
@@ -77,6 +78,12 @@ impl<'a> Existing<'a> {
         self.ownership.iter().enumerate().filter(|(_, own)| **own == Ownership::Whole).map(|(index, _)| index)
     }
 
+    /// The names of those, to ask for many.
+    #[must_use]
+    pub fn own_names(&self) -> BTreeSet<&'a str> {
+        self.own_entries().map(|index| self.container.env.items[index].name.as_str()).collect()
+    }
+
     #[must_use]
     pub fn has_env_from(&self) -> bool {
         !self.container.env_from.items.is_empty()
@@ -115,14 +122,17 @@ impl<'a> Existing<'a> {
     #[must_use]
     pub fn edited(&self, prior: &Prior) -> Vec<&'a str> {
         let Some(written) = prior.container(self.container.name.as_str()) else { return Vec::new() };
-        let mut edited: Vec<&'a str> = Vec::new();
+        let own = self.own_names();
+        let known: BTreeSet<&str> = written.edited.iter().map(String::as_str).collect();
+        let has_suffix = self.ownership.iter().any(|own| matches!(own, Ownership::Suffix(_)));
+        let (mut edited, mut seen) = (Vec::new(), BTreeSet::new());
         for name in self.entries().map(|(_, variable)| variable.name.as_str()) {
             let stands = match written.set.get(name) {
-                Some(Mark::Whole(_)) => self.own(name).is_some(),
-                Some(Mark::Suffix { .. }) => self.ownership.iter().any(|own| matches!(own, Ownership::Suffix(_))),
+                Some(Mark::Whole(_)) => own.contains(name),
+                Some(Mark::Suffix { .. }) => has_suffix,
                 None => true,
             };
-            if (!stands || written.edited.iter().any(|known| known == name)) && !edited.contains(&name) {
+            if (!stands || known.contains(name)) && seen.insert(name) {
                 edited.push(name);
             }
         }

@@ -234,10 +234,11 @@ impl<'a> Context<'a, '_> {
     fn note_edited_variables(&self, existing: &Existing<'a>, notes: &mut Vec<Note<'a>>) {
         let container = existing.container;
         let Some(written) = self.prior.container(container.name.as_str()) else { return };
+        let own = existing.own_names();
         for (index, variable) in container.env.items.iter().enumerate() {
             let name = variable.name.as_str();
             let is_users = existing.ownership.get(index) == Some(&prior::Ownership::User);
-            if is_users && written.set.contains_key(name) && existing.own(name).is_none() {
+            if is_users && written.set.contains_key(name) && !own.contains(name) {
                 let subject = Subject::Variable { container: container.name.as_str().into(), name: name.into() };
                 notes.push(Note { reason: Reason::EditedByUser, subject, detail: None });
             }

@@ -1,6 +1,7 @@
 //! What annotations ask for: read once per pod, pod before namespace, and every fault noted.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use super::endpoint::{Destination, Url};
 use super::plan::{Namespace, Note, Subject};
@@ -38,8 +39,8 @@ pub struct Options<'a> {
     pub log_source: Option<Sourced<'a>>,
     /// In order.
     skip: Vec<&'a str>,
-    /// `<container>`, source: for one container.
-    pub container_log_sources: Vec<(&'a str, &'a str)>,
+    /// `<container>`, source: for one container; in order.
+    container_log_sources: Vec<(&'a str, &'a str)>,
     /// `resource.opentelemetry.io/<attribute>`, by name: the pod's, else the namespace's.
     pub attributes: Vec<(&'a str, Sourced<'a>)>,
     /// Of all of them together, in bytes, as they would at least be written.
@@ -113,6 +114,13 @@ impl<'a> Options<'a> {
 
     pub fn skipped(&self) -> impl Iterator<Item = &'a str> {
         self.skip.iter().copied()
+    }
+
+    /// What the pod says of one container's log source.
+    #[must_use]
+    pub fn container_log_source(&self, container: &str) -> Option<&'a str> {
+        let found = self.container_log_sources.binary_search_by_key(&container, |(name, _)| *name).ok()?;
+        Some(self.container_log_sources[found].1)
     }
 
     /// What annotations say of a resource attribute.
@@ -229,11 +237,15 @@ impl<'a, 'n> Reader<'a, 'n> {
         let parsed = |value: Option<&str>| value.and_then(Protocol::parse);
         let configured = parsed(protocol.namespace).unwrap_or(configuration.protocol());
         if let Some((text, level)) = endpoint {
-            let own = match level {
-                Level::Pod => parsed(protocol.pod),
-                Level::Namespace => parsed(protocol.first().map(|(value, _)| value)),
+            let (own, preferred) = match level {
+                Level::Pod => (protocol.pod, None),
+                Level::Namespace => (protocol.namespace, parsed(protocol.pod)),
             };
-            let destination = Url::parse(text).map(|url| Destination::new(&url, own, configured));
+            let destination = Url::parse(text).map(|url| Destination::new(&url, parsed(own), configured));
+            let destination = match preferred {
+                Some(protocol) => destination.map(|to| to.prefer(protocol)),
+                None => destination,
+            };
             return (destination.map(Cow::Owned), level.source());
         }
         let destination = configuration.destination(resolves_cluster_names(self.pod));
@@ -248,10 +260,12 @@ impl<'a, 'n> Reader<'a, 'n> {
 
     /// `otelgate.dev/<container>.log-source`, which only the Agent can honour.
     fn container_log_sources(&mut self, configuration: &Configuration) -> Vec<(&'a str, &'a str)> {
+        let mut names: Option<BTreeSet<&str>> = None;
         let mut sources = Vec::new();
         for (key, value) in self.on_pod() {
             let Some(container) = annotation::own_name(key).and_then(container_of_log_source) else { continue };
-            if !self.pod.containers().any(|one| one.name.as_str() == container) {
+            let names = names.get_or_insert_with(|| self.pod.containers().map(|one| one.name.as_str()).collect());
+            if !names.contains(container) {
                 self.note(Reason::UnknownContainer, key, None);
             } else if configuration.log_owner() != crate::config::LogOwner::Agent {
                 self.note(Reason::PerContainerLogSource, key, None);
@@ -261,6 +275,7 @@ impl<'a, 'n> Reader<'a, 'n> {
                 sources.push((container, value));
             }
         }
+        sources.sort_by_key(|(container, _)| *container);
         sources
     }
 

@@ -1,6 +1,7 @@
 //! The keys on the pod itself: identity for logs that are read from files, unified service tags, and who owns the logs.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
@@ -154,7 +155,7 @@ fn agent_logs<'a>(context: &Context<'a, '_>, (container, identity): &Selected<'a
 
     let options = context.options;
     let name = container.name.as_str();
-    let own = options.container_log_sources.iter().find(|(container, _)| *container == name).map(|(_, source)| *source);
+    let own = options.container_log_source(name);
     let source = own
         .or(options.log_source.map(|sourced| sourced.value))
         .or_else(|| logs::source_of_image(container.image.as_str()));
@@ -185,9 +186,8 @@ pub(super) fn settle<'a>(
         }
     }
     let wanted = |key: &str| entries.iter().any(|entry| entry.is_written() && entry.key == key);
-    let was_written = |key: &str| {
-        written.is_some_and(|written| written.set.contains_key(key) || written.edited.iter().any(|known| known == key))
-    };
+    let known: BTreeSet<&str> = written.into_iter().flat_map(|written| &written.edited).map(String::as_str).collect();
+    let was_written = |key: &str| written.is_some_and(|written| written.set.contains_key(key) || known.contains(key));
     let edited =
         map.iter().filter(|(key, value)| was_written(key) && !is_own(key, value)).map(|(key, _)| key).collect();
     let removed = map.iter().filter(|(key, value)| is_own(key, value) && !wanted(key)).map(|(key, _)| key).collect();

@@ -4,6 +4,7 @@
 //! `otelgate inject` wrote into a template that the webhook then sees in every pod of it.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::plan::Stripped;
@@ -87,17 +88,14 @@ impl Prior {
     pub fn ownership(&self, container: &Container<'_>) -> Vec<Ownership> {
         let Some(written) = self.container(container.name.as_str()) else { return Vec::new() };
         let variables = &container.env.items;
-        let mut found: Vec<&str> = Vec::new();
+        let mut found = BTreeSet::new();
         let mut ownership: Vec<Ownership> = variables
             .iter()
             .map(|variable| {
                 let name = variable.name.as_str();
                 // Another webhook may have added the same entry once more: only the first is ours.
                 match written.set.get(name) {
-                    Some(mark) if mark.is_variable(variable) && !found.contains(&name) => {
-                        found.push(name);
-                        Ownership::Whole
-                    }
+                    Some(mark) if mark.is_variable(variable) && found.insert(name) => Ownership::Whole,
                     _ => Ownership::User,
                 }
             })

@@ -58,7 +58,11 @@ impl<'a, 'c, 'v> Resource<'a, 'c, 'v> {
         }
         let computed = self.entries.len();
         for (key, sourced) in &context.options.attributes {
-            if !self.entries[..computed].iter().any(|entry| entry.key == *key) {
+            // Under its old name too, a container has one environment.
+            let contradicts = *key == attr::ENVIRONMENT_OLD
+                && self.variables.own.parsed.get(key).is_none()
+                && self.variables.identity.environment.value() != Some(sourced.value);
+            if !contradicts && !self.entries[..computed].iter().any(|entry| entry.key == *key) {
                 self.offer(key, Source::Text(sourced.value.into(), sourced.source));
             }
         }

@@ -17,7 +17,7 @@ use super::resource::Resource;
 use super::status::{Digests, Was};
 use super::view::Presence;
 use super::{Context, Reason};
-use crate::api::otel::{attr, var};
+use crate::api::otel::{self, attr, var};
 use crate::config::{ExtraSource, Protocol};
 
 /// Downward-API variables of otelgate's own, in their order.
@@ -287,7 +287,7 @@ impl<'a, 'c> Variables<'a, 'c> {
         let context = self.context;
         let options = context.options;
         if let Some(Sourced { value, source }) = options.propagators {
-            self.offer(var::PROPAGATORS, Value::text(value), source);
+            self.offer(var::PROPAGATORS, Value::Text(otel::propagators(value)), source);
         }
         self.sampler();
         if let Some(temporality) = context.configuration.temporality() {

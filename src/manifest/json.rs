@@ -21,15 +21,17 @@ pub fn read(text: &str) -> Result<Vec<Document<'_>>, ReadError> {
     let unmarked = text.trim_start_matches('\u{feff}');
     let mark = text.len() - unmarked.len();
     let mut stream = serde_json::Deserializer::from_str(unmarked).into_iter::<Strict>();
-    let mut start = 0;
+    let (mut start, mut line, mut counted) = (0, 1, 0);
     while let Some(item) = stream.next() {
         let Strict(value) = item.map_err(|error| explain(&error))?;
         let end = mark + stream.byte_offset();
         let body = end - text[start.max(mark)..end].trim_start().len();
+        line += text[counted..body].matches('\n').count();
+        counted = body;
         documents.push(Document {
             text: &text[start..end],
             body: body - start..end - start,
-            line: 1 + text[..body].matches('\n').count(),
+            line,
             value,
             format: Format::Json,
         });

@@ -42,6 +42,8 @@ pub struct Lines<'a> {
     document: &'a Document<'a>,
     /// Worked out when somebody asks for the first time.
     root: OnceCell<Option<Node>>,
+    /// Where in the text each line ends, likewise.
+    ends: OnceCell<Vec<usize>>,
 }
 
 // === impl Lines ===
@@ -49,7 +51,7 @@ pub struct Lines<'a> {
 impl<'a> Lines<'a> {
     #[must_use]
     pub fn of(document: &'a Document<'a>) -> Self {
-        Self { document, root: OnceCell::new() }
+        Self { document, root: OnceCell::new(), ends: OnceCell::new() }
     }
 
     /// The line on which the value begins that a JSON pointer names; the document's own where that can't be told.
@@ -60,8 +62,10 @@ impl<'a> Lines<'a> {
             return *line;
         }
         let node = self.root.get_or_init(|| tree(text)).as_ref().and_then(|root| root.find(pointer));
-        let between = node.and_then(|node| text.get(body.start..node.range.start));
-        line + between.map_or(0, |between| between.matches('\n').count())
+        let Some(start) = node.map(|node| node.range.start).filter(|start| *start >= body.start) else { return *line };
+        let ends = self.ends.get_or_init(|| text.match_indices('\n').map(|(at, _)| at).collect());
+        let before = |offset: usize| ends.partition_point(|end| *end < offset);
+        line + before(start) - before(body.start)
     }
 }
 

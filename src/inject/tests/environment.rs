@@ -319,6 +319,14 @@ fn datadogs_own_variables_count_as_what_the_container_has() {
     assert_eq!(outcome.variable("OTEL_SERVICE_NAME"), Some("cart"));
     assert_eq!(outcome.attribute("deployment.environment.name"), Some("qa"));
     assert_eq!(outcome.label("tags.datadoghq.com/version"), Some("7"));
+    for (name, attribute, tag) in
+        [("DD_ENV", "deployment.environment.name", "env"), ("DD_VERSION", "service.version", "version")]
+    {
+        let hidden = json!([{"name": name, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]);
+        let outcome = case(pod(with_env(hidden))).decide();
+        assert!(outcome.is(attribute, Action::Left, Some(Reason::ValueFrom)), "{name}");
+        assert!(outcome.is(&format!("tags.datadoghq.com/{tag}"), Action::Left, Some(Reason::ValueFrom)), "{name}");
+    }
     let hidden = json!([{"name": "DD_SERVICE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]);
     let outcome = case(pod(with_env(hidden))).decide();
     assert!(outcome.is("OTEL_SERVICE_NAME", Action::Left, Some(Reason::ValueFrom)));
@@ -432,4 +440,59 @@ fn none_stands_alone_among_propagators() {
     let of = |value: &str| case(pod(app())).annotate("otelgate.dev/propagators", value).decide();
     assert_eq!(of("none").variable("OTEL_PROPAGATORS"), Some("none"));
     assert!(of("none,b3").has_note(Reason::InvalidOption));
+}
+
+#[test]
+fn propagators_are_written_without_blanks() {
+    let annotated = case(pod(app())).annotate("otelgate.dev/propagators", "tracecontext, baggage").decide();
+    assert_eq!(annotated.variable("OTEL_PROPAGATORS"), Some("tracecontext,baggage"));
+    let configure = |document: &mut crate::config::Document| {
+        document.propagators = vec![" tracecontext".into(), "b3 , baggage".into()];
+    };
+    let configured = case(pod(app())).configure(configure).decide();
+    assert_eq!(configured.variable("OTEL_PROPAGATORS"), Some("tracecontext,b3,baggage"));
+}
+
+#[test]
+fn an_environment_under_its_old_name_contradicts_none() {
+    let old = "resource.opentelemetry.io/deployment.environment";
+    let of = |env| case(pod(with_env(env))).annotate(old, "staging").decide();
+    let literal = of(json!([{"name": ATTRIBUTES, "value": "deployment.environment.name=prod"}]));
+    let datadogs = of(json!([{"name": "DD_ENV", "value": "prod"}]));
+    let hidden = of(json!([{"name": "DD_ENV", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]));
+    for (outcome, environment) in [(literal, Some("prod")), (datadogs, Some("prod")), (hidden, None)] {
+        assert_eq!(outcome.attribute("deployment.environment.name"), environment);
+        assert_eq!(outcome.attribute("deployment.environment"), None);
+    }
+    let alone = of(json!([]));
+    assert_eq!(alone.attribute("deployment.environment.name"), Some("staging"));
+    assert_eq!(alone.attribute("deployment.environment"), Some("staging"));
+}
+
+#[test]
+fn a_pods_protocol_picks_the_port_of_its_namespaces_endpoint() {
+    let of = |own: &str| {
+        case(pod(app()))
+            .on_namespace("otelgate.dev/endpoint", "http://gw:4317")
+            .annotate("otelgate.dev/protocol", own)
+            .decide()
+    };
+    let (http, grpc) = (of("http/protobuf"), of("grpc"));
+    assert_eq!((http.variable(ENDPOINT), http.variable(PROTOCOL)), (Some("http://gw:4318"), Some("http/protobuf")));
+    assert_eq!((grpc.variable(ENDPOINT), grpc.variable(PROTOCOL)), (Some("http://gw:4317"), Some("grpc")));
+}
+
+#[test]
+fn a_configuration_may_set_what_is_not_computed() {
+    let configure = |document: &mut crate::config::Document| {
+        document.env =
+            serde_json::from_value(json!([{"name": "OTEL_EXPORTER_OTLP_TIMEOUT", "value": "5000"}])).unwrap();
+    };
+    let outcome = case(pod(app())).configure(configure).decide();
+    assert_eq!(outcome.variable("OTEL_EXPORTER_OTLP_TIMEOUT"), Some("5000"));
+    for name in ["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "OTEL_PROPAGATORS", "OTELGATE_X"] {
+        let env = serde_json::from_value(json!([{"name": name, "value": "x"}])).unwrap();
+        let document = crate::config::Document { env, ..crate::config::Document::default() };
+        assert!(crate::config::Configuration::try_from(document).is_err(), "{name}");
+    }
 }

@@ -85,9 +85,7 @@ impl Edit {
             6..9 => Self::AddVariable { container, at: random.below(16), variable: containers::variable(random) },
             9..12 => Self::ChangeVariable { container, ours, value: "edited$$by,hand".to_owned() },
             12 => Self::RemoveVariable { container, ours },
-            13 | 14 => {
-                Self::Append { container, text: random.pick(&[",late=1", "late", ",k8s.pod.name=x"]).to_owned() }
-            }
+            13 | 14 => Self::Append { container, text: random.pick(&APPENDED).to_owned() },
             15 => Self::ChangeKey { ours, value: "edited".to_owned() },
             16 => Self::RemoveKey { ours },
             17 => {

@@ -216,7 +216,7 @@ fn literals_mean_what_they_say(run: &Run) -> Verdict {
         let overruled = seen.has_users(var::DD_SERVICE) || seen.attributes_before().contains_key(attr::SERVICE_NAME);
         expect(var::SERVICE_NAME, service.filter(|_| !overruled))?;
         let propagators = annotations[annotation::PROPAGATORS].as_str().filter(|list| otel::are_propagators(list));
-        expect(var::PROPAGATORS, propagators)?;
+        expect(var::PROPAGATORS, propagators.map(otel::propagators).as_deref())?;
         let sampler = annotations[annotation::SAMPLER].as_str().zip(annotations[annotation::SAMPLER_ARG].as_str());
         let sampler = sampler.filter(|(name, arg)| otel::is_sampler(name, Some(arg)));
         expect(var::SAMPLER, sampler.map(|(name, _)| name))?;
