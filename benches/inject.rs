@@ -5,7 +5,6 @@
 
 #![allow(clippy::print_stdout, clippy::panic, reason = "a bench prints its table, and has nobody to tell but its user")]
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -33,8 +32,8 @@ fn main() {
     println!("{:<34} {:>12} {:>12} {:>12}", "a second", "inject", "parser", "share");
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("manifests.yaml");
-    for size in [SMALL, USUAL] {
-        let text = manifests(size);
+    for (size, whole) in [(SMALL, Whole::Documents), (SMALL, Whole::List), (USUAL, Whole::Documents)] {
+        let text = manifests(size, whole);
         fs::write(&path, &text).expect("the manifests' file");
         let (mut inject, mut parser) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
@@ -43,22 +42,37 @@ fn main() {
         }
         let (inject, parser) = (median(&mut inject), median(&mut parser));
         let rate = |seconds: f64| f64::from(MANIFESTS) / seconds;
-        let name = format!("manifests of {:.1} kB", 1e-3 * bytes(&text) / f64::from(MANIFESTS));
+        let name = format!("{} of {:.1} kB", whole.name(), 1e-3 * bytes(&text) / f64::from(MANIFESTS));
         println!("{name:<34} {:>12.0} {:>12.0} {:>11.0}%", rate(inject), rate(parser), 100.0 * parser / inject);
     }
 }
 
+/// How they stand in one file.
+#[derive(Clone, Copy)]
+enum Whole {
+    Documents,
+    List,
+}
+
+impl Whole {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Documents => "manifests",
+            Self::List => "items of a List",
+        }
+    }
+}
+
 /// Deployments of different names, each with a pod of that size.
-fn manifests(size: Size) -> String {
+fn manifests(size: Size, whole: Whole) -> String {
     let mut pod = review::pod(size);
     let metadata = pod["metadata"].as_object_mut().expect("an object");
     metadata.retain(|key, _| ["labels", "annotations"].contains(&key.as_str()));
     let labels = metadata.get_mut("labels").and_then(Value::as_object_mut).expect("a pod with labels");
     labels.remove("pod-template-hash");
     let labels = labels.clone();
-    let mut all = String::new();
-    for index in 0..MANIFESTS {
-        let deployment = json!({
+    let deployment = |index| {
+        json!({
             "apiVersion": "apps/v1",
             "kind": "Deployment",
             "metadata": { "name": format!("checkout-{index}"), "namespace": review::NAMESPACE, "labels": labels },
@@ -67,10 +81,16 @@ fn manifests(size: Size) -> String {
                 "selector": { "matchLabels": labels },
                 "template": { "metadata": pod["metadata"], "spec": pod["spec"] },
             },
-        });
-        write!(all, "---\n{}", manifest::document(&deployment)).expect("memory takes everything");
+        })
+    };
+    let deployments = (0..MANIFESTS).map(deployment);
+    match whole {
+        Whole::Documents => deployments.map(|one| format!("---\n{}", manifest::document(&one))).collect(),
+        Whole::List => {
+            let items: Vec<_> = deployments.collect();
+            manifest::document(&json!({ "apiVersion": "v1", "kind": "List", "items": items }))
+        }
     }
-    all
 }
 
 fn run(path: &Path) {

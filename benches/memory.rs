@@ -30,7 +30,7 @@ mod flood;
 mod review;
 mod support;
 
-use flood::Flood;
+use flood::{Flood, limit};
 use support::load::{Load, request};
 use support::process::{self, Process};
 use support::{Certificate, free_port, median};
@@ -41,8 +41,6 @@ const CONNECTIONS: [usize; 2] = [25, 75];
 const BURSTS: usize = 20;
 const REQUESTS: usize = 1500;
 const STARTS: usize = 11;
-/// Of the container in `webhook-config/deployment.yaml`, in MiB.
-const LIMIT: u32 = 128;
 
 fn main() {
     if !support::is_asked_for() {
@@ -60,12 +58,12 @@ fn main() {
     println!("{:<34} {:>10} {:>10} {:>10} {:>10}", "MiB resident", "now", "no code", "at most", "budget");
     let idle = Webhook::start(folder.path(), &certificate, &empty);
     idle.wait_for_namespaces(0);
-    print("idle", &idle.process, 10);
+    print("idle", &idle.process, 10.0);
     drop(idle);
 
     let mut webhook = Webhook::start(folder.path(), &certificate, &full);
     webhook.wait_for_namespaces(NAMESPACES);
-    print("10,000 namespaces", &webhook.process, 16);
+    print("10,000 namespaces", &webhook.process, 16.0);
 
     let body = review::review(review::USUAL);
     for connections in CONNECTIONS {
@@ -73,7 +71,7 @@ fn main() {
         for _ in 0..BURSTS {
             load.send(&request("/mutate/enabled", &body), REQUESTS);
         }
-        print(&format!("under load, {connections} connections"), &webhook.process, 20);
+        print(&format!("under load, {connections} connections"), &webhook.process, 20.0);
     }
     println!("(load: {} admissions of {} bytes each time, with 10,000 namespaces)", BURSTS * REQUESTS, body.len());
     webhook.process.wait_for(webhook.admin, "/readyz");
@@ -85,14 +83,14 @@ fn main() {
         let mut webhook = Webhook::start(folder.path(), &certificate, &full);
         webhook.wait_for_namespaces(NAMESPACES);
         runtime.block_on(flood.send(SocketAddr::from(([127, 0, 0, 1], webhook.port)), &certificate.client()));
-        print(flood.name, &webhook.process, LIMIT);
+        print(flood.name, &webhook.process, limit());
         webhook.process.wait_for(webhook.admin, "/readyz");
     }
 }
 
-fn print(state: &str, process: &Process, budget: u32) {
+fn print(state: &str, process: &Process, budget: f64) {
     let (now, most, own) = process.memory();
-    println!("{state:<34} {now:>10.1} {own:>10.1} {most:>10.1} {budget:>10}");
+    println!("{state:<34} {now:>10.1} {own:>10.1} {most:>10.1} {budget:>10.0}");
 }
 
 struct Webhook {

@@ -185,7 +185,8 @@ impl Cluster {
         let version = state.version;
         let pod = self.pod(index, version, false);
         let text = format!("{{\"type\":\"{kind}\",\"object\":{pod}}}\n").into();
-        let happening = Happening { version, collection: PODS.to_owned(), namespace: self.namespace_of(index), of: None, text };
+        let happening =
+            Happening { version, collection: PODS.to_owned(), namespace: self.namespace_of(index), of: None, text };
         // Between two watches, nothing new gets lost.
         if kind == "ADDED" {
             state.history.push(happening.clone());

@@ -82,14 +82,14 @@ mod tests {
 
     #[test]
     fn a_patch_is_a_base64_string_and_the_uid_is_escaped() {
-        let operations = [Operation::Add(Path::Key("labels", "a/b"), Node::Text("\"1\""))];
+        let operations = [Operation::Add(Path::Key("labels", "a~b/c"), Node::Text("\"1\""))];
         let body = patch("u\"1", &operations);
         let answer: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
         let response = &answer["response"];
         assert_eq!((&response["uid"], &response["allowed"]), (&"u\"1".into(), &true.into()));
         assert_eq!(response["patchType"], "JSONPatch");
         let patch = STANDARD.decode(response["patch"].as_str().expect("a string")).expect("base64");
-        assert_eq!(patch, br#"[{"op":"add","path":"/metadata/labels/a~1b","value":"\"1\""}]"#);
+        assert_eq!(patch, br#"[{"op":"add","path":"/metadata/labels/a~0b~1c","value":"\"1\""}]"#);
     }
 
     #[test]

@@ -127,6 +127,26 @@ enum End {
 /// Serves until a signal ends it, or a task that must not end does.
 #[must_use]
 pub fn run(args: Args) -> ExitCode {
+    let metrics = Arc::new(Metrics::default());
+    let log = telemetry::init(args.log_format, args.log_level, Arc::clone(&metrics.log_lines_dropped));
+    let _flush = match log.context("can't start the thread that logs; check the limits of the container") {
+        Ok(flush) => flush,
+        Err(error) => return failed(COMMAND, &error, ExitCode::FAILURE),
+    };
+    // For kube's client; the webhook's own port is given its provider explicitly. Only a second call can fail.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = match runtime(args.worker_threads) {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(COMMAND, &error, ExitCode::FAILURE),
+    };
+    let code = runtime.block_on(start(args, &metrics));
+    // A read of a file that hangs must not keep the process.
+    runtime.shutdown_background();
+    code
+}
+
+/// Reads what there is to be read, and serves.
+async fn start(args: Args, metrics: &Arc<Metrics>) -> ExitCode {
     let Args {
         listen,
         admin_listen,
@@ -141,62 +161,43 @@ pub fn run(args: Args) -> ExitCode {
         namespace,
         shutdown_delay,
         max_connections,
-        worker_threads,
-        log_format,
-        log_level,
+        ..
     } = args;
-    let metrics = Arc::new(Metrics::default());
-    let log = telemetry::init(log_format, log_level, Arc::clone(&metrics.log_lines_dropped));
-    let _flush = match log.context("can't start the thread that logs; check the limits of the container") {
-        Ok(flush) => flush,
+    let certificate = Input::of(tls_secret, tls_cert.into_iter().chain(tls_key).chain(client_ca).collect());
+    let config = match (config, config_map) {
+        (None, None) => None,
+        (files, object) => Some(Input::of(object, files.into_iter().collect())),
+    };
+    let watches = [Some(&certificate), config.as_ref()].into_iter().flatten().any(Input::is_object);
+    let client = if no_namespaces && !watches {
+        None
+    } else {
+        let connection = k8s::connection(kubeconfig.as_deref()).await.map_err(anyhow::Error::from);
+        match connection.and_then(|connection| Ok(calls::client(connection)?)) {
+            Ok(client) => Some(client),
+            Err(error) => return failed(COMMAND, &error, ExitCode::from(USAGE)),
+        }
+    };
+    let ports = match Ports::bind(listen, admin_listen).await {
+        Ok(ports) => ports,
         Err(error) => return failed(COMMAND, &error, ExitCode::FAILURE),
     };
-    // For kube's client; the webhook's own port is given its provider explicitly. Only a second call can fail.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let runtime = match runtime(worker_threads) {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(COMMAND, &error, ExitCode::FAILURE),
-    };
-    let code = runtime.block_on(async {
-        let certificate = Input::of(tls_secret, tls_cert.into_iter().chain(tls_key).chain(client_ca).collect());
-        let config = match (config, config_map) {
-            (None, None) => None,
-            (files, object) => Some(Input::of(object, files.into_iter().collect())),
-        };
-        let watches = [Some(&certificate), config.as_ref()].into_iter().flatten().any(Input::is_object);
-        let client = if no_namespaces && !watches {
-            None
-        } else {
-            let connection = k8s::connection(kubeconfig.as_deref()).await.map_err(anyhow::Error::from);
-            match connection.and_then(|connection| Ok(calls::client(connection)?)) {
-                Ok(client) => Some(client),
-                Err(error) => return failed(COMMAND, &error, ExitCode::from(USAGE)),
-            }
-        };
-        let ports = match Ports::bind(listen, admin_listen).await {
-            Ok(ports) => ports,
-            Err(error) => return failed(COMMAND, &error, ExitCode::FAILURE),
-        };
-        let mut tasks = Tasks::default();
-        let objects = client.clone().map(|client| Objects { client, namespace: namespace.clone() });
-        let sources = Sources::start(config, certificate, objects.as_ref(), &metrics, &mut tasks);
-        let namespaces = Arc::new(Namespaces::default());
-        if let Some(client) = client.filter(|_| !no_namespaces) {
-            tasks.spawn("namespaces", namespaces::watch(client, Arc::clone(&namespaces), Arc::clone(&metrics)));
-        }
-        let admission = Admission::new(Arc::clone(&sources.settings), namespaces, Arc::clone(&metrics), namespace);
-        let limits = Limits { connections: max_connections, ..Limits::default() };
-        let router = admission::router(&Arc::new(admission));
-        match serve(ports, router, limits, &sources, &metrics, tasks, shutdown_delay).await {
-            Ok(End::Signal) => ExitCode::SUCCESS,
-            Ok(End::Impatience) => ExitCode::FAILURE,
-            Ok(End::Task) => ExitCode::from(SOFTWARE),
-            Err(error) => failed(COMMAND, &error, ExitCode::FAILURE),
-        }
-    });
-    // A read of a file that hangs must not keep the process.
-    runtime.shutdown_background();
-    code
+    let mut tasks = Tasks::default();
+    let objects = client.clone().map(|client| Objects { client, namespace: namespace.clone() });
+    let sources = Sources::start(config, certificate, objects.as_ref(), metrics, &mut tasks);
+    let namespaces = Arc::new(Namespaces::default());
+    if let Some(client) = client.filter(|_| !no_namespaces) {
+        tasks.spawn("namespaces", namespaces::watch(client, Arc::clone(&namespaces), Arc::clone(metrics)));
+    }
+    let admission = Admission::new(Arc::clone(&sources.settings), namespaces, Arc::clone(metrics), namespace);
+    let limits = Limits { connections: max_connections, ..Limits::default() };
+    let router = admission::router(&Arc::new(admission));
+    match serve(ports, router, limits, &sources, metrics, tasks, shutdown_delay).await {
+        Ok(End::Signal) => ExitCode::SUCCESS,
+        Ok(End::Impatience) => ExitCode::FAILURE,
+        Ok(End::Task) => ExitCode::from(SOFTWARE),
+        Err(error) => failed(COMMAND, &error, ExitCode::FAILURE),
+    }
 }
 
 fn runtime(worker_threads: usize) -> anyhow::Result<Runtime> {

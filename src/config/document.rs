@@ -136,7 +136,8 @@ pub struct Collector {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Identity {
-    /// Whether `app.kubernetes.io/instance`, `name` and `version` count. Off, because Helm gives every Deployment of a release the same.
+    /// Whether `app.kubernetes.io/instance`, `name` and `version` count. Off, because Helm gives every Deployment of a
+    /// release the same.
     #[serde(default)]
     pub from_well_known_labels: bool,
 }

@@ -36,10 +36,10 @@ pub const SIDECARS: [&str; 30] = [
     "oauth2-proxy",
     "opa-istio",
     "otc-container",
+    "queue-proxy",
     "secrets-store-sync",
     "vault-agent",
     "xray-daemon",
-    "queue-proxy",
 ];
 
 /// A place in the pod.

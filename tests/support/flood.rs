@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "the bench sends all of them, the test the worst")]
 
+use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,15 @@ const LARGE: usize = 1_000_000;
 const SMALL: usize = 250_000;
 /// For one connection, from its request to the answer's end.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Of the container in `webhook-config/deployment.yaml`, in MiB, as the kubelet enforces it.
+pub fn limit() -> f64 {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/webhook-config/deployment.yaml");
+    let manifest = fs::read_to_string(path).expect("the manifest");
+    let limits = manifest.split_once("limits:").expect("limits").1;
+    let memory = limits.split_once("memory: ").expect("a limit of memory").1;
+    memory.split_once("Mi").and_then(|(number, _)| number.parse().ok()).expect("in Mi")
+}
 
 /// What is sent at once, a request a connection.
 pub struct Flood {

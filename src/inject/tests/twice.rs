@@ -194,3 +194,40 @@ fn of_containers_with_one_name_only_the_first_is_written_into() {
     crate::inject::undo(&mut injected).unwrap();
     assert_eq!(injected, two);
 }
+
+/// Whoever may create a pod may write any status into it, and everybody else's pods wait while it is read.
+#[test]
+fn a_forged_status_makes_no_decision_slow() {
+    let forged = |count: usize| {
+        let names: Vec<_> = (0..count).map(|index| format!("v{index:05}")).collect();
+        let mark = |name: &String| (name.clone(), json!("00000000"));
+        let env: Vec<_> = names.iter().map(|name| json!({"name": name})).collect();
+        let set: serde_json::Map<_, _> = names.iter().take(count / 2).map(mark).collect();
+        let status = json!({
+            "version": "0.1.0", "decision": "inject", "config": "00000000",
+            "containers": {"app": {"set": set, "edited": names[count / 2..]}},
+            "labels": {"edited": names}, "annotations": {},
+        });
+        let labels: serde_json::Map<_, _> = names.iter().map(|name| (name.clone(), json!("x"))).collect();
+        let mut pod = pod(with_env(json!(env)));
+        pod["metadata"]["labels"] = json!(labels);
+        pod["metadata"]["annotations"] = json!({"otelgate.dev/status": status.to_string()});
+        pod.to_string()
+    };
+    let fastest = |count: usize| {
+        let text = forged(count);
+        let pod = Pod::from_json(&text).expect("a pod");
+        let namespace = Namespace { name: Some("shop"), opt_in: Some("enabled"), annotations: None };
+        let configuration = Configuration::default();
+        let decided = || {
+            let started = std::time::Instant::now();
+            let decision = decide(&pod, &namespace, &configuration, jiff::Timestamp::UNIX_EPOCH);
+            assert!(matches!(decision, Decision::Inject(_)), "{}", decision.name());
+            started.elapsed()
+        };
+        (0..5).map(|_| decided()).min().expect("five times").as_secs_f64()
+    };
+    // Sixteen times as much: sixteen times the work where it grows with the pod, and 256 times where by its square.
+    let growth = fastest(8_000) / fastest(500);
+    assert!(growth < 64.0, "{growth:.0} times");
+}

@@ -145,7 +145,11 @@ fn attributes_mean_what_they_say(run: &Run) -> Verdict {
         {
             continue;
         }
-        for (key, (value, last)) in seen.own_attributes() {
+        let own = seen.own_attributes();
+        if let (Some((one, _)), Some((other, _))) = (own.get(attr::ENVIRONMENT), own.get(attr::ENVIRONMENT_OLD)) {
+            require(one == other, || format!("{}: two environments, {one:?} and {other:?}", seen.path))?;
+        }
+        for (key, (value, last)) in own {
             require(value == last, || format!("{}: {key} stands twice", seen.path))?;
             require(!value.is_empty(), || format!("{}: {key} is empty", seen.path))?;
             let name = format!("{}{key}", annotation::RESOURCE);

@@ -23,6 +23,13 @@ fn assert_warns(response: &Value, reason: Reason) {
     assert!(warning.starts_with(&format!("otelgate: {reason}: ")), "{warning}");
 }
 
+/// Either a decision or a warning: one of them is counted.
+fn is_decided(response: &Value) -> bool {
+    let warns = response.get("warnings").is_some();
+    assert!(!(warns && response.get("patch").is_some()), "{response}");
+    !warns
+}
+
 #[tokio::test]
 async fn a_review_cut_anywhere_is_answered() {
     let stack = Stack::new();
@@ -50,20 +57,24 @@ async fn null_for_any_field_is_answered() {
     let mut paths = Vec::new();
     pointers(&whole, String::new(), &mut paths);
     assert!(paths.len() > 100, "{} places", paths.len());
+    let (mut sent, mut decided, mut warned) = (0.0, 0, 0);
     for replacement in [json!(null), json!(7), json!("text"), json!([]), json!({}), json!([[]]), json!(true)] {
         for path in &paths {
             let body = recorded_with("deployment-pod", |review| {
                 *review.pointer_mut(path).expect("there") = replacement.clone();
             });
             let (status, body) = stack.post(Entry::Pod, body).await;
+            sent += 1.0;
             if status == StatusCode::OK {
-                super::client::response(&body);
+                if is_decided(&super::client::response(&body)) { decided += 1 } else { warned += 1 }
             } else {
                 assert_eq!(status, StatusCode::BAD_REQUEST, "{replacement} at {path}");
                 assert!(["", "/request", "/request/uid"].contains(&path.as_str()), "{replacement} at {path}");
             }
         }
     }
+    assert!(decided > 100 && warned > 100, "{decided} decided, {warned} warned of");
+    assert_eq!(stack.counted(), sent);
     assert_eq!(stack.metrics.failures(Entry::Pod, Reason::InternalError), 0);
 }
 
@@ -99,13 +110,13 @@ async fn deep_nesting_overflows_no_stack() {
                     r#"{{"request":{{"uid":"{UID}","operation":"CREATE","kind":{{"kind":"Pod"}},"object":{{"{field}":{}}}}}}}"#,
                     nest(closed)
                 );
-                let response = stack.review(Entry::Enabled, body).await;
-                assert_eq!(response["uid"], UID, "{field}");
+                assert_warns(&stack.review(Entry::Enabled, body).await, Reason::Undecodable);
             }
         }
         let (status, _) = stack.post(Entry::Enabled, nest(true)).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
     }
+    assert_eq!(stack.counted(), 14.0);
 }
 
 #[tokio::test]

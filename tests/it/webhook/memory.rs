@@ -1,22 +1,11 @@
 //! What a hostile load makes the process hold, against the limit that it is deployed with.
 
-use std::fs;
-
 use tempfile::tempdir;
 
 use super::authority::Authority;
 use super::client::wait_ready;
 use super::process::Process;
-use crate::flood::Flood;
-
-/// In MiB, as the kubelet enforces it.
-fn limit() -> f64 {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/webhook-config/deployment.yaml");
-    let manifest = fs::read_to_string(path).expect("the manifest");
-    let limits = manifest.split_once("limits:").expect("limits").1;
-    let memory = limits.split_once("memory: ").expect("a limit of memory").1;
-    memory.split_once("Mi").and_then(|(number, _)| number.parse().ok()).expect("in Mi")
-}
+use crate::flood::{Flood, limit};
 
 /// What it may hold before any load, with 10,000 namespaces: the budget of `benches/memory.rs`.
 const IDLE: f64 = 16.0;

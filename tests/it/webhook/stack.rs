@@ -42,12 +42,24 @@ impl Stack {
 
     /// The value of a metric's sample.
     pub fn sample(&self, sample: &str) -> f64 {
+        let text = self.metrics();
+        let line = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {sample} in {text}")).parse().expect("a number")
+    }
+
+    /// Reviews that were counted, as a decision or as a failure.
+    pub fn counted(&self) -> f64 {
+        let counted =
+            |line: &&str| line.starts_with("otelgate_decisions_total{") || line.starts_with("otelgate_failures_total{");
+        let count = |line: &str| line.rsplit_once(' ').expect("a sample").1.parse::<f64>().expect("a number");
+        self.metrics().lines().filter(counted).map(count).sum()
+    }
+
+    fn metrics(&self) -> String {
         let admission = admission(Document::default());
         let identity = Arc::new(Source::new(Arc::clone(&self.metrics.certificate_reloads)));
         let in_force = InForce { settings: admission.settings, identity };
-        let text = Exposition::new(Arc::clone(&self.metrics), in_force).text().expect("metrics");
-        let line = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {sample} in {text}")).parse().expect("a number")
+        Exposition::new(Arc::clone(&self.metrics), in_force).text().expect("metrics")
     }
 
     pub async fn post(&self, entry: Entry, body: impl Into<Body>) -> (StatusCode, Vec<u8>) {
