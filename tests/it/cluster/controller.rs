@@ -161,7 +161,7 @@ impl<'p> Installed<'p> {
         let right = text(&self.config_map()).to_owned();
         // Whoever it is doesn't give up either.
         let mut round = 0;
-        wait_for("ConfigurationContested", || {
+        let told = wait_for("ConfigurationContested", || {
             let stands = text(&self.config_map()) == right;
             if stands {
                 round += 1;
@@ -169,12 +169,10 @@ impl<'p> Installed<'p> {
             }
             let told = condition(&self.stack("default"), "ConfigurationAccepted");
             (told["reason"] == "ConfigurationContested").then_some(told)
-        })
-        .map(|told| {
-            let message = told["message"].as_str().expect("a message");
-            assert!(message.starts_with("ConfigMap otelgate-injection is changed back each time by tug"), "{message}");
-        })
-        .unwrap_or_else(|error| panic!("{error} in {round} rounds{}", self.nodes.last_words()));
+        });
+        let told = told.unwrap_or_else(|error| panic!("{error} in {round} rounds{}", self.nodes.last_words()));
+        let message = told["message"].as_str().expect("a message");
+        assert!(message.starts_with("ConfigMap otelgate-injection is changed back each time by tug"), "{message}");
         assert!(round > 2, "{round}");
         // What the spec says anew is tried at once.
         edit(round + 1);
