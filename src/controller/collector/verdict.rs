@@ -220,6 +220,9 @@ fn of_the_whole(managed: &Managed<'_>) -> Option<(Reason, String)> {
         Some(Outcome::Refused { object, why, .. }) => {
             return Some((Reason::CollectorNotWritten, format!("{object}: {why}")));
         }
+        Some(Outcome::Foreign { object, .. }) => {
+            return Some((Reason::CollectorForeign, format!("{object} isn't otelgate's")));
+        }
         Some(Outcome::Unseen { kind, why, .. }) => {
             return Some((Reason::CollectorNotReadable, format!("{kind}: {why}")));
         }
@@ -332,6 +335,10 @@ mod tests {
         world
     }
 
+    fn refused(object: &str) -> Outcome {
+        Outcome::Refused { generation: 1, object: object.to_owned(), why: "no".to_owned(), answered: true }
+    }
+
     fn said(world: &World, adopt: bool) -> Said {
         let seen = Seen {
             generation: 1,
@@ -380,8 +387,7 @@ mod tests {
             (
                 |w| {
                     w.pods[1] = ready("b", "old");
-                    w.outcome =
-                        Outcome::Refused { generation: 1, object: "Service x".to_owned(), why: "no".to_owned() };
+                    w.outcome = refused("Service x");
                 },
                 None,
             ),
@@ -395,13 +401,24 @@ mod tests {
 
     type Case = (fn(&mut World), Reason, &'static str, &'static str);
 
-    const CASES: [Case; 27] = [
+    const CASES: [Case; 29] = [
         (|_| {}, R::CollectorOnEveryNode, "on 2 nodes", "2/2"),
         (|w| w.fault = Some("spec.collector.x: no"), R::CollectorSpecInvalid, "spec.collector.x: no", "2/2"),
+        (|w| w.outcome = refused("Service x"), R::CollectorNotWritten, "Service x: no", "2/2"),
         (
-            |w| w.outcome = Outcome::Refused { generation: 1, object: "Service x".to_owned(), why: "no".to_owned() },
-            R::CollectorNotWritten,
-            "Service x: no",
+            |w| w.outcome = Outcome::Foreign { generation: 1, object: "Service x".to_owned() },
+            R::CollectorForeign,
+            "Service x isn't otelgate's",
+            "2/2",
+        ),
+        (
+            |w| {
+                let words = "the API server refused: no".to_owned();
+                w.phase = Phase::RolledBack(Fault { node: String::new(), cause: Cause::Refused, words, key: None });
+                w.pods = vec![ready("a", "old"), ready("b", "old")];
+            },
+            R::CollectorRolledBack,
+            "revision new failed before its trial: the API server refused: no",
             "2/2",
         ),
         (

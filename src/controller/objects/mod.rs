@@ -19,15 +19,17 @@ use super::Context;
 use super::metrics::Write;
 use crate::api::{label, object};
 use crate::k8s::{
-    self, Api, ApiResource, DeleteParams, DynamicObject, OwnerReference, Patch, PatchParams, Preconditions,
-    PropagationPolicy, ResourceExt, watcher,
+    self, Api, ApiResource, DeleteParams, DynamicObject, ListParams, ObjectMeta, OwnerReference, Patch, PatchParams,
+    Preconditions, PropagationPolicy, ResourceExt, watcher,
 };
 use crate::unavailable::Unavailable;
 use crate::watch::{self as watching, Health, Objects};
 
+mod held;
 mod memory;
 mod plan;
 
+use held::{FIRST_RETRY, Held, Why};
 pub use memory::{Drift, Memory};
 pub use plan::{Action, Observed, plan};
 
@@ -74,8 +76,10 @@ pub enum Outcome {
     Kept { generation: i64 },
     /// Objects of a kind can't be looked at, so that nothing is done: which, and why.
     Unseen { generation: i64, kind: &'static str, why: String },
-    /// An object that the API server doesn't take, or a call without an answer: which, and why.
-    Refused { generation: i64, object: String, why: String },
+    /// An object that the API server doesn't take, or a call without an answer: which, why, and whether it answered.
+    Refused { generation: i64, object: String, why: String, answered: bool },
+    /// An object of that name is there, and isn't ours.
+    Foreign { generation: i64, object: String },
     /// Somebody changes an object back each time: which, and who.
     Contested { generation: i64, object: String, by: String },
 }
@@ -89,9 +93,6 @@ pub struct Part {
     pub write: Write,
 }
 
-/// After a call that failed: short at first.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_mins(1);
 /// Whether every kind can be seen is looked at that often.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// The rights in the former namespace may have gone with the move.
@@ -147,7 +148,7 @@ pub async fn keep(
             health: Arc::clone(&health),
             namespace: namespace.clone(),
             memory: Memory::default(),
-            failures: 0,
+            held: Held::default(),
         };
         keeper.keep_in_namespace(&mut wanted, &outcome).await;
     }
@@ -162,8 +163,7 @@ struct Keeper {
     kinds: Vec<(&'static Kind, Arc<Health>)>,
     namespace: String,
     memory: Memory,
-    /// In a row.
-    failures: u32,
+    held: Held,
 }
 
 // === impl Keeper ===
@@ -200,28 +200,21 @@ impl Keeper {
                 }
                 // Where nothing is wanted, nobody need be allowed to look.
                 if !now.objects.is_empty() {
-                    let told = Outcome::Unseen { generation: now.generation, kind, why: why.clone() };
-                    outcome.send_if_modified(|before| before.replace(told.clone()) != Some(told));
+                    tell(outcome, Outcome::Unseen { generation: now.generation, kind, why: why.clone() });
                 }
             } else if let Some(now) = &now {
                 let left = Wanted { objects: Vec::new(), namespace: self.namespace.clone(), ..(**now).clone() };
                 match self.step(if moved { &left } else { now }, &seen_now, moved).await {
                     Step::Waiting | Step::Done(_) if moved => return,
-                    Step::Again(..) if moved && self.failures > PATIENCE_WHEN_MOVED => {
+                    Step::Again(..) if moved && self.held.most_failures() > PATIENCE_WHEN_MOVED => {
                         warn!(k8s.namespace.name = self.namespace, "what was there before the move can't be deleted");
                         return;
                     }
                     Step::Waiting => {}
-                    Step::Done(told) => {
-                        outcome.send_if_modified(|before| before.replace(told.clone()) != Some(told));
-                    }
+                    Step::Done(told) => tell(outcome, told),
                     Step::Again(delay, told) => {
                         again = Some(delay);
-                        // However much else changes, what was refused isn't asked for again and again.
-                        sleep(delay.min(FIRST_RETRY)).await;
-                        if let Some(told) = told {
-                            outcome.send_if_modified(|before| before.replace(told.clone()) != Some(told));
-                        }
+                        told.into_iter().for_each(|told| tell(outcome, told));
                     }
                 }
             } else {
@@ -272,64 +265,101 @@ impl Keeper {
         let wanted_objects = self.labelled(wanted);
         let mut actions = plan(&wanted_objects, &observed, &mut self.memory, Instant::now());
         actions.sort_by_key(|action| self.place(action));
-        let (mut contested, mut refused, mut soonest) = (None, None, None);
-        let sooner = |soonest: Option<Instant>, until| Some(soonest.map_or(until, |soonest| soonest.min(until)));
+        self.held.keep_only(|key| actions.iter().any(|action| action.key() == Some(key)));
+        let mut due = Due::default();
+        let reached = self.look_for_foreign(&actions, &observed, &wanted.owner).await;
+        // Half of a part beside somebody else's other half is worse than none.
+        let nothing_new = observed.is_empty() && self.held.any_foreign();
         for action in actions {
-            let (key, done) = match action {
-                Action::Await { until } => {
-                    soonest = sooner(soonest, until);
-                    continue;
-                }
+            match action {
+                Action::Await { until } => due.at(until),
                 Action::Wait { key, by, until } => {
-                    soonest = sooner(soonest, until);
-                    contested.get_or_insert((key, by));
-                    continue;
+                    due.at(until);
+                    due.contested.get_or_insert((key, by));
                 }
                 Action::Apply { key, object } => {
-                    let done = self.apply(&key, object, observed.get(&key).map(Arc::as_ref)).await;
-                    (key, done)
+                    if due.is_held(&self.held, &key, &object) || !reached || nothing_new {
+                        continue;
+                    }
+                    let done = self.apply(&key, object.clone(), observed.get(&key).map(Arc::as_ref)).await;
+                    if done.is_ok()
+                        && let Some((by, until)) = self.memory.fight(&key, Instant::now())
+                    {
+                        due.at(until);
+                        due.contested.get_or_insert((key.clone(), by));
+                    }
+                    if !self.did(&mut due, key, object, done) {
+                        break;
+                    }
                 }
                 Action::Delete { key, uid } => {
+                    if due.is_held(&self.held, &key, &Value::Null) || !reached {
+                        continue;
+                    }
                     let done = self.delete(&key, &uid).await;
                     if let Ok(Deletion::Doubtful) = done {
-                        soonest = sooner(soonest, Instant::now() + FIRST_RETRY);
+                        due.at(Instant::now() + FIRST_RETRY);
                     }
-                    (key, done.map(drop))
-                }
-            };
-            if let Err(error) = done {
-                self.health.failed(&error);
-                let why = Unavailable::of(&error);
-                let unreachable = why.is_of_connection();
-                refused.get_or_insert((key, why));
-                if unreachable {
-                    break;
+                    if !self.did(&mut due, key, Value::Null, done.map(drop)) {
+                        break;
+                    }
                 }
             }
         }
-        let generation = wanted.generation;
-        let named = |key: &Key| format!("{} {}", key.kind, key.name);
-        if let Some((key, why)) = refused {
-            self.failures = self.failures.saturating_add(1);
-            let told = Outcome::Refused { generation, object: named(&key), why: why.to_string() };
-            return Step::Again(retry_after(self.failures, jitter()), Some(told));
+        if due.refused.is_none() {
+            self.health.answered();
         }
-        self.failures = 0;
-        self.health.answered();
-        let delay = soonest.map(|until| until.saturating_duration_since(Instant::now()));
-        match (contested, delay) {
-            (None, None) => Step::Done(Outcome::Kept { generation }),
-            (None, Some(delay)) => Step::Again(delay, None),
-            (Some((key, by)), delay) => {
-                let object = named(&key);
-                warn!(
-                    otelgate.object = object,
-                    otelgate.other = by,
-                    "somebody changes it back each time; slowing down"
-                );
-                Step::Again(delay.unwrap_or(FIRST_RETRY), Some(Outcome::Contested { generation, object, by }))
+        due.step(wanted.generation)
+    }
+
+    /// Whether it makes sense to go on to the next.
+    fn did(&mut self, due: &mut Due, key: Key, sent: Value, done: k8s::Result<()>) -> bool {
+        let Err(error) = done else {
+            self.held.release(&key);
+            return true;
+        };
+        self.health.failed(&error);
+        let why = Unavailable::of(&error);
+        let reached = !why.is_of_connection();
+        self.held.hold(key.clone(), sent.clone(), Why::Refused(why), Instant::now());
+        due.is_held(&self.held, &key, &sent);
+        reached
+    }
+
+    /// The watches see only what has our label. Of what is missing, that somebody else may have made one of its name: it
+    /// would be taken over by a forced write. Whether the API server could be reached.
+    async fn look_for_foreign(&mut self, actions: &[Action], observed: &Observed, owner: &OwnerReference) -> bool {
+        for action in actions {
+            let Action::Apply { key, object } = action else { continue };
+            let now = Instant::now();
+            if observed.contains_key(key) || self.held.until(key, object, now).is_some() {
+                continue;
+            }
+            match self.find(key).await {
+                Ok(Some(found)) if !is_ours(&found, self.part, owner) => {
+                    self.held.hold(key.clone(), object.clone(), Why::Foreign, now);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    self.health.failed(&error);
+                    let why = Unavailable::of(&error);
+                    let reached = !why.is_of_connection();
+                    self.held.hold(key.clone(), object.clone(), Why::Refused(why), now);
+                    if !reached {
+                        return false;
+                    }
+                }
             }
         }
+        true
+    }
+
+    /// By the right to list, which it has anyway.
+    async fn find(&self, key: &Key) -> k8s::Result<Option<ObjectMeta>> {
+        let Some(api) = self.api(key) else { return Ok(None) };
+        let named = ListParams::default().fields(&format!("metadata.name={}", key.name));
+        let found = k8s::in_time(api.list_metadata(&named)).await?;
+        Ok(found.items.into_iter().next().map(|found| found.metadata))
     }
 
     /// What others need comes first, and goes last.
@@ -427,14 +457,102 @@ enum Step {
     Again(Duration, Option<Outcome>),
 }
 
-/// Twice as long after each failure in a row, and up to half as long again, so that many don't come together.
-fn retry_after(failures: u32, jitter: f64) -> Duration {
-    let delay = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(8))).min(LAST_RETRY);
-    delay.mul_f64(1.0 + jitter / 2.0)
+/// What is left to do after a step, and the first of each that keeps it from being done.
+#[derive(Default)]
+struct Due {
+    soonest: Option<Instant>,
+    foreign: Option<Key>,
+    refused: Option<(Key, Unavailable)>,
+    contested: Option<(Key, String)>,
 }
 
-/// From 0 to 1; no more random than the clock, which is enough to spread calls.
-fn jitter() -> f64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    f64::from(now.subsec_micros()) / 1e6
+// === impl Due ===
+
+impl Due {
+    fn at(&mut self, until: Instant) {
+        self.soonest = Some(self.soonest.map_or(until, |soonest| soonest.min(until)));
+    }
+
+    fn is_held(&mut self, held: &Held, key: &Key, sent: &Value) -> bool {
+        let Some((why, until)) = held.until(key, sent, Instant::now()) else { return false };
+        self.at(until);
+        match why {
+            Why::Foreign => {
+                self.foreign.get_or_insert_with(|| key.clone());
+            }
+            Why::Refused(why) => {
+                self.refused.get_or_insert_with(|| (key.clone(), why.clone()));
+            }
+        }
+        true
+    }
+
+    fn step(self, generation: i64) -> Step {
+        let named = |key: &Key| format!("{} {}", key.kind, key.name);
+        let told = if let Some(key) = &self.foreign {
+            Some(Outcome::Foreign { generation, object: named(key) })
+        } else if let Some((key, why)) = &self.refused {
+            let answered = !why.is_of_connection();
+            Some(Outcome::Refused { generation, object: named(key), why: why.to_string(), answered })
+        } else {
+            self.contested.map(|(key, by)| Outcome::Contested { generation, object: named(&key), by })
+        };
+        let delay = self.soonest.map(|until| until.saturating_duration_since(Instant::now()));
+        match (told, delay) {
+            (None, None) => Step::Done(Outcome::Kept { generation }),
+            (told, delay) => Step::Again(delay.unwrap_or(FIRST_RETRY), told),
+        }
+    }
+}
+
+fn tell(outcome: &watch::Sender<Option<Outcome>>, told: Outcome) {
+    if outcome.borrow().as_ref() == Some(&told) {
+        return;
+    }
+    if let Outcome::Contested { object, by, .. } = &told {
+        warn!(otelgate.object = object, otelgate.other = by, "somebody changes it back each time; slowing down");
+    }
+    outcome.send_replace(Some(told));
+}
+
+/// Whether we have made it, or written it before: by its label, its owner, or who wrote it, whichever of these somebody
+/// has taken away.
+fn is_ours(found: &ObjectMeta, part: Part, owner: &OwnerReference) -> bool {
+    let labelled = found.labels.as_ref().and_then(|labels| labels.get(label::PART));
+    let owners = || found.owner_references.iter().flatten();
+    let writers = || found.managed_fields.iter().flatten();
+    labelled.is_some_and(|label| label == part.name)
+        || owners().any(|one| one.uid == owner.uid)
+        || writers().any(|one| {
+            one.manager.as_deref() == Some(object::FIELD_MANAGER) && one.operation.as_deref() == Some("Apply")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_ours_is_told_by_any_trace_of_us() {
+        const PART: Part = Part { name: "collector", kinds: &[], write: Write::Collector };
+        let owner = OwnerReference { uid: "u".to_owned(), ..OwnerReference::default() };
+        let owned =
+            |uid: &str| json!({"ownerReferences": [{"apiVersion": "v1", "kind": "x", "name": "x", "uid": uid}]});
+        let written = |by: &str, operation: &str| json!({"managedFields": [{"manager": by, "operation": operation}]});
+        for (metadata, ours) in [
+            (json!({}), false),
+            (json!({"labels": {"app": "otel-collector"}}), false),
+            (json!({"labels": {label::PART: "agent"}}), false),
+            (json!({"labels": {label::PART: "collector"}}), true),
+            (owned("another"), false),
+            (owned("u"), true),
+            (written("kubectl-client-side-apply", "Update"), false),
+            (written(object::FIELD_MANAGER, "Update"), false),
+            (written(object::FIELD_MANAGER, "Apply"), true),
+        ] {
+            let found: ObjectMeta = serde_json::from_value(metadata.clone()).expect("metadata");
+            assert_eq!(is_ours(&found, PART, &owner), ours, "{metadata}");
+        }
+    }
 }
