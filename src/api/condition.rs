@@ -125,6 +125,8 @@ reasons! {
         "do what the API server's message says; otelgate update gives the rights for the namespace and the names of the chart's values";
     CollectorForeign: False, "an object that isn't otelgate's has a name of the Collector's, and is left as it is",
         "set spec.collector.mode to adopt where it is of a Collector of your own; otherwise delete it, and otelgate makes its own";
+    CollectorLeftBehind: False, "Collectors still run in a namespace where they were before, beside those of now",
+        "wait a moment; what the controller may not take away, delete: kubectl delete daemonset,configmap,service,serviceaccount,networkpolicy,rolebinding -n NAMESPACE -l otelgate.dev/part=collector";
     CollectorContested: False, "somebody else writes an object of the Collector too",
         "have only one of the two write it: leave it to otelgate, or set spec.collector.mode to adopt or disabled";
     CollectorWithoutNode: False, "there is no node that a Collector should run on",

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::left::{self, Left};
 use super::node::Node;
 use super::observe::{self, Asked, Place, Seen, Set};
 use super::pod::{Pod, Rollout, State};
@@ -49,7 +50,12 @@ pub async fn run(context: Context) {
     let (wanted, wants) = watch::channel(None);
     let (outcome, outcomes) = watch::channel(None);
     let health = Arc::clone(&context.state.collector);
-    tokio::join!(keep(context.clone(), objects::PART, health, wants, outcome), follow(context, wanted, outcomes),);
+    let (left, lefts) = watch::channel(None);
+    tokio::join!(
+        keep(context.clone(), objects::PART, health, wants, outcome),
+        left::run(context.clone(), left),
+        follow(context, wanted, outcomes, lefts),
+    );
 }
 
 /// Looks at the place that the spec names, whichever that is just now.
@@ -57,6 +63,7 @@ async fn follow(
     context: Context,
     wanted: watch::Sender<Option<Arc<Wanted>>>,
     mut outcomes: watch::Receiver<Option<Outcome>>,
+    mut left: watch::Receiver<Option<Left>>,
 ) {
     let mut stack = context.stack.clone();
     loop {
@@ -69,7 +76,7 @@ async fn follow(
                 let task = Task { context: &context, place: &place, seen: &seen, wanted: &wanted };
                 tokio::select! {
                     () = seen.watch(&context, &place) => {}
-                    () = task.decide(&mut stack, &mut outcomes) => {}
+                    () = task.decide(&mut stack, &mut outcomes, &mut left) => {}
                 }
                 continue;
             }
@@ -95,6 +102,15 @@ async fn follow(
     }
 }
 
+/// What is known just now, beside what is seen at the place alone.
+struct Look<'l> {
+    stack: &'l Stack,
+    spec: &'l Spec,
+    /// `None` before they were listed.
+    pods: Option<Vec<Arc<Pod>>>,
+    left: Option<Left>,
+}
+
 /// What goes on as long as the place is the same.
 struct Task<'t> {
     context: &'t Context,
@@ -109,6 +125,7 @@ impl Task<'_> {
         &self,
         stack: &mut watch::Receiver<Option<Arc<Stack>>>,
         outcomes: &mut watch::Receiver<Option<Outcome>>,
+        left_behind: &mut watch::Receiver<Option<Left>>,
     ) {
         let mut asked = Asked::default();
         let mut memory = Memory::default();
@@ -122,11 +139,10 @@ impl Task<'_> {
                 return;
             }
             let outcome = outcomes.borrow_and_update().clone();
-            let listed = self
-                .place
-                .pods
-                .as_ref()
-                .and_then(|place| Some(pods.borrow_and_update().of(place)?.values().cloned().collect()));
+            let listed = self.place.pods.as_ref();
+            let listed = listed.and_then(|place| Some(pods.borrow_and_update().of(place)?.values().cloned().collect()));
+            let left = left_behind.borrow_and_update().clone();
+            let look = Look { stack: &now, spec: &spec, pods: listed, left };
             let unseen = self.unseen();
             let again = match (self.place.mode, &unseen) {
                 (CollectorMode::Disabled, _) => {
@@ -142,15 +158,16 @@ impl Task<'_> {
                     None
                 }
                 (CollectorMode::Managed, None) => {
-                    self.manage(&now, &spec, &secrets, listed, outcome.as_ref(), &mut asked, &mut memory).await
+                    self.manage(look, &secrets, outcome.as_ref(), &mut asked, &mut memory).await
                 }
-                (CollectorMode::Adopt, None) => self.adopt(&now, &spec, listed, &mut asked).await,
+                (CollectorMode::Adopt, None) => self.adopt(look, &mut asked).await,
             };
             tokio::select! {
                 () = sleep(again.unwrap_or_default()), if again.is_some() => {}
                 () = self.seen.changed.notified() => {}
                 () = self.until_seen_otherwise(unseen.as_ref()) => {}
                 Ok(()) = pods.changed() => {}
+                Ok(()) = left_behind.changed() => {}
                 Ok(()) = stack.changed() => {}
                 Ok(()) = outcomes.changed() => {}
                 Ok(()) = credentials.changed() => {}
@@ -173,17 +190,15 @@ impl Task<'_> {
     }
 
     /// Nothing before everything was listed.
-    #[expect(clippy::too_many_arguments, reason = "each is another source")]
     async fn manage(
         &self,
-        stack: &Stack,
-        spec: &Spec,
+        look: Look<'_>,
         secrets: &Secrets,
-        pods: Option<Vec<Arc<Pod>>>,
         outcome: Option<&Outcome>,
         asked: &mut Asked,
         memory: &mut Memory,
     ) -> Option<Duration> {
+        let Look { stack, spec, pods, left } = look;
         let mut stored = self.seen.stored()?;
         memory.forgive(&mut stored);
         let sets = self.seen.sets.lock().clone()?;
@@ -250,7 +265,7 @@ impl Task<'_> {
         tell(&plan, revision, &mut memory.told);
         self.want(stack, self.objects(spec, candidate.as_ref(), &stored, &plan, &pods));
 
-        let seen = seen_for_verdict(stack, spec, &nodes, &pods, &busy);
+        let seen = verdict::Seen { left: left.as_ref(), ..seen_for_verdict(stack, spec, &nodes, &pods, &busy) };
         let managed = Managed {
             fault: fault.as_deref(),
             candidate: revision.map(|revision| revision.hash.as_str()),
@@ -263,13 +278,8 @@ impl Task<'_> {
         plan.again.into_iter().chain(looks_again.then_some(LOOK_AGAIN)).min()
     }
 
-    async fn adopt(
-        &self,
-        stack: &Stack,
-        spec: &Spec,
-        pods: Option<Vec<Arc<Pod>>>,
-        asked: &mut Asked,
-    ) -> Option<Duration> {
+    async fn adopt(&self, look: Look<'_>, asked: &mut Asked) -> Option<Duration> {
+        let Look { stack, spec, pods, left } = look;
         self.want(stack, Vec::new());
         let pods = pods?;
         let nodes = self.seen.nodes.lock().clone()?;
@@ -277,7 +287,7 @@ impl Task<'_> {
         let without: Vec<_> = nodes.keys().filter(|name| !with.contains_key(name.as_str())).cloned().collect();
         let again = (!without.is_empty()).then_some(LOOK_AGAIN);
         let busy = asked.busy.among(self.context, &spec.configuration, without).await;
-        let seen = seen_for_verdict(stack, spec, &nodes, &pods, &busy);
+        let seen = verdict::Seen { left: left.as_ref(), ..seen_for_verdict(stack, spec, &nodes, &pods, &busy) };
         self.report(verdict::adopted(&seen));
         again
     }
@@ -410,7 +420,7 @@ fn seen_for_verdict<'s>(
 ) -> verdict::Seen<'s> {
     let placement = &spec.collector.placement;
     let pods = verdict::by_node(pods.iter().map(AsRef::as_ref));
-    verdict::Seen { generation: stack.generation, placement, nodes, pods, busy }
+    verdict::Seen { generation: stack.generation, placement, nodes, pods, busy, left: None }
 }
 
 /// What doesn't stand in the cluster. Another leader does without.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::left::Left;
 use super::node::Node;
 use super::pod::{Pod, State};
 use super::trial::{Cause, Fault, Phase, Plan};
@@ -19,6 +20,8 @@ pub struct Seen<'s> {
     pub pods: ByNode<'s>,
     /// Those of the nodes without a Collector that have opted-in pods.
     pub busy: &'s BTreeSet<String>,
+    /// Collectors elsewhere, that should have gone.
+    pub left: Option<&'s Left>,
 }
 
 /// Pods by their nodes, without those that are about to end.
@@ -87,7 +90,7 @@ pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> Said {
             .map(|trial| CollectorTrial { revision: trial.revision.clone(), node: trial.node.clone() }),
         without: lacks.iter().filter(|lack| !late(lack)).take(MAX_NAMES).map(Lack::told).collect(),
     };
-    let (reason, detail) = of_the_whole(managed)
+    let (reason, detail) = of_the_whole(seen, managed)
         .or_else(|| should.is_empty().then(|| (Reason::CollectorWithoutNode, String::new())))
         .or_else(|| of_nodes(&lacks, should.len(), managed))
         .or_else(|| seen.without_collector(|node| seen.excluded(node)))
@@ -111,7 +114,10 @@ pub fn adopted(seen: &Seen<'_>) -> Said {
         ..CollectorStatus::default()
     };
     let none = || with.is_empty().then(|| (Reason::NoCollectorToAdopt, String::new()));
-    let (reason, detail) = none()
+    let (reason, detail) = seen
+        .left
+        .map(Left::told)
+        .or_else(none)
         .or_else(|| worst(&lacks, with.len()))
         .or_else(|| {
             seen.without_collector(|node| (!with.contains(&node)).then(|| "no adopted Collector runs there".to_owned()))
@@ -212,9 +218,12 @@ fn crash(words: &str) -> Reason {
 }
 
 /// What is wrong whatever nodes have.
-fn of_the_whole(managed: &Managed<'_>) -> Option<(Reason, String)> {
+fn of_the_whole(seen: &Seen<'_>, managed: &Managed<'_>) -> Option<(Reason, String)> {
     if let Some(fault) = managed.fault {
         return Some((Reason::CollectorSpecInvalid, fault.to_owned()));
+    }
+    if let Some(left) = seen.left {
+        return Some(left.told());
     }
     match managed.outcome {
         Some(Outcome::Refused { object, why, .. }) => {
@@ -317,6 +326,7 @@ mod tests {
         phase: Phase,
         outcome: Outcome,
         no_pod: Option<&'static str>,
+        left: Option<Left>,
     }
 
     /// Two nodes, all well.
@@ -330,6 +340,7 @@ mod tests {
             phase: Phase::RolledOut,
             outcome: Outcome::Kept { generation: 1 },
             no_pod: None,
+            left: None,
         };
         change(&mut world);
         world
@@ -346,6 +357,7 @@ mod tests {
             nodes: &world.nodes,
             pods: by_node(&world.pods),
             busy: &world.busy,
+            left: world.left.as_ref(),
         };
         let plan = Plan {
             stable: Some(Stable { revision: "old".to_owned(), spares: None }),
@@ -401,7 +413,7 @@ mod tests {
 
     type Case = (fn(&mut World), Reason, &'static str, &'static str);
 
-    const CASES: [Case; 29] = [
+    const CASES: [Case; 30] = [
         (|_| {}, R::CollectorOnEveryNode, "on 2 nodes", "2/2"),
         (|w| w.fault = Some("spec.collector.x: no"), R::CollectorSpecInvalid, "spec.collector.x: no", "2/2"),
         (|w| w.outcome = refused("Service x"), R::CollectorNotWritten, "Service x: no", "2/2"),
@@ -425,6 +437,12 @@ mod tests {
             |w| w.outcome = Outcome::Unseen { generation: 1, kind: "NetworkPolicy", why: "not allowed".to_owned() },
             R::CollectorNotReadable,
             "NetworkPolicy: not allowed",
+            "2/2",
+        ),
+        (
+            |w| w.left = Some(Left { namespace: "old".to_owned(), pods: 2, why: None }),
+            R::CollectorLeftBehind,
+            "2 pods in namespace old, on the way out",
             "2/2",
         ),
         (

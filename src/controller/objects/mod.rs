@@ -154,6 +154,49 @@ pub async fn keep(
     }
 }
 
+/// Takes away what a part has in a namespace where it isn't any more, as far as it is the owner's.
+///
+/// # Errors
+/// Which objects can't be looked at or deleted, and why.
+pub async fn clear(context: &Context, part: Part, namespace: &str, owner: &OwnerReference) -> Result<(), String> {
+    let of_part = ListParams::default().labels(&format!("{}={}", label::PART, part.name));
+    let is_owned = |object: &DynamicObject| object.owner_references().iter().any(|one| one.uid == owner.uid);
+    // What others need goes last.
+    for kind in part.kinds.iter().rev().filter(|kind| kind.scope == Scope::Namespace) {
+        let failed = |error: &k8s::Error| format!("{}: {}", kind.kind, Unavailable::of(error));
+        let api = kind.api(context.client.clone(), namespace);
+        let found = k8s::in_time(api.list(&of_part)).await.map_err(|error| failed(&error))?;
+        for object in found.items.iter().filter(|object| is_owned(object)) {
+            let (name, uid) = (object.name_any(), object.uid().unwrap_or_default());
+            delete(&api, &name, &uid).await.map_err(|error| failed(&error))?;
+            context.state.writes.add(part.write);
+            info!(
+                k8s.namespace.name = namespace,
+                otelgate.object.kind = kind.kind,
+                otelgate.object.name = name,
+                "deleted"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Only the one that was seen.
+async fn delete(api: &Api<DynamicObject>, name: &str, uid: &str) -> k8s::Result<Deletion> {
+    let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+    let params = DeleteParams {
+        preconditions: Some(preconditions),
+        propagation_policy: Some(PropagationPolicy::Background),
+        ..DeleteParams::default()
+    };
+    match k8s::in_time(api.delete(name, &params)).await {
+        // There should be another of its name, of which the watch tells; if there isn't, this one is still there.
+        Err(k8s::Error::Api(status)) if status.is_conflict() => Ok(Deletion::Doubtful),
+        Err(error) if !matches!(&error, k8s::Error::Api(status) if status.is_not_found()) => Err(error),
+        _ => Ok(Deletion::Done),
+    }
+}
+
 struct Keeper {
     context: Context,
     part: Part,
@@ -424,18 +467,9 @@ impl Keeper {
 
     async fn delete(&mut self, key: &Key, uid: &str) -> k8s::Result<Deletion> {
         let Some(api) = self.api(key) else { return Ok(Deletion::Done) };
-        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
-        let params = DeleteParams {
-            preconditions: Some(preconditions),
-            propagation_policy: Some(PropagationPolicy::Background),
-            ..DeleteParams::default()
-        };
         self.memory.forget(key);
-        match k8s::in_time(api.delete(&key.name, &params)).await {
-            // There should be another of its name, of which the watch tells; if there isn't, this one is still there.
-            Err(k8s::Error::Api(status)) if status.is_conflict() => return Ok(Deletion::Doubtful),
-            Err(error) if !matches!(&error, k8s::Error::Api(status) if status.is_not_found()) => return Err(error),
-            _ => {}
+        if delete(&api, &key.name, uid).await? == Deletion::Doubtful {
+            return Ok(Deletion::Doubtful);
         }
         self.context.state.writes.add(self.part.write);
         info!(otelgate.object.kind = key.kind, otelgate.object.name = key.name, "deleted");

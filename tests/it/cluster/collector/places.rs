@@ -41,6 +41,8 @@ fn what_is_told_to_be_elsewhere_moves() {
     });
     assert_eq!(now["metadata"]["uid"], binding["metadata"]["uid"], "it never went");
 
+    what_was_left_behind_goes(&cluster);
+
     // Without the cluster's metrics, nobody has to be chosen to read them.
     let mut without = moved.clone();
     without["collector"] = json!({"metrics": {"cluster": false}});
@@ -56,6 +58,37 @@ fn what_is_told_to_be_elsewhere_moves() {
         let found = plane.kubectl(&["get", "clusterrolebinding", "-l", PART, "-o", "name"]);
         found.stdout.is_empty().then_some(())
     });
+}
+
+/// A controller that has moved and lost its memory knows the former place by the pods that still run there. There is no
+/// garbage collector here: they stay until the test deletes them.
+fn what_was_left_behind_goes(cluster: &Cluster<'_>) {
+    let stack = cluster.plane.kubectl(&["get", "telemetrystack", "default", "-o", "json"]).json("a stack");
+    let owner = json!([{"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack", "name": "default",
+                        "uid": stack["metadata"]["uid"]}]);
+    let map = |name: &str, owner: &Value| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "former",
+               "labels": {"otelgate.dev/part": "collector"}, "ownerReferences": owner}})
+    };
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "left", "namespace": "former", "labels": {"otelgate.dev/rollout": "stable"}},
+        "spec": {"nodeName": "a", "containers": [{"name": "otel-collector", "image": "collector:1"}]},
+    });
+    cluster.plane.make_namespace("former", &json!({}), &json!({}));
+    cluster.plane.apply(&[map("ours", &owner), map("somebody-elses", &json!([])), pod]);
+    // It looks when it is told another namespace.
+    let elsewhere = json!({"injection": {"collector": {"namespace": "datadog", "service": "gateway"}}});
+    let back = json!({"injection": {"collector": {"namespace": "observability", "service": "gateway"}}});
+    cluster.apply(&elsewhere);
+    cluster.condition("CollectorLeftBehind");
+    cluster.wait("what is ours to go", || {
+        let maps = cluster.plane.kubectl(&["get", "configmap", "-n", "former", "-l", PART, "-o", "name"]);
+        (maps.expect("kubectl get").trim() == "configmap/somebody-elses").then_some(())
+    });
+    cluster.plane.kubectl(&["delete", "pod", "left", "-n", "former", "--force", "--grace-period=0"]).expect("kubectl");
+    cluster.condition("CollectorWithoutNode");
+    cluster.apply(&back);
 }
 
 /// One with those namespaces, and what a TelemetryStack takes.
