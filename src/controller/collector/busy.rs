@@ -52,7 +52,7 @@ impl Busy {
                         known.insert(node.clone(), busy);
                     }
                     Err(error) => {
-                        context.state.nodes.failed(&error);
+                        context.state.collector.failed(&error);
                         known.entry(node.clone()).or_insert(false);
                     }
                 }

@@ -74,7 +74,7 @@ pub async fn run(context: Context, left: watch::Sender<Option<Left>>) {
                     if found.is_some() {
                         again = LOOK_AGAIN;
                     }
-                    tell(&left, found);
+                    tell(&left, found.as_ref());
                 }
                 Err(error) => {
                     context.state.collector.failed(&error);
@@ -136,9 +136,9 @@ async fn clear(context: &Context, stack: &Stack, found: BTreeMap<String, usize>)
     left
 }
 
-fn tell(left: &watch::Sender<Option<Left>>, found: Option<Left>) {
-    let changed = left.send_if_modified(|left| std::mem::replace(left, found.clone()) != found);
-    match &found {
+fn tell(left: &watch::Sender<Option<Left>>, found: Option<&Left>) {
+    let changed = left.send_if_modified(|left| std::mem::replace(left, found.cloned()).as_ref() != found);
+    match found {
         Some(Left { namespace, why: Some(why), .. }) if changed => {
             warn!(k8s.namespace.name = namespace, error.message = why, "Collectors are left behind, and have to stay");
         }

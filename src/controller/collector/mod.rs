@@ -13,6 +13,7 @@ mod pod;
 mod refusal;
 mod revision;
 mod run;
+mod spec;
 mod template;
 mod trial;
 mod verdict;

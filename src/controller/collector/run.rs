@@ -12,38 +12,26 @@ use tracing::{info, warn};
 
 use super::left::{self, Left};
 use super::node::Node;
+use super::objects;
 use super::observe::{self, Asked, Place, Seen, Set};
 use super::pod::{Pod, Rollout, State};
 use super::revision::{Revision, Stored};
+use super::spec::Spec;
 use super::trial::{self, Mark, Observed, Phase, Plan};
 use super::verdict::{self, Managed, Said};
-use super::{objects, template};
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::stack::{Agent, Collector, CollectorMode, CollectorStatus, Datadog, Egress, Exporter};
-use crate::collector::{self, Rendered, Source};
-use crate::config::{Configuration, Document};
-use crate::controller::collector_pods;
+use crate::api::stack::{CollectorMode, CollectorStatus, Exporter};
+use crate::collector::Rendered;
+use crate::controller::Context;
 use crate::controller::health::Secrets;
 use crate::controller::objects::{Outcome, Wanted, keep};
 use crate::controller::stack::Stack;
 use crate::controller::status::Verdict;
-use crate::controller::{Context, injection};
 
 /// Changes that come together are looked at together.
 const SETTLE: Duration = Duration::from_millis(200);
 /// What isn't watched is looked at that often, while it matters.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-
-/// The spec, as far as it's about the Collector.
-#[derive(Clone, Debug)]
-struct Spec {
-    collector: Collector,
-    datadog: Datadog,
-    egress: Egress,
-    agent: Agent,
-    injection: Document,
-    configuration: Configuration,
-}
 
 /// Never returns.
 pub async fn run(context: Context) {
@@ -493,66 +481,6 @@ fn tell(plan: &Plan, revision: Option<&Revision>, told: &mut Option<Phase>) {
         Phase::NothingToRun | Phase::NoNode | Phase::Vacating { .. } | Phase::Clearing => {}
     }
     *told = Some(plan.phase.clone());
-}
-
-// === impl Spec ===
-
-impl Spec {
-    /// # Errors
-    /// Which field is wrong.
-    fn of(stack: &Stack, namespace: &str) -> Result<Self, String> {
-        let injection = injection::document(&stack.injection, namespace).map_err(|fault| fault.to_string())?;
-        Ok(Self {
-            collector: stack.collector.clone()?,
-            datadog: stack.datadog.clone()?,
-            egress: stack.egress.clone()?,
-            agent: stack.agent.clone()?,
-            configuration: injection::complete(injection.clone(), None).map_err(|fault| fault.to_string())?,
-            injection,
-        })
-    }
-
-    fn place(&self) -> Place {
-        let of = &self.injection.collector;
-        Place {
-            mode: self.collector.mode,
-            namespace: of.namespace.clone(),
-            service: of.service.clone(),
-            pods: collector_pods::Place::at(&self.collector, &of.namespace),
-            node_labels: self.collector.placement.node_selector.keys().cloned().collect(),
-        }
-    }
-
-    /// What the spec asks for. Without the Secret, it's that of what runs: there is nothing to roll to.
-    ///
-    /// # Errors
-    /// Which fields are wrong.
-    fn revision(
-        &self,
-        secret: Option<String>,
-        stored: &[Stored],
-        runs: Option<&str>,
-    ) -> Result<(Revision, Rendered), String> {
-        let input = collector::Input {
-            collector: &self.collector,
-            datadog: &self.datadog,
-            egress: &self.egress,
-            agent: &self.agent,
-            injection: &self.injection,
-        };
-        let rendered = collector::render(&input).map_err(|fault| fault.to_string())?;
-        let running = stored.iter().find(|one| Some(one.revision.hash.as_str()) == runs);
-        let before = || template::secret_version(&running?.revision.template()).map(str::to_owned);
-        let reads_it = rendered.environment.iter().any(|variable| matches!(variable.source, Source::Secret(_)));
-        let secret_version = secret.or_else(before).filter(|_| reads_it);
-        let pod = template::pod(&template::Input {
-            collector: &self.collector,
-            rendered: &rendered,
-            reach: self.injection.otlp.reach,
-            secret_version: secret_version.as_deref(),
-        });
-        Ok((Revision::new(rendered.text.clone(), &pod), rendered))
-    }
 }
 
 #[cfg(test)]

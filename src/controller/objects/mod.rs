@@ -25,12 +25,16 @@ use crate::k8s::{
 use crate::unavailable::Unavailable;
 use crate::watch::{self as watching, Health, Objects};
 
+mod due;
 mod held;
 mod memory;
+mod ours;
 mod plan;
 
+use due::{Due, Step};
 use held::{FIRST_RETRY, Held, Why};
 pub use memory::{Drift, Memory};
+use ours::is_ours;
 pub use plan::{Action, Observed, plan};
 
 /// A kind of objects, and where those of a part are.
@@ -316,10 +320,7 @@ impl Keeper {
         for action in actions {
             match action {
                 Action::Await { until } => due.at(until),
-                Action::Wait { key, by, until } => {
-                    due.at(until);
-                    due.contested.get_or_insert((key, by));
-                }
+                Action::Wait { key, by, until } => due.contested(key, by, until),
                 Action::Apply { key, object } => {
                     if due.is_held(&self.held, &key, &object) || !reached || nothing_new {
                         continue;
@@ -328,8 +329,7 @@ impl Keeper {
                     if done.is_ok()
                         && let Some((by, until)) = self.memory.fight(&key, Instant::now())
                     {
-                        due.at(until);
-                        due.contested.get_or_insert((key.clone(), by));
+                        due.contested(key.clone(), by, until);
                     }
                     if !self.did(&mut due, key, object, done) {
                         break;
@@ -349,7 +349,7 @@ impl Keeper {
                 }
             }
         }
-        if due.refused.is_none() {
+        if !due.is_refused() {
             self.health.answered();
         }
         due.step(wanted.generation)
@@ -484,61 +484,6 @@ enum Deletion {
     Doubtful,
 }
 
-enum Step {
-    /// For the first lists.
-    Waiting,
-    Done(Outcome),
-    Again(Duration, Option<Outcome>),
-}
-
-/// What is left to do after a step, and the first of each that keeps it from being done.
-#[derive(Default)]
-struct Due {
-    soonest: Option<Instant>,
-    foreign: Option<Key>,
-    refused: Option<(Key, Unavailable)>,
-    contested: Option<(Key, String)>,
-}
-
-// === impl Due ===
-
-impl Due {
-    fn at(&mut self, until: Instant) {
-        self.soonest = Some(self.soonest.map_or(until, |soonest| soonest.min(until)));
-    }
-
-    fn is_held(&mut self, held: &Held, key: &Key, sent: &Value) -> bool {
-        let Some((why, until)) = held.until(key, sent, Instant::now()) else { return false };
-        self.at(until);
-        match why {
-            Why::Foreign => {
-                self.foreign.get_or_insert_with(|| key.clone());
-            }
-            Why::Refused(why) => {
-                self.refused.get_or_insert_with(|| (key.clone(), why.clone()));
-            }
-        }
-        true
-    }
-
-    fn step(self, generation: i64) -> Step {
-        let named = |key: &Key| format!("{} {}", key.kind, key.name);
-        let told = if let Some(key) = &self.foreign {
-            Some(Outcome::Foreign { generation, object: named(key) })
-        } else if let Some((key, why)) = &self.refused {
-            let answered = !why.is_of_connection();
-            Some(Outcome::Refused { generation, object: named(key), why: why.to_string(), answered })
-        } else {
-            self.contested.map(|(key, by)| Outcome::Contested { generation, object: named(&key), by })
-        };
-        let delay = self.soonest.map(|until| until.saturating_duration_since(Instant::now()));
-        match (told, delay) {
-            (None, None) => Step::Done(Outcome::Kept { generation }),
-            (told, delay) => Step::Again(delay.unwrap_or(FIRST_RETRY), told),
-        }
-    }
-}
-
 fn tell(outcome: &watch::Sender<Option<Outcome>>, told: Outcome) {
     if outcome.borrow().as_ref() == Some(&told) {
         return;
@@ -547,46 +492,4 @@ fn tell(outcome: &watch::Sender<Option<Outcome>>, told: Outcome) {
         warn!(otelgate.object = object, otelgate.other = by, "somebody changes it back each time; slowing down");
     }
     outcome.send_replace(Some(told));
-}
-
-/// Whether we have made it, or written it before: by its label, its owner, or who wrote it, whichever of these somebody
-/// has taken away.
-fn is_ours(found: &ObjectMeta, part: Part, owner: &OwnerReference) -> bool {
-    let labelled = found.labels.as_ref().and_then(|labels| labels.get(label::PART));
-    let owners = || found.owner_references.iter().flatten();
-    let writers = || found.managed_fields.iter().flatten();
-    labelled.is_some_and(|label| label == part.name)
-        || owners().any(|one| one.uid == owner.uid)
-        || writers().any(|one| {
-            one.manager.as_deref() == Some(object::FIELD_MANAGER) && one.operation.as_deref() == Some("Apply")
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn what_is_ours_is_told_by_any_trace_of_us() {
-        const PART: Part = Part { name: "collector", kinds: &[], write: Write::Collector };
-        let owner = OwnerReference { uid: "u".to_owned(), ..OwnerReference::default() };
-        let owned =
-            |uid: &str| json!({"ownerReferences": [{"apiVersion": "v1", "kind": "x", "name": "x", "uid": uid}]});
-        let written = |by: &str, operation: &str| json!({"managedFields": [{"manager": by, "operation": operation}]});
-        for (metadata, ours) in [
-            (json!({}), false),
-            (json!({"labels": {"app": "otel-collector"}}), false),
-            (json!({"labels": {label::PART: "agent"}}), false),
-            (json!({"labels": {label::PART: "collector"}}), true),
-            (owned("another"), false),
-            (owned("u"), true),
-            (written("kubectl-client-side-apply", "Update"), false),
-            (written(object::FIELD_MANAGER, "Update"), false),
-            (written(object::FIELD_MANAGER, "Apply"), true),
-        ] {
-            let found: ObjectMeta = serde_json::from_value(metadata.clone()).expect("metadata");
-            assert_eq!(is_ours(&found, PART, &owner), ours, "{metadata}");
-        }
-    }
 }

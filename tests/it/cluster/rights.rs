@@ -272,21 +272,27 @@ fn the_right_to_bind_is_missed(plane: &ControlPlane) {
 
 /// Of the Collector's kinds one at a time can't be read, and then one can't be written, while all others can.
 fn what_cant_be_kept_is_told_with_the_right_that_is_missing(plane: &ControlPlane) {
-    const ROLE: &str = "role/otelgate-controller-collector";
-    let rules = plane.get("datadog", ROLE)["rules"].clone();
-    let change = |rules: &Value| {
-        let patch = json!({"rules": rules}).to_string();
-        plane.kubectl(&["patch", "-n", "datadog", ROLE, "--type=merge", "-p", &patch]).expect("kubectl patch");
+    /// The Agent's grants some of the same.
+    const ROLES: [&str; 2] = ["role/otelgate-controller-collector", "role/otelgate-controller-agent"];
+    let rules = ROLES.map(|role| plane.get("datadog", role)["rules"].clone());
+    let change = |rules: &[Value; 2]| {
+        for (role, rules) in ROLES.iter().zip(rules) {
+            let patch = json!({"rules": rules}).to_string();
+            plane.kubectl(&["patch", "-n", "datadog", role, "--type=merge", "-p", &patch]).expect("kubectl patch");
+        }
     };
     let without = |resource: &str, verbs: &[&str]| {
         let mut without = rules.clone();
-        for rule in without.as_array_mut().expect("rules") {
-            if rule["resources"].as_array().expect("resources").contains(&json!(resource)) {
-                let stays = |verb: &Value| !verbs.contains(&verb.as_str().expect("a verb"));
-                rule["verbs"].as_array_mut().expect("verbs").retain(stays);
+        for rules in &mut without {
+            let rules = rules.as_array_mut().expect("rules");
+            for rule in rules.iter_mut() {
+                if rule["resources"].as_array().expect("resources").contains(&json!(resource)) {
+                    let stays = |verb: &Value| !verbs.contains(&verb.as_str().expect("a verb"));
+                    rule["verbs"].as_array_mut().expect("verbs").retain(stays);
+                }
             }
+            rules.retain(|rule| rule["verbs"] != json!([]));
         }
-        without.as_array_mut().expect("rules").retain(|rule| rule["verbs"] != json!([]));
         assert_ne!(without, rules, "{resource}");
         without
     };
@@ -303,7 +309,6 @@ fn what_cant_be_kept_is_told_with_the_right_that_is_missing(plane: &ControlPlane
     for (resource, named) in [
         ("networkpolicies", "networkpolicies.networking.k8s.io in namespace datadog"),
         ("daemonsets", "daemonsets.apps in namespace datadog"),
-        ("configmaps", "configmaps in namespace datadog"),
     ] {
         change(&without(resource, &["list", "watch"]));
         told(&format!("the right to read {resource} to be missed"), &|reason, message| {
@@ -313,13 +318,14 @@ fn what_cant_be_kept_is_told_with_the_right_that_is_missing(plane: &ControlPlane
         change(&rules);
         told(&format!("{resource} to be read again"), &|reason, _| reason != "CollectorNotReadable");
     }
-    change(&without("services", &["create", "patch"]));
-    plane.kubectl(&["delete", "-n", "datadog", "service", "otel-collector"]).expect("kubectl delete");
-    told("the right to write services to be missed", &|reason, message| {
-        reason == "CollectorNotWritten" && message.contains("not allowed to patch services in namespace datadog")
+    change(&without("networkpolicies", &["create", "patch"]));
+    plane.kubectl(&["delete", "-n", "datadog", "networkpolicy", "otel-collector"]).expect("kubectl delete");
+    told("the right to write network policies to be missed", &|reason, message| {
+        let named = "not allowed to patch networkpolicies.networking.k8s.io in namespace datadog";
+        reason == "CollectorNotWritten" && message.contains(named)
     });
     change(&rules);
-    told("the Service to be written", &|reason, _| reason != "CollectorNotWritten");
+    told("the NetworkPolicy to be written", &|reason, _| reason != "CollectorNotWritten");
 }
 
 fn nothing_else_is_asked_for(asked: &[Entry]) {

@@ -1,0 +1,376 @@
+//! What is said of a few nodes, in every way in which one can lack its Collector.
+
+use super::super::pod::{Ended, Rollout, pod};
+use super::super::trial::{Stable, Trial};
+use super::*;
+use crate::api::condition::Reason as R;
+use serde_json::{Value, json};
+
+const READY: &str = r#"{"conditions": [{"type": "Ready", "status": "True"}]}"#;
+
+fn node(spec: &Value, ready: bool) -> Node {
+    let ready = if ready { "True" } else { "False" };
+    let node = json!({"spec": spec, "metadata": {"labels": {"pool": "a"}},
+                      "status": {"conditions": [{"type": "Ready", "status": ready}]}});
+    Node::of(serde_json::from_value(node).expect("a node"), &["pool".to_owned()].into())
+}
+
+fn ready(node: &str, revision: &str) -> Pod {
+    pod(node, Rollout::Stable, revision, &serde_json::from_str(READY).expect("JSON"))
+}
+
+fn in_state(node: &str, state: State) -> Pod {
+    Pod { state, ..ready(node, "new") }
+}
+
+fn down(reason: &str, words: &str) -> State {
+    State::Down(Ended { code: 1, reason: reason.to_owned(), words: words.to_owned() }.into())
+}
+
+struct World {
+    nodes: BTreeMap<String, Node>,
+    pods: Vec<Pod>,
+    placement: Placement,
+    busy: BTreeSet<String>,
+    fault: Option<&'static str>,
+    phase: Phase,
+    outcome: Outcome,
+    no_pod: Option<&'static str>,
+    left: Option<Left>,
+}
+
+/// Two nodes, all well.
+fn world(change: impl FnOnce(&mut World)) -> World {
+    let mut world = World {
+        nodes: ["a", "b"].map(|name| (name.to_owned(), node(&json!({}), true))).into(),
+        pods: vec![ready("a", "new"), ready("b", "new")],
+        placement: Placement::default(),
+        busy: ["a".to_owned()].into(),
+        fault: None,
+        phase: Phase::RolledOut,
+        outcome: Outcome::Kept { generation: 1 },
+        no_pod: None,
+        left: None,
+    };
+    change(&mut world);
+    world
+}
+
+fn refused(object: &str) -> Outcome {
+    Outcome::Refused { generation: 1, object: object.to_owned(), why: "no".to_owned(), answered: true }
+}
+
+fn said(world: &World, adopt: bool) -> Said {
+    let seen = Seen {
+        generation: 1,
+        placement: &world.placement,
+        nodes: &world.nodes,
+        pods: by_node(&world.pods),
+        busy: &world.busy,
+        left: world.left.as_ref(),
+    };
+    let plan = Plan {
+        stable: Some(Stable { revision: "old".to_owned(), spares: None }),
+        trial: Some(Trial { revision: "new".to_owned(), node: "a".to_owned() }),
+        mark: None,
+        phase: world.phase.clone(),
+        again: None,
+    };
+    let managing = Managed {
+        fault: world.fault,
+        candidate: world.fault.is_none().then_some("new"),
+        plan: &plan,
+        outcome: Some(&world.outcome),
+        no_pod: world.no_pod,
+    };
+    if adopt { adopted(&seen) } else { managed(&seen, &managing) }
+}
+
+fn look(world: &World, adopt: bool) -> (Reason, String, String) {
+    let Said { verdict, status, .. } = said(world, adopt);
+    (verdict.reason, verdict.detail, status.ready)
+}
+
+#[test]
+fn nodes_that_wait_for_a_rollout_are_counted_while_nothing_else_is_wrong() {
+    type Case = (fn(&mut World), Option<u64>);
+    let cases: [Case; 6] = [
+        (|_| {}, None),
+        (|w| w.pods[1] = ready("b", "old"), Some(1)),
+        (|w| w.pods = vec![ready("a", "old"), in_state("b", State::Starting)], Some(2)),
+        (|w| w.pods = vec![ready("a", "old"), in_state("b", down("Error", "Error: no"))], None),
+        (
+            |w| {
+                w.nodes.insert("b".to_owned(), node(&json!({}), false));
+                w.pods = vec![ready("a", "old")];
+            },
+            None,
+        ),
+        (
+            |w| {
+                w.pods[1] = ready("b", "old");
+                w.outcome = refused("Service x");
+            },
+            None,
+        ),
+    ];
+    for (change, expected) in cases {
+        let world = world(change);
+        let said = said(&world, false);
+        assert_eq!(said.waiting, expected, "{said:?}");
+    }
+}
+
+type Case = (fn(&mut World), Reason, &'static str, &'static str);
+
+const CASES: [Case; 30] = [
+    (|_| {}, R::CollectorOnEveryNode, "on 2 nodes", "2/2"),
+    (|w| w.fault = Some("spec.collector.x: no"), R::CollectorSpecInvalid, "spec.collector.x: no", "2/2"),
+    (
+        |w| w.outcome = Outcome::Foreign { generation: 1, object: "Service x".to_owned() },
+        R::CollectorForeign,
+        "Service x isn't otelgate's",
+        "2/2",
+    ),
+    (
+        |w| {
+            let words = "the API server refused: no".to_owned();
+            w.phase = Phase::RolledBack(Fault { node: String::new(), cause: Cause::Refused, words, key: None });
+            w.pods = vec![ready("a", "old"), ready("b", "old")];
+        },
+        R::CollectorRolledBack,
+        "revision new failed before its trial: the API server refused: no",
+        "2/2",
+    ),
+    (|w| w.outcome = refused("Service x"), R::CollectorNotWritten, "Service x: no", "2/2"),
+    (
+        |w| w.outcome = Outcome::Unseen { generation: 1, kind: "NetworkPolicy", why: "not allowed".to_owned() },
+        R::CollectorNotReadable,
+        "NetworkPolicy: not allowed",
+        "2/2",
+    ),
+    (
+        |w| w.left = Some(Left { namespace: "old".to_owned(), pods: 2, why: None }),
+        R::CollectorLeftBehind,
+        "2 pods in namespace old, on the way out",
+        "2/2",
+    ),
+    (
+        |w| w.outcome = Outcome::Contested { generation: 1, object: "DaemonSet x".to_owned(), by: "argocd".to_owned() },
+        R::CollectorContested,
+        "DaemonSet x is changed back each time by argocd",
+        "2/2",
+    ),
+    (
+        |w| {
+            let key = Some("processors.batch".to_owned());
+            w.phase = Phase::RolledBack(Fault {
+                node: "a".to_owned(),
+                cause: Cause::Collector,
+                words: "Error: no".to_owned(),
+                key,
+            });
+            w.pods = vec![ready("a", "old"), ready("b", "old")];
+        },
+        R::CollectorRolledBack,
+        "revision new failed on node a, by processors.batch: Error: no",
+        "2/2",
+    ),
+    (
+        |w| {
+            w.phase = Phase::Failing(Fault {
+                node: "a".to_owned(),
+                cause: Cause::Collector,
+                words: "Error: no".to_owned(),
+                key: None,
+            });
+            w.pods.clear();
+        },
+        R::CollectorCrashing,
+        "its first trial fails on node a: Error: no",
+        "0/2",
+    ),
+    (
+        |w| {
+            w.phase = Phase::Failing(Fault {
+                node: "a".to_owned(),
+                cause: Cause::Collector,
+                words: "OOMKilled with exit code 137".to_owned(),
+                key: None,
+            });
+        },
+        R::CollectorOutOfMemory,
+        "its first trial fails on node a: OOMKilled with exit code 137",
+        "2/2",
+    ),
+    (
+        |w| {
+            w.phase = Phase::Failing(Fault {
+                node: "a".to_owned(),
+                cause: Cause::Unschedulable,
+                words: "not ready in 5 minutes: no".to_owned(),
+                key: None,
+            });
+        },
+        R::CollectorUnschedulable,
+        "its first trial fails on node a: not ready in 5 minutes: no",
+        "2/2",
+    ),
+    (|w| w.nodes.clear(), R::CollectorWithoutNode, "", "0/0"),
+    (|w| w.placement.node_selector = [("pool".to_owned(), "b".to_owned())].into(), R::CollectorWithoutNode, "", "0/0"),
+    (
+        |w| w.pods[1] = in_state("b", State::ImageNotPulled("ErrImagePull x".into())),
+        R::CollectorImageNotPulled,
+        "1 of 2 nodes: b (ErrImagePull x)",
+        "1/2",
+    ),
+    (
+        |w| w.pods[1] = in_state("b", State::Unconfigured("secret \"datadog-secret\" not found".into())),
+        R::CollectorNotConfigured,
+        "1 of 2 nodes: b (secret \"datadog-secret\" not found)",
+        "1/2",
+    ),
+    (
+        |w| w.pods[1] = in_state("b", down("OOMKilled", "a line")),
+        R::CollectorOutOfMemory,
+        "1 of 2 nodes: b (OOMKilled with exit code 1)",
+        "1/2",
+    ),
+    (
+        |w| w.pods[1] = in_state("b", down("Error", "Error: no")),
+        R::CollectorCrashing,
+        "1 of 2 nodes: b (Error: no)",
+        "1/2",
+    ),
+    (
+        |w| w.pods[1] = in_state("b", down("Error", "listen tcp :4317: bind: address already in use")),
+        R::CollectorPortTaken,
+        "1 of 2 nodes: b (listen tcp :4317: bind: address already in use)",
+        "1/2",
+    ),
+    (
+        |w| w.pods[1] = in_state("b", State::Unschedulable("1 node(s) didn't have free ports".into())),
+        R::CollectorPortTaken,
+        "1 of 2 nodes: b (1 node(s) didn't have free ports)",
+        "1/2",
+    ),
+    (
+        |w| w.pods[1] = in_state("b", State::Unschedulable("Insufficient memory".into())),
+        R::CollectorUnschedulable,
+        "1 of 2 nodes: b (Insufficient memory)",
+        "1/2",
+    ),
+    (
+        |w| w.pods[1] = in_state("b", State::Starting),
+        R::CollectorNotReady,
+        "1 of 2 nodes: b (it runs, and isn't ready)",
+        "1/2",
+    ),
+    (
+        |w| {
+            w.pods.clear();
+            w.no_pod = Some("violates PodSecurity");
+        },
+        R::CollectorPodRefused,
+        "2 of 2 nodes: a (violates PodSecurity), b (violates PodSecurity)",
+        "0/2",
+    ),
+    (
+        |w| {
+            w.nodes.insert("b".to_owned(), node(&json!({}), false));
+            w.pods[1] = in_state("b", State::Starting);
+        },
+        R::NodeNotReady,
+        "1 of 2 nodes: b (the node itself isn't ready)",
+        "1/2",
+    ),
+    (|w| w.pods[1] = ready("b", "old"), R::CollectorRollingOut, "1 of 2 nodes: b (it runs revision old)", "2/2"),
+    (
+        |w| {
+            w.phase = Phase::Trying { node: "a".to_owned() };
+            w.pods[1] = ready("b", "old");
+        },
+        R::CollectorRollingOut,
+        "revision new is tried on node a first; 1 of 2 nodes: b (it runs revision old)",
+        "2/2",
+    ),
+    (|w| w.pods[1].leaving = true, R::CollectorRollingOut, "1 of 2 nodes: b (it has none yet)", "1/2"),
+    (
+        |w| {
+            w.pods = vec![in_state("a", State::Starting), in_state("b", down("Error", "Error: no"))];
+        },
+        R::CollectorCrashing,
+        "1 of 2 nodes: b (Error: no)",
+        "0/2",
+    ),
+    (
+        |w| {
+            let taint = json!({"taints": [{"key": "gpu", "effect": "NoSchedule"}]});
+            w.nodes.insert("c".to_owned(), node(&taint, true));
+            w.placement.tolerations.clear();
+            w.busy.insert("c".to_owned());
+        },
+        R::NodeWithoutCollector,
+        "1 of 1 node: c (spec.collector.tolerations has none for its taint gpu:NoSchedule)",
+        "2/2",
+    ),
+    (
+        |w| {
+            let taint = json!({"taints": [{"key": "gpu", "effect": "NoSchedule"}]});
+            w.nodes.insert("c".to_owned(), node(&taint, true));
+            w.placement.tolerations.clear();
+        },
+        R::CollectorOnEveryNode,
+        "on 2 nodes",
+        "2/2",
+    ),
+];
+
+#[test]
+fn every_cause_is_told_with_the_nodes() {
+    for (change, reason, detail, numbers) in CASES {
+        let world = world(change);
+        assert_eq!(look(&world, false), (reason, detail.to_owned(), numbers.to_owned()));
+    }
+}
+
+#[test]
+fn somebody_elses_are_judged_by_their_pods() {
+    let cases: [Case; 4] = [
+        (|_| {}, Reason::CollectorOnEveryNode, "on 2 nodes", "2/2"),
+        (|w| w.pods.clear(), Reason::NoCollectorToAdopt, "", "0/0"),
+        (
+            |w| w.pods[1] = in_state("b", down("Error", "Error: no")),
+            Reason::CollectorCrashing,
+            "1 of 2 nodes: b (Error: no)",
+            "1/2",
+        ),
+        (
+            |w| {
+                w.pods.remove(0);
+            },
+            Reason::NodeWithoutCollector,
+            "1 of 1 node: a (no adopted Collector runs there)",
+            "1/1",
+        ),
+    ];
+    for (change, reason, detail, numbers) in cases {
+        let world = world(change);
+        assert_eq!(look(&world, true), (reason, detail.to_owned(), numbers.to_owned()));
+    }
+}
+
+#[test]
+fn of_many_nodes_a_few_are_named() {
+    let many = world(|world| {
+        for index in 0..5000 {
+            world.nodes.insert(format!("n{index:04}"), node(&json!({}), true));
+        }
+    });
+    let (reason, detail, numbers) = look(&many, false);
+    assert_eq!((reason, numbers.as_str()), (Reason::CollectorRollingOut, "2/5002"));
+    assert_eq!(
+        detail,
+        "5000 of 5002 nodes: n0000 (it has none yet), n0001 (it has none yet), n0002 (it has none yet) and others"
+    );
+}
