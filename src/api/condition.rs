@@ -127,6 +127,8 @@ reasons! {
         "give the controller the right that is named: otelgate update does, for the namespace and the names of the chart's values";
     CollectorNotWritten: False, "an object of the Collector can't be written",
         "do what the API server's message says; otelgate update gives the rights for the namespace and the names of the chart's values";
+    CollectorForeign: False, "an object that isn't otelgate's has a name of the Collector's, and is left as it is",
+        "set spec.collector.mode to adopt where it is of a Collector of your own; otherwise delete it, and otelgate makes its own";
     CollectorLeftBehind: False, "Collectors still run in a namespace where they were before, beside those of now",
         "wait a moment; what the controller may not take away, delete: kubectl delete daemonset,configmap,service,serviceaccount,networkpolicy,rolebinding -n NAMESPACE -l otelgate.dev/part=collector";
     CollectorContested: False, "somebody else writes an object of the Collector too",
@@ -179,7 +181,7 @@ reasons! {
         "correct the field that is named";
     AgentUndecided: Unknown, "with agent.mode auto, the API server hasn't told yet whether it serves DatadogAgent",
         "wait a moment; if it stays so, look at the controller's log, or set agent.mode to operator or daemonset";
-    AgentForeign: False, "somebody else's Datadog Agent is there, so that a second one would report the same hosts",
+    AgentForeign: False, "a Datadog Agent, or an object of its name, is there that isn't otelgate's: a second Agent would report the same hosts",
         "set agent.mode to adopt, or remove the object that is named";
     AgentLeftOver: False, "the Agent of the mode before isn't gone yet, and the one that is asked for waits for that",
         "wait a moment; if a DatadogAgent stays, its finalizer waits for the Datadog Operator: start it again, or take the finalizer out";

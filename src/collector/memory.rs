@@ -1,6 +1,7 @@
 //! The three numbers that follow the limit of memory.
 
 use super::Fault;
+use crate::api::stack::Resources;
 use crate::k8s::Quantity;
 
 /// What the Collector may use, in bytes and MiB.
@@ -43,6 +44,11 @@ impl Memory {
 
 /// What a quantity of Kubernetes says, in whole units, rounded up; none where it isn't one, or none that counts bytes.
 fn bytes(written: &str) -> Option<u64> {
+    u64::try_from(thousandths(written)?.div_ceil(1_000)).ok()
+}
+
+/// The same in thousandths, as CPUs are counted.
+fn thousandths(written: &str) -> Option<u128> {
     let split = written.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(written.len());
     let (number, suffix) = written.split_at(split);
     let factor = match suffix {
@@ -66,8 +72,21 @@ fn bytes(written: &str) -> Option<u64> {
         return None;
     }
     let digits: u128 = format!("{whole}{fraction}").parse().ok()?;
-    let scale = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?.checked_mul(1_000)?;
-    u64::try_from(digits.checked_mul(factor)?.div_ceil(scale)).ok()
+    let scale = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    Some(digits.checked_mul(factor)?.div_ceil(scale))
+}
+
+/// # Errors
+/// When more is asked for than may be used, which the API server takes of no pod. What can't be compared is left to it.
+pub fn check_requests(resources: &Resources) -> Result<(), Fault> {
+    for (what, Quantity(requested)) in &resources.requests {
+        let Some(Quantity(limit)) = resources.limits.get(what) else { continue };
+        if thousandths(requested).zip(thousandths(limit)).is_some_and(|(requested, limit)| requested > limit) {
+            let field = format!("spec.collector.resources.requests.{what}");
+            return Err(Fault::new(field, format!("is {requested}, which is more than limits.{what}, {limit}")));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -108,6 +127,24 @@ mod tests {
         ] {
             assert_eq!(bytes(written), expected, "{written}");
         }
+    }
+
+    #[test]
+    fn no_more_is_asked_for_than_may_be_used() {
+        let check = |requests, limits| check_requests(&Resources::new(requests, limits));
+        for (requests, limits) in [
+            (["200m", "512Mi"], ["500m", "1Gi"]),
+            (["0.5", "1Gi"], ["500m", "1024Mi"]),
+            (["500000u", "1Gi"], ["100m", "1Gi"]),
+        ] {
+            assert_eq!(check(requests, limits).map_err(|fault| fault.to_string()), Ok(()), "{requests:?} {limits:?}");
+        }
+        let fault = check(["1", "512Mi"], ["500m", "1Gi"]).expect_err("too much").to_string();
+        assert_eq!(fault, "spec.collector.resources.requests.cpu: is 1, which is more than limits.cpu, 500m");
+        assert!(check(["1m", "1.5Gi"], ["500m", "1Gi"]).is_err());
+        let mut unlimited = Resources::new(["1", "512Mi"], ["500m", "1Gi"]);
+        unlimited.limits.remove("cpu");
+        assert!(check_requests(&unlimited).is_ok());
     }
 
     #[test]

@@ -47,6 +47,7 @@ pub fn render(input: &Input<'_>) -> Result<Rendered, Fault> {
     let image = &input.collector.image;
     let version = Version::of(image.version(&untold))?;
     let memory = Memory::of(input.collector.resources.limits.get("memory"))?;
+    memory::check_requests(&input.collector.resources)?;
     if input.collector.exporter == Exporter::Agent && !has_agent(input) {
         let fault = "is agent, and there is no Agent: set spec.agent.mode, or another exporter";
         return Err(Fault::new("spec.collector.exporter", fault));

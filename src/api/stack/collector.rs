@@ -22,6 +22,10 @@ use crate::config::Selector;
         "rule": "self.mode != 'managed' || 'memory' in self.resources.limits",
         "message": "resources.limits.memory is missing: GOMEMLIMIT and memory_limiter follow it, such as 1Gi",
     },
+    {
+        "rule": "['cpu', 'memory'].all(what, !(what in self.resources.requests) || !(what in self.resources.limits) || !isQuantity(string(self.resources.requests[what])) || !isQuantity(string(self.resources.limits[what])) || quantity(string(self.resources.requests[what])).compareTo(quantity(string(self.resources.limits[what]))) <= 0)",
+        "message": "resources.requests asks for more cpu or memory than resources.limits allows",
+    },
 ]))]
 pub struct Collector {
     /// `managed`: the controller keeps one on every node; `adopt`: it watches somebody else's; `disabled`: neither.

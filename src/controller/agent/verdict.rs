@@ -134,6 +134,7 @@ impl Sight {
         }
         self.outcomes.iter().find_map(|outcome| match outcome {
             Outcome::Refused { object, why, .. } => Some((Reason::AgentNotWritten, format!("{object}: {why}"))),
+            Outcome::Foreign { object, .. } => Some((Reason::AgentForeign, format!("{object} isn't otelgate's"))),
             Outcome::Unseen { kind, why, .. } => Some((Reason::AgentNotReadable, format!("{kind}: {why}"))),
             Outcome::Contested { object, by, .. } => Some((Reason::AgentContested, format!("{object}: by {by}"))),
             Outcome::Kept { .. } => None,

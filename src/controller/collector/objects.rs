@@ -71,9 +71,15 @@ pub fn rollouts(input: &Input<'_>, plan: &Plan, kept: &[(&Revision, Mark)]) -> V
         objects.push(daemon_set(input, Rollout::Stable, revision, spares, strategy));
     }
     if let Some((trial, revision)) = trial {
-        objects.push(daemon_set(input, Rollout::Trial, revision, Some(("In", &trial.node)), "RollingUpdate"));
+        objects.push(self::trial(input, revision, &trial.node));
     }
     objects
+}
+
+/// The `DaemonSet` of a trial.
+#[must_use]
+pub fn trial(input: &Input<'_>, revision: &Revision, node: &str) -> Value {
+    daemon_set(input, Rollout::Trial, revision, Some(("In", node)), "RollingUpdate")
 }
 
 /// Those that are kept: what is wanted and what runs, and the last that have passed, so that there is something to go

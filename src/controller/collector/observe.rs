@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -14,12 +16,15 @@ use super::pod::{Pod, Rollout, State};
 use super::revision::{CONFIG_MAP, Revision, Stored};
 use super::trial::Deployed;
 use super::{objects, refusal, template, words};
-use crate::api::label;
 use crate::api::stack::CollectorMode;
+use crate::api::{label, object};
 use crate::collector::port;
 use crate::controller::collector_pods;
 use crate::controller::{Context, plain};
-use crate::k8s::{self, Api, ConfigMap, CoreEvent, DaemonSet, ListParams, LogParams, ResourceExt as _, watcher};
+use crate::k8s::{
+    self, Api, ConfigMap, CoreEvent, DaemonSet, ListParams, LogParams, Patch, PatchParams, ResourceExt as _, watcher,
+};
+use crate::unavailable::Unavailable;
 use crate::watch::{self as watching, Store};
 
 /// Where to look.
@@ -66,6 +71,10 @@ pub struct Asked {
     /// The words of the container that ended last, by the pod's uid and how often it had.
     said: Mutex<Option<(String, i32, String)>>,
     no_pod: Option<(Instant, Option<String>)>,
+    /// Since when which `DaemonSet` lacks pods.
+    lacking: Option<(Rollout, Timestamp)>,
+    /// Whether the API server would take the trial of which revision, and when it was asked.
+    refused: Option<(String, Instant, Option<String>)>,
     pub busy: Busy,
 }
 
@@ -75,6 +84,10 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const MAX_METRICS: usize = 4 << 20;
 /// Events are listed, not watched.
 const LIST_EVENTS_EVERY: Duration = Duration::from_secs(5);
+/// What was said of pods earlier than that before some were missed has another cause.
+const EARLIER: SignedDuration = SignedDuration::from_mins(5);
+/// A trial whose record is taken away soon has another try.
+const TRUST_ANSWER: Duration = Duration::from_secs(5);
 
 impl Seen {
     /// Fills the stores, as far as the mode makes anything of them. Never returns.
@@ -157,7 +170,7 @@ impl Set {
             revision: template::revision(&template).unwrap_or_default().to_owned(),
             node: template::node_in(&template).map(|(_, node)| node.to_owned()),
             settled: status.observed_generation >= set.metadata.generation && set.metadata.deletion_timestamp.is_none(),
-            created: set.creation_timestamp().map_or(jiff::Timestamp::MIN, |time| time.0),
+            created: set.creation_timestamp().map_or(Timestamp::MIN, |time| time.0),
         };
         Self { deployed, lacks_pods: status.current_number_scheduled < status.desired_number_scheduled }
     }
@@ -193,12 +206,22 @@ impl Asked {
         self.said.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Why the API server refuses pods: the last event of the `DaemonSet` that lacks some.
-    pub async fn why_no_pod(&mut self, context: &Context, place: &Place, lacking: Option<Rollout>) -> Option<String> {
-        let Some(rollout) = lacking else {
-            self.no_pod = None;
+    /// Why the API server refuses pods: the last event of the `DaemonSet` that lacks some, and when that was made.
+    pub async fn why_no_pod(
+        &mut self,
+        context: &Context,
+        place: &Place,
+        lacking: Option<(Rollout, Timestamp)>,
+    ) -> Option<String> {
+        let Some((rollout, created)) = lacking else {
+            (self.no_pod, self.lacking) = (None, None);
             return None;
         };
+        if self.lacking.is_none_or(|(before, _)| before != rollout) {
+            (self.no_pod, self.lacking) = (None, Some((rollout, Timestamp::now())));
+        }
+        let since = self.lacking.and_then(|(_, since)| since.checked_sub(EARLIER).ok());
+        let since = since.map_or(created, |since| since.max(created));
         if let Some((at, why)) = &self.no_pod
             && at.elapsed() < LIST_EVENTS_EVERY
         {
@@ -210,9 +233,7 @@ impl Asked {
         let why = match k8s::in_time(api.list(&ListParams::default().fields(&fields).limit(20))).await {
             Ok(events) => {
                 context.state.collector.answered();
-                let last =
-                    events.items.into_iter().max_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0));
-                last.and_then(|event| event.message).map(|message| shortened(&message))
+                last_since(events.items, since).map(|message| shortened(&message))
             }
             Err(error) => {
                 context.state.collector.failed(&error);
@@ -220,6 +241,35 @@ impl Asked {
             }
         };
         self.no_pod = Some((Instant::now(), why.clone()));
+        why
+    }
+
+    /// Why the API server wouldn't take this `DaemonSet`, for a reason that lies in it. What it can't say now shows when
+    /// it is written.
+    pub async fn why_refused(
+        &mut self,
+        context: &Context,
+        place: &Place,
+        set: &Value,
+        revision: &Revision,
+    ) -> Option<String> {
+        if let Some((hash, at, why)) = &self.refused
+            && *hash == revision.hash
+            && at.elapsed() < TRUST_ANSWER
+        {
+            return why.clone();
+        }
+        let api = Api::<DaemonSet>::namespaced(context.client.clone(), &place.namespace);
+        let params = PatchParams { dry_run: true, ..PatchParams::apply(object::FIELD_MANAGER).force() };
+        let name = Rollout::Trial.daemon_set();
+        let why = match k8s::in_time(api.patch_metadata(name, &params, &Patch::Apply(set))).await {
+            Ok(_) => None,
+            Err(k8s::Error::Api(status)) if lies_in_it(&status) => {
+                Some(format!("DaemonSet {name}: {}", Unavailable::of(&k8s::Error::Api(status))))
+            }
+            Err(_) => return None,
+        };
+        self.refused = Some((revision.hash.clone(), Instant::now(), why.clone()));
         why
     }
 }
@@ -254,6 +304,73 @@ async fn log(context: &Context, place: &Place, pod: &Pod, previous: bool) -> Opt
     }
 }
 
+/// Whether the API server, or whoever it asks, refuses an object for what it is.
+fn lies_in_it(status: &k8s::Status) -> bool {
+    match status.code {
+        422 => true,
+        400 => !status.message.contains("does not support dry run"),
+        // A missing right is told in another form than a policy's word.
+        403 => matches!(Unavailable::of(&k8s::Error::Api(status.clone().boxed())), Unavailable::Refused { .. }),
+        _ => false,
+    }
+}
+
+/// The message of the last of them, unless that is longer ago.
+fn last_since(events: Vec<CoreEvent>, since: Timestamp) -> Option<String> {
+    let at = |event: &CoreEvent| {
+        let last = event.last_timestamp.as_ref().map(|time| time.0);
+        last.or_else(|| event.event_time.as_ref().map(|time| time.0))
+    };
+    let last = events.into_iter().max_by_key(at)?;
+    last.message.clone().filter(|_| at(&last).is_some_and(|at| at >= since))
+}
+
 fn shortened(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(400).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_event_of_another_day_is_no_cause_of_today() {
+        let event = |last: Option<&str>, exact: Option<&str>, message: &str| -> CoreEvent {
+            let (metadata, involved) = (json!({"name": "x", "namespace": "x"}), json!({}));
+            serde_json::from_value(json!({"metadata": metadata, "involvedObject": involved, "message": message,
+                "lastTimestamp": last, "eventTime": exact}))
+            .expect("an event")
+        };
+        let time = |text: &str| text.parse::<Timestamp>().expect("a time");
+        let all = || {
+            vec![
+                event(Some("2026-01-01T00:10:00Z"), None, "later"),
+                event(Some("2026-01-01T00:00:00Z"), None, "earlier"),
+                event(None, None, "never"),
+            ]
+        };
+        assert_eq!(last_since(all(), time("2026-01-01T00:09:00Z")).as_deref(), Some("later"));
+        assert_eq!(last_since(all(), time("2026-01-01T00:11:00Z")), None);
+        let exact = vec![event(None, Some("2026-01-01T00:12:00.000000Z"), "exact")];
+        assert_eq!(last_since(exact, time("2026-01-01T00:11:00Z")).as_deref(), Some("exact"));
+    }
+
+    #[test]
+    fn a_refusal_lies_in_what_is_refused_or_elsewhere() {
+        let forbidden = "daemonsets.apps \"x\" is forbidden: User \"u\" cannot patch resource \"daemonsets\" in API group \"apps\" in the namespace \"datadog\"";
+        for (code, message, lies) in [
+            (422, "DaemonSet.apps \"x\" is invalid: spec.template.labels: Invalid value", true),
+            (400, "unable to parse quantity's suffix", true),
+            (400, "admission webhook \"w\" does not support dry run", false),
+            (403, "admission webhook \"w\" denied the request: no host paths", true),
+            (403, forbidden, false),
+            (409, "conflict", false),
+            (429, "too many requests", false),
+            (500, "etcdserver: leader changed", false),
+        ] {
+            let status = k8s::Status::failure(message, "").with_code(code);
+            assert_eq!(lies_in_it(&status), lies, "{code} {message}");
+        }
+    }
 }

@@ -208,8 +208,23 @@ impl Task<'_> {
         let revision = candidate.as_ref().map(|(revision, _)| revision);
 
         let refusal = self.ask_the_trial(&mut pods, revision, asked).await;
-        let lacking = Rollout::ALL.into_iter().find(|rollout| set(*rollout).is_some_and(|set| set.lacks_pods));
+        let lacking = Rollout::ALL.into_iter().find_map(|rollout| {
+            let set = set(rollout).filter(|set| set.lacks_pods)?;
+            Some((rollout, set.deployed.created))
+        });
         let no_pod = asked.why_no_pod(self.context, self.place, lacking).await;
+        let now = Timestamp::now();
+        let untried = revision.filter(|one| {
+            let known = || stored.iter().any(|known| known.revision.hash == one.hash && known.mark != Mark::Untried);
+            let there = set(Rollout::Trial).is_some_and(|set| set.deployed.revision == one.hash);
+            runs.is_some_and(|runs| *runs != *one.hash) && !there && !known()
+        });
+        let refused = match untried {
+            Some(untried) => asked.why_refused(self.context, self.place, &self.trial_of(spec, untried), untried).await,
+            None => None,
+        };
+        let not_written = untried.and_then(|_| not_written(outcome));
+        let refused_since = memory.refused_since(untried.filter(|_| not_written.is_some()), now);
         let (excluded, should): (Vec<_>, Vec<_>) = nodes
             .iter()
             .filter(|(_, node)| !node.leaving)
@@ -229,8 +244,10 @@ impl Task<'_> {
             nodes: should.iter().map(|(name, node)| (name.as_str(), node.ready)).collect(),
             unfit: &memory.unfit,
             refusal,
-            no_pod: no_pod.clone(),
-            now: Timestamp::now(),
+            refused,
+            refused_since,
+            no_pod: not_written.or_else(|| no_pod.clone()),
+            now,
         });
         memory.learn(&plan, should.iter().map(|(name, _)| name.as_str()));
         tell(&plan, revision, &mut memory.told);
@@ -283,7 +300,10 @@ impl Task<'_> {
                 if let Some(ended) = &mut pod.ended {
                     ended.words.clone_from(&words);
                 }
-                if let State::Down(ended) = &mut pod.state {
+                // One that couldn't be made has a reason of its own.
+                if let State::Down(ended) = &mut pod.state
+                    && ended.code >= 0
+                {
                     ended.words = words;
                 }
             }
@@ -294,6 +314,16 @@ impl Task<'_> {
         refusal
     }
 
+    fn input<'a>(&'a self, spec: &'a Spec, lease: bool) -> objects::Input<'a> {
+        let Place { namespace, service, .. } = self.place;
+        objects::Input { namespace, service, max_unavailable: &spec.collector.placement.max_unavailable, lease }
+    }
+
+    /// Its `DaemonSet`, wherever it will be.
+    fn trial_of(&self, spec: &Spec, revision: &Revision) -> Value {
+        objects::trial(&self.input(spec, false), revision, "a")
+    }
+
     fn objects(
         &self,
         spec: &Spec,
@@ -302,13 +332,8 @@ impl Task<'_> {
         plan: &Plan,
         pods: &[Arc<Pod>],
     ) -> Vec<Value> {
-        let input = objects::Input {
-            namespace: &self.place.namespace,
-            service: &self.place.service,
-            max_unavailable: &spec.collector.placement.max_unavailable,
-            // With a fault, what was needed before is still.
-            lease: candidate.is_none_or(|(_, rendered)| rendered.lease.is_some()),
-        };
+        // With a fault, what was needed before is still.
+        let input = self.input(spec, candidate.is_none_or(|(_, rendered)| rendered.lease.is_some()));
         let mut runs: Vec<_> = pods.iter().map(|pod| &*pod.revision).collect();
         runs.extend(plan.stable.as_ref().map(|stable| stable.revision.as_str()));
         runs.extend(plan.trial.as_ref().map(|trial| trial.revision.as_str()));
@@ -316,8 +341,8 @@ impl Task<'_> {
         runs.dedup();
         let candidate = candidate.map(|(revision, _)| revision);
         let mut kept = objects::kept(candidate, stored, &runs);
-        if let (Some(mark), Some(trial)) = (&plan.mark, &plan.trial) {
-            for (_, marked) in kept.iter_mut().filter(|(revision, _)| revision.hash == trial.revision) {
+        if let (Some(mark), Some(candidate)) = (&plan.mark, candidate) {
+            for (_, marked) in kept.iter_mut().filter(|(revision, _)| revision.hash == candidate.hash) {
                 *marked = mark.clone();
             }
         }
@@ -364,6 +389,16 @@ impl Task<'_> {
     }
 }
 
+/// Why the trial's `DaemonSet` can't be written, where the API server has said so.
+fn not_written(outcome: Option<&Outcome>) -> Option<String> {
+    let (object, why) = match outcome? {
+        Outcome::Refused { object, why, answered: true, .. } => (object, why.clone()),
+        Outcome::Foreign { object, .. } => (object, format!("{object} isn't otelgate's")),
+        _ => return None,
+    };
+    (*object == format!("DaemonSet {}", Rollout::Trial.daemon_set())).then_some(why)
+}
+
 fn seen_for_verdict<'s>(
     stack: &Stack,
     spec: &'s Spec,
@@ -384,6 +419,8 @@ struct Memory {
     unfit: BTreeSet<String>,
     /// When the record of each revision that failed was made.
     failed: BTreeMap<String, String>,
+    /// Since when the API server doesn't take the trial of which revision.
+    refused: Option<(String, Timestamp)>,
 }
 
 impl Memory {
@@ -399,6 +436,14 @@ impl Memory {
                 one.mark = Mark::Untried;
             }
         }
+    }
+
+    fn refused_since(&mut self, refused: Option<&Revision>, now: Timestamp) -> Option<Timestamp> {
+        let before = self.refused.take();
+        let hash = &refused?.hash;
+        let since = before.filter(|(before, _)| before == hash).map_or(now, |(_, since)| since);
+        self.refused = Some((hash.clone(), since));
+        Some(since)
     }
 
     fn learn<'n>(&mut self, plan: &Plan, mut nodes: impl Iterator<Item = &'n str>) {

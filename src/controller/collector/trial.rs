@@ -38,6 +38,10 @@ pub struct Observed<'o> {
     pub unfit: &'o BTreeSet<String>,
     /// What the trial's Collector says of the data that it was given.
     pub refusal: Option<String>,
+    /// Why the API server wouldn't take the candidate's trial, as it says before anything is done for it.
+    pub refused: Option<String>,
+    /// Since when it doesn't take it, though it was to be there.
+    pub refused_since: Option<Timestamp>,
     /// Why no pod of the trial is made.
     pub no_pod: Option<String>,
     pub now: Timestamp,
@@ -68,6 +72,7 @@ pub enum Mark {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fault {
+    /// Where it was tried; empty where it came to no trial.
     pub node: String,
     #[serde(default)]
     pub cause: Cause,
@@ -85,7 +90,7 @@ pub enum Cause {
     /// It ended, refused data, or didn't become ready.
     #[default]
     Collector,
-    /// The API server takes no pod.
+    /// The API server takes no pod, or not even the `DaemonSet`.
     Refused,
     Unschedulable,
     Image,
@@ -98,7 +103,7 @@ pub enum Cause {
 pub struct Plan {
     pub stable: Option<Stable>,
     pub trial: Option<Trial>,
-    /// What the trial has shown.
+    /// What has shown of the candidate.
     pub mark: Option<Mark>,
     pub phase: Phase,
     /// When to look again, though nothing has changed.
@@ -211,6 +216,12 @@ impl Observed<'_> {
         };
         let is_it = |trial: &&Deployed| trial.node.as_deref() == Some(node) && trial.revision == candidate;
         let there = self.trial.as_ref().filter(is_it);
+        // No node is without a Collector for what wouldn't be taken.
+        if let (Some(words), Some(good), None) = (&self.refused, good, there) {
+            let fault = Fault { node: String::new(), cause: Cause::Refused, words: words.clone(), key: None };
+            let back = self.settle(Some(good), Some(good), Phase::RolledBack(fault.clone()));
+            return Plan { mark: Some(Mark::Failed(fault)), ..back };
+        }
         // Another trial ends first, on its own node.
         let left = self.left().filter(|_| there.is_none());
         let stable = stable(Some(left.map_or_else(|| node.to_owned(), |left| self.spared_or(left))));
@@ -276,7 +287,8 @@ impl Observed<'_> {
             self.of(Rollout::Trial).filter(|pod| *pod.revision == *candidate && *pod.node == *node && !pod.leaving);
         let Some(pod) = pods.next() else {
             let why = self.no_pod.as_deref().unwrap_or("no pod was made");
-            return there.map_or(Judgement::Waits { again: None }, |there| in_time(there.created, Cause::Refused, why));
+            let since = there.map(|there| there.created).or(self.refused_since);
+            return since.map_or(Judgement::Waits { again: None }, |since| in_time(since, Cause::Refused, why));
         };
         let ended = pod.ended.as_deref().filter(|ended| is_a_fault(ended));
         match (&pod.state, ended) {
@@ -285,7 +297,7 @@ impl Observed<'_> {
             (State::Ready { since }, Some(_)) if !may_go_back => self.judge_ready(*since, failed, waits),
             (_, Some(ended)) => failed(ended.to_string()),
             // Another configuration wouldn't start either.
-            (State::Down(_), None) => Judgement::Waits { again: None },
+            (State::Down(ended), None) if !is_a_fault(ended) => Judgement::Waits { again: None },
             (state, None) => in_time(pod.created, Cause::of(state), &state.to_string()),
         }
     }
@@ -341,7 +353,11 @@ impl Cause {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { node, words, key, .. } = self;
-        write!(f, "on node {node}")?;
+        if node.is_empty() {
+            f.write_str("before its trial")?;
+        } else {
+            write!(f, "on node {node}")?;
+        }
         if let Some(key) = key {
             write!(f, ", by {key}")?;
         }

@@ -229,6 +229,9 @@ fn of_the_whole(seen: &Seen<'_>, managed: &Managed<'_>) -> Option<(Reason, Strin
         Some(Outcome::Refused { object, why, .. }) => {
             return Some((Reason::CollectorNotWritten, format!("{object}: {why}")));
         }
+        Some(Outcome::Foreign { object, .. }) => {
+            return Some((Reason::CollectorForeign, format!("{object} isn't otelgate's")));
+        }
         Some(Outcome::Unseen { kind, why, .. }) => {
             return Some((Reason::CollectorNotReadable, format!("{kind}: {why}")));
         }

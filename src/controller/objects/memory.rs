@@ -22,6 +22,8 @@ struct Applied {
     kept: Value,
     /// When the same object had to be applied because somebody had changed it.
     repairs: Vec<Instant>,
+    /// Who changes it back each time, from when that was seen until it has stayed for a whole [`WINDOW`].
+    fought: Option<String>,
     /// What the watch showed when it was applied: as long as that is all it shows, it is behind.
     shown: Option<String>,
     at: Instant,
@@ -76,29 +78,53 @@ impl Memory {
         let before = self.0.remove(&key);
         let mut repairs = before.as_ref().map(|before| before.repairs.clone()).unwrap_or_default();
         repairs.retain(|at| now.saturating_duration_since(*at) < WINDOW);
-        if before.is_some_and(|before| before.sent == sent) {
+        let before = before.filter(|before| before.sent == sent);
+        if before.is_some() {
             repairs.push(now);
         }
-        self.0.insert(key, Applied { sent, kept, repairs, shown: version(found), at: now, seen: false });
+        let fought = before.and_then(|before| before.fought);
+        self.0.insert(key, Applied { sent, kept, repairs, fought, shown: version(found), at: now, seen: false });
     }
 
     /// Who changes it again and again, and until when it is left to them.
     #[must_use]
     pub fn contest(
-        &self,
+        &mut self,
         key: &Key,
         wanted: &Value,
         found: Option<&DynamicObject>,
         now: Instant,
     ) -> Option<(String, Instant)> {
-        let applied = self.0.get(key).filter(|applied| applied.sent == *wanted)?;
+        let applied = self.0.get_mut(key).filter(|applied| applied.sent == *wanted)?;
         let recent = applied.repairs.iter().filter(|at| now.saturating_duration_since(**at) < WINDOW);
-        let first = recent.clone().next().copied()?;
-        (recent.count() >= MOST_REPAIRS).then(|| (other_manager(found), first + WINDOW))
+        if applied.fought.is_some() || recent.count() >= MOST_REPAIRS {
+            applied.fought = Some(other_manager(found));
+        }
+        let (by, until) = applied.fight()?;
+        (now < until).then_some((by, until))
+    }
+
+    /// Who changed it again and again, and until when it has to stay as it is for that to be over.
+    #[must_use]
+    pub fn fight(&mut self, key: &Key, now: Instant) -> Option<(String, Instant)> {
+        let applied = self.0.get_mut(key)?;
+        let fight = applied.fight().filter(|(_, until)| now < *until);
+        if fight.is_none() {
+            applied.fought = None;
+        }
+        fight
     }
 
     pub fn forget(&mut self, key: &Key) {
         self.0.remove(key);
+    }
+}
+
+// === impl Applied ===
+
+impl Applied {
+    fn fight(&self) -> Option<(String, Instant)> {
+        Some((self.fought.clone()?, *self.repairs.last()? + WINDOW))
     }
 }
 
@@ -240,10 +266,40 @@ mod tests {
         }
         let now = start + Duration::from_secs(6);
         let contest = memory.contest(&key(), &wanted(), Some(&theirs), now);
-        assert_eq!(contest, Some(("tug".to_owned(), start + Duration::from_secs(1) + WINDOW)));
+        let over = start + Duration::from_secs(5) + WINDOW;
+        assert_eq!(contest, Some(("tug".to_owned(), over)));
         let mut other = wanted();
         other["spec"]["cpu"] = json!("3");
         assert_eq!(memory.contest(&key(), &other, Some(&theirs), now), None, "a new wish is tried at once");
-        assert_eq!(memory.contest(&key(), &wanted(), Some(&theirs), start + WINDOW + Duration::from_secs(2)), None);
+        assert_eq!(memory.contest(&key(), &wanted(), Some(&theirs), over), None);
+    }
+    /// Else what is said of it would change with each try, and nobody be told who waits for it to stay.
+    #[test]
+    fn a_fight_is_on_until_it_has_stayed_for_a_while() {
+        let mut memory = Memory::default();
+        let mut now = Instant::now();
+        let repair = |memory: &mut Memory, now| memory.applied(key(), wanted(), None, &stored(|_| {}), now);
+        repair(&mut memory, now);
+        for _ in 0..5 {
+            assert_eq!(memory.fight(&key(), now), None);
+            repair(&mut memory, now);
+        }
+        let (_, mut until) = memory.contest(&key(), &wanted(), None, now).expect("a fight");
+        // Whoever it is goes on: one try each minute, and never peace.
+        for _ in 0..3 {
+            assert!(memory.fight(&key(), now + WINDOW / 2).is_some());
+            now = until;
+            assert_eq!(memory.contest(&key(), &wanted(), None, now), None, "it is tried");
+            repair(&mut memory, now);
+            assert!(memory.fight(&key(), now).is_some(), "and may be undone at once");
+            now += Duration::from_secs(1);
+            (_, until) = memory.contest(&key(), &wanted(), None, now).expect("it was");
+        }
+        // They stop.
+        now = until;
+        repair(&mut memory, now);
+        assert!(memory.fight(&key(), now + WINDOW / 2).is_some());
+        assert_eq!(memory.fight(&key(), now + WINDOW), None);
+        assert_eq!(memory.fight(&key(), now), None, "it is over");
     }
 }

@@ -19,16 +19,22 @@ use super::Context;
 use super::metrics::Write;
 use crate::api::{label, object};
 use crate::k8s::{
-    self, Api, ApiResource, DeleteParams, DynamicObject, ListParams, OwnerReference, Patch, PatchParams, Preconditions,
-    PropagationPolicy, ResourceExt, watcher,
+    self, Api, ApiResource, DeleteParams, DynamicObject, ListParams, ObjectMeta, OwnerReference, Patch, PatchParams,
+    Preconditions, PropagationPolicy, ResourceExt, watcher,
 };
 use crate::unavailable::Unavailable;
 use crate::watch::{self as watching, Health, Objects};
 
+mod due;
+mod held;
 mod memory;
+mod ours;
 mod plan;
 
+use due::{Due, Step};
+use held::{FIRST_RETRY, Held, Why};
 pub use memory::{Drift, Memory};
+use ours::is_ours;
 pub use plan::{Action, Observed, plan};
 
 /// A kind of objects, and where those of a part are.
@@ -74,8 +80,10 @@ pub enum Outcome {
     Kept { generation: i64 },
     /// Objects of a kind can't be looked at, so that nothing is done: which, and why.
     Unseen { generation: i64, kind: &'static str, why: String },
-    /// An object that the API server doesn't take, or a call without an answer: which, and why.
-    Refused { generation: i64, object: String, why: String },
+    /// An object that the API server doesn't take, or a call without an answer: which, why, and whether it answered.
+    Refused { generation: i64, object: String, why: String, answered: bool },
+    /// An object of that name is there, and isn't ours.
+    Foreign { generation: i64, object: String },
     /// Somebody changes an object back each time: which, and who.
     Contested { generation: i64, object: String, by: String },
 }
@@ -89,9 +97,6 @@ pub struct Part {
     pub write: Write,
 }
 
-/// After a call that failed: short at first.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_mins(1);
 /// Whether every kind can be seen is looked at that often.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// The rights in the former namespace may have gone with the move.
@@ -147,7 +152,7 @@ pub async fn keep(
             health: Arc::clone(&health),
             namespace: namespace.clone(),
             memory: Memory::default(),
-            failures: 0,
+            held: Held::default(),
         };
         keeper.keep_in_namespace(&mut wanted, &outcome).await;
     }
@@ -205,8 +210,7 @@ struct Keeper {
     kinds: Vec<(&'static Kind, Arc<Health>)>,
     namespace: String,
     memory: Memory,
-    /// In a row.
-    failures: u32,
+    held: Held,
 }
 
 // === impl Keeper ===
@@ -243,28 +247,21 @@ impl Keeper {
                 }
                 // Where nothing is wanted, nobody need be allowed to look.
                 if !now.objects.is_empty() {
-                    let told = Outcome::Unseen { generation: now.generation, kind, why: why.clone() };
-                    outcome.send_if_modified(|before| before.replace(told.clone()) != Some(told));
+                    tell(outcome, Outcome::Unseen { generation: now.generation, kind, why: why.clone() });
                 }
             } else if let Some(now) = &now {
                 let left = Wanted { objects: Vec::new(), namespace: self.namespace.clone(), ..(**now).clone() };
                 match self.step(if moved { &left } else { now }, &seen_now, moved).await {
                     Step::Waiting | Step::Done(_) if moved => return,
-                    Step::Again(..) if moved && self.failures > PATIENCE_WHEN_MOVED => {
+                    Step::Again(..) if moved && self.held.most_failures() > PATIENCE_WHEN_MOVED => {
                         warn!(k8s.namespace.name = self.namespace, "what was there before the move can't be deleted");
                         return;
                     }
                     Step::Waiting => {}
-                    Step::Done(told) => {
-                        outcome.send_if_modified(|before| before.replace(told.clone()) != Some(told));
-                    }
+                    Step::Done(told) => tell(outcome, told),
                     Step::Again(delay, told) => {
                         again = Some(delay);
-                        // However much else changes, what was refused isn't asked for again and again.
-                        sleep(delay.min(FIRST_RETRY)).await;
-                        if let Some(told) = told {
-                            outcome.send_if_modified(|before| before.replace(told.clone()) != Some(told));
-                        }
+                        told.into_iter().for_each(|told| tell(outcome, told));
                     }
                 }
             } else {
@@ -315,64 +312,97 @@ impl Keeper {
         let wanted_objects = self.labelled(wanted);
         let mut actions = plan(&wanted_objects, &observed, &mut self.memory, Instant::now());
         actions.sort_by_key(|action| self.place(action));
-        let (mut contested, mut refused, mut soonest) = (None, None, None);
-        let sooner = |soonest: Option<Instant>, until| Some(soonest.map_or(until, |soonest| soonest.min(until)));
+        self.held.keep_only(|key| actions.iter().any(|action| action.key() == Some(key)));
+        let mut due = Due::default();
+        let reached = self.look_for_foreign(&actions, &observed, &wanted.owner).await;
+        // Half of a part beside somebody else's other half is worse than none.
+        let nothing_new = observed.is_empty() && self.held.any_foreign();
         for action in actions {
-            let (key, done) = match action {
-                Action::Await { until } => {
-                    soonest = sooner(soonest, until);
-                    continue;
-                }
-                Action::Wait { key, by, until } => {
-                    soonest = sooner(soonest, until);
-                    contested.get_or_insert((key, by));
-                    continue;
-                }
+            match action {
+                Action::Await { until } => due.at(until),
+                Action::Wait { key, by, until } => due.contested(key, by, until),
                 Action::Apply { key, object } => {
-                    let done = self.apply(&key, object, observed.get(&key).map(Arc::as_ref)).await;
-                    (key, done)
+                    if due.is_held(&self.held, &key, &object) || !reached || nothing_new {
+                        continue;
+                    }
+                    let done = self.apply(&key, object.clone(), observed.get(&key).map(Arc::as_ref)).await;
+                    if done.is_ok()
+                        && let Some((by, until)) = self.memory.fight(&key, Instant::now())
+                    {
+                        due.contested(key.clone(), by, until);
+                    }
+                    if !self.did(&mut due, key, object, done) {
+                        break;
+                    }
                 }
                 Action::Delete { key, uid } => {
+                    if due.is_held(&self.held, &key, &Value::Null) || !reached {
+                        continue;
+                    }
                     let done = self.delete(&key, &uid).await;
                     if let Ok(Deletion::Doubtful) = done {
-                        soonest = sooner(soonest, Instant::now() + FIRST_RETRY);
+                        due.at(Instant::now() + FIRST_RETRY);
                     }
-                    (key, done.map(drop))
-                }
-            };
-            if let Err(error) = done {
-                self.health.failed(&error);
-                let why = Unavailable::of(&error);
-                let unreachable = why.is_of_connection();
-                refused.get_or_insert((key, why));
-                if unreachable {
-                    break;
+                    if !self.did(&mut due, key, Value::Null, done.map(drop)) {
+                        break;
+                    }
                 }
             }
         }
-        let generation = wanted.generation;
-        let named = |key: &Key| format!("{} {}", key.kind, key.name);
-        if let Some((key, why)) = refused {
-            self.failures = self.failures.saturating_add(1);
-            let told = Outcome::Refused { generation, object: named(&key), why: why.to_string() };
-            return Step::Again(retry_after(self.failures, jitter()), Some(told));
+        if !due.is_refused() {
+            self.health.answered();
         }
-        self.failures = 0;
-        self.health.answered();
-        let delay = soonest.map(|until| until.saturating_duration_since(Instant::now()));
-        match (contested, delay) {
-            (None, None) => Step::Done(Outcome::Kept { generation }),
-            (None, Some(delay)) => Step::Again(delay, None),
-            (Some((key, by)), delay) => {
-                let object = named(&key);
-                warn!(
-                    otelgate.object = object,
-                    otelgate.other = by,
-                    "somebody changes it back each time; slowing down"
-                );
-                Step::Again(delay.unwrap_or(FIRST_RETRY), Some(Outcome::Contested { generation, object, by }))
+        due.step(wanted.generation)
+    }
+
+    /// Whether it makes sense to go on to the next.
+    fn did(&mut self, due: &mut Due, key: Key, sent: Value, done: k8s::Result<()>) -> bool {
+        let Err(error) = done else {
+            self.held.release(&key);
+            return true;
+        };
+        self.health.failed(&error);
+        let why = Unavailable::of(&error);
+        let reached = !why.is_of_connection();
+        self.held.hold(key.clone(), sent.clone(), Why::Refused(why), Instant::now());
+        due.is_held(&self.held, &key, &sent);
+        reached
+    }
+
+    /// The watches see only what has our label. Of what is missing, that somebody else may have made one of its name: it
+    /// would be taken over by a forced write. Whether the API server could be reached.
+    async fn look_for_foreign(&mut self, actions: &[Action], observed: &Observed, owner: &OwnerReference) -> bool {
+        for action in actions {
+            let Action::Apply { key, object } = action else { continue };
+            let now = Instant::now();
+            if observed.contains_key(key) || self.held.until(key, object, now).is_some() {
+                continue;
+            }
+            match self.find(key).await {
+                Ok(Some(found)) if !is_ours(&found, self.part, owner) => {
+                    self.held.hold(key.clone(), object.clone(), Why::Foreign, now);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    self.health.failed(&error);
+                    let why = Unavailable::of(&error);
+                    let reached = !why.is_of_connection();
+                    self.held.hold(key.clone(), object.clone(), Why::Refused(why), now);
+                    if !reached {
+                        return false;
+                    }
+                }
             }
         }
+        true
+    }
+
+    /// By the right to list, which it has anyway.
+    async fn find(&self, key: &Key) -> k8s::Result<Option<ObjectMeta>> {
+        let Some(api) = self.api(key) else { return Ok(None) };
+        let named = ListParams::default().fields(&format!("metadata.name={}", key.name));
+        let found = k8s::in_time(api.list_metadata(&named)).await?;
+        Ok(found.items.into_iter().next().map(|found| found.metadata))
     }
 
     /// What others need comes first, and goes last.
@@ -454,21 +484,12 @@ enum Deletion {
     Doubtful,
 }
 
-enum Step {
-    /// For the first lists.
-    Waiting,
-    Done(Outcome),
-    Again(Duration, Option<Outcome>),
-}
-
-/// Twice as long after each failure in a row, and up to half as long again, so that many don't come together.
-fn retry_after(failures: u32, jitter: f64) -> Duration {
-    let delay = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(8))).min(LAST_RETRY);
-    delay.mul_f64(1.0 + jitter / 2.0)
-}
-
-/// From 0 to 1; no more random than the clock, which is enough to spread calls.
-fn jitter() -> f64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    f64::from(now.subsec_micros()) / 1e6
+fn tell(outcome: &watch::Sender<Option<Outcome>>, told: Outcome) {
+    if outcome.borrow().as_ref() == Some(&told) {
+        return;
+    }
+    if let Outcome::Contested { object, by, .. } = &told {
+        warn!(otelgate.object = object, otelgate.other = by, "somebody changes it back each time; slowing down");
+    }
+    outcome.send_replace(Some(told));
 }

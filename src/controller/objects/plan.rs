@@ -24,7 +24,7 @@ pub enum Action {
         key: Key,
         uid: String,
     },
-    /// It differs again and again: somebody else writes it too.
+    /// It differs again and again, or did so just now: somebody else writes it too.
     Wait {
         key: Key,
         by: String,
@@ -34,6 +34,18 @@ pub enum Action {
     Await {
         until: Instant,
     },
+}
+
+// === impl Action ===
+
+impl Action {
+    #[must_use]
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Self::Apply { key, .. } | Self::Delete { key, .. } | Self::Wait { key, .. } => Some(key),
+            Self::Await { .. } => None,
+        }
+    }
 }
 
 /// In the order of the calls: what is wanted before what isn't any more, so that a reader never finds nothing.
@@ -47,7 +59,11 @@ pub fn plan(wanted: &BTreeMap<Key, Value>, observed: &Observed, memory: &mut Mem
             continue;
         }
         match memory.drift(key, object, found, now) {
-            Drift::None => continue,
+            Drift::None => {
+                let fought = memory.fight(key, now);
+                actions.extend(fought.map(|(by, until)| Action::Wait { key: key.clone(), by, until }));
+                continue;
+            }
             Drift::Awaited { until } => {
                 actions.push(Action::Await { until });
                 continue;

@@ -137,8 +137,13 @@ fn check(table: Table) {
 
 #[test]
 fn what_keeps_one_from_being_made() {
-    let refused =
-        Outcome::Refused { generation: 1, object: "DaemonSet datadog-agent".to_owned(), why: "quota".to_owned() };
+    let refused = Outcome::Refused {
+        generation: 1,
+        object: "DaemonSet datadog-agent".to_owned(),
+        why: "quota".to_owned(),
+        answered: true,
+    };
+    let foreign = Outcome::Foreign { generation: 1, object: "Service datadog-agent".to_owned() };
     let contested =
         Outcome::Contested { generation: 1, object: "Service datadog-agent".to_owned(), by: "tug".to_owned() };
     let unseen = Outcome::Unseen { generation: 1, kind: "Role", why: "not allowed".to_owned() };
@@ -146,6 +151,7 @@ fn what_keeps_one_from_being_made() {
         (Sight { fault: Some("spec.agent: no".to_owned()), ..well() }, Reason::AgentUnusable, "spec.agent: no"),
         (Sight { way: None, ..well() }, Reason::AgentUndecided, ""),
         (Sight { outcomes: vec![unseen], ..well() }, Reason::AgentNotReadable, "Role: not allowed"),
+        (Sight { outcomes: vec![foreign], ..well() }, Reason::AgentForeign, "Service datadog-agent isn't otelgate's"),
         (
             Sight { allowed: Some(Allowed::Foreign("DaemonSet datadog".to_owned())), ..well() },
             Reason::AgentForeign,

@@ -18,6 +18,9 @@ struct Cluster {
     /// Revisions whose Collectors end as soon as they have started, with these words.
     bad: BTreeMap<&'static str, &'static str>,
     refusal: Option<&'static str>,
+    /// Of the trial's `DaemonSet`, by the API server.
+    refused: Option<&'static str>,
+    refused_since: Option<i64>,
     passed: Option<&'static str>,
     unfit: BTreeSet<String>,
     now: i64,
@@ -34,6 +37,8 @@ impl Cluster {
             pods: Vec::new(),
             bad: BTreeMap::new(),
             refusal: None,
+            refused: None,
+            refused_since: None,
             passed: None,
             unfit: BTreeSet::new(),
             now: 0,
@@ -60,6 +65,8 @@ impl Cluster {
             nodes: self.nodes.clone(),
             unfit: &self.unfit,
             refusal: self.refusal.map(str::to_owned),
+            refused: self.refused.map(str::to_owned),
+            refused_since: self.refused_since.map(at),
             no_pod: None,
             now: at(self.now),
         })
@@ -71,8 +78,8 @@ impl Cluster {
         if let Some(candidate) = self.candidate {
             self.known.entry(candidate.to_owned()).or_default();
         }
-        if let (Some(mark), Some(trial)) = (&plan.mark, &plan.trial) {
-            self.known.insert(trial.revision.clone(), mark.clone());
+        if let (Some(mark), Some(candidate)) = (&plan.mark, self.candidate) {
+            self.known.insert(candidate.to_owned(), mark.clone());
         }
         let created = at(self.now);
         let set = |before: &Option<Deployed>, revision: &str, node: Option<&str>| {
@@ -296,7 +303,13 @@ fn what_the_trial_shows() {
     let fault =
         |words: &str, cause| Fault { node: "a".to_owned(), cause, words: words.to_owned(), key: words::key(words) };
     let failed = |words: &str| Some(Mark::Failed(fault(words, Cause::Collector)));
-    let cases: [Case; 11] = [
+    let unmade = "RunContainerError failed to create containerd task";
+    let never_ran =
+        || State::Down(Box::new(Ended { code: -1, reason: "RunContainerError".to_owned(), words: unmade.to_owned() }));
+    let cases: [Case; 14] = [
+        (never_ran(), None, 10, None, None),
+        (never_ran(), None, 300, None, failed(&format!("not ready in 5 minutes: {unmade}"))),
+        (never_ran(), Some(ended(waiting)), 300, None, failed(&format!("not ready in 5 minutes: {unmade}"))),
         (State::Starting, None, 10, None, None),
         (State::Starting, None, 300, None, failed("not ready in 5 minutes: it runs, and isn't ready")),
         (ready(5), None, 10, None, None),
@@ -351,6 +364,49 @@ fn a_trial_without_a_pod_has_its_time_too() {
     assert_eq!(cluster.plan().mark, None);
     cluster.now += 301;
     assert!(matches!(cluster.plan().mark, Some(Mark::Failed(fault)) if fault.words.ends_with("no pod was made")));
+}
+
+#[test]
+fn one_that_the_api_server_would_refuse_takes_no_node_its_collector() {
+    let mut cluster = Cluster::running("one", &["a", "b"]);
+    let before = cluster.pods.clone();
+    cluster.candidate = Some("two");
+    cluster.refused = Some("the API server refused: no");
+    let Plan { mark, stable, .. } = cluster.control();
+    let words = "the API server refused: no".to_owned();
+    let fault = Fault { node: String::new(), cause: Cause::Refused, words, key: None };
+    assert_eq!(mark, Some(Mark::Failed(fault.clone())));
+    assert_eq!(stable, Some(Stable { revision: "one".to_owned(), spares: None }));
+    cluster.settle();
+    assert_eq!(cluster.control().phase, Phase::RolledBack(fault));
+    assert_eq!(cluster.pods, before, "none was replaced");
+    // Something else is wanted, and nothing is said of it.
+    (cluster.candidate, cluster.refused) = (Some("three"), None);
+    cluster.settle();
+    cluster.runs("three");
+}
+
+#[test]
+fn one_whose_daemon_set_is_never_taken_is_gone_back_from() {
+    let mut cluster = Cluster::running("one", &["a", "b"]);
+    cluster.candidate = Some("two");
+    while cluster.plan().trial.is_none() {
+        cluster.control();
+        cluster.daemon_sets();
+        cluster.kubelets();
+    }
+    let start = cluster.now;
+    assert_eq!(cluster.plan().mark, None);
+    cluster.refused_since = Some(start);
+    assert_eq!(cluster.plan().again, Some(Duration::from_mins(5)));
+    cluster.now += 301;
+    let mark = cluster.plan().mark;
+    assert!(matches!(&mark, Some(Mark::Failed(fault)) if fault.cause == Cause::Refused), "{mark:?}");
+    cluster.control();
+    cluster.trial = None;
+    cluster.refused_since = None;
+    cluster.settle();
+    cluster.runs("one");
 }
 
 #[test]

@@ -56,6 +56,10 @@ fn world(change: impl FnOnce(&mut World)) -> World {
     world
 }
 
+fn refused(object: &str) -> Outcome {
+    Outcome::Refused { generation: 1, object: object.to_owned(), why: "no".to_owned(), answered: true }
+}
+
 fn said(world: &World, adopt: bool) -> Said {
     let seen = Seen {
         generation: 1,
@@ -105,7 +109,7 @@ fn nodes_that_wait_for_a_rollout_are_counted_while_nothing_else_is_wrong() {
         (
             |w| {
                 w.pods[1] = ready("b", "old");
-                w.outcome = Outcome::Refused { generation: 1, object: "Service x".to_owned(), why: "no".to_owned() };
+                w.outcome = refused("Service x");
             },
             None,
         ),
@@ -119,15 +123,26 @@ fn nodes_that_wait_for_a_rollout_are_counted_while_nothing_else_is_wrong() {
 
 type Case = (fn(&mut World), Reason, &'static str, &'static str);
 
-const CASES: [Case; 28] = [
+const CASES: [Case; 30] = [
     (|_| {}, R::CollectorOnEveryNode, "on 2 nodes", "2/2"),
     (|w| w.fault = Some("spec.collector.x: no"), R::CollectorSpecInvalid, "spec.collector.x: no", "2/2"),
     (
-        |w| w.outcome = Outcome::Refused { generation: 1, object: "Service x".to_owned(), why: "no".to_owned() },
-        R::CollectorNotWritten,
-        "Service x: no",
+        |w| w.outcome = Outcome::Foreign { generation: 1, object: "Service x".to_owned() },
+        R::CollectorForeign,
+        "Service x isn't otelgate's",
         "2/2",
     ),
+    (
+        |w| {
+            let words = "the API server refused: no".to_owned();
+            w.phase = Phase::RolledBack(Fault { node: String::new(), cause: Cause::Refused, words, key: None });
+            w.pods = vec![ready("a", "old"), ready("b", "old")];
+        },
+        R::CollectorRolledBack,
+        "revision new failed before its trial: the API server refused: no",
+        "2/2",
+    ),
+    (|w| w.outcome = refused("Service x"), R::CollectorNotWritten, "Service x: no", "2/2"),
     (
         |w| w.outcome = Outcome::Unseen { generation: 1, kind: "NetworkPolicy", why: "not allowed".to_owned() },
         R::CollectorNotReadable,

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{add_nodes, ask_for, be, cluster, exists, key, pods, run, says, start_controller, status, wait_until_gone};
+use crate::control_plane::network::Process;
 use crate::control_plane::{ControlPlane, wait_for};
 
 const MADE: [&str; 10] = [
@@ -26,8 +27,16 @@ fn version_of(plane: &ControlPlane) -> Value {
 #[test]
 fn the_controllers_own_agent_is_made_watched_and_taken_away() {
     let plane = cluster();
+    let metadata = json!({"name": "datadog-agent", "namespace": super::NAMESPACE});
+    plane.apply(&[json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata,
+                         "spec": {"selector": {"app": "theirs"}, "ports": [{"port": 8126}]}})]);
     let controller = start_controller(&plane, "controller");
     ask_for(&plane, &json!({"mode": "daemonset"}));
+    let message = says(&plane, &controller, "AgentForeign");
+    assert!(message.starts_with("Service datadog-agent isn't otelgate's"), "{message}");
+    assert!(!exists(&plane, "daemonset/datadog-agent"));
+    assert_eq!(plane.get(super::NAMESPACE, "service/datadog-agent")["spec"]["selector"]["app"], "theirs");
+    plane.kubectl(&["delete", "-n", super::NAMESPACE, "service/datadog-agent"]).expect("kubectl delete");
     says(&plane, &controller, "NoNodeForAgent");
     for object in MADE {
         wait_for("what an Agent takes", || exists(&plane, object).then_some(()))
@@ -36,6 +45,9 @@ fn the_controllers_own_agent_is_made_watched_and_taken_away() {
     let token = plane.get(super::NAMESPACE, "secret/datadog-cluster-agent")["data"]["token"].clone();
     assert_eq!(token.as_str().map(str::len), Some(88), "64 characters in base64");
     assert!(!controller.log().contains(token.as_str().expect("a token")));
+
+    what_is_deleted_or_edited_is_as_before(&plane, &controller);
+    let token = plane.get(super::NAMESPACE, "secret/datadog-cluster-agent")["data"]["token"].clone();
 
     add_nodes(&plane, &["node-1", "node-2", "node-3"]);
     says(&plane, &controller, "AgentRollingOut");
@@ -107,6 +119,44 @@ fn the_controllers_own_agent_is_made_watched_and_taken_away() {
         conditions.iter().all(|one| one["type"] != "AgentAvailable").then_some(())
     })
     .unwrap_or_else(|error| panic!("{error}; {}", controller.log()));
+}
+
+/// Each object, and a field of each kind.
+fn what_is_deleted_or_edited_is_as_before(plane: &ControlPlane, controller: &Process) {
+    let get = |name: &str| -> Option<Value> {
+        let found = plane.kubectl(&["get", "-n", super::NAMESPACE, name, "-o", "json", "--ignore-not-found"]).stdout;
+        serde_json::from_str(&found).ok()
+    };
+    for name in MADE {
+        let uid = get(name).expect("it is there")["metadata"]["uid"].clone();
+        plane.kubectl(&["delete", "-n", super::NAMESPACE, name, "--wait=false"]).expect("kubectl delete");
+        wait_for("it to be back", || get(name).filter(|now| now["metadata"]["uid"] != uid))
+            .unwrap_or_else(|error| panic!("{name}: {error}; {}", controller.log()));
+    }
+    // A token that is made anew changes what mounts it, once.
+    says(plane, controller, "NoNodeForAgent");
+    let pod = json!({"spec": {"template": {"spec": {"serviceAccountName": "another"}}}});
+    let edits = [
+        ("daemonset/datadog-agent", pod.clone()),
+        ("deployment/datadog-cluster-agent", pod),
+        ("service/datadog-cluster-agent", json!({"spec": {"selector": {"app": "another"}}})),
+        ("serviceaccount/datadog-agent", json!({"metadata": {"ownerReferences": []}})),
+        ("clusterrolebinding/otelgate-agent", json!({"subjects": []})),
+        ("rolebinding/otelgate-cluster-agent-own", json!({"subjects": []})),
+    ];
+    for (name, edit) in edits {
+        let fields = |object: &Value| {
+            (object["spec"].clone(), object["subjects"].clone(), object["metadata"]["ownerReferences"].clone())
+        };
+        let before = get(name).expect("it is there");
+        let edit = edit.to_string();
+        let patch = ["patch", "-n", super::NAMESPACE, name, "--type=merge", "-p", &edit];
+        plane.kubectl(&patch).expect("kubectl patch");
+        let version = get(name).expect("it is there")["metadata"]["resourceVersion"].clone();
+        assert_ne!(version, before["metadata"]["resourceVersion"], "{name} was edited");
+        wait_for("it to be as before", || get(name).filter(|now| fields(now) == fields(&before)))
+            .unwrap_or_else(|error| panic!("{name}: {error}; {}", controller.log()));
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The Collector as the controller keeps it: from an empty cluster to all of its objects, back to them whatever is done
 //! by hand, one node first, and to nothing again.
 
+mod foreign;
 mod intake;
 mod nodes;
 mod places;
@@ -41,8 +42,10 @@ fn a_collector_is_on_every_node_and_stays_there() {
     cluster.one_stack_gives_the_whole_set();
     cluster.what_is_deleted_is_made_again();
     cluster.what_is_edited_is_as_before();
+    cluster.an_edited_pod_template_is_as_before();
     cluster.a_change_is_tried_on_one_node_first();
     cluster.one_that_ends_in_its_trial_is_gone_back_from();
+    cluster.one_that_the_api_server_refuses_changes_nothing();
     cluster.a_fault_of_the_spec_changes_nothing();
     cluster.a_changed_secret_is_tried_and_rolled_out();
     cluster.somebody_who_fights_is_named();
@@ -231,6 +234,29 @@ impl Cluster<'_> {
         assert_eq!(self.pods(), pods, "no pod was replaced for any of it");
     }
 
+    /// All at once: its pods are replaced for it, and may be for each.
+    fn an_edited_pod_template_is_as_before(&self) {
+        const NAME: &str = "daemonset/otel-collector";
+        let before = self.plane.get(COLLECTOR, NAME)["spec"].clone();
+        let container = &before["template"]["spec"]["containers"][0];
+        let variables = container["env"].as_array().expect("variables");
+        let told = variables.iter().position(|one| one["value"].is_string()).expect("one with a value");
+        let in_container = |field: &str| format!("/spec/template/spec/containers/0/{field}");
+        let edits = json!([
+            {"op": "replace", "path": in_container("image"), "value": "another"},
+            {"op": "replace", "path": in_container("args"), "value": ["--another"]},
+            {"op": "replace", "path": in_container(&format!("env/{told}/value")), "value": "another"},
+            {"op": "replace", "path": in_container("resources/limits/memory"), "value": "2Gi"},
+            {"op": "remove", "path": in_container("volumeMounts/0")},
+            {"op": "replace", "path": in_container("securityContext/readOnlyRootFilesystem"), "value": false},
+            {"op": "replace", "path": "/spec/template/spec/tolerations", "value": []},
+            {"op": "replace", "path": "/spec/template/metadata/labels/otelgate.dev~1revision", "value": "another"},
+        ]);
+        self.kubectl(&["patch", NAME, "--type=json", "-p", &edits.to_string()]).expect("kubectl patch");
+        self.wait("the template to be as before", || (self.plane.get(COLLECTOR, NAME)["spec"] == before).then_some(()));
+        self.settled();
+    }
+
     /// So many, and no more.
     fn controllers(&self, count: usize) {
         let scale = ["scale", "-n", NAMESPACE, "deployment/otelgate-controller", &format!("--replicas={count}")];
@@ -329,6 +355,23 @@ impl Cluster<'_> {
         let name = pod["metadata"]["name"].as_str().expect("a name");
         self.kubectl(&["patch", "pod", name, "--subresource=status", "--type=merge", "-p", &patch])
             .expect("kubectl patch");
+    }
+
+    /// No node is without a Collector for it, not even for a moment.
+    fn one_that_the_api_server_refuses_changes_nothing(&self) {
+        let (revision, pods) = (self.revision(), self.pods());
+        self.patch(&json!({"collector": {"podLabels": {"team": "not a label"}}}));
+        let message = self.wait_for_reason("CollectorRolledBack");
+        assert!(message.contains("failed before its trial: DaemonSet otel-collector-trial: "), "{message}");
+        assert!(message.contains("not a label"), "{message}");
+        assert_eq!((self.revision(), self.pods()), (revision.clone(), pods.clone()), "{}", self.words());
+        self.patch(&json!({"collector": {"podLabels": {"team": null}}}));
+        self.wait_for_reason("CollectorOnEveryNode");
+        assert_eq!((self.revision(), self.pods()), (revision, pods));
+        let more = json!({"spec": {"collector": {"resources": {"requests": {"cpu": "1"}}}}}).to_string();
+        let refused = self.plane.kubectl(&["patch", "telemetrystack", "default", "--type=merge", "-p", &more]);
+        assert!(!refused.success);
+        assert!(refused.stderr.contains("asks for more cpu or memory than resources.limits allows"), "{refused:?}");
     }
 
     fn a_fault_of_the_spec_changes_nothing(&self) {

@@ -16,22 +16,8 @@ const PART: &str = "otelgate.dev/part=collector";
 
 #[test]
 fn what_is_told_to_be_elsewhere_moves() {
-    let plane = ControlPlane::start(Version::Newest, Parts::ApiServer).unwrap_or_else(|error| panic!("{error}"));
-    for namespace in ["otelgate", "datadog", "observability"] {
-        plane.make_namespace(namespace, &json!({}), &json!({}));
-    }
-    let (definitions, _) = rendered(&plane, &json!({}));
-    plane.apply(&definitions);
-    let established = ["wait", "--for=condition=Established", "--timeout=1m", "crd/telemetrystacks.otelgate.dev"];
-    plane.kubectl(&established).expect("kubectl wait");
-    let kubeconfig = plane.network().folder().join("admin.conf");
-    let arguments = [
-        "controller".to_owned(),
-        format!("--admin-listen={ADDRESS}:18080"),
-        format!("--kubeconfig={}", kubeconfig.display()),
-        "--identity=alone".to_owned(),
-    ];
-    let controller = plane.network().start("controller", Path::new(OTELGATE), arguments).expect("otelgate controller");
+    let plane = plane(&["otelgate", "datadog", "observability"]);
+    let controller = start(&plane);
     let cluster = Cluster { plane: &plane, controller: &controller };
     cluster.apply(&json!({}));
     let expected = [
@@ -105,13 +91,38 @@ fn what_was_left_behind_goes(cluster: &Cluster<'_>) {
     cluster.apply(&back);
 }
 
-struct Cluster<'p> {
-    plane: &'p ControlPlane,
-    controller: &'p Process,
+/// One with those namespaces, and what a TelemetryStack takes.
+pub fn plane(namespaces: &[&str]) -> ControlPlane {
+    let plane = ControlPlane::start(Version::Newest, Parts::ApiServer).unwrap_or_else(|error| panic!("{error}"));
+    for namespace in namespaces {
+        plane.make_namespace(namespace, &json!({}), &json!({}));
+    }
+    let (definitions, _) = rendered(&plane, &json!({}));
+    plane.apply(&definitions);
+    let established = ["wait", "--for=condition=Established", "--timeout=1m", "crd/telemetrystacks.otelgate.dev"];
+    plane.kubectl(&established).expect("kubectl wait");
+    plane
+}
+
+/// The controller, outside.
+pub fn start(plane: &ControlPlane) -> Process {
+    let kubeconfig = plane.network().folder().join("admin.conf");
+    let arguments = [
+        "controller".to_owned(),
+        format!("--admin-listen={ADDRESS}:18080"),
+        format!("--kubeconfig={}", kubeconfig.display()),
+        "--identity=alone".to_owned(),
+    ];
+    plane.network().start("controller", Path::new(OTELGATE), arguments).expect("otelgate controller")
+}
+
+pub struct Cluster<'p> {
+    pub plane: &'p ControlPlane,
+    pub controller: &'p Process,
 }
 
 impl Cluster<'_> {
-    fn apply(&self, spec: &Value) {
+    pub fn apply(&self, spec: &Value) {
         let mut spec = spec.clone();
         spec["agent"] = json!({"mode": "disabled"});
         self.plane.apply(&[json!({
@@ -124,13 +135,13 @@ impl Cluster<'_> {
     }
 
     #[track_caller]
-    fn wait<T>(&self, what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    pub fn wait<T>(&self, what: &str, ask: impl FnMut() -> Option<T>) -> T {
         wait_for(what, ask).unwrap_or_else(|error| panic!("{error}; {}", self.controller.log()))
     }
 
     /// Until those and no others are of the Collector in the namespace.
     #[track_caller]
-    fn wait_for(&self, namespace: &str, expected: &[&str]) {
+    pub fn wait_for(&self, namespace: &str, expected: &[&str]) {
         self.wait(&format!("{expected:?} in {namespace}"), || {
             let names = self.plane.kubectl(&["get", OF_NAMESPACE, "-n", namespace, "-l", PART, "-o", "name"]);
             let names = names.expect("kubectl get");
@@ -143,11 +154,21 @@ impl Cluster<'_> {
     }
 
     #[track_caller]
-    fn condition(&self, reason: &str) {
-        self.wait(reason, || {
+    pub fn condition(&self, reason: &str) {
+        self.says(reason, "");
+    }
+
+    /// Until the condition has that reason, and those words.
+    #[track_caller]
+    pub fn says(&self, reason: &str, words: &str) {
+        let is_it = |one: &Value| {
+            let message = one["message"].as_str().unwrap_or_default();
+            one["type"] == "CollectorAvailable" && one["reason"] == reason && message.contains(words)
+        };
+        self.wait(&format!("{reason}: {words}"), || {
             let stack = self.plane.kubectl(&["get", "telemetrystack", "default", "-o", "json"]).json("a stack");
             let conditions = stack["status"]["conditions"].as_array()?;
-            conditions.iter().any(|one| one["type"] == "CollectorAvailable" && one["reason"] == reason).then_some(())
+            conditions.iter().any(is_it).then_some(())
         });
     }
 }

@@ -1,0 +1,76 @@
+//! What is left to do after a step, and what is told of it.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::held::{FIRST_RETRY, Held, Why};
+use super::{Key, Outcome};
+use crate::unavailable::Unavailable;
+
+/// What a step came to.
+pub enum Step {
+    /// For the first lists.
+    Waiting,
+    Done(Outcome),
+    Again(Duration, Option<Outcome>),
+}
+
+/// What is left to do after a step, and the first of each that keeps it from being done.
+#[derive(Default)]
+pub struct Due {
+    soonest: Option<Instant>,
+    foreign: Option<Key>,
+    refused: Option<(Key, Unavailable)>,
+    contested: Option<(Key, String)>,
+}
+
+// === impl Due ===
+
+impl Due {
+    pub fn at(&mut self, until: Instant) {
+        self.soonest = Some(self.soonest.map_or(until, |soonest| soonest.min(until)));
+    }
+
+    pub fn is_held(&mut self, held: &Held, key: &Key, sent: &Value) -> bool {
+        let Some((why, until)) = held.until(key, sent, Instant::now()) else { return false };
+        self.at(until);
+        match why {
+            Why::Foreign => {
+                self.foreign.get_or_insert_with(|| key.clone());
+            }
+            Why::Refused(why) => {
+                self.refused.get_or_insert_with(|| (key.clone(), why.clone()));
+            }
+        }
+        true
+    }
+
+    pub fn contested(&mut self, key: Key, by: String, until: Instant) {
+        self.at(until);
+        self.contested.get_or_insert((key, by));
+    }
+
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.refused.is_some()
+    }
+
+    #[must_use]
+    pub fn step(self, generation: i64) -> Step {
+        let named = |key: &Key| format!("{} {}", key.kind, key.name);
+        let told = if let Some(key) = &self.foreign {
+            Some(Outcome::Foreign { generation, object: named(key) })
+        } else if let Some((key, why)) = &self.refused {
+            let answered = !why.is_of_connection();
+            Some(Outcome::Refused { generation, object: named(key), why: why.to_string(), answered })
+        } else {
+            self.contested.map(|(key, by)| Outcome::Contested { generation, object: named(&key), by })
+        };
+        let delay = self.soonest.map(|until| until.saturating_duration_since(Instant::now()));
+        match (told, delay) {
+            (None, None) => Step::Done(Outcome::Kept { generation }),
+            (told, delay) => Step::Again(delay.unwrap_or(FIRST_RETRY), told),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What can't be written for now, and when it is tried again: an object by itself, so that whatever else changes meanwhile
+//! neither hurries it nor is held up by it.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::Key;
+use crate::unavailable::Unavailable;
+
+#[derive(Debug, Default)]
+pub struct Held(BTreeMap<Key, Hold>);
+
+#[derive(Debug)]
+struct Hold {
+    /// What was asked for; nothing, where it was to be deleted.
+    sent: Value,
+    why: Why,
+    /// In a row.
+    failures: u32,
+    until: Instant,
+}
+
+/// Why it isn't written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    Refused(Unavailable),
+    /// There is one of its name that isn't ours.
+    Foreign,
+}
+
+/// After a call that failed: short at first.
+pub const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_mins(1);
+/// An API server that can't be reached refuses nothing, and is soon back.
+const LAST_RETRY_UNREACHED: Duration = Duration::from_secs(10);
+/// Nobody tells when what isn't ours has gone.
+const LOOK_FOR_FOREIGN_EVERY: Duration = Duration::from_secs(10);
+
+// === impl Held ===
+
+impl Held {
+    /// Why this isn't tried yet, and when it is. Something else is tried at once.
+    #[must_use]
+    pub fn until(&self, key: &Key, sent: &Value, now: Instant) -> Option<(&Why, Instant)> {
+        let hold = self.0.get(key).filter(|hold| hold.sent == *sent && now < hold.until)?;
+        Some((&hold.why, hold.until))
+    }
+
+    pub fn hold(&mut self, key: Key, sent: Value, why: Why, now: Instant) {
+        self.hold_with(key, sent, why, now, jitter());
+    }
+
+    fn hold_with(&mut self, key: Key, sent: Value, why: Why, now: Instant, jitter: f64) {
+        let before = self.0.remove(&key).filter(|hold| hold.sent == sent).map_or(0, |hold| hold.failures);
+        let failures = before.saturating_add(1);
+        let until = now + retry_after(&why, failures, jitter);
+        self.0.insert(key, Hold { sent, why, failures, until });
+    }
+
+    pub fn release(&mut self, key: &Key) {
+        self.0.remove(key);
+    }
+
+    /// All others are forgotten.
+    pub fn keep_only(&mut self, is_due: impl Fn(&Key) -> bool) {
+        self.0.retain(|key, _| is_due(key));
+    }
+
+    #[must_use]
+    pub fn any_foreign(&self) -> bool {
+        self.0.values().any(|hold| hold.why == Why::Foreign)
+    }
+
+    /// How often in a row a call failed.
+    #[must_use]
+    pub fn most_failures(&self) -> u32 {
+        self.0.values().map(|hold| hold.failures).max().unwrap_or_default()
+    }
+}
+
+/// Twice as long after each failure in a row, and up to half as long again, so that many don't come together.
+fn retry_after(why: &Why, failures: u32, jitter: f64) -> Duration {
+    let last = match why {
+        Why::Foreign => return LOOK_FOR_FOREIGN_EVERY,
+        Why::Refused(why) if why.is_of_connection() => LAST_RETRY_UNREACHED,
+        Why::Refused(_) => LAST_RETRY,
+    };
+    let delay = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(8))).min(last);
+    delay.mul_f64(1.0 + jitter / 2.0)
+}
+
+/// From 0 to 1; no more random than the clock, which is enough to spread calls.
+fn jitter() -> f64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    f64::from(now.subsec_micros()) / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn key(name: &str) -> Key {
+        Key { kind: "Service", name: name.to_owned() }
+    }
+
+    fn refused() -> Why {
+        Why::Refused(Unavailable::Refused { why: "no".to_owned() })
+    }
+
+    #[test]
+    fn what_was_refused_waits_longer_each_time_and_alone() {
+        let mut held = Held::default();
+        let start = Instant::now();
+        let sent = json!({"a": 1});
+        let mut now = start;
+        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+            assert_eq!(held.until(&key("a"), &sent, now), None, "it is due");
+            held.hold_with(key("a"), sent.clone(), refused(), now, 0.0);
+            let (why, until) = held.until(&key("a"), &sent, now).expect("a hold");
+            assert_eq!((why, until), (&refused(), now + Duration::from_secs(seconds)));
+            now = until;
+        }
+        held.hold_with(key("a"), sent.clone(), refused(), now, 0.0);
+        assert_eq!(held.until(&key("b"), &sent, now), None, "another object isn't held up");
+        assert_eq!(held.until(&key("a"), &json!({"a": 2}), now), None, "nor is another wish");
+        assert_eq!(held.most_failures(), 9);
+        held.hold_with(key("a"), json!({"a": 2}), refused(), now, 0.0);
+        assert_eq!(held.most_failures(), 1);
+        held.release(&key("a"));
+        assert_eq!(held.most_failures(), 0);
+    }
+
+    #[test]
+    fn an_api_server_that_is_away_and_what_isnt_ours_are_looked_for_often() {
+        let away = Why::Refused(Unavailable::Unreachable { why: "no".to_owned() });
+        assert_eq!(retry_after(&away, 20, 0.0), LAST_RETRY_UNREACHED);
+        assert_eq!(retry_after(&Why::Foreign, 20, 0.0), LOOK_FOR_FOREIGN_EVERY);
+    }
+}

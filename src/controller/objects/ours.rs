@@ -1,0 +1,49 @@
+//! Whose an object is.
+
+use super::Part;
+use crate::api::{label, object};
+use crate::k8s::{ObjectMeta, OwnerReference};
+
+/// Whether we have made it, or written it before: by its label, its owner, or who wrote it, whichever of these somebody
+/// has taken away.
+#[must_use]
+pub fn is_ours(found: &ObjectMeta, part: Part, owner: &OwnerReference) -> bool {
+    let labelled = found.labels.as_ref().and_then(|labels| labels.get(label::PART));
+    let owners = || found.owner_references.iter().flatten();
+    let writers = || found.managed_fields.iter().flatten();
+    labelled.is_some_and(|label| label == part.name)
+        || owners().any(|one| one.uid == owner.uid)
+        || writers().any(|one| {
+            one.manager.as_deref() == Some(object::FIELD_MANAGER) && one.operation.as_deref() == Some("Apply")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::metrics::Write;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_ours_is_told_by_any_trace_of_us() {
+        const PART: Part = Part { name: "collector", kinds: &[], write: Write::Collector };
+        let owner = OwnerReference { uid: "u".to_owned(), ..OwnerReference::default() };
+        let owned =
+            |uid: &str| json!({"ownerReferences": [{"apiVersion": "v1", "kind": "x", "name": "x", "uid": uid}]});
+        let written = |by: &str, operation: &str| json!({"managedFields": [{"manager": by, "operation": operation}]});
+        for (metadata, ours) in [
+            (json!({}), false),
+            (json!({"labels": {"app": "otel-collector"}}), false),
+            (json!({"labels": {label::PART: "agent"}}), false),
+            (json!({"labels": {label::PART: "collector"}}), true),
+            (owned("another"), false),
+            (owned("u"), true),
+            (written("kubectl-client-side-apply", "Update"), false),
+            (written(object::FIELD_MANAGER, "Update"), false),
+            (written(object::FIELD_MANAGER, "Apply"), true),
+        ] {
+            let found: ObjectMeta = serde_json::from_value(metadata.clone()).expect("metadata");
+            assert_eq!(is_ours(&found, PART, &owner), ours, "{metadata}");
+        }
+    }
+}
