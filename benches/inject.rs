@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, clippy::panic, reason = "a bench prints its table, and has nobody to tell but its user")]
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -85,7 +86,13 @@ fn manifests(size: Size, whole: Whole) -> String {
     };
     let deployments = (0..MANIFESTS).map(deployment);
     match whole {
-        Whole::Documents => deployments.map(|one| format!("---\n{}", manifest::document(&one))).collect(),
+        Whole::Documents => {
+            let mut all = String::new();
+            for one in deployments {
+                write!(all, "---\n{}", manifest::document(&one)).expect("memory takes everything");
+            }
+            all
+        }
         Whole::List => {
             let items: Vec<_> = deployments.collect();
             manifest::document(&json!({ "apiVersion": "v1", "kind": "List", "items": items }))

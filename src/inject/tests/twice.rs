@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{Case, app, case, pod, with_env};
-use crate::inject::{Action, Reason};
+use crate::config::Configuration;
+use crate::inject::{Action, Decision, Namespace, Pod, Reason, decide};
 
 fn again(first: Case, change: impl FnOnce(&mut Value)) -> Case {
     let mut pod = first.decide().pod;
