@@ -261,7 +261,9 @@ impl Keeper {
                     Step::Done(told) => tell(outcome, told),
                     Step::Again(delay, told) => {
                         again = Some(delay);
-                        told.into_iter().for_each(|told| tell(outcome, told));
+                        if let Some(told) = told {
+                            tell(outcome, told);
+                        }
                     }
                 }
             } else {
@@ -331,7 +333,7 @@ impl Keeper {
                     {
                         due.contested(key.clone(), by, until);
                     }
-                    if !self.did(&mut due, key, object, done) {
+                    if !self.did(&mut due, &key, &object, done) {
                         break;
                     }
                 }
@@ -343,7 +345,7 @@ impl Keeper {
                     if let Ok(Deletion::Doubtful) = done {
                         due.at(Instant::now() + FIRST_RETRY);
                     }
-                    if !self.did(&mut due, key, Value::Null, done.map(drop)) {
+                    if !self.did(&mut due, &key, &Value::Null, done.map(drop)) {
                         break;
                     }
                 }
@@ -356,16 +358,16 @@ impl Keeper {
     }
 
     /// Whether it makes sense to go on to the next.
-    fn did(&mut self, due: &mut Due, key: Key, sent: Value, done: k8s::Result<()>) -> bool {
+    fn did(&mut self, due: &mut Due, key: &Key, sent: &Value, done: k8s::Result<()>) -> bool {
         let Err(error) = done else {
-            self.held.release(&key);
+            self.held.release(key);
             return true;
         };
         self.health.failed(&error);
         let why = Unavailable::of(&error);
         let reached = !why.is_of_connection();
         self.held.hold(key.clone(), sent.clone(), Why::Refused(why), Instant::now());
-        due.is_held(&self.held, &key, &sent);
+        due.is_held(&self.held, key, sent);
         reached
     }
 
@@ -382,7 +384,7 @@ impl Keeper {
                 Ok(Some(found)) if !is_ours(&found, self.part, owner) => {
                     self.held.hold(key.clone(), object.clone(), Why::Foreign, now);
                 }
-                Ok(_) => {}
+                Ok(_) => self.held.is_free(key),
                 Err(error) => {
                     self.health.failed(&error);
                     let why = Unavailable::of(&error);

@@ -28,7 +28,7 @@ mod tests {
     fn what_is_ours_is_told_by_any_trace_of_us() {
         const PART: Part = Part { name: "collector", kinds: &[], write: Write::Collector };
         let owner = OwnerReference { uid: "u".to_owned(), ..OwnerReference::default() };
-        let owned =
+        let of_owner =
             |uid: &str| json!({"ownerReferences": [{"apiVersion": "v1", "kind": "x", "name": "x", "uid": uid}]});
         let written = |by: &str, operation: &str| json!({"managedFields": [{"manager": by, "operation": operation}]});
         for (metadata, ours) in [
@@ -36,8 +36,8 @@ mod tests {
             (json!({"labels": {"app": "otel-collector"}}), false),
             (json!({"labels": {label::PART: "agent"}}), false),
             (json!({"labels": {label::PART: "collector"}}), true),
-            (owned("another"), false),
-            (owned("u"), true),
+            (of_owner("another"), false),
+            (of_owner("u"), true),
             (written("kubectl-client-side-apply", "Update"), false),
             (written(object::FIELD_MANAGER, "Update"), false),
             (written(object::FIELD_MANAGER, "Apply"), true),
