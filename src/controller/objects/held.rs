@@ -63,6 +63,13 @@ impl Held {
         self.0.remove(key);
     }
 
+    /// Nobody else has that name any more. What was refused keeps its count.
+    pub fn is_free(&mut self, key: &Key) {
+        if self.0.get(key).is_some_and(|hold| hold.why == Why::Foreign) {
+            self.release(key);
+        }
+    }
+
     /// All others are forgotten.
     pub fn keep_only(&mut self, is_due: impl Fn(&Key) -> bool) {
         self.0.retain(|key, _| is_due(key));
@@ -131,6 +138,21 @@ mod tests {
         assert_eq!(held.most_failures(), 1);
         held.release(&key("a"));
         assert_eq!(held.most_failures(), 0);
+    }
+
+    #[test]
+    fn what_isnt_ours_is_told_until_its_name_is_free() {
+        let mut held = Held::default();
+        let (sent, now) = (json!({}), Instant::now());
+        held.hold(key("a"), sent.clone(), Why::Foreign, now);
+        held.hold(key("b"), sent.clone(), refused(), now);
+        let later = now + LOOK_FOR_FOREIGN_EVERY;
+        assert_eq!(held.until(&key("a"), &sent, later), None, "it is looked for again");
+        assert!(held.any_foreign());
+        held.is_free(&key("a"));
+        held.is_free(&key("b"));
+        assert!(!held.any_foreign());
+        assert_eq!(held.most_failures(), 1, "of the other");
     }
 
     #[test]

@@ -384,7 +384,7 @@ impl Keeper {
                 Ok(Some(found)) if !is_ours(&found, self.part, owner) => {
                     self.held.hold(key.clone(), object.clone(), Why::Foreign, now);
                 }
-                Ok(_) => {}
+                Ok(_) => self.held.is_free(key),
                 Err(error) => {
                     self.health.failed(&error);
                     let why = Unavailable::of(&error);
