@@ -139,7 +139,7 @@ fn what_is_deleted_or_edited_is_as_before(plane: &ControlPlane, controller: &Pro
     let edits = [
         ("daemonset/datadog-agent", pod.clone()),
         ("deployment/datadog-cluster-agent", pod),
-        ("service/datadog-cluster-agent", json!({"spec": {"selector": {"app": "another"}}})),
+        ("service/datadog-cluster-agent", json!({"spec": {"selector": null}})),
         ("serviceaccount/datadog-agent", json!({"metadata": {"ownerReferences": []}})),
         ("clusterrolebinding/otelgate-agent", json!({"subjects": []})),
         ("rolebinding/otelgate-cluster-agent-own", json!({"subjects": []})),
