@@ -62,7 +62,8 @@ fn main() {
         || {
             let status = status(&cluster);
             status["injection"]["injected"] == format!("{PODS}/{PODS}")
-                && [&status["collector"], &status["agent"]].iter().all(|part| part["ready"] == all)
+                && status["collector"]["ready"] == all
+                && status["agent"]["nodes"] == all
         },
         || {
             let log = fs::read_to_string(folder.path().join("controller.log")).unwrap_or_default();
