@@ -36,6 +36,7 @@ impl Due {
         let Some((why, until)) = held.until(key, sent, Instant::now()) else { return false };
         self.at(until);
         match why {
+            Why::Doubtful => {}
             Why::Foreign => {
                 self.foreign.get_or_insert_with(|| key.clone());
             }

@@ -28,6 +28,8 @@ pub enum Why {
     Refused(Unavailable),
     /// There is one of its name that isn't ours.
     Foreign,
+    /// It couldn't be told whether it was deleted, or another one is there: the watch tells, soon or late.
+    Doubtful,
 }
 
 /// After a call that failed: short at first.
@@ -91,6 +93,7 @@ impl Held {
 fn retry_after(why: &Why, failures: u32, jitter: f64) -> Duration {
     let last = match why {
         Why::Foreign => return LOOK_FOR_FOREIGN_EVERY,
+        Why::Doubtful => LAST_RETRY_UNREACHED,
         Why::Refused(why) if why.is_of_connection() => LAST_RETRY_UNREACHED,
         Why::Refused(_) => LAST_RETRY,
     };

@@ -32,7 +32,7 @@ mod ours;
 mod plan;
 
 use due::{Due, Step};
-use held::{FIRST_RETRY, Held, Why};
+use held::{Held, Why};
 pub use memory::{Drift, Memory};
 use ours::is_ours;
 pub use plan::{Action, Observed, plan};
@@ -343,7 +343,9 @@ impl Keeper {
                     }
                     let done = self.delete(&key, &uid).await;
                     if let Ok(Deletion::Doubtful) = done {
-                        due.at(Instant::now() + FIRST_RETRY);
+                        self.held.hold(key.clone(), Value::Null, Why::Doubtful, Instant::now());
+                        due.is_held(&self.held, &key, &Value::Null);
+                        continue;
                     }
                     if !self.did(&mut due, &key, &Value::Null, done.map(drop)) {
                         break;
