@@ -91,7 +91,7 @@ fn what_was_left_behind_goes(cluster: &Cluster<'_>) {
     cluster.apply(&back);
 }
 
-/// One with those namespaces, and what a ``TelemetryStack`` takes.
+/// One with those namespaces, and what a `TelemetryStack` takes.
 pub fn plane(namespaces: &[&str]) -> ControlPlane {
     let plane = ControlPlane::start(Version::Newest, Parts::ApiServer).unwrap_or_else(|error| panic!("{error}"));
     for namespace in namespaces {
