@@ -3,13 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::super::OTELGATE;
 use super::super::installed::rendered;
 use super::intake::Intake;
+use super::places;
 use crate::control_plane::network::{ADDRESS, Process};
 use crate::control_plane::node::{Node, Place};
 use crate::control_plane::plane::{Parts, sum_of};
@@ -63,14 +62,7 @@ fn prepare(plane: &ControlPlane) -> Process {
         objects.into_iter().filter(|object| object["metadata"]["name"] == "otelgate-collector").collect();
     assert_eq!(roles.len(), 2, "a ClusterRole and a Role");
     plane.apply(&roles);
-    let kubeconfig = plane.network().folder().join("admin.conf");
-    let arguments = [
-        "controller".to_owned(),
-        format!("--admin-listen={ADDRESS}:18080"),
-        format!("--kubeconfig={}", kubeconfig.display()),
-        "--identity=alone".to_owned(),
-    ];
-    plane.network().start("controller", Path::new(OTELGATE), arguments).expect("otelgate controller")
+    places::start(plane)
 }
 
 struct Cluster<'p> {
