@@ -4,8 +4,11 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::api::{annotation, label};
-use crate::k8s::{self, DaemonSet, Deployment, DynamicObject, LabelSelector, ObjectMeta, ResourceExt as _, Time};
+use crate::api::stack::TelemetryStack;
+use crate::api::{annotation, label, object};
+use crate::k8s::{
+    self, DaemonSet, Deployment, DynamicObject, LabelSelector, ObjectMeta, Resource as _, ResourceExt as _, Time,
+};
 use crate::lean::Lean;
 
 /// The DaemonSet.
@@ -42,6 +45,8 @@ pub struct Replicas {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Maker {
     Controller,
+    /// The controller too; but somebody took its label away, by which it would be found.
+    Stripped,
     Operator,
     #[default]
     SomebodyElse,
@@ -52,6 +57,8 @@ pub enum Maker {
 pub struct DatadogAgent {
     pub name: String,
     pub ours: bool,
+    /// Ours as well, without its label.
+    pub stripped: bool,
     pub deleting: bool,
     pub has_status: bool,
     /// Types of its conditions that tell of a fault, with their messages.
@@ -105,6 +112,8 @@ impl Maker {
         let owners = metadata.owner_references.iter().flatten();
         if is_of(super::PART.name, metadata) {
             Self::Controller
+        } else if is_stripped(metadata) {
+            Self::Stripped
         } else if owners.into_iter().any(|owner| owner.api_version.starts_with("datadoghq.com/")) {
             Self::Operator
         } else {
@@ -113,8 +122,24 @@ impl Maker {
     }
 }
 
+fn part_of(metadata: &ObjectMeta) -> Option<&str> {
+    metadata.labels.as_ref()?.get(label::PART).map(String::as_str)
+}
+
 fn is_of(part: &str, metadata: &ObjectMeta) -> bool {
-    metadata.labels.as_ref().and_then(|labels| labels.get(label::PART)).is_some_and(|one| one == part)
+    part_of(metadata) == Some(part)
+}
+
+/// Whether it has no label, and a `TelemetryStack` owns it, or the controller has written it.
+pub(super) fn is_stripped(metadata: &ObjectMeta) -> bool {
+    let mut writers = metadata.managed_fields.iter().flatten();
+    part_of(metadata).is_none()
+        && (is_owned(metadata) || writers.any(|one| one.manager.as_deref() == Some(object::FIELD_MANAGER)))
+}
+
+pub(super) fn is_owned(metadata: &ObjectMeta) -> bool {
+    let mut owners = metadata.owner_references.iter().flatten();
+    owners.any(|one| one.kind == TelemetryStack::kind(&()) && one.api_version == TelemetryStack::api_version(&()))
 }
 
 // === impl Nodes ===
@@ -190,6 +215,7 @@ impl DatadogAgent {
         Self {
             name: found.name_any(),
             ours: is_of(super::OF_OPERATOR.name, &found.metadata),
+            stripped: is_stripped(&found.metadata),
             deleting: found.metadata.deletion_timestamp.is_some(),
             has_status: status.as_object().is_some_and(|status| !status.is_empty()),
             faults: conditions.filter(is_fault).map(told).collect(),

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::mode::{self, Allowed, Present, Served, VERSION};
-use super::observe::Maker;
+use super::observe::{DatadogAgent, Maker};
 use super::settings::Settings;
 use super::verdict::{Said, Sight};
 use super::watches::{self, Place, Seen, Token};
@@ -243,6 +243,8 @@ impl Running {
             Allowed::Way(AgentWay::Daemonset) => {
                 send(&self.of_operator, stack, settings, Vec::new());
                 match seen.token.clone().flatten() {
+                    // What is in it isn't known, so that it can't be written again as it was.
+                    Some(Token { ours: true, stripped: true, .. }) => soon = self.drop_token(settings, seen).await,
                     Some(Token { version, .. }) => {
                         send(&self.own, stack, settings, cluster_agent::objects(settings, Some(&version)));
                     }
@@ -368,16 +370,23 @@ fn fill(sight: &mut Sight, seen: &Seen, way: AgentWay) {
     sight.cluster_agent = seen.cluster_agent.clone().flatten();
     sight.pods = seen.pods.to_vec();
     let agents = seen.datadog_agents.clone().unwrap_or_default();
-    sight.datadog_agent = agents.iter().find(|agent| agent.ours).cloned();
-    let stranger = agents.iter().find(|agent| !agent.ours).map(|agent| format!("DatadogAgent {}", agent.name));
+    // What is wanted gets its label back; of anything else without one, nobody can say that it's to go.
+    let is_ours = |agent: &&DatadogAgent| agent.ours || (agent.stripped && way == AgentWay::Operator);
+    sight.datadog_agent = agents.iter().find(is_ours).cloned();
+    let stranger = agents.iter().find(|agent| !is_ours(agent)).map(|agent| format!("DatadogAgent {}", agent.name));
     let nodes = sight.nodes.as_ref().map(|nodes| (nodes.maker, format!("DaemonSet {}", nodes.name)));
     let replicas = sight.cluster_agent.as_ref().map(|one| (one.maker, format!("Deployment {}", one.name)));
     let workloads: Vec<_> = [nodes, replicas].into_iter().flatten().collect();
     let made_by = |maker: Maker| workloads.iter().find(|(one, _)| *one == maker).map(|(_, name)| name.clone());
+    let stripped = made_by(Maker::Stripped).filter(|_| way != AgentWay::Daemonset);
     sight.present = Present {
         own: made_by(Maker::Controller).is_some(),
         of_operator: sight.datadog_agent.is_some() || (stranger.is_none() && made_by(Maker::Operator).is_some()),
-        foreign: if way == AgentWay::Adopt { None } else { stranger.or_else(|| made_by(Maker::SomebodyElse)) },
+        foreign: if way == AgentWay::Adopt {
+            None
+        } else {
+            stranger.or(stripped).or_else(|| made_by(Maker::SomebodyElse))
+        },
     };
     sight.looked = seen.nodes.is_some()
         && seen.cluster_agent.is_some()

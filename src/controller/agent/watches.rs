@@ -10,7 +10,7 @@ use super::observe::{self, DatadogAgent, Nodes, Pod, Replicas};
 use super::{DATADOG_AGENT, SETTLE};
 use crate::api::{label, object};
 use crate::controller::Context;
-use crate::k8s::{Api, DaemonSet, Deployment, DynamicObject, PartialObjectMeta, Secret, watcher};
+use crate::k8s::{Api, DaemonSet, Deployment, DynamicObject, ObjectMeta, PartialObjectMeta, Secret, watcher};
 use crate::watch::{self as watching, Store};
 
 /// Where to look.
@@ -46,6 +46,19 @@ pub(super) struct Seen {
 pub(super) struct Token {
     pub version: String,
     pub ours: bool,
+    /// It lacks its label or its owner: it wouldn't be known for ours any more, or go with the stack.
+    pub stripped: bool,
+}
+
+impl Token {
+    fn of(metadata: &ObjectMeta) -> Self {
+        let labelled = metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(label::PART));
+        Self {
+            version: metadata.resource_version.clone().unwrap_or_default(),
+            ours: labelled || observe::is_stripped(metadata),
+            stripped: !(labelled && observe::is_owned(metadata)),
+        }
+    }
 }
 
 /// Looks wherever it is told to. Never returns.
@@ -103,10 +116,7 @@ async fn key(context: Context, place: Place, seen: watch::Sender<Seen>) {
 async fn token(context: Context, place: Place, seen: watch::Sender<Seen>) {
     let api = Api::<PartialObjectMeta<Secret>>::namespaced(context.client, &place.namespace);
     watching::objects(api, watching::named(object::CLUSTER_AGENT), &context.state.cluster_agent_token, |objects| {
-        let token = objects.get(object::CLUSTER_AGENT).map(|found| Token {
-            version: found.metadata.resource_version.clone().unwrap_or_default(),
-            ours: found.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(label::PART)),
-        });
+        let token = objects.get(object::CLUSTER_AGENT).map(|found| Token::of(&found.metadata));
         seen.send_if_modified(|seen| seen.token.replace(token.clone()) != Some(token));
     })
     .await;

@@ -94,7 +94,7 @@ impl Keeper {
         let endpoints = handshake::look_at(endpoints, settings.name(), patience).await;
         // A list that fails for good wakes nobody.
         let Some(look) = self.watched.look(&self.context.state.source) else { return Some(settings.poll()) };
-        let observed = look.observed(endpoints);
+        let observed = look.observed(endpoints, &stack.owner());
         let plan = plan(&observed, &settings, Timestamp::now());
         self.injector_late =
             (plan.phase == Phase::WaitingForInjector).then(|| self.injector_late.unwrap_or_else(Instant::now));

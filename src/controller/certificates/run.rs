@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::keep::Keeper;
-use super::observe::{Endpoint, Observed};
+use super::observe::{Endpoint, Observed, Stripped};
 use super::plan::{Action, Plan};
 use super::stored::{self, Trust};
 use crate::api::object;
@@ -14,7 +14,7 @@ use crate::api::stack::Provider;
 use crate::controller::Context;
 use crate::controller::contest::{Contest, Contested};
 use crate::controller::stack::Stack;
-use crate::k8s::{Api, MutatingWebhookConfiguration, Secret};
+use crate::k8s::{Api, MutatingWebhookConfiguration, OwnerReference, Secret};
 use crate::watch::{self as watching, Health};
 
 /// An object, if there is one; nothing before that is known.
@@ -137,7 +137,7 @@ impl Watched {
         match &plan.action {
             Some(Action::WriteRegistration(bundle)) => self.contest.over(bundle, now),
             None => self.contest.going_on(now),
-            Some(Action::MakeAuthority | Action::WriteServing(_)) => None,
+            Some(Action::MakeAuthority | Action::KeepAuthority | Action::WriteServing(_)) => None,
         }
     }
 
@@ -154,14 +154,17 @@ impl Watched {
 // === impl Look ===
 
 impl Look {
-    pub(super) fn observed(&self, endpoints: Vec<Endpoint>) -> Observed {
+    pub(super) fn observed(&self, endpoints: Vec<Endpoint>, owner: &OwnerReference) -> Observed {
         let contents = |secret: &Option<Arc<Secret>>| secret.as_deref().map(stored::contents);
+        let is_stripped =
+            |secret: &Option<Arc<Secret>>| secret.as_deref().is_some_and(|secret| stored::is_stripped(secret, owner));
         let registration = self.registration.as_ref();
         Observed {
             authority: contents(&self.authority),
             serving: contents(&self.serving),
             source: contents(&self.source),
             registration: registration.map(|it| stored::registration(&it.object, &it.trust, Instant::now())),
+            stripped: Stripped { authority: is_stripped(&self.authority), serving: is_stripped(&self.serving) },
             endpoints,
         }
     }

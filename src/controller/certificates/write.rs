@@ -92,6 +92,7 @@ impl Watched {
 fn describe(action: &Action) -> &'static str {
     match action {
         Action::MakeAuthority => "made an authority",
+        Action::KeepAuthority => "labelled the authority, and named its owner",
         Action::WriteServing(serving) => match serving.pair {
             Pair::Keep => "changed whom the webhook's clients should trust",
             Pair::Issue => "issued a certificate",

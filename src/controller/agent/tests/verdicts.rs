@@ -419,5 +419,13 @@ fn who_made_a_workload_is_told_from_what_it_carries() {
     assert_eq!(made(json!({"otelgate.dev/part": "agent"}), stack.clone()), Maker::Controller);
     assert_eq!(made(json!({"otelgate.dev/part": "operator"}), internal.clone()), Maker::Operator);
     assert_eq!(made(json!({}), internal), Maker::Operator);
+    assert_eq!(made(json!({}), stack.clone()), Maker::Stripped);
+    let written = |by: &str| {
+        let fields = json!([{"manager": by, "operation": "Apply"}]);
+        let found = json!({"metadata": {"name": "datadog-agent", "managedFields": fields}});
+        Nodes::of(&serde_json::from_value(found).expect("a DaemonSet")).maker
+    };
+    assert_eq!(written("otelgate-controller"), Maker::Stripped);
+    assert_eq!(written("kubectl"), Maker::SomebodyElse);
     assert_eq!(made(json!({"otelgate.dev/part": "collector"}), stack), Maker::SomebodyElse);
 }
