@@ -36,6 +36,7 @@ pub mod replicas;
 mod schema;
 pub mod stack;
 pub mod status;
+mod stripped;
 
 use collector_pods::CollectorPods;
 use election::Election;

@@ -4,11 +4,9 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::api::stack::TelemetryStack;
-use crate::api::{annotation, label, object};
-use crate::k8s::{
-    self, DaemonSet, Deployment, DynamicObject, LabelSelector, ObjectMeta, Resource as _, ResourceExt as _, Time,
-};
+use crate::api::{annotation, label};
+use crate::controller::stripped::is_stripped;
+use crate::k8s::{self, DaemonSet, Deployment, DynamicObject, LabelSelector, ObjectMeta, ResourceExt as _, Time};
 use crate::lean::Lean;
 
 /// The DaemonSet.
@@ -122,24 +120,8 @@ impl Maker {
     }
 }
 
-fn part_of(metadata: &ObjectMeta) -> Option<&str> {
-    metadata.labels.as_ref()?.get(label::PART).map(String::as_str)
-}
-
 fn is_of(part: &str, metadata: &ObjectMeta) -> bool {
-    part_of(metadata) == Some(part)
-}
-
-/// Whether it has no label, and a `TelemetryStack` owns it, or the controller has written it.
-pub(super) fn is_stripped(metadata: &ObjectMeta) -> bool {
-    let mut writers = metadata.managed_fields.iter().flatten();
-    part_of(metadata).is_none()
-        && (is_owned(metadata) || writers.any(|one| one.manager.as_deref() == Some(object::FIELD_MANAGER)))
-}
-
-pub(super) fn is_owned(metadata: &ObjectMeta) -> bool {
-    let mut owners = metadata.owner_references.iter().flatten();
-    owners.any(|one| one.kind == TelemetryStack::kind(&()) && one.api_version == TelemetryStack::api_version(&()))
+    metadata.labels.as_ref().and_then(|labels| labels.get(label::PART)).is_some_and(|one| one == part)
 }
 
 // === impl Nodes ===

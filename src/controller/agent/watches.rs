@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::observe::{self, DatadogAgent, Nodes, Pod, Replicas};
 use super::{DATADOG_AGENT, SETTLE};
 use crate::api::{label, object};
-use crate::controller::Context;
+use crate::controller::{Context, stripped};
 use crate::k8s::{Api, DaemonSet, Deployment, DynamicObject, ObjectMeta, PartialObjectMeta, Secret, watcher};
 use crate::watch::{self as watching, Store};
 
@@ -55,8 +55,8 @@ impl Token {
         let labelled = metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(label::PART));
         Self {
             version: metadata.resource_version.clone().unwrap_or_default(),
-            ours: labelled || observe::is_stripped(metadata),
-            stripped: !(labelled && observe::is_owned(metadata)),
+            ours: labelled || stripped::is_stripped(metadata),
+            stripped: !(labelled && stripped::is_owned(metadata)),
         }
     }
 }

@@ -190,7 +190,13 @@ impl Task<'_> {
         let mut stored = self.seen.stored()?;
         memory.forgive(&mut stored);
         let sets = self.seen.sets.lock().clone()?;
-        let set = |rollout: Rollout| sets.get(rollout.daemon_set());
+        let set = |rollout: Rollout| sets.get(rollout.daemon_set())?.as_ref();
+        for rollout in Rollout::ALL.into_iter().filter(|rollout| set(*rollout).is_some_and(|set| set.stripped)) {
+            if let Err(error) = observe::relabel(self.context, self.place, rollout).await {
+                self.context.state.collector.failed(&error);
+                return Some(LOOK_AGAIN);
+            }
+        }
         let secret = match secrets {
             Some(secret) => secret.as_ref().map(|secret| secret.resource_version.clone()),
             None if spec.collector.exporter == Exporter::Agent => None,
