@@ -172,3 +172,26 @@ async fn publish(store: &Store<Arc<Pod>>, news: &Notify, seen: &watch::Sender<Se
         seen.send_modify(|seen| seen.pods = pods);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_token_that_lost_its_label_or_its_owner_is_still_ours() {
+        let owner =
+            json!([{"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack", "name": "default", "uid": "u"}]);
+        let labels = json!({"otelgate.dev/part": "agent"});
+        let writers = json!([{"manager": "otelgate-controller", "operation": "Update"}]);
+        let told = |metadata: Value| {
+            let token = Token::of(&serde_json::from_value(metadata).expect("metadata"));
+            (token.ours, token.stripped)
+        };
+        assert_eq!(told(json!({"labels": labels, "ownerReferences": owner})), (true, false));
+        assert_eq!(told(json!({"labels": labels})), (true, true));
+        assert_eq!(told(json!({"ownerReferences": owner})), (true, true));
+        assert_eq!(told(json!({"managedFields": writers})), (true, true));
+        assert!(!told(json!({"labels": {"app": "theirs"}})).0);
+    }
+}

@@ -16,7 +16,7 @@ impl World<'_> {
     #[track_caller]
     pub fn deleted_at_work(&self, controller: Controller) -> usize {
         let from = controller.proxy.count();
-        self.undo_by_hand(0);
+        self.undo_all_but_owners(0);
         wait_for("its first call", || (!controller.proxy.changes(from).is_empty()).then_some(()))
             .unwrap_or_else(|error| panic!("{error}; {}", controller.process.log()));
         self.delete(&format!("{STACK}/default"));
@@ -32,7 +32,7 @@ impl World<'_> {
     pub fn deleted_at(&self, life: usize, at: usize, controller: Controller) {
         let started = Instant::now();
         controller.proxy.hold(Hold::Before(at));
-        self.undo_by_hand(life);
+        self.undo_all_but_owners(life);
         let held = controller.proxy.wait_until_held(Duration::from_secs(5));
         self.delete(&format!("{STACK}/default"));
         let comes_through = held && at.is_multiple_of(2);

@@ -8,21 +8,35 @@ use serde_json::{Value, json};
 use super::super::state::{DATADOG_AGENTS, LISTS, PODS};
 use super::super::{REGISTRATION, REGISTRATIONS, STACK, World};
 
+/// By which it is known for the controller's, and by which it goes with the stack.
+const TRACES: [&str; 2] = ["labels", "ownerReferences"];
+
 impl World<'_> {
     #[track_caller]
     pub fn undo_by_hand(&self, life: usize) {
+        self.undo_all(life, &TRACES);
+    }
+
+    /// What has no owner can't go with it.
+    #[track_caller]
+    pub fn undo_all_but_owners(&self, life: usize) {
+        self.undo_all(life, &TRACES[..1]);
+    }
+
+    #[track_caller]
+    fn undo_all(&self, life: usize, traces: &[&str]) {
         let kept = LISTS.iter().filter(|list| ![PODS, STACK, REGISTRATIONS].contains(list));
-        self.undo_each(kept.flat_map(|list| self.ours(list)), life);
+        self.undo_each(kept.flat_map(|list| self.ours(list)), life, traces);
         self.distrust();
     }
 
     #[track_caller]
     pub fn undo_datadog_agent_by_hand(&self, life: usize) {
-        self.undo_each(self.ours(DATADOG_AGENTS).into_iter(), life);
+        self.undo_each(self.ours(DATADOG_AGENTS).into_iter(), life, &TRACES);
     }
 
     #[track_caller]
-    fn undo_each(&self, objects: impl Iterator<Item = (&'static str, Value)>, life: usize) {
+    fn undo_each(&self, objects: impl Iterator<Item = (&'static str, Value)>, life: usize, traces: &[&str]) {
         for (number, (list, object)) in objects.enumerate() {
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
             let path = format!("{list}/{name}");
@@ -32,8 +46,7 @@ impl World<'_> {
                 continue;
             }
             let mut edit = edit(list, name, &object);
-            let lost = if (number / 2).is_multiple_of(2) { "labels" } else { "ownerReferences" };
-            edit["metadata"] = json!({lost: null});
+            edit["metadata"] = json!({traces[number / 2 % traces.len()]: null});
             let (status, answer) = self.door.call("PATCH", &path, &edit);
             // What depends on what was deleted before may have gone already.
             assert!([200, 404].contains(&status), "{path}: {answer:#}");
