@@ -83,8 +83,12 @@ fn edit(list: &str, name: &str, object: &Value) -> Value {
         "services" => json!({"spec": {"selector": null, "internalTrafficPolicy": "Cluster"}}),
         "serviceaccounts" if name == "otel-collector" => json!({"automountServiceAccountToken": true}),
         "daemonsets" | "deployments" => {
-            let labels = json!({"otelgate.dev/revision": "another"});
-            json!({"spec": {"template": {"metadata": {"labels": labels}, "spec": {"serviceAccountName": "another"}}}})
+            let mut template = json!({"spec": {"serviceAccountName": "another"}});
+            // Elsewhere it would be a label that somebody added.
+            if name == "otel-collector" {
+                template["metadata"] = json!({"labels": {"otelgate.dev/revision": "another"}});
+            }
+            json!({"spec": {"template": template}})
         }
         "networkpolicies" => json!({"spec": {"ingress": null}}),
         "rolebindings" | "clusterrolebindings" => json!({"subjects": null}),
