@@ -15,6 +15,7 @@ pub mod expand;
 pub mod identity;
 pub mod legal;
 pub mod logs;
+mod lookup;
 pub mod options;
 pub mod owner;
 pub mod patch;
@@ -320,7 +321,7 @@ impl<'a> Context<'a, '_> {
 
     fn drop_annotations(&self, plan: &mut Plan<'a>) {
         for entry in plan.annotations.iter_mut().filter(|entry| entry.is_written()) {
-            let standing = self.pod.metadata.value.annotations.iter().map(|(key, _)| key).find(|key| *key == entry.key);
+            let standing = self.pod.metadata.value.annotations.entry(&entry.key).map(|(key, _)| key);
             plan.metadata.annotations.removed.extend(standing);
             *entry = Entry::left(entry.key.clone(), Reason::AnnotationsTooLarge);
         }
