@@ -6,6 +6,7 @@ mod environment;
 mod linear;
 mod opting_in;
 mod pod_keys;
+mod renamed;
 mod service_name;
 mod twice;
 mod undoing;
