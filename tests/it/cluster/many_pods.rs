@@ -27,6 +27,7 @@ const PORT: u16 = 18_080;
 const GROWTH: u64 = 10 << 10;
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the figure is worth reading, not only its verdict")]
 fn ten_thousand_pods_are_judged_with_few_calls_and_in_little_memory() {
     let plane = ControlPlane::start(Version::Newest, Parts::ApiServer).unwrap_or_else(|error| panic!("{error}"));
     let definition = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/otelgate/crds/telemetrystacks.yaml");
