@@ -62,12 +62,14 @@ impl Outcome {
     #[must_use]
     pub fn undone(place: &Place<'_>, undone: &Undone) -> Self {
         let kept = undone.kept.iter().map(|key| (2, explained(Reason::EditedByUser, key)));
+        let unclaimed = undone.unclaimed.iter().map(|name| format!("container {name}"));
+        let unclaimed = unclaimed.map(|about| (2, explained(Reason::UnclaimedValues, &about)));
         Self {
             place: place.position(),
             subject: place.subject(),
             result: if undone.found { What::Undone } else { What::NothingToUndo },
             service_name: None,
-            details: kept.collect(),
+            details: kept.chain(unclaimed).collect(),
         }
     }
 }

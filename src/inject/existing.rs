@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Reason;
 use super::attributes::Attributes;
 use super::expand::{Piece, Pieces, expand};
+use super::lookup;
 use super::prior::{Ownership, Prior, without};
 use super::status::Mark;
 use super::view::{Container, Presence, Variable};
@@ -60,7 +61,8 @@ impl<'a> Existing<'a> {
     /// The user's entries, with their places.
     #[must_use]
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = (usize, &'a Variable<'a>)> {
-        self.container.env.items.iter().enumerate().filter(|(index, _)| !self.is_own(*index))
+        let all = self.container.env.items.iter().inspect(|_| lookup::step());
+        all.enumerate().filter(|(index, _)| !self.is_own(*index))
     }
 
     /// The user's entry that counts: the last of its name.

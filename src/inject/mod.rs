@@ -16,6 +16,7 @@ mod exporters;
 pub mod identity;
 pub mod legal;
 pub mod logs;
+mod lookup;
 pub mod options;
 pub mod owner;
 pub mod patch;
@@ -230,6 +231,7 @@ impl<'a> Context<'a, '_> {
             let subject = variable(name, otel::var::RESOURCE_ATTRIBUTES);
             notes.push(Note { reason: Reason::MalformedAttributes, subject, detail: None });
         }
+        self.note_renamed(name, notes);
         self.note_edited_variables(existing, notes);
         if is_disabled(existing) {
             let subject = Subject::Container(name.into());
@@ -239,6 +241,16 @@ impl<'a> Context<'a, '_> {
         let (env, attributes) = variables::Variables::new(self, existing, &own, &identity).build();
         let state = variables::list_state(existing, &env, self.prior);
         (ContainerPlan { name, env, attributes, slot, state }, identity)
+    }
+
+    fn note_renamed(&self, name: &'a str, notes: &mut Vec<Note<'a>>) {
+        let subject = Subject::Container(name.into());
+        if let Some(was) = self.prior.former_name(name) {
+            let detail = Some(format!("was {was}").into());
+            notes.push(Note { reason: Reason::ContainerRenamed, subject, detail });
+        } else if self.prior.is_doubtful(name) {
+            notes.push(Note { reason: Reason::UnclaimedValues, subject, detail: None });
+        }
     }
 
     /// A container that gets nothing: what an earlier decision wrote into it goes.
@@ -336,7 +348,7 @@ impl<'a> Context<'a, '_> {
 
     fn drop_annotations(&self, plan: &mut Plan<'a>) {
         for entry in plan.annotations.iter_mut().filter(|entry| entry.is_written()) {
-            let standing = self.pod.metadata.value.annotations.iter().map(|(key, _)| key).find(|key| *key == entry.key);
+            let standing = self.pod.metadata.value.annotations.entry(&entry.key).map(|(key, _)| key);
             plan.metadata.annotations.removed.extend(standing);
             *entry = Entry::left(entry.key.clone(), Reason::AnnotationsTooLarge);
         }
@@ -402,7 +414,13 @@ impl Plan<'_> {
 
     /// Reasons that a second look would give again: the patch of a pod that is as it should be is empty.
     fn lasting_reasons(&self) -> Vec<Reason> {
-        let passing = [Reason::ConfigurationChanged, Reason::EditedByUser, Reason::InvalidStatus];
+        let passing = [
+            Reason::ConfigurationChanged,
+            Reason::EditedByUser,
+            Reason::InvalidStatus,
+            Reason::ContainerRenamed,
+            Reason::UnclaimedValues,
+        ];
         let noted = self.notes.iter().map(|note| note.reason).filter(|reason| !passing.contains(reason));
         let mut reasons: Vec<Reason> = noted.chain(self.entries().filter_map(|entry| entry.reason)).collect();
         reasons.sort_unstable();

@@ -135,6 +135,10 @@ reasons! {
         "correct it: key=value pairs, separated by commas, percent-encoded";
     EditedByUser: Notice, "a value that otelgate wrote was edited since, and is the user's now",
         "nothing, if that is meant; remove the key to have it set again";
+    ContainerRenamed: Notice, "the container had another name when otelgate wrote into it; what it wrote is renewed under this one",
+        "nothing";
+    UnclaimedValues: Notice, "the container has values as otelgate wrote them into one that isn't there any more; whose they are can't be known, so they stay",
+        "if the container was renamed, take otelgate's variables out of it and inject it again";
     ConfigurationChanged: Notice, "the pod carries values of an earlier configuration, which are replaced",
         "nothing";
     InjectedBefore: Notice, "the pod is left alone now, and still carries what otelgate wrote before",

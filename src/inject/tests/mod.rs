@@ -3,8 +3,10 @@
 #![expect(clippy::needless_pass_by_value, reason = "json!() makes values, and cases are made of them")]
 
 mod environment;
+mod linear;
 mod opting_in;
 mod pod_keys;
+mod renamed;
 mod service_name;
 mod twice;
 mod undoing;
