@@ -1,8 +1,6 @@
 //! A real Collector on two real nodes: started from the stack, one node first, with the lines of opted-in pods alone, and
 //! each pod answered by its own node's.
 
-mod faults;
-
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
@@ -17,6 +15,9 @@ use crate::control_plane::plane::{Parts, sum_of};
 use crate::control_plane::programs::built;
 use crate::control_plane::webhook::http_get_from;
 use crate::control_plane::{ControlPlane, Version, image, wait_for};
+
+mod faults;
+mod outage;
 
 const NAMESPACE: &str = "datadog";
 const OTELCOL: &str = "docker.io/local/otelcol:0.149.0";
@@ -48,6 +49,7 @@ fn a_collector_runs_on_every_node() {
     cluster.a_bad_configuration_is_stopped_at_the_first_node();
     cluster.one_whose_data_are_refused_is_stopped_there_too();
     cluster.lines_are_read_on_where_reading_stopped();
+    cluster.what_nobody_gets_rid_of_is_no_fault_of_a_revision();
     cluster.that_lines_are_refused_is_measured();
 }
 

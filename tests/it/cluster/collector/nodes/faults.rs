@@ -13,7 +13,7 @@ const TAINT: &str = "reserved=batch:NoExecute";
 
 impl Cluster<'_> {
     /// Its opted-in pods stay there, and have nobody to send to.
-    pub fn a_node_without_a_collector_is_told_as_long_as_it_has_none(&self) {
+    pub(super) fn a_node_without_a_collector_is_told_as_long_as_it_has_none(&self) {
         let node = self.nodes[1].name;
         self.plane.kubectl(&["taint", "node", node, TAINT]).expect("kubectl taint");
         let message = self.wait_for_reason("NodeWithoutCollector");
@@ -33,7 +33,7 @@ impl Cluster<'_> {
     }
 
     /// It passes every check that is made without a Collector.
-    pub fn a_bad_configuration_is_stopped_at_the_first_node(&self) {
+    pub(super) fn a_bad_configuration_is_stopped_at_the_first_node(&self) {
         let (before, revision) = (self.collectors(), self.revision());
         self.plane.apply(&[self.stack(&json!({"logs": {"endpoin": "http://nowhere"}}))]);
         let message = self.wait_for_reason("CollectorRolledBack");
@@ -43,7 +43,7 @@ impl Cluster<'_> {
     }
 
     /// Its Collector starts, becomes ready, and gets rid of nothing.
-    pub fn one_whose_data_are_refused_is_stopped_there_too(&self) {
+    pub(super) fn one_whose_data_are_refused_is_stopped_there_too(&self) {
         let (before, revision) = (self.collectors(), self.revision());
         let refusing = Intake::start(self.plane);
         refusing.refuse();
@@ -52,6 +52,7 @@ impl Cluster<'_> {
         let message = self.wait_for_reason("CollectorRolledBack");
         assert!(message.contains(": exporter datadog failed to send "), "{message}");
         assert!(message.contains(" log_records: ") && message.contains("403"), "in its own words: {message}");
+        assert!(message.contains("; Collectors of other nodes don't"), "{message}");
         self.is_as_before(&before, &revision, &message);
     }
 
