@@ -4,14 +4,15 @@
 //! controller all call [`decide`].
 //!
 //! [`rules`] say whether a pod is a matter for otelgate at all, [`options`] what its annotations ask for, [`owner`] and
-//! [`identity`] what it is. [`variables`] and [`resource`] plan a container, [`pod_wide`] the pod's own keys, [`status`]
-//! records it for [`undo`], and [`patch`] writes it down.
+//! [`identity`] what it is. [`variables`], [`exporters`] and [`resource`] plan a container, [`pod_wide`] the pod's own keys,
+//! [`status`] records it for [`undo`], and [`patch`] writes it down.
 
 pub mod attributes;
 pub mod containers;
 pub mod endpoint;
 pub mod existing;
 pub mod expand;
+mod exporters;
 pub mod identity;
 pub mod legal;
 pub mod logs;
@@ -77,6 +78,7 @@ pub fn decide<'a>(
     rules::note_invalid(case, &mut notes);
     if let Some(reason) = rules::objection(case) {
         note_annotated_opt_in(case, &mut notes);
+        note_injected_before(pod, &mut notes);
         return Decision::Skip { reason, notes };
     }
     if let Err(reason) = too_large(pod) {
@@ -88,7 +90,10 @@ pub fn decide<'a>(
     let context = Context { pod, namespace, configuration, options: &options, workload: &workload, prior: &prior };
     let plan = match context.plan(notes) {
         Ok(plan) => plan,
-        Err((reason, notes)) => return Decision::Skip { reason, notes },
+        Err((reason, mut notes)) => {
+            note_injected_before(pod, &mut notes);
+            return Decision::Skip { reason, notes };
+        }
     };
     let observed = configuration.mode() == OptIn::Observe || rules::opt_in(pod, namespace) == Some(OptIn::Observe);
     if observed { Decision::Observe(plan) } else { Decision::Inject(plan) }
@@ -98,6 +103,9 @@ pub fn decide<'a>(
 fn too_large(pod: &Pod<'_>) -> Result<(), Reason> {
     if pod.size > legal::MAX_OBJECT {
         return Err(Reason::ObjectTooLarge);
+    }
+    if pod.containers().count() > legal::MAX_CONTAINERS {
+        return Err(Reason::TooManyContainers);
     }
     let annotations = pod.metadata.value.annotations.iter();
     if annotations.map(|(key, value)| key.len() + value.len()).sum::<usize>() > legal::MAX_ANNOTATIONS {
@@ -111,6 +119,14 @@ fn note_annotated_opt_in<'a>(case: Case<'a>, notes: &mut Vec<Note<'a>>) {
     if case.pod.annotation(label::INJECT).is_some() {
         let subject = Subject::Annotation(label::INJECT.into());
         notes.push(Note { reason: Reason::OptInIsALabel, subject, detail: None });
+    }
+}
+
+/// A template that was injected and committed keeps what it has, whatever the pod says since.
+fn note_injected_before<'a>(pod: &'a Pod<'a>, notes: &mut Vec<Note<'a>>) {
+    if pod.annotation(annotation::STATUS).is_some() {
+        let subject = Subject::Annotation(annotation::STATUS.into());
+        notes.push(Note { reason: Reason::InjectedBefore, subject, detail: None });
     }
 }
 
