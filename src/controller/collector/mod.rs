@@ -19,5 +19,6 @@ mod trial;
 mod verdict;
 mod words;
 
+pub(crate) use node::real_ones;
 pub(crate) use pod::{Pod, Read as ReadPod};
 pub use run::run;
