@@ -120,7 +120,7 @@ reasons! {
     CollectorRollingOut: False, "the current revision of the Collector isn't ready on every node yet",
         "wait a moment; if it stays so, kubectl describe daemonset otel-collector and the pods on the nodes that are named";
     CollectorRolledBack: False, "the spec's Collector failed its trial on one node; the last good one runs on every node",
-        "correct what the Collector's words name; to have the same tried again, delete the ConfigMap otel-collector-config- with the revision";
+        "correct what the Collector's words name; to have the same tried again, delete ConfigMap otel-collector-config-REVISION";
     CollectorSpecInvalid: False, "the spec makes no configuration for the Collector; the last good one stays in force",
         "correct the field that is named";
     CollectorNotReadable: False, "what the controller keeps of the Collector, or looks at for it, can't be read",

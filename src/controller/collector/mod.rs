@@ -5,6 +5,7 @@
 //! pure; [`observe`] looks and [`run`] does it again and again.
 
 mod busy;
+mod joining;
 mod left;
 mod node;
 mod objects;
