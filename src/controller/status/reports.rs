@@ -127,9 +127,8 @@ impl Reports {
             let carried = self.carried(*part, before).map(Said::Verdict);
             match carried.as_ref().or_else(|| self.said.get(part)) {
                 Some(Said::Verdict(verdict) | Said::SoFar(verdict)) => verdicts.push((*part, verdict.clone())),
-                Some(Said::Off) => {}
                 None if part.counts() => missing = missing.or(Some(*part)),
-                None => {}
+                Some(Said::Off) | None => {}
             }
         }
         let generation = verdicts.iter().map(|(_, verdict)| verdict.generation).min().unwrap_or_default();

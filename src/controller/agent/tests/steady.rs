@@ -69,13 +69,13 @@ impl Agent {
             Ok::<_, tower::BoxError>(Response::builder().status(status).body(body).expect("a response"))
         });
         let status = Status { uid: "u".to_owned(), generation: 1, status };
-        let (_written, written) = watch::channel(Arc::new(Written::from([("default".to_owned(), status)])));
+        let (kept, written) = watch::channel(Arc::new(Written::from([("default".to_owned(), status)])));
         let (sink, reports) = Sink::new();
         let (stack, stacks) = watch::channel(Some(Arc::new(Stack::new("u".to_owned(), 1, spec))));
         let context = Context { stack: stacks, status: sink, ..Context::of_nothing(Client::new(service, "default")) };
         let mut tasks = Tasks::default();
         start(&mut tasks, &context, written);
-        Self { stack, reports, generation: 1, _written, _tasks: tasks }
+        Self { stack, reports, generation: 1, _written: kept, _tasks: tasks }
     }
 
     fn ask_for(&mut self, spec: &Value) {
