@@ -122,7 +122,7 @@ reasons! {
     CollectorTrialHeld: False, "the Collector of a new revision's trial loses data as others do, so that it isn't the revision's fault",
         "mend what CollectorDelivering names: Datadog may be away, or refuse the key; the rollout goes on once nothing is lost, or after five minutes";
     CollectorRolledBack: False, "the spec's Collector failed its trial on one node; the last good one runs on every node",
-        "correct what the Collector's words name; to have the same tried again, delete the ConfigMap otel-collector-config- with the revision";
+        "correct what the Collector's words name; to have the same tried again, delete ConfigMap otel-collector-config-REVISION";
     CollectorSpecInvalid: False, "the spec makes no configuration for the Collector; the last good one stays in force",
         "correct the field that is named";
     CollectorNotReadable: False, "what the controller keeps of the Collector, or looks at for it, can't be read",

@@ -29,6 +29,8 @@ use crate::tasks::Tasks;
 
 /// While not all is well, for what only time tells.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// How long a look may take before that is told. What was said before stands until then.
+const BLIND: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_secs(2);
 
 /// Starts everything that the Agent takes.
@@ -56,6 +58,7 @@ pub fn start(tasks: &mut Tasks, context: &Context, written: watch::Receiver<Arc<
         way: None,
         restored: false,
         behind_since: None,
+        blind_since: None,
     };
     tasks.spawn("Agent's verdict", part.run());
 }
@@ -105,6 +108,8 @@ struct Running {
     restored: bool,
     /// Since when the operator hasn't acted on the newest `DatadogAgent`.
     behind_since: Option<Instant>,
+    /// Since when there is nothing to say: another place is looked at, say.
+    blind_since: Option<Instant>,
 }
 
 // === impl Running ===
@@ -112,7 +117,7 @@ struct Running {
 impl Running {
     /// Never returns.
     async fn run(mut self) {
-        let mut stack = self.context.stack.clone();
+        let (mut stack, mut joining) = (self.context.stack.clone(), self.context.joining.clone());
         loop {
             let now = stack.borrow_and_update().clone();
             let again = if let Some(now) = now {
@@ -128,6 +133,7 @@ impl Running {
                 Ok(()) = self.written.changed(), if !self.restored => {}
                 Ok(()) = self.served.changed() => {}
                 Ok(()) = self.seen.changed() => {}
+                Ok(()) = joining.changed() => {}
                 Ok(()) = own.changed() => {}
                 Ok(()) = of_operator.changed() => {}
             }
@@ -137,7 +143,7 @@ impl Running {
 
     /// The stack has gone: what it owned goes with it, and nothing is said of it.
     fn forget(&mut self) {
-        (self.way, self.restored, self.behind_since) = (None, false, None);
+        (self.way, self.restored, self.behind_since, self.blind_since) = (None, false, None, None);
         self.own.send_if_modified(|wanted| wanted.take().is_some());
         self.of_operator.send_if_modified(|wanted| wanted.take().is_some());
         self.place.send_if_modified(|place| place.take().is_some());
@@ -153,7 +159,8 @@ impl Running {
             return None;
         }
         let served = self.served.borrow_and_update().clone();
-        let mut sight = Sight { served: served.clone(), ..Sight::default() };
+        let joining = Arc::clone(&self.context.joining.borrow());
+        let mut sight = Sight { served: served.clone(), joining, ..Sight::default() };
         match &stack.agent {
             Ok(agent) => sight.asked = agent.mode,
             Err(fault) => sight.fault = Some(fault.clone()),
@@ -173,9 +180,10 @@ impl Running {
             }
         };
         let mut soon = None;
-        if let (Some(settings), Some(way), true) = (&settings, self.way, here) {
+        if let (Some(way), true) = (self.way, here) {
+            // What runs is as it was, whatever is wrong with the spec.
             fill(&mut sight, &seen, way);
-            if sight.looked {
+            if let Some(settings) = settings.as_ref().filter(|_| sight.looked) {
                 soon = self.want(stack, settings, &seen, &mut sight).await;
             }
         }
@@ -313,55 +321,77 @@ impl Running {
         }
     }
 
-    fn report(&self, stack: &Stack, settings: Option<&Settings>, sight: &Sight) -> Holds {
-        let said = sight.verdict(Timestamp::now());
-        let status = sight.way.map(|mode| AgentStatus {
-            mode,
-            nodes: sight.count(),
-            cluster_agent: sight
-                .cluster_agent
-                .as_ref()
-                .filter(|_| mode != AgentWay::Disabled)
-                .map(|replicas| format!("{}/{}", replicas.ready, replicas.desired)),
-            operator_versions: match &sight.served {
-                Some(Served::Yes) => vec![VERSION.to_owned()],
-                Some(Served::Others(versions)) => versions.clone(),
-                Some(Served::No) | None => Vec::new(),
-            },
-        });
-        let failure = || {
-            let state = &self.context.state;
-            let healths = [
-                &state.agent_set,
-                &state.cluster_agent,
-                &state.agent_secrets,
-                &state.cluster_agent_token,
-                &state.datadog_agents,
-                &state.datadog_definition,
-            ];
-            healths.iter().find_map(|health| health.failure().map(|why| format!("{}: {why}", health.what())))
-        };
+    fn report(&mut self, stack: &Stack, settings: Option<&Settings>, sight: &Sight) -> Holds {
+        let said = self.say(sight);
         self.context.status.report(|reports| {
             match &said {
-                Said::Off => reports.switch_off(ConditionType::AgentAvailable),
-                Said::Verdict(reason, detail) => {
-                    let unknown = reason.holds() == Holds::Unknown && detail.is_empty();
-                    let detail = if unknown { failure().unwrap_or_default() } else { detail.clone() };
-                    reports.say(ConditionType::AgentAvailable, Verdict::new(*reason, detail, stack.generation));
+                None => {}
+                Some(Said::Off) => reports.switch_off(ConditionType::AgentAvailable),
+                Some(Said::Verdict(reason, detail)) => {
+                    let verdict = Verdict::new(*reason, detail.clone(), stack.generation);
+                    reports.say(ConditionType::AgentAvailable, verdict);
                 }
             }
-            if status.is_some() {
-                reports.agent = status;
+            if let Some(status) = status(sight, reports.agent.as_ref()) {
+                reports.agent = Some(status);
             }
             if let Some(settings) = settings {
                 reports.owners = Some(settings.owners);
             }
         });
         match said {
-            Said::Off => Holds::True,
-            Said::Verdict(reason, _) => reason.holds(),
+            Some(Said::Off) => Holds::True,
+            Some(Said::Verdict(reason, _)) => reason.holds(),
+            None => Holds::Unknown,
         }
     }
+
+    /// Nothing before something was looked at, unless that takes too long.
+    fn say(&mut self, sight: &Sight) -> Option<Said> {
+        match sight.verdict(Timestamp::now()) {
+            Said::Verdict(reason, detail) if reason.holds() == Holds::Unknown && detail.is_empty() => {
+                let since = *self.blind_since.get_or_insert_with(Instant::now);
+                (since.elapsed() >= BLIND).then(|| Said::Verdict(reason, self.failure().unwrap_or_default()))
+            }
+            said => {
+                self.blind_since = None;
+                Some(said)
+            }
+        }
+    }
+
+    /// Why nothing is seen.
+    fn failure(&self) -> Option<String> {
+        let state = &self.context.state;
+        let healths = [
+            &state.agent_set,
+            &state.cluster_agent,
+            &state.agent_secrets,
+            &state.cluster_agent_token,
+            &state.datadog_agents,
+            &state.datadog_definition,
+        ];
+        healths.iter().find_map(|health| health.failure().map(|why| format!("{}: {why}", health.what())))
+    }
+}
+
+/// In numbers; those that are known stand for what hasn't been looked at.
+fn status(sight: &Sight, known: Option<&AgentStatus>) -> Option<AgentStatus> {
+    let mode = sight.way?;
+    let nodes = sight.count().or_else(|| known.map(|known| known.nodes.clone()));
+    let replicas = sight.cluster_agent.as_ref().map(|one| format!("{}/{}", one.ready, one.desired));
+    let replicas = if sight.looked { replicas } else { known.and_then(|known| known.cluster_agent.clone()) };
+    Some(AgentStatus {
+        mode,
+        nodes: nodes.unwrap_or_else(|| "0/0".to_owned()),
+        cluster_agent: replicas.filter(|_| mode != AgentWay::Disabled),
+        operator_versions: match &sight.served {
+            Some(Served::Yes) => vec![VERSION.to_owned()],
+            Some(Served::Others(versions)) => versions.clone(),
+            Some(Served::No) => Vec::new(),
+            None => known.map(|known| known.operator_versions.clone()).unwrap_or_default(),
+        },
+    })
 }
 
 /// What was seen, as the verdict takes it.

@@ -7,6 +7,7 @@
 
 mod busy;
 mod compare;
+mod joining;
 mod left;
 mod node;
 mod objects;
@@ -22,5 +23,6 @@ mod trial;
 mod verdict;
 mod words;
 
+pub(crate) use node::real_ones;
 pub(crate) use pod::{Pod, Read as ReadPod};
 pub use run::run;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::compare::Fares;
+use super::joining::Joining;
 use super::left::{self, Left};
 use super::node::Node;
 use super::objects;
@@ -35,8 +36,8 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// What isn't watched is looked at that often, while it matters.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// Never returns.
-pub async fn run(context: Context) {
+/// Tells which nodes have just joined, too. Never returns.
+pub async fn run(context: Context, joining: watch::Sender<Arc<BTreeSet<String>>>) {
     let (wanted, wants) = watch::channel(None);
     let (outcome, outcomes) = watch::channel(None);
     let health = Arc::clone(&context.state.collector);
@@ -44,7 +45,7 @@ pub async fn run(context: Context) {
     tokio::join!(
         keep(context.clone(), objects::PART, health, wants, outcome),
         left::run(context.clone(), left),
-        follow(context, wanted, outcomes, lefts),
+        follow(context, wanted, joining, outcomes, lefts),
     );
 }
 
@@ -52,6 +53,7 @@ pub async fn run(context: Context) {
 async fn follow(
     context: Context,
     wanted: watch::Sender<Option<Arc<Wanted>>>,
+    joining: watch::Sender<Arc<BTreeSet<String>>>,
     mut outcomes: watch::Receiver<Option<Outcome>>,
     mut left: watch::Receiver<Option<Left>>,
 ) {
@@ -64,7 +66,14 @@ async fn follow(
                 let place = spec.place();
                 let seen = Seen::default();
                 let sample = Sample::default();
-                let task = Task { context: &context, place: &place, seen: &seen, sample: &sample, wanted: &wanted };
+                let task = Task {
+                    context: &context,
+                    place: &place,
+                    seen: &seen,
+                    sample: &sample,
+                    wanted: &wanted,
+                    joining: &joining,
+                };
                 tokio::select! {
                     () = seen.watch(&context, &place) => {}
                     () = sample::run(&context, &place, &sample) => {}
@@ -73,6 +82,7 @@ async fn follow(
                 continue;
             }
             (Some(now), Some(Err(fault))) => {
+                joining.send_replace(Arc::default());
                 context.state.measured.set_rollout(None);
                 context.status.report(|reports| {
                     let verdict = Verdict::new(Reason::CollectorSpecInvalid, fault, now.generation);
@@ -80,6 +90,7 @@ async fn follow(
                 });
             }
             _ => {
+                joining.send_replace(Arc::default());
                 context.state.measured.set_rollout(None);
                 wanted.send_if_modified(|wanted| wanted.take().is_some());
                 context.status.report(|reports| {
@@ -110,6 +121,7 @@ struct Task<'t> {
     seen: &'t Seen,
     sample: &'t Sample,
     wanted: &'t watch::Sender<Option<Arc<Wanted>>>,
+    joining: &'t watch::Sender<Arc<BTreeSet<String>>>,
 }
 
 impl Task<'_> {
@@ -145,6 +157,7 @@ impl Task<'_> {
                 }
                 // What was seen before may be long past.
                 (_, Some(fault)) => {
+                    self.tell_joining(BTreeSet::new());
                     self.context.state.measured.set_rollout(None);
                     let verdict = Verdict::new(Reason::CollectorNotReadable, fault.clone(), now.generation);
                     self.context.status.report(|reports| reports.say(ConditionType::CollectorAvailable, verdict));
@@ -153,7 +166,7 @@ impl Task<'_> {
                 (CollectorMode::Managed, None) => {
                     self.manage(look, &secrets, outcome.as_ref(), &mut asked, &mut memory).await
                 }
-                (CollectorMode::Adopt, None) => self.adopt(look, &mut asked).await,
+                (CollectorMode::Adopt, None) => self.adopt(look, &mut asked, &mut memory).await,
             };
             tokio::select! {
                 () = sleep(again.unwrap_or_default()), if again.is_some() => {}
@@ -236,6 +249,9 @@ impl Task<'_> {
         };
         let not_written = untried.and_then(|_| not_written(outcome));
         let refused_since = memory.refused_since(untried.filter(|_| not_written.is_some()), now);
+        let made = set(Rollout::Stable).map_or(now, |set| set.deployed.created);
+        let joining = memory.joining.among(&nodes, made, now, Instant::now());
+        self.tell_joining(joining.clone());
         let (excluded, should): (Vec<_>, Vec<_>) = nodes
             .iter()
             .filter(|(_, node)| !node.leaving)
@@ -265,7 +281,7 @@ impl Task<'_> {
         tell(&plan, revision, &mut memory.told);
         self.want(stack, self.objects(spec, candidate.as_ref(), &stored, &plan, &pods));
 
-        let seen = verdict::Seen { left: left.as_ref(), ..seen_for_verdict(stack, spec, &nodes, &pods, &busy) };
+        let seen = seen_for_verdict(stack, spec, &nodes, &pods, &busy, left.as_ref(), &joining);
         let managed = Managed {
             fault: fault.as_deref(),
             candidate: revision.map(|revision| revision.hash.as_str()),
@@ -275,10 +291,11 @@ impl Task<'_> {
         };
         self.report(verdict::managed(&seen, &managed));
         let looks_again = lacking.is_some() || look_for_pods || plan.phase.is_looked_at();
-        plan.again.into_iter().chain(looks_again.then_some(LOOK_AGAIN)).min()
+        let joined = memory.joining.again(Instant::now());
+        plan.again.into_iter().chain(looks_again.then_some(LOOK_AGAIN)).chain(joined).min()
     }
 
-    async fn adopt(&self, look: Look<'_>, asked: &mut Asked) -> Option<Duration> {
+    async fn adopt(&self, look: Look<'_>, asked: &mut Asked, memory: &mut Memory) -> Option<Duration> {
         let Look { stack, spec, pods, left } = look;
         self.want(stack, Vec::new());
         let pods = pods?;
@@ -287,9 +304,11 @@ impl Task<'_> {
         let without: Vec<_> = nodes.keys().filter(|name| !with.contains_key(name.as_str())).cloned().collect();
         let again = (!without.is_empty()).then_some(LOOK_AGAIN);
         let busy = asked.busy.among(self.context, &spec.configuration, without).await;
-        let seen = verdict::Seen { left: left.as_ref(), ..seen_for_verdict(stack, spec, &nodes, &pods, &busy) };
+        let joining = memory.joining.among(&nodes, Timestamp::MIN, Timestamp::now(), Instant::now());
+        self.tell_joining(joining.clone());
+        let seen = seen_for_verdict(stack, spec, &nodes, &pods, &busy, left.as_ref(), &joining);
         self.report(verdict::adopted(&seen));
-        again
+        again.into_iter().chain(memory.joining.again(Instant::now())).min()
     }
 
     /// The words of a trial's Collector that ended, and how one that runs fares with the data that it is given.
@@ -381,6 +400,17 @@ impl Task<'_> {
         });
     }
 
+    /// Whoever else looks at nodes.
+    fn tell_joining(&self, joining: BTreeSet<String>) {
+        self.joining.send_if_modified(|before| {
+            let changed = **before != joining;
+            if changed {
+                *before = Arc::new(joining);
+            }
+            changed
+        });
+    }
+
     fn report(&self, said: Said) {
         let Said { verdict, status, waiting } = said;
         self.context.state.measured.set_rollout(waiting);
@@ -391,6 +421,7 @@ impl Task<'_> {
     }
 
     fn switch_off(&self) {
+        self.tell_joining(BTreeSet::new());
         self.context.state.measured.set_rollout(None);
         self.context.status.report(|reports| {
             reports.switch_off(ConditionType::CollectorAvailable);
@@ -415,10 +446,12 @@ fn seen_for_verdict<'s>(
     nodes: &'s BTreeMap<String, Node>,
     pods: &'s [Arc<Pod>],
     busy: &'s BTreeSet<String>,
+    left: Option<&'s Left>,
+    joining: &'s BTreeSet<String>,
 ) -> verdict::Seen<'s> {
     let placement = &spec.collector.placement;
     let pods = verdict::by_node(pods.iter().map(AsRef::as_ref));
-    verdict::Seen { generation: stack.generation, placement, nodes, pods, busy, left: None }
+    verdict::Seen { generation: stack.generation, placement, nodes, pods, busy, left, joining }
 }
 
 /// What doesn't stand in the cluster. Another leader does without.
@@ -431,6 +464,7 @@ struct Memory {
     failed: BTreeMap<String, String>,
     /// Since when the API server doesn't take the trial of which revision.
     refused: Option<(String, Timestamp)>,
+    joining: Joining,
 }
 
 impl Memory {
