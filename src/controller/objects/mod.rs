@@ -322,16 +322,16 @@ impl Keeper {
         for action in actions {
             match action {
                 Action::Await { until } => due.at(until),
-                Action::Wait { key, by, until } => due.contested(key, by, until),
+                Action::Wait { key, contested } => due.contested(key, contested),
                 Action::Apply { key, object } => {
                     if due.is_held(&self.held, &key, &object) || !reached || nothing_new {
                         continue;
                     }
                     let done = self.apply(&key, object.clone(), observed.get(&key).map(Arc::as_ref)).await;
                     if done.is_ok()
-                        && let Some((by, until)) = self.memory.fight(&key, Instant::now())
+                        && let Some(contested) = self.memory.going_on(&key, Instant::now())
                     {
-                        due.contested(key.clone(), by, until);
+                        due.contested(key.clone(), contested);
                     }
                     if !self.did(&mut due, &key, &object, done) {
                         break;
@@ -361,16 +361,18 @@ impl Keeper {
 
     /// Whether it makes sense to go on to the next.
     fn did(&mut self, due: &mut Due, key: &Key, sent: &Value, done: k8s::Result<()>) -> bool {
+        let now = Instant::now();
         let Err(error) = done else {
             self.held.release(key);
+            if let Some(soon) = self.held.answered(now) {
+                due.at(soon);
+            }
             return true;
         };
         self.health.failed(&error);
-        let why = Unavailable::of(&error);
-        let reached = !why.is_of_connection();
-        self.held.hold(key.clone(), sent.clone(), Why::Refused(why), Instant::now());
+        self.held.hold(key.clone(), sent.clone(), Why::of(&error), now);
         due.is_held(&self.held, key, sent);
-        reached
+        !Unavailable::of(&error).is_of_connection()
     }
 
     /// The watches see only what has our label. Of what is missing, that somebody else may have made one of its name: it
@@ -389,10 +391,8 @@ impl Keeper {
                 Ok(_) => self.held.is_free(key),
                 Err(error) => {
                     self.health.failed(&error);
-                    let why = Unavailable::of(&error);
-                    let reached = !why.is_of_connection();
-                    self.held.hold(key.clone(), object.clone(), Why::Refused(why), now);
-                    if !reached {
+                    self.held.hold(key.clone(), object.clone(), Why::of(&error), now);
+                    if Unavailable::of(&error).is_of_connection() {
                         return false;
                     }
                 }
