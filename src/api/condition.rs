@@ -99,6 +99,8 @@ reasons! {
         "do what the API server's message says";
     RegistrationContested: False, "somebody else writes caBundle of MutatingWebhookConfiguration otelgate too, so that calls fail in between",
         "have only one of the two write it: leave caBundle to otelgate, and tell whoever is named to ignore it";
+    CertificateContested: False, "somebody else writes a Secret of the webhook's certificate too, so that calls fail in between",
+        "have only one of the two write it: leave it to otelgate, or set spec.certificates.provider to provided and name a Secret of your own";
     KeyInPlace: True, "the Secret has an API key that looks like one",
         "nothing";
     KeyAccepted: True, "the Secret has an API key, and Datadog accepts it",
