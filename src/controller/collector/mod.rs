@@ -14,6 +14,7 @@ mod refusal;
 mod revision;
 mod run;
 mod spec;
+mod taken;
 mod template;
 mod trial;
 mod verdict;

@@ -17,6 +17,7 @@ use super::observe::{self, Asked, Place, Seen, Set};
 use super::pod::{Pod, Rollout, State};
 use super::revision::{Revision, Stored};
 use super::spec::Spec;
+use super::taken::{self, Taken};
 use super::trial::{self, Mark, Observed, Phase, Plan};
 use super::verdict::{self, Managed, Said};
 use crate::api::condition::{ConditionType, Reason};
@@ -214,7 +215,12 @@ impl Task<'_> {
         });
         let no_pod = asked.why_no_pod(self.context, self.place, lacking).await;
         let now = Timestamp::now();
-        let untried = revision.filter(|one| {
+        let mark = revision.and_then(|one| stored.iter().find(|known| known.revision.hash == one.hash));
+        let due = taken::due(&sets, revision, mark.map(|known| &known.mark));
+        let foreign = memory.taken.look(self.context, self.place, stack, &due).await;
+        // What runs goes on, and nothing new is begun.
+        let wanted = revision.filter(|_| foreign.is_none());
+        let untried = wanted.filter(|one| {
             let known = || stored.iter().any(|known| known.revision.hash == one.hash && known.mark != Mark::Untried);
             let there = set(Rollout::Trial).is_some_and(|set| set.deployed.revision == one.hash);
             runs.is_some_and(|runs| *runs != *one.hash) && !there && !known()
@@ -235,7 +241,7 @@ impl Task<'_> {
 
         let deployed = |rollout| set(rollout).map(|set: &Set| set.deployed.clone());
         let plan = trial::plan(&Observed {
-            candidate: revision.map(|revision| revision.hash.as_str()),
+            candidate: wanted.map(|revision| revision.hash.as_str()),
             stable: deployed(Rollout::Stable),
             trial: deployed(Rollout::Trial),
             known: stored.iter().map(|one| (one.revision.hash.as_str(), one.mark.clone())).collect(),
@@ -251,18 +257,23 @@ impl Task<'_> {
         });
         memory.learn(&plan, should.iter().map(|(name, _)| name.as_str()));
         tell(&plan, revision, &mut memory.told);
-        self.want(stack, self.objects(spec, candidate.as_ref(), &stored, &plan, &pods));
+        if foreign.is_some() && sets.is_empty() && stored.is_empty() {
+            self.want_as_it_is();
+        } else {
+            self.want(stack, self.objects(spec, candidate.as_ref(), &stored, &plan, &pods));
+        }
 
         let seen = verdict::Seen { left: left.as_ref(), ..seen_for_verdict(stack, spec, &nodes, &pods, &busy) };
         let managed = Managed {
             fault: fault.as_deref(),
             candidate: revision.map(|revision| revision.hash.as_str()),
             plan: &plan,
-            outcome,
+            outcome: foreign.as_ref().or(outcome),
             no_pod: no_pod.as_deref(),
         };
         self.report(verdict::managed(&seen, &managed));
-        let looks_again = lacking.is_some() || look_for_pods || matches!(plan.phase, Phase::Trying { .. });
+        let looks_again =
+            lacking.is_some() || !due.is_empty() || look_for_pods || matches!(plan.phase, Phase::Trying { .. });
         plan.again.into_iter().chain(looks_again.then_some(LOOK_AGAIN)).min()
     }
 
@@ -371,6 +382,11 @@ impl Task<'_> {
         });
     }
 
+    /// Half of a Collector beside somebody else's other half is worse than none.
+    fn want_as_it_is(&self) {
+        self.wanted.send_if_modified(|wanted| wanted.take().is_some());
+    }
+
     fn report(&self, said: Said) {
         let Said { verdict, status, waiting } = said;
         self.context.state.measured.set_rollout(waiting);
@@ -419,6 +435,8 @@ struct Memory {
     unfit: BTreeSet<String>,
     /// When the record of each revision that failed was made.
     failed: BTreeMap<String, String>,
+    /// Names that somebody else may have.
+    taken: Taken,
     /// Since when the API server doesn't take the trial of which revision.
     refused: Option<(String, Timestamp)>,
 }

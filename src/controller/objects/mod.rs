@@ -19,8 +19,8 @@ use super::Context;
 use super::metrics::Write;
 use crate::api::{label, object};
 use crate::k8s::{
-    self, Api, ApiResource, DeleteParams, DynamicObject, ListParams, ObjectMeta, OwnerReference, Patch, PatchParams,
-    Preconditions, PropagationPolicy, ResourceExt, watcher,
+    self, Api, ApiResource, DeleteParams, DynamicObject, ListParams, OwnerReference, Patch, PatchParams, Preconditions,
+    PropagationPolicy, ResourceExt, watcher,
 };
 use crate::unavailable::Unavailable;
 use crate::watch::{self as watching, Health, Objects};
@@ -34,7 +34,8 @@ mod plan;
 use due::{Due, Step};
 use held::{Held, Why};
 pub use memory::{Drift, Memory};
-use ours::is_ours;
+pub use ours::is_taken;
+use ours::{find, is_ours};
 pub use plan::{Action, Observed, plan};
 
 /// A kind of objects, and where those of a part are.
@@ -384,7 +385,8 @@ impl Keeper {
             if observed.contains_key(key) || self.held.until(key, object, now).is_some() {
                 continue;
             }
-            match self.find(key).await {
+            let Some(api) = self.api(key) else { continue };
+            match find(&api, &key.name).await {
                 Ok(Some(found)) if !is_ours(&found, self.part, owner) => {
                     self.held.hold(key.clone(), object.clone(), Why::Foreign, now);
                 }
@@ -399,14 +401,6 @@ impl Keeper {
             }
         }
         true
-    }
-
-    /// By the right to list, which it has anyway.
-    async fn find(&self, key: &Key) -> k8s::Result<Option<ObjectMeta>> {
-        let Some(api) = self.api(key) else { return Ok(None) };
-        let named = ListParams::default().fields(&format!("metadata.name={}", key.name));
-        let found = k8s::in_time(api.list_metadata(&named)).await?;
-        Ok(found.items.into_iter().next().map(|found| found.metadata))
     }
 
     /// What others need comes first, and goes last.
