@@ -5,7 +5,6 @@
 //! pure; [`observe`] looks and [`run`] does it again and again.
 
 mod busy;
-mod left;
 mod node;
 mod objects;
 mod observe;
@@ -22,3 +21,10 @@ mod words;
 
 pub(crate) use pod::{Pod, Read as ReadPod};
 pub use run::run;
+
+use super::left::Traces;
+use crate::api::label;
+
+/// Of Collectors in a former namespace.
+pub const TRACES: Traces =
+    Traces { of: "Collector", labels: label::ROLLOUT, marks: &[], parts: &[(objects::PART, None)] };

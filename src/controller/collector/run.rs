@@ -10,9 +10,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::left::{self, Left};
 use super::node::Node;
-use super::objects;
 use super::observe::{self, Asked, Place, Seen, Set};
 use super::pod::{Pod, Rollout, State};
 use super::revision::{Revision, Stored};
@@ -20,11 +18,13 @@ use super::spec::Spec;
 use super::taken::{self, Taken};
 use super::trial::{self, Mark, Observed, Phase, Plan};
 use super::verdict::{self, Managed, Said};
+use super::{TRACES, objects};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::stack::{CollectorMode, CollectorStatus, Exporter};
 use crate::collector::Rendered;
 use crate::controller::Context;
 use crate::controller::health::Secrets;
+use crate::controller::left::{self, Left};
 use crate::controller::objects::{Outcome, Wanted, keep};
 use crate::controller::stack::Stack;
 use crate::controller::status::Verdict;
@@ -41,8 +41,8 @@ pub async fn run(context: Context) {
     let health = Arc::clone(&context.state.collector);
     let (left, lefts) = watch::channel(None);
     tokio::join!(
-        keep(context.clone(), objects::PART, health, wants, outcome),
-        left::run(context.clone(), left),
+        keep(context.clone(), objects::PART, Arc::clone(&health), wants, outcome),
+        left::run(context.clone(), TRACES, health, left),
         follow(context, wanted, outcomes, lefts),
     );
 }
@@ -136,7 +136,7 @@ impl Task<'_> {
             let again = match (self.place.mode, &unseen) {
                 (CollectorMode::Disabled, _) => {
                     self.want(&now, Vec::new());
-                    self.switch_off();
+                    self.switch_off(&now, look.left.as_ref());
                     None
                 }
                 // What was seen before may be long past.
@@ -396,10 +396,16 @@ impl Task<'_> {
         });
     }
 
-    fn switch_off(&self) {
+    /// Nothing is said of what isn't to be there, unless it is.
+    fn switch_off(&self, stack: &Stack, left: Option<&Left>) {
         self.context.state.measured.set_rollout(None);
         self.context.status.report(|reports| {
-            reports.switch_off(ConditionType::CollectorAvailable);
+            if let Some(left) = left {
+                let verdict = Verdict::new(Reason::CollectorLeftBehind, left.told(), stack.generation);
+                reports.say(ConditionType::CollectorAvailable, verdict);
+            } else {
+                reports.switch_off(ConditionType::CollectorAvailable);
+            }
             reports.collector = Some(CollectorStatus { ready: "off".to_owned(), ..CollectorStatus::default() });
         });
     }

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::left::Left;
 use super::node::Node;
 use super::pod::{Pod, State};
 use super::trial::{Cause, Fault, Phase, Plan};
 use crate::api::condition::Reason;
 use crate::api::stack::{CollectorStatus, CollectorTrial, Placement};
+use crate::controller::left::Left;
 use crate::controller::objects::Outcome;
 use crate::controller::status::Verdict;
 
@@ -116,7 +116,7 @@ pub fn adopted(seen: &Seen<'_>) -> Said {
     let none = || with.is_empty().then(|| (Reason::NoCollectorToAdopt, String::new()));
     let (reason, detail) = seen
         .left
-        .map(Left::told)
+        .map(left_behind)
         .or_else(none)
         .or_else(|| worst(&lacks, with.len()))
         .or_else(|| {
@@ -217,13 +217,17 @@ fn crash(words: &str) -> Reason {
     if words.contains("OOMKilled") { Reason::CollectorOutOfMemory } else { Reason::CollectorCrashing }
 }
 
+fn left_behind(left: &Left) -> (Reason, String) {
+    (Reason::CollectorLeftBehind, left.told())
+}
+
 /// What is wrong whatever nodes have.
 fn of_the_whole(seen: &Seen<'_>, managed: &Managed<'_>) -> Option<(Reason, String)> {
     if let Some(fault) = managed.fault {
         return Some((Reason::CollectorSpecInvalid, fault.to_owned()));
     }
     if let Some(left) = seen.left {
-        return Some(left.told());
+        return Some(left_behind(left));
     }
     match managed.outcome {
         Some(Outcome::Refused { object, why, .. }) => {
