@@ -29,6 +29,7 @@ pub mod events;
 pub mod health;
 pub mod injection;
 pub mod lease;
+mod left;
 pub mod metrics;
 pub mod objects;
 mod plain;

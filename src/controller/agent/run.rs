@@ -15,10 +15,11 @@ use super::observe::{DatadogAgent, Maker};
 use super::settings::Settings;
 use super::verdict::{Said, Sight};
 use super::watches::{self, Place, Seen, Token};
-use super::{OF_OPERATOR, PART, SETTLE, cluster_agent, discover, operator};
+use super::{OF_OPERATOR, PART, SETTLE, TRACES, cluster_agent, discover, operator};
 use crate::api::condition::{ConditionType, Holds};
 use crate::api::object;
 use crate::api::stack::{AgentMode, AgentStatus, AgentWay, TelemetryStackStatus};
+use crate::controller::left::{self, Left};
 use crate::controller::metrics::Write;
 use crate::controller::objects::{self, Outcome, Wanted};
 use crate::controller::stack::{Stack, Written};
@@ -46,12 +47,15 @@ pub fn start(tasks: &mut Tasks, context: &Context, written: watch::Receiver<Arc<
     let (of_operator, wanted) = watch::channel(None);
     let (kept, outcome) = watch::channel(None);
     tasks.spawn("DatadogAgent", keep_datadog_agent(context.clone(), kinds.clone(), wanted, kept));
+    let (left, lefts) = watch::channel(None);
+    tasks.spawn("Agents left behind", left::run(context.clone(), TRACES, Arc::clone(&context.state.agent), left));
     let part = Running {
         context: context.clone(),
         written,
         served: kinds,
         seen: sights,
         outcomes: [own_outcome, outcome],
+        left: lefts,
         place,
         own,
         of_operator,
@@ -99,6 +103,8 @@ struct Running {
     served: watch::Receiver<Option<Served>>,
     seen: watch::Receiver<Seen>,
     outcomes: [watch::Receiver<Option<Outcome>>; 2],
+    /// In a namespace where it was before.
+    left: watch::Receiver<Option<Left>>,
     place: watch::Sender<Option<Place>>,
     own: watch::Sender<Option<Arc<Wanted>>>,
     of_operator: watch::Sender<Option<Arc<Wanted>>>,
@@ -136,6 +142,7 @@ impl Running {
                 Ok(()) = joining.changed() => {}
                 Ok(()) = own.changed() => {}
                 Ok(()) = of_operator.changed() => {}
+                Ok(()) = self.left.changed() => {}
             }
             sleep(SETTLE).await;
         }
@@ -188,6 +195,7 @@ impl Running {
             }
         }
         sight.outcomes = self.outcomes.iter_mut().filter_map(|one| one.borrow_and_update().clone()).collect();
+        sight.left = self.left.borrow_and_update().clone();
         let holds = self.report(stack, settings.as_ref(), &sight);
         soon.or((holds != Holds::True).then_some(LOOK_AGAIN))
     }

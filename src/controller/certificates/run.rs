@@ -5,14 +5,13 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
+use super::contests::Contests;
 use super::keep::Keeper;
 use super::observe::{Endpoint, Observed, Stripped};
-use super::plan::{Action, Plan};
 use super::stored::{self, Trust};
 use crate::api::object;
 use crate::api::stack::Provider;
 use crate::controller::Context;
-use crate::controller::contest::{Contest, Contested};
 use crate::controller::stack::Stack;
 use crate::k8s::{Api, MutatingWebhookConfiguration, OwnerReference, Secret};
 use crate::watch::{self as watching, Health};
@@ -33,8 +32,7 @@ pub(super) struct Watched {
     pub(super) serving: watch::Receiver<Seen<Arc<Secret>>>,
     source: watch::Receiver<Seen<Arc<Secret>>>,
     pub(super) registration: watch::Receiver<Seen<Registered>>,
-    /// About `caBundle`.
-    pub(super) contest: Contest<Vec<u8>>,
+    pub(super) contests: Contests,
 }
 
 /// The objects of one look.
@@ -56,7 +54,7 @@ pub async fn run(context: Context, registration: watch::Sender<Seen<Registered>>
         serving: servings,
         source: sources,
         registration: registered,
-        contest: Contest::default(),
+        contests: Contests::default(),
     };
     let state = Arc::clone(&context.state);
     tokio::join!(
@@ -129,16 +127,6 @@ impl Watched {
             source: source?,
             registration: self.registration.borrow_and_update().clone()?,
         })
-    }
-
-    /// Whether somebody else writes `caBundle` too.
-    pub(super) fn contested(&self, plan: &Plan) -> Option<Contested> {
-        let now = Instant::now();
-        match &plan.action {
-            Some(Action::WriteRegistration(bundle)) => self.contest.over(bundle, now),
-            None => self.contest.going_on(now),
-            Some(Action::MakeAuthority | Action::KeepAuthority | Action::WriteServing(_)) => None,
-        }
     }
 
     pub(super) async fn changed(&mut self) {

@@ -11,6 +11,7 @@ use super::super::observe::{DatadogAgent, Maker, Nodes, Pod, Replicas};
 use super::super::verdict::{PATIENCE, Said, Sight};
 use crate::api::condition::{Holds, Reason};
 use crate::api::stack::{AgentMode, AgentWay};
+use crate::controller::left::Left;
 use crate::controller::objects::Outcome;
 
 fn now() -> Timestamp {
@@ -49,6 +50,17 @@ fn well() -> Sight {
         outcomes: vec![Outcome::Kept { generation: 1 }],
         pods: (1..=3).map(|at| pod(at, json!({"ready": true, "started": true, "state": {"running": {}}}))).collect(),
         ..Sight::default()
+    }
+}
+
+/// Two of a host are told before whatever else, and in every mode.
+#[test]
+fn an_agent_that_was_left_behind_is_told() {
+    let left = Left { namespace: "old".to_owned(), pods: 3, why: Some("DaemonSet: no".to_owned()) };
+    for way in [AgentWay::Daemonset, AgentWay::Operator, AgentWay::Adopt, AgentWay::Disabled] {
+        let sight = Sight { way: Some(way), left: Some(left.clone()), ..well() };
+        let detail = "3 pods in namespace old, which can't be taken away: DaemonSet: no".to_owned();
+        assert_eq!(sight.verdict(now()), Said::Verdict(Reason::AgentLeftBehind, detail), "{way:?}");
     }
 }
 
