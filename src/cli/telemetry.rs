@@ -9,7 +9,7 @@ use super::fetch;
 use crate::api::stack::{Collector, CollectorMode};
 use crate::api::{label, object};
 use crate::config::{CONFIG_MAP_KEY, Document, Selector};
-use crate::k8s::{Client, LabelSelector, ListParams, Pod, ResourceExt as _};
+use crate::k8s::{Client, LabelSelector, ListParams, Pod, ResourceExt};
 use crate::registration::unmet;
 use crate::unavailable::Unavailable;
 
@@ -55,12 +55,12 @@ impl Telemetry {
         let selector = serde_json::to_value(&self.collector).and_then(serde_json::from_value::<LabelSelector>);
         selector.is_ok_and(|selector| unmet(&selector, labels).is_none())
     }
+}
 
-    /// Whether labels are those of an Agent's pod, or of the Cluster Agent's.
-    #[must_use]
-    pub fn is_agent(&self, labels: &BTreeMap<String, String>) -> bool {
-        labels.contains_key(AGENT)
-    }
+/// Whether labels are those of an Agent's pod, or of the Cluster Agent's.
+#[must_use]
+pub fn is_agent(labels: &BTreeMap<String, String>) -> bool {
+    labels.contains_key(AGENT)
 }
 
 /// Looked up in a cluster whose otelgate is in that namespace.
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(told.variables, ["shop"]);
         let labels = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
         assert!(told.is_collector(&labels("tier", "gateway")) && !told.is_collector(&labels("app", "otel-collector")));
-        assert!(told.is_agent(&labels(AGENT, "cluster-agent")) && !told.is_agent(&labels("tier", "gateway")));
+        assert!(is_agent(&labels(AGENT, "cluster-agent")) && !is_agent(&labels("tier", "gateway")));
         // Which is adopted matters only where one is.
         let managed =
             Telemetry::of(&stack(&json!({"collector": {"adopt": {"selector": {"matchLabels": {"a": "b"}}}}})), None);
@@ -139,7 +139,7 @@ mod tests {
             });
             serde_json::from_value(json!({"metadata": {"name": name}, "status": status})).expect("a pod")
         };
-        let mut pods = vec![
+        let mut pods = [
             pod("d", "True", 0),
             pod("c", "True", 3),
             pod("b", "False", 0),
@@ -148,7 +148,7 @@ mod tests {
             pod("e", "False", 9),
         ];
         pods.sort_by_key(urgency);
-        let names: Vec<_> = pods.iter().map(|pod| pod.name_any()).collect();
+        let names: Vec<_> = pods.iter().map(ResourceExt::name_any).collect();
         assert_eq!(names, ["e", "b", "new", "c", "a", "d"]);
     }
 }

@@ -52,7 +52,7 @@ impl Collection<'_> {
         workloads.retain(|workload| {
             let labels = workload.pointer("/spec/template/metadata/labels").cloned().unwrap_or_default();
             let labels: BTreeMap<String, String> = serde_json::from_value(labels).unwrap_or_default();
-            telemetry.is_collector(&labels) || telemetry.is_agent(&labels)
+            telemetry.is_collector(&labels) || telemetry::is_agent(&labels)
         });
         self.add_objects(&path, about, &workloads);
         let name = |workload: &Value| workload.pointer("/metadata/name")?.as_str().map(ToOwned::to_owned);

@@ -83,15 +83,17 @@ pub fn run(args: &Args) -> ExitCode {
         let namespace = cluster.otelgate_namespace().await?;
         let complaint = |fault: &Unavailable| cluster::complaint(&cluster.url, fault);
         let sources = sources::of(&cluster.client, &namespace, *component, node.as_deref()).await;
-        let sources = sources.map_err(|fault| complaint(&fault))?;
+        let (sources, fault) = sources.map_err(|fault| complaint(&fault))?;
+        let mut complaints: Vec<_> = fault.iter().map(complaint).collect();
         let mut printer = Printer { format: *format, width: 0 };
         if *follow {
+            output::complain(&complaints);
             let sources = readable(&cluster.client, sources).await.map_err(|fault| complaint(&fault))?;
             let client = connection.open_for_streams().await?.client;
             return follow::run(&client, &sources, extent, &mut printer).await;
         }
         let (found, faults) = sources::find(&cluster.client, &sources).await;
-        let mut complaints: Vec<_> = faults.iter().map(complaint).collect();
+        complaints.extend(faults.iter().map(complaint));
         let is_missed = sources.iter().any(|source| source.is_missed(&found));
         if complaints.is_empty() && (is_missed || found.origins.is_empty()) {
             complaints.push(sources::nothing(&sources));

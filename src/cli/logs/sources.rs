@@ -53,21 +53,26 @@ pub struct Found {
     pub has_own: bool,
 }
 
-/// The sources of a component, or of all.
+/// The sources of a component, or of all; and why some aren't among them, where it can't be told where they are.
 ///
 /// # Errors
-/// When it can't be told where they are.
+/// When there are none.
 pub async fn of(
     client: &Client,
     own: &str,
     component: Option<Component>,
     node: Option<&str>,
-) -> Result<Vec<Source>, Unavailable> {
-    let elsewhere = match component {
-        Some(Component::Webhook | Component::Controller) => None,
-        Some(Component::Collector | Component::Agent) | None => Some(telemetry::look_up(client, own).await?),
+) -> Result<(Vec<Source>, Option<Unavailable>), Unavailable> {
+    let (elsewhere, fault) = match component {
+        Some(Component::Webhook | Component::Controller) => (None, None),
+        Some(Component::Collector | Component::Agent) => (Some(telemetry::look_up(client, own).await?), None),
+        None => match telemetry::look_up(client, own).await {
+            Ok(telemetry) => (Some(telemetry), None),
+            Err(fault) if fault.is_of_connection() => return Err(fault),
+            Err(fault) => (None, Some(fault)),
+        },
     };
-    Ok(sources(own, component, elsewhere.as_ref(), node))
+    Ok((sources(own, component, elsewhere.as_ref(), node), fault))
 }
 
 fn sources(own: &str, component: Option<Component>, elsewhere: Option<&Telemetry>, node: Option<&str>) -> Vec<Source> {

@@ -96,6 +96,29 @@ fn collectors_and_agents_are_found_where_the_stack_says() {
     assert!(!outcome.success && outcome.stderr.contains(missed), "{}", outcome.stderr);
 }
 
+/// Whoever may see otelgate's own namespace alone sees its logs, and is told of what is missing.
+#[test]
+fn what_may_not_be_seen_is_named_and_the_others_are_shown() {
+    let installed = installed();
+    installed.plane.make_namespace("narrow", &json!({}), &json!({}));
+    pod(installed, "narrow", "narrow-a", "node-1", "webhook");
+    installed.kubelet.log("narrow-a", "2026-11-02T09:00:01Z", &line("here"));
+    let rules = json!([{"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list"]}]);
+    let metadata = json!({"name": "logs", "namespace": "narrow"});
+    installed.plane.apply(&[
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": metadata, "rules": rules}),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": metadata,
+               "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "logs"},
+               "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "narrow"}]}),
+    ]);
+    let outcome = installed.otelgate_as("narrow", "default", &["logs", "--otelgate-namespace", "narrow"]);
+    assert!(!outcome.success && outcome.stdout.contains("narrow-a node-1 "), "{}{}", outcome.stdout, outcome.stderr);
+    let missing = "not allowed to list telemetrystacks.otelgate.dev in the whole cluster";
+    assert!(outcome.stderr.contains(missing), "{}", outcome.stderr);
+    let own = ["logs", "--otelgate-namespace", "narrow", "--component", "webhook"];
+    assert!(installed.otelgate_as("narrow", "default", &own).expect("otelgate logs").contains("here"));
+}
+
 #[test]
 fn a_log_that_cannot_be_read_is_named_and_the_others_are_told() {
     let installed = installed();
