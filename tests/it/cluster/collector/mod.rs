@@ -1,6 +1,7 @@
 //! The Collector as the controller keeps it: from an empty cluster to all of its objects, back to them whatever is done
 //! by hand, one node first, and to nothing again.
 
+mod admission;
 mod foreign;
 mod intake;
 mod nodes;
