@@ -57,8 +57,7 @@ fn assert_starts(network: &Network, rendered: &Rendered, address: &str) {
     arguments.push(program.display().to_string());
     arguments.push(format!("--config={}", candidate.folder.path().join("collector.yaml").display()));
     let name = format!("otelcol-{}", address.replace(':', "-"));
-    let mut collector =
-        network.start(&name, "env".as_ref(), arguments).unwrap_or_else(|error| panic!("{error}"));
+    let mut collector = network.start(&name, "env".as_ref(), arguments).unwrap_or_else(|error| panic!("{error}"));
     let address: IpAddr = address.parse().expect("an address");
     for port in &rendered.ports {
         let place = SocketAddr::new(address, port.number);
