@@ -337,6 +337,10 @@ impl Running {
                 Some(Said::Off) => reports.switch_off(ConditionType::AgentAvailable),
                 Some(Said::Verdict(reason, detail)) => {
                     let verdict = Verdict::new(*reason, detail.clone(), stack.generation);
+                    let verdict = match &sight.left {
+                        Some(left) => verdict.naming(&[("NAMESPACE", &left.namespace)]),
+                        None => verdict,
+                    };
                     reports.say(ConditionType::AgentAvailable, verdict);
                 }
             }

@@ -275,7 +275,9 @@ fn failure(code: u16, reason: &str, message: &str) -> Response {
     (code, [(header::CONTENT_TYPE, "application/json")], status.to_string()).into_response()
 }
 
-async fn client(kubeconfig: &Path) -> Client {
+/// # Panics
+/// When the kubeconfig is none.
+pub async fn client(kubeconfig: &Path) -> Client {
     let file = Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");
     let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.expect("a kubeconfig");
     Client::try_from(config).expect("a client")

@@ -115,7 +115,11 @@ fn what_was_left_behind_is_told_where_none_is_wanted(cluster: &Cluster<'_>) {
 
 /// One with those namespaces, and what a `TelemetryStack` takes.
 pub fn plane(namespaces: &[&str]) -> ControlPlane {
-    let plane = ControlPlane::start(Version::Newest, Parts::ApiServer).unwrap_or_else(|error| panic!("{error}"));
+    plane_of(Parts::ApiServer, namespaces)
+}
+
+pub fn plane_of(parts: Parts, namespaces: &[&str]) -> ControlPlane {
+    let plane = ControlPlane::start(Version::Newest, parts).unwrap_or_else(|error| panic!("{error}"));
     for namespace in namespaces {
         plane.make_namespace(namespace, &json!({}), &json!({}));
     }
