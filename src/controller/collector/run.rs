@@ -285,7 +285,7 @@ impl Task<'_> {
         });
         memory.learn(&plan, should.iter().map(|(name, _)| name.as_str()));
         tell(&plan, revision, &mut memory.told);
-        if foreign.is_some() && sets.is_empty() && stored.is_empty() {
+        if foreign.is_some() && sets.values().all(Option::is_none) && stored.is_empty() {
             self.want_as_it_is();
         } else {
             self.want(stack, self.objects(spec, candidate.as_ref(), &stored, &plan, &pods));

@@ -48,8 +48,8 @@ async fn is_taken(context: &Context, place: &Place, stack: &Stack, rollout: Roll
 /// Names that aren't ours yet, where there is something to try: that of the trial, and that which comes after it. Of what has
 /// passed, whoever writes it looks.
 #[must_use]
-pub fn due(sets: &Objects<Set>, candidate: Option<&Revision>, mark: Option<&Mark>) -> Vec<Rollout> {
-    let set = |rollout: Rollout| sets.get(rollout.daemon_set());
+pub fn due(sets: &Objects<Option<Set>>, candidate: Option<&Revision>, mark: Option<&Mark>) -> Vec<Rollout> {
+    let set = |rollout: Rollout| sets.get(rollout.daemon_set())?.as_ref();
     let Some(candidate) = candidate else { return Vec::new() };
     let runs = set(Rollout::Stable).is_some_and(|set| set.deployed.revision == candidate.hash);
     if runs || mark.is_some_and(|mark| *mark != Mark::Untried) {
@@ -69,7 +69,7 @@ mod tests {
         Revision::new(text.to_owned(), &Value::Null)
     }
 
-    fn sets(runs: &[(Rollout, &str)]) -> Objects<Set> {
+    fn sets(runs: &[(Rollout, &str)]) -> Objects<Option<Set>> {
         let set = |text| Set {
             deployed: Deployed {
                 revision: revision(text).hash,
@@ -78,8 +78,9 @@ mod tests {
                 created: Timestamp::UNIX_EPOCH,
             },
             lacks_pods: false,
+            stripped: false,
         };
-        runs.iter().map(|(rollout, text)| (rollout.daemon_set().to_owned(), set(text))).collect()
+        runs.iter().map(|(rollout, text)| (rollout.daemon_set().to_owned(), Some(set(text)))).collect()
     }
 
     #[test]
