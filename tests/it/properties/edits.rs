@@ -52,6 +52,12 @@ pub enum Edit {
         key: String,
         value: String,
     },
+    /// A container gets another name, and keeps its resource attributes or loses them.
+    RenameContainer {
+        container: usize,
+        name: String,
+        attributes: bool,
+    },
     RemoveStatus,
     BreakStatus,
 }
@@ -83,6 +89,9 @@ impl Edit {
                 Self::AddVariable { container, at: random.below(16), variable }
             }
             6..9 => Self::AddVariable { container, at: random.below(16), variable: containers::variable(random) },
+            9..12 if ours >= 12 => {
+                Self::RenameContainer { container, name: format!("renamed-{container}-{ours}"), attributes: ours != 15 }
+            }
             9..12 => Self::ChangeVariable { container, ours, value: "edited$$by,hand".to_owned() },
             12 => Self::RemoveVariable { container, ours },
             13 | 14 => Self::Append { container, text: random.pick(&APPENDED).to_owned() },
@@ -147,6 +156,7 @@ impl Pair {
                     put(&mut self.users, "annotations", key, value);
                 }
             }
+            Edit::RenameContainer { container, name, attributes } => self.rename(*container, name, *attributes),
             Edit::RemoveStatus => {
                 remove(&mut self.injected, "annotations", annotation::STATUS);
                 self.forget();
@@ -156,6 +166,52 @@ impl Pair {
                 self.forget();
             }
         }
+    }
+
+    /// What is ours is known by our own resource attributes, and as long as no other container has the former name.
+    fn rename(&mut self, container: usize, name: &str, attributes: bool) {
+        let index = self.container(container);
+        let before = self.injected["spec"]["containers"][index]["name"].clone();
+        if self.named(&json!(name)) > 0 || before.is_null() {
+            return;
+        }
+        let own = self.own_attributes(index);
+        if let (false, Some((at, true))) = (attributes, own.as_ref().map(|(at, _, whole)| (*at, *whole)))
+            && let Some(Value::Array(list)) = self.injected.pointer_mut(&format!("/spec/containers/{index}/env"))
+        {
+            list.remove(at);
+        }
+        for pod in [&mut self.injected, &mut self.users] {
+            pod["spec"]["containers"][index]["name"] = json!(name);
+        }
+        let proof = self
+            .own_attributes(index)
+            .is_some_and(|(_, text, _)| text.contains("$(OTELGATE_") || text.contains("k8s.container.name="));
+        if !proof || self.named(&before) > 0 {
+            self.users["spec"]["containers"][index] = self.injected["spec"]["containers"][index].clone();
+        }
+    }
+
+    /// How many containers have that name.
+    fn named(&self, name: &Value) -> usize {
+        let lists = ["containers", "initContainers"].map(|list| self.injected["spec"][list].as_array());
+        lists.into_iter().flatten().flatten().filter(|container| container["name"] == *name).count()
+    }
+
+    /// Where the text of ours stands in a container, which it is, and whether it is the whole variable.
+    fn own_attributes(&self, container: usize) -> Option<(usize, String, bool)> {
+        let injected = list(&self.injected, container);
+        let users = align(list(&self.users, container), injected)?;
+        for (at, variable) in injected.iter().enumerate().filter(|(_, one)| one["name"] == var::RESOURCE_ATTRIBUTES) {
+            let text = match users.iter().position(|place| *place == at) {
+                None => variable["value"].as_str(),
+                Some(place) => own_text(&list(&self.users, container)[place], variable),
+            };
+            if let Some(text) = text.filter(|text| !text.is_empty()) {
+                return Some((at, text.to_owned(), !users.contains(&at)));
+            }
+        }
+        None
     }
 
     /// Nothing tells any longer what was ours: it is all the user's, but for the mark that nobody else writes.
