@@ -306,9 +306,9 @@ impl Late<'_> {
 
     fn told(&self) -> Option<String> {
         let (count, names) = (self.count(), self.with_pod.iter().take(MOST_NAMES).copied().collect::<Vec<_>>());
-        let named = if names.is_empty() { String::new() } else { format!(", such as {}", names.join(", ")) };
+        let some = if names.is_empty() { String::new() } else { format!(", such as {}", names.join(", ")) };
         let nodes = if count == 1 { "1 node has".to_owned() } else { format!("{count} nodes have") };
-        (count > 0).then(|| format!("{nodes} just joined, without one that is ready yet{named}"))
+        (count > 0).then(|| format!("{nodes} just joined, without one that is ready yet{some}"))
     }
 }
 

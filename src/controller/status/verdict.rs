@@ -31,8 +31,8 @@ impl Verdict {
     #[must_use]
     pub fn naming(mut self, names: &[(&str, &str)]) -> Self {
         let next_step = self.reason.next_step();
-        let named = filled(next_step, names);
-        self.next_step = (named != next_step).then_some(named);
+        let told = filled(next_step, names);
+        self.next_step = (told != next_step).then_some(told);
         self
     }
 
