@@ -109,6 +109,32 @@ fn the_dashboard_asks_for_metrics_that_exist() {
     assert!(metrics > 40 && events > 0, "{metrics} {events}");
 }
 
+/// Whoever is woken by a condition isn't while a rollout gets on: each that a rollout makes false has a monitor of its own
+/// that adds what changes.
+#[test]
+fn no_monitor_takes_a_rollout_for_a_fault() {
+    let of_rollouts = ["collectoravailable", "ready"];
+    let mut seen = Vec::new();
+    for (name, monitor) in monitors() {
+        let reads = of_datadog(&monitor.query);
+        let labels =
+            reads.iter().filter(|read| read.metric == "otelgate_controller_condition").flat_map(|read| &read.labels);
+        let types: Vec<_> =
+            labels.filter(|(label, _)| label == "type").filter_map(|(_, value)| value.as_deref()).collect();
+        let named: Vec<_> = of_rollouts.into_iter().filter(|of| types.contains(of)).collect();
+        let query = &monitor.query;
+        if query.contains("!type:") {
+            assert_eq!(named, of_rollouts, "{name}");
+        } else {
+            let adds =
+                query.contains("} + default_zero(abs(diff(max:otelgate_controller_collector_rollout_nodes{*})))");
+            assert_eq!(!named.is_empty(), adds, "{name}");
+            seen.extend(named);
+        }
+    }
+    assert_eq!(seen, of_rollouts);
+}
+
 /// No source is kept of what nothing asks for.
 #[test]
 fn every_metric_of_others_is_asked_for() {
@@ -196,7 +222,13 @@ fn check(read: &Read, everywhere: &[&str], place: &str) {
         let Some(value) = value else { continue };
         let is_one_of = |values: &[&str]| values.iter().any(|known| known.eq_ignore_ascii_case(value));
         match label.as_str() {
-            "type" => assert!(is_one_of(&ConditionType::ALL.map(ConditionType::as_str)), "{place}: {value}"),
+            "type" => {
+                let all = ConditionType::ALL.map(ConditionType::as_str);
+                assert!(
+                    value.split('|').all(|value| all.iter().any(|one| one.eq_ignore_ascii_case(value))),
+                    "{place}: {value}"
+                );
+            }
             "reason" => {
                 let codes: Vec<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();
                 assert!(is_one_of(&codes), "{place}: {value}");

@@ -2,9 +2,11 @@
 //!
 //! From the spec comes a [`revision`]: a configuration, and the pod that runs it. [`trial`] decides which revision runs
 //! where, [`objects`] says what that is in the cluster, [`verdict`] what to think of what is there. All of these are
-//! pure; [`observe`] looks and [`run`] does it again and again.
+//! pure; [`observe`] looks and [`run`] does it again and again. [`sample`] reads the metrics of a few Collectors, so that
+//! [`compare`] can tell what a trial's loses by its own fault.
 
 mod busy;
+mod compare;
 mod left;
 mod node;
 mod objects;
@@ -13,6 +15,7 @@ mod pod;
 mod refusal;
 mod revision;
 mod run;
+mod sample;
 mod spec;
 mod template;
 mod trial;

@@ -1,14 +1,12 @@
 //! What is seen of the cluster for the Collector: watches that fill stores, and what is asked for now and then.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::Notify;
-use tokio::time::timeout;
 
 use super::busy::Busy;
 use super::node::{self, Node};
@@ -18,9 +16,8 @@ use super::trial::Deployed;
 use super::{objects, refusal, template, words};
 use crate::api::stack::CollectorMode;
 use crate::api::{label, object};
-use crate::collector::port;
+use crate::controller::Context;
 use crate::controller::collector_pods;
-use crate::controller::{Context, plain};
 use crate::k8s::{
     self, Api, ConfigMap, CoreEvent, DaemonSet, ListParams, LogParams, Patch, PatchParams, ResourceExt as _, watcher,
 };
@@ -80,8 +77,6 @@ pub struct Asked {
 
 /// Of a log: what is said at the end.
 const LAST_LINES: i64 = 60;
-const PATIENCE: Duration = Duration::from_secs(3);
-const MAX_METRICS: usize = 4 << 20;
 /// Events are listed, not watched.
 const LIST_EVENTS_EVERY: Duration = Duration::from_secs(5);
 /// What was said of pods earlier than that before some were missed has another cause.
@@ -274,22 +269,13 @@ impl Asked {
     }
 }
 
-/// What the Collector of a trial says of the data that it was given.
-pub async fn refusal(context: &Context, place: &Place, pod: &Pod) -> Option<String> {
-    let address = SocketAddr::new(pod.address?, port::METRICS.number);
-    let mut body = Vec::new();
-    let taken = plain::get(address, "/metrics", |piece| {
-        body.extend_from_slice(piece);
-        if body.len() > MAX_METRICS { Err("too much".to_owned()) } else { Ok(()) }
-    });
-    // One that can't be asked has refused nothing that is known.
-    timeout(PATIENCE, taken).await.ok()?.ok()?;
-    let refused = refusal::of(&String::from_utf8_lossy(&body))?;
+/// What the Collector of a trial lost, with its last words on it.
+pub async fn in_its_words(context: &Context, place: &Place, pod: &Pod, lost: &str) -> String {
     let log = log(context, place, pod, false).await.unwrap_or_default();
-    Some(match refusal::words(&log) {
-        Some(words) => format!("{refused}: {}", words::of(words)),
-        None => refused,
-    })
+    match refusal::words(&log) {
+        Some(words) => format!("{lost}: {}", words::of(words)),
+        None => lost.to_owned(),
+    }
 }
 
 async fn log(context: &Context, place: &Place, pod: &Pod, previous: bool) -> Option<String> {

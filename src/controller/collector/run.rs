@@ -10,12 +10,14 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::compare::Fares;
 use super::left::{self, Left};
 use super::node::Node;
 use super::objects;
 use super::observe::{self, Asked, Place, Seen, Set};
 use super::pod::{Pod, Rollout, State};
 use super::revision::{Revision, Stored};
+use super::sample::{self, Sample};
 use super::spec::Spec;
 use super::trial::{self, Mark, Observed, Phase, Plan};
 use super::verdict::{self, Managed, Said};
@@ -61,9 +63,11 @@ async fn follow(
             (Some(_), Some(Ok(spec))) => {
                 let place = spec.place();
                 let seen = Seen::default();
-                let task = Task { context: &context, place: &place, seen: &seen, wanted: &wanted };
+                let sample = Sample::default();
+                let task = Task { context: &context, place: &place, seen: &seen, sample: &sample, wanted: &wanted };
                 tokio::select! {
                     () = seen.watch(&context, &place) => {}
+                    () = sample::run(&context, &place, &sample) => {}
                     () = task.decide(&mut stack, &mut outcomes, &mut left) => {}
                 }
                 continue;
@@ -104,6 +108,7 @@ struct Task<'t> {
     context: &'t Context,
     place: &'t Place,
     seen: &'t Seen,
+    sample: &'t Sample,
     wanted: &'t watch::Sender<Option<Arc<Wanted>>>,
 }
 
@@ -207,7 +212,7 @@ impl Task<'_> {
         };
         let revision = candidate.as_ref().map(|(revision, _)| revision);
 
-        let refusal = self.ask_the_trial(&mut pods, revision, asked).await;
+        let fares = self.ask_the_trial(&mut pods, revision, asked).await;
         let lacking = Rollout::ALL.into_iter().find_map(|rollout| {
             let set = set(rollout).filter(|set| set.lacks_pods)?;
             Some((rollout, set.deployed.created))
@@ -243,7 +248,8 @@ impl Task<'_> {
             pods: pods.iter().map(AsRef::as_ref).collect(),
             nodes: should.iter().map(|(name, node)| (name.as_str(), node.ready)).collect(),
             unfit: &memory.unfit,
-            refusal,
+            fares,
+            measured: self.sample.lock().measured(now),
             refused,
             refused_since,
             no_pod: not_written.or_else(|| no_pod.clone()),
@@ -262,7 +268,7 @@ impl Task<'_> {
             no_pod: no_pod.as_deref(),
         };
         self.report(verdict::managed(&seen, &managed));
-        let looks_again = lacking.is_some() || look_for_pods || matches!(plan.phase, Phase::Trying { .. });
+        let looks_again = lacking.is_some() || look_for_pods || plan.phase.is_looked_at();
         plan.again.into_iter().chain(looks_again.then_some(LOOK_AGAIN)).min()
     }
 
@@ -280,15 +286,10 @@ impl Task<'_> {
         again
     }
 
-    /// The words of a trial's Collector that ended, and what one that runs says of the data that it was given.
-    async fn ask_the_trial(
-        &self,
-        pods: &mut [Arc<Pod>],
-        candidate: Option<&Revision>,
-        asked: &Asked,
-    ) -> Option<String> {
-        let candidate = candidate?;
-        let mut refusal = None;
+    /// The words of a trial's Collector that ended, and how one that runs fares with the data that it is given.
+    async fn ask_the_trial(&self, pods: &mut [Arc<Pod>], candidate: Option<&Revision>, asked: &Asked) -> Fares {
+        let Some(candidate) = candidate else { return Fares::Well };
+        let mut fares = Fares::Well;
         let of_trial = |pod: &&mut Arc<Pod>| {
             pod.rollout == Some(Rollout::Trial) && *pod.revision == *candidate.hash && !pod.leaving
         };
@@ -308,10 +309,13 @@ impl Task<'_> {
                 }
             }
             if pod.is_ready() {
-                refusal = observe::refusal(self.context, self.place, pod).await;
+                fares = self.sample.lock().fares(&pod.uid);
+                if let Fares::Worse { lost, .. } = &mut fares {
+                    *lost = observe::in_its_words(self.context, self.place, pod, lost).await;
+                }
             }
         }
-        refusal
+        fares
     }
 
     fn input<'a>(&'a self, spec: &'a Spec, lease: bool) -> objects::Input<'a> {
@@ -477,6 +481,14 @@ fn tell(plan: &Plan, revision: Option<&Revision>, told: &mut Option<Phase>) {
             warn!(otelgate.revision = revision, error.message = %fault, "the Collector's trial has failed");
         }
         Phase::Trying { node } => info!(otelgate.revision = revision, k8s.node.name = node, "the Collector is tried"),
+        Phase::Held { node, why } => {
+            info!(
+                otelgate.revision = revision,
+                k8s.node.name = node,
+                error.message = why,
+                "the Collector's trial is held: nothing of it is its own fault"
+            );
+        }
         Phase::RolledOut => info!(otelgate.revision = revision, "the Collector goes to every node"),
         Phase::NothingToRun | Phase::NoNode | Phase::Vacating { .. } | Phase::Clearing => {}
     }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::compare::Fares;
 use super::pod::{Ended, Pod, Rollout, State};
 use super::words;
 
@@ -36,8 +37,10 @@ pub struct Observed<'o> {
     pub nodes: BTreeMap<&'o str, bool>,
     /// Those on which a first trial had its time and no container.
     pub unfit: &'o BTreeSet<String>,
-    /// What the trial's Collector says of the data that it was given.
-    pub refusal: Option<String>,
+    /// How the trial's Collector fares with the data that it is given.
+    pub fares: Fares,
+    /// Nodes of which it is known what their Collector did lately.
+    pub measured: BTreeSet<Box<str>>,
     /// Why the API server wouldn't take the candidate's trial, as it says before anything is done for it.
     pub refused: Option<String>,
     /// Since when it doesn't take it, though it was to be there.
@@ -136,6 +139,11 @@ pub enum Phase {
     Trying {
         node: String,
     },
+    /// It loses data, and not by its own fault: nothing can be told of it yet.
+    Held {
+        node: String,
+        why: String,
+    },
     /// It doesn't start where nothing did before, so that there is nothing to go back to.
     Failing(Fault),
     /// The trial is over, and its pod still there.
@@ -147,7 +155,7 @@ pub enum Phase {
 
 /// So long the trial's Collector has to be ready without a break.
 pub const SETTLE: SignedDuration = SignedDuration::from_secs(30);
-/// So long it has to become so.
+/// So long it has to become so; and so long one that loses data as others do is held.
 pub const DEADLINE: SignedDuration = SignedDuration::from_mins(5);
 
 /// What should run, from what is there.
@@ -224,6 +232,11 @@ impl Observed<'_> {
         }
         // Another trial ends first, on its own node.
         let left = self.left().filter(|_| there.is_none());
+        // What a Collector does can't be told any more once it has gone.
+        if there.is_none() && left.is_none() && !self.is_measured(node) {
+            let phase = Phase::Vacating { node: node.to_owned() };
+            return Plan { stable: stable(None), trial: None, mark: None, phase, again: None };
+        }
         let stable = stable(Some(left.map_or_else(|| node.to_owned(), |left| self.spared_or(left))));
         if there.is_none() && (left.is_some() || !self.is_vacated(node)) {
             let phase = Phase::Vacating { node: node.to_owned() };
@@ -232,6 +245,7 @@ impl Observed<'_> {
         let trial = Some(Trial { revision: candidate.to_owned(), node: node.to_owned() });
         let (mark, phase, again) = match self.judge(node, candidate, there, good.is_some()) {
             Judgement::Waits { again } => (None, Phase::Trying { node: node.to_owned() }, again),
+            Judgement::Held { why, again } => (None, Phase::Held { node: node.to_owned(), why }, again),
             Judgement::Passed => (Some(Mark::Passed), Phase::Trying { node: node.to_owned() }, None),
             Judgement::Failed(fault) if good.is_some() => {
                 (Some(Mark::Failed(fault)), Phase::Trying { node: node.to_owned() }, None)
@@ -263,6 +277,14 @@ impl Observed<'_> {
     fn is_vacated(&self, node: &str) -> bool {
         let spared = self.stable.as_ref().is_none_or(|one| one.node.as_deref() == Some(node) && one.settled);
         spared && self.of(Rollout::Stable).all(|pod| *pod.node != *node)
+    }
+
+    /// Whether there is something to compare a trial there with: other Collectors, or else what its own did.
+    fn is_measured(&self, node: &str) -> bool {
+        let asked = |pod: &&Pod| pod.is_ready() && pod.address.is_some();
+        let mut ready = self.of(Rollout::Stable).filter(asked).map(|pod| &*pod.node);
+        let is_alone = ready.next() == Some(node) && ready.next().is_none();
+        !is_alone || self.measured.contains(node)
     }
 
     /// What the trial has shown so far.
@@ -308,18 +330,33 @@ impl Observed<'_> {
         failed: impl FnOnce(String) -> Judgement,
         waits: impl FnOnce(Timestamp) -> Judgement,
     ) -> Judgement {
-        match &self.refusal {
-            Some(refusal) => failed(refusal.clone()),
-            None if self.now < since.saturating_add(SETTLE).unwrap_or(since) => {
-                waits(since.saturating_add(SETTLE).unwrap_or(since))
-            }
-            None => Judgement::Passed,
+        let after = |time: SignedDuration| since.saturating_add(time).unwrap_or(since);
+        match &self.fares {
+            Fares::Worse { lost, beside: "" } => failed(lost.clone()),
+            Fares::Worse { lost, beside } => failed(format!("{lost}; {beside}")),
+            Fares::Undecided { until } => waits(*until),
+            // No worse than what runs: what it may be to mend, memory that is short, say, doesn't wait for Datadog.
+            Fares::Alike(why) if self.now < after(DEADLINE) => match waits(after(DEADLINE)) {
+                Judgement::Waits { again } => Judgement::Held { why: why.clone(), again },
+                other => other,
+            },
+            Fares::Well if self.now < after(SETTLE) => waits(after(SETTLE)),
+            Fares::Alike(_) | Fares::Well => Judgement::Passed,
         }
+    }
+}
+
+impl Phase {
+    /// Whether something is to be looked at that nobody tells of by himself.
+    #[must_use]
+    pub fn is_looked_at(&self) -> bool {
+        matches!(self, Self::Vacating { .. } | Self::Trying { .. } | Self::Held { .. })
     }
 }
 
 enum Judgement {
     Waits { again: Option<Duration> },
+    Held { why: String, again: Option<Duration> },
     Passed,
     Failed(Fault),
 }

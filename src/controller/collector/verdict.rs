@@ -93,10 +93,12 @@ pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> Said {
     let (reason, detail) = of_the_whole(seen, managed)
         .or_else(|| should.is_empty().then(|| (Reason::CollectorWithoutNode, String::new())))
         .or_else(|| of_nodes(&lacks, should.len(), managed))
+        .or_else(|| held(managed))
         .or_else(|| seen.without_collector(|node| seen.excluded(node)))
         .unwrap_or_else(|| (Reason::CollectorOnEveryNode, format!("on {}", count(should.len(), "node"))));
     // One that has been replaced isn't ready at once.
-    let rolls_out = matches!(reason, Reason::CollectorRollingOut | Reason::CollectorNotReady);
+    let rolls_out =
+        matches!(reason, Reason::CollectorRollingOut | Reason::CollectorTrialHeld | Reason::CollectorNotReady);
     let waiting = rolls_out.then(|| u64::try_from(lacks.len()).unwrap_or(u64::MAX));
     Said { verdict: Verdict::new(reason, detail, seen.generation), status, waiting }
 }
@@ -254,6 +256,9 @@ fn of_the_whole(seen: &Seen<'_>, managed: &Managed<'_>) -> Option<(Reason, Strin
 fn of_nodes(lacks: &[Lack], nodes: usize, managed: &Managed<'_>) -> Option<(Reason, String)> {
     let (reason, mut detail) = worst(lacks, nodes)?;
     if reason == Reason::CollectorRollingOut {
+        if let Some(held) = held(managed) {
+            return Some(held);
+        }
         let revision = managed.candidate.unwrap_or_default();
         match &managed.plan.phase {
             Phase::Vacating { node } | Phase::Trying { node } => {
@@ -264,6 +269,14 @@ fn of_nodes(lacks: &[Lack], nodes: usize, managed: &Managed<'_>) -> Option<(Reas
         }
     }
     Some((reason, detail))
+}
+
+/// Where nothing can be told of a trial, for no fault of its own.
+fn held(managed: &Managed<'_>) -> Option<(Reason, String)> {
+    let Phase::Held { node, why } = &managed.plan.phase else { return None };
+    let revision = managed.candidate.unwrap_or_default();
+    let detail = format!("revision {revision} is tried on node {node}, where its {why}");
+    Some((Reason::CollectorTrialHeld, detail))
 }
 
 /// The reason that is most telling, and the nodes that it's true of.

@@ -3,7 +3,7 @@
 //! In each part, a verdict is a pure function of what was observed; observing is kept apart from it.
 
 mod credentials;
-mod delivery;
+pub mod delivery;
 mod measured;
 mod webhook;
 

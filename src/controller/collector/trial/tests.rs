@@ -17,7 +17,8 @@ struct Cluster {
     pods: Vec<Pod>,
     /// Revisions whose Collectors end as soon as they have started, with these words.
     bad: BTreeMap<&'static str, &'static str>,
-    refusal: Option<&'static str>,
+    fares: Fares,
+    measured: BTreeSet<Box<str>>,
     /// Of the trial's `DaemonSet`, by the API server.
     refused: Option<&'static str>,
     refused_since: Option<i64>,
@@ -36,7 +37,8 @@ impl Cluster {
             known: BTreeMap::new(),
             pods: Vec::new(),
             bad: BTreeMap::new(),
-            refusal: None,
+            fares: Fares::Well,
+            measured: nodes.iter().map(|node| (*node).into()).collect(),
             refused: None,
             refused_since: None,
             passed: None,
@@ -64,7 +66,8 @@ impl Cluster {
             passed: self.passed,
             nodes: self.nodes.clone(),
             unfit: &self.unfit,
-            refusal: self.refusal.map(str::to_owned),
+            fares: self.fares.clone(),
+            measured: self.measured.clone(),
             refused: self.refused.map(str::to_owned),
             refused_since: self.refused_since.map(at),
             no_pod: None,
@@ -292,8 +295,11 @@ fn a_next_one_waits_until_its_node_is_free_and_the_others_until_it_has_passed() 
     cluster.runs("two");
 }
 
-/// State and last end of its pod, seconds, what it says of data, and what becomes of that.
-type Case = (State, Option<Box<Ended>>, i64, Option<&'static str>, Option<Mark>);
+const LOST: &str = "exporter datadog failed to send 3 spans";
+const LOSES: &str = "exporter datadog fails to send traces, as on other nodes";
+
+/// State and last end of its pod, seconds, how it fares with data, and what becomes of that.
+type Case = (State, Option<Box<Ended>>, i64, Fares, Option<Mark>);
 
 #[test]
 fn what_the_trial_shows() {
@@ -306,36 +312,40 @@ fn what_the_trial_shows() {
     let unmade = "RunContainerError failed to create containerd task";
     let never_ran =
         || State::Down(Box::new(Ended { code: -1, reason: "RunContainerError".to_owned(), words: unmade.to_owned() }));
-    let cases: [Case; 14] = [
-        (never_ran(), None, 10, None, None),
-        (never_ran(), None, 300, None, failed(&format!("not ready in 5 minutes: {unmade}"))),
-        (never_ran(), Some(ended(waiting)), 300, None, failed(&format!("not ready in 5 minutes: {unmade}"))),
-        (State::Starting, None, 10, None, None),
-        (State::Starting, None, 300, None, failed("not ready in 5 minutes: it runs, and isn't ready")),
-        (ready(5), None, 10, None, None),
-        (ready(5), None, 35, None, Some(Mark::Passed)),
+    let cases: [Case; 18] = [
+        (never_ran(), None, 10, Fares::Well, None),
+        (never_ran(), None, 300, Fares::Well, failed(&format!("not ready in 5 minutes: {unmade}"))),
+        (never_ran(), Some(ended(waiting)), 300, Fares::Well, failed(&format!("not ready in 5 minutes: {unmade}"))),
+        (State::Starting, None, 10, Fares::Well, None),
+        (State::Starting, None, 300, Fares::Well, failed("not ready in 5 minutes: it runs, and isn't ready")),
+        (ready(5), None, 10, Fares::Well, None),
+        (ready(5), None, 35, Fares::Well, Some(Mark::Passed)),
+        (ready(5), None, 40, Fares::Worse { lost: LOST.to_owned(), beside: "" }, failed(LOST)),
         (
             ready(5),
             None,
-            10,
-            Some("exporter datadog failed to send 3 spans"),
-            failed("exporter datadog failed to send 3 spans"),
+            40,
+            Fares::Worse { lost: LOST.to_owned(), beside: "others don't" },
+            failed(&format!("{LOST}; others don't")),
         ),
-        (State::Down(ended(WORDS)), Some(ended(WORDS)), 1, None, failed(WORDS)),
+        (ready(5), None, 40, Fares::Undecided { until: at(60) }, None),
+        (ready(5), None, 304, Fares::Alike(LOSES.to_owned()), None),
+        (ready(5), None, 305, Fares::Alike(LOSES.to_owned()), Some(Mark::Passed)),
+        (State::Down(ended(WORDS)), Some(ended(WORDS)), 1, Fares::Well, failed(WORDS)),
         // It came up again.
-        (ready(5), Some(ended(WORDS)), 35, None, failed(WORDS)),
-        (State::Down(ended(waiting)), Some(ended(waiting)), 400, None, None),
-        (ready(5), Some(ended(waiting)), 35, None, Some(Mark::Passed)),
-        (State::ImageNotPulled("ErrImagePull".into()), None, 10, None, None),
+        (ready(5), Some(ended(WORDS)), 35, Fares::Well, failed(WORDS)),
+        (State::Down(ended(waiting)), Some(ended(waiting)), 400, Fares::Well, None),
+        (ready(5), Some(ended(waiting)), 35, Fares::Well, Some(Mark::Passed)),
+        (State::ImageNotPulled("ErrImagePull".into()), None, 10, Fares::Well, None),
         (
             State::ImageNotPulled("ErrImagePull".into()),
             None,
             300,
-            None,
+            Fares::Well,
             Some(Mark::Failed(fault("not ready in 5 minutes: ErrImagePull", Cause::Image))),
         ),
     ];
-    for (state, ended, now, refusal, expected) in cases {
+    for (state, ended, now, fares, expected) in cases {
         let mut cluster = Cluster::running("one", &["a", "b"]);
         cluster.candidate = Some("two");
         cluster.now = 0;
@@ -346,9 +356,50 @@ fn what_the_trial_shows() {
         cluster.daemon_sets();
         let tried = cluster.pods.iter_mut().find(|pod| pod.rollout == Some(Rollout::Trial)).expect("a trial");
         (tried.state, tried.ended) = (state.clone(), ended.clone());
-        (cluster.now, cluster.refusal) = (now, refusal);
-        assert_eq!(cluster.plan().mark, expected, "{state:?} {ended:?} after {now} s");
+        (cluster.now, cluster.fares) = (now, fares.clone());
+        assert_eq!(cluster.plan().mark, expected, "{state:?} {ended:?} {fares:?} after {now} s");
     }
+}
+
+#[test]
+fn one_that_loses_data_as_others_do_is_held_and_goes_on() {
+    let mut cluster = Cluster::running("one", &["a", "b"]);
+    cluster.candidate = Some("two");
+    cluster.fares = Fares::Alike(LOSES.to_owned());
+    while !matches!(cluster.plan().phase, Phase::Held { .. }) {
+        cluster.round(0b10_01_00);
+    }
+    let start = cluster.now;
+    assert_eq!(cluster.plan().phase, Phase::Held { node: "a".to_owned(), why: LOSES.to_owned() });
+    assert!(cluster.plan().again.is_some_and(|again| again <= Duration::from_mins(5)));
+    while cluster.now < start + 240 {
+        cluster.round(0b10_01_00);
+        assert!(cluster.pods.iter().all(|pod| *pod.node == *"a" || *pod.revision == *"one"), "{cluster:#?}");
+    }
+    cluster.settle();
+    cluster.runs("two");
+}
+
+/// Its Collector is the only one: what it does can be told only as long as it is there.
+#[test]
+fn a_node_that_is_alone_is_measured_before_its_collector_goes() {
+    let mut cluster = Cluster::running("one", &["a"]);
+    cluster.pods[0].address = Some(std::net::Ipv4Addr::LOCALHOST.into());
+    cluster.measured.clear();
+    cluster.candidate = Some("two");
+    for _ in 0..10 {
+        cluster.round(0b10_01_00);
+    }
+    assert_eq!(cluster.plan().phase, Phase::Vacating { node: "a".to_owned() });
+    assert_eq!((cluster.pods.len(), &*cluster.pods[0].revision, cluster.pods[0].leaving), (1, "one", false));
+    cluster.measured.insert("a".into());
+    cluster.settle();
+    cluster.runs("two");
+    // One that isn't well isn't waited for.
+    cluster.measured.clear();
+    cluster.pods[0].state = State::Starting;
+    cluster.candidate = Some("three");
+    assert!(matches!(cluster.plan().stable, Some(Stable { spares: Some(_), .. })), "{:?}", cluster.plan());
 }
 
 #[test]

@@ -94,8 +94,15 @@ fn look(world: &World, adopt: bool) -> (Reason, String, String) {
 #[test]
 fn nodes_that_wait_for_a_rollout_are_counted_while_nothing_else_is_wrong() {
     type Case = (fn(&mut World), Option<u64>);
-    let cases: [Case; 6] = [
+    let cases: [Case; 7] = [
         (|_| {}, None),
+        (
+            |w| {
+                w.phase = held();
+                w.pods[1] = ready("b", "old");
+            },
+            Some(1),
+        ),
         (|w| w.pods[1] = ready("b", "old"), Some(1)),
         (|w| w.pods = vec![ready("a", "old"), in_state("b", State::Starting)], Some(2)),
         (|w| w.pods = vec![ready("a", "old"), in_state("b", down("Error", "Error: no"))], None),
@@ -123,7 +130,14 @@ fn nodes_that_wait_for_a_rollout_are_counted_while_nothing_else_is_wrong() {
 
 type Case = (fn(&mut World), Reason, &'static str, &'static str);
 
-const CASES: [Case; 30] = [
+fn held() -> Phase {
+    let why = "exporter datadog fails to send logs, as on other nodes".to_owned();
+    Phase::Held { node: "a".to_owned(), why }
+}
+
+const HELD: &str = "revision new is tried on node a, where its exporter datadog fails to send logs, as on other nodes";
+
+const CASES: [Case; 33] = [
     (|_| {}, R::CollectorOnEveryNode, "on 2 nodes", "2/2"),
     (|w| w.fault = Some("spec.collector.x: no"), R::CollectorSpecInvalid, "spec.collector.x: no", "2/2"),
     (
@@ -215,6 +229,26 @@ const CASES: [Case; 30] = [
         R::CollectorUnschedulable,
         "its first trial fails on node a: not ready in 5 minutes: no",
         "2/2",
+    ),
+    (
+        |w| {
+            w.phase = held();
+            w.pods[1] = ready("b", "old");
+        },
+        R::CollectorTrialHeld,
+        HELD,
+        "2/2",
+    ),
+    // It is the only node.
+    (|w| w.phase = held(), R::CollectorTrialHeld, HELD, "2/2"),
+    (
+        |w| {
+            w.phase = held();
+            w.pods[1] = in_state("b", down("Error", "Error: no"));
+        },
+        R::CollectorCrashing,
+        "1 of 2 nodes: b (Error: no)",
+        "1/2",
     ),
     (|w| w.nodes.clear(), R::CollectorWithoutNode, "", "0/0"),
     (|w| w.placement.node_selector = [("pool".to_owned(), "b".to_owned())].into(), R::CollectorWithoutNode, "", "0/0"),

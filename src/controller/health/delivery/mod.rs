@@ -6,7 +6,7 @@
 
 pub mod exposition;
 mod run;
-mod scrape;
+pub mod scrape;
 pub mod totals;
 pub mod track;
 pub mod verdict;

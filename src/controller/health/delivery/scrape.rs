@@ -22,10 +22,7 @@ pub fn all(targets: Vec<Target>, port: u16) -> impl Stream<Item = (Target, Resul
     let scrapes = targets.into_iter().map(move |target| async move {
         let seen = match target.address {
             None => Err("it has no address yet".to_owned()),
-            Some(address) => {
-                let scraped = timeout(PATIENCE, one(SocketAddr::new(address, port))).await;
-                scraped.unwrap_or_else(|_| Err(plain::silence(port)))
-            }
+            Some(address) => one(SocketAddr::new(address, port)).await,
         };
         (target, seen)
     });
@@ -33,16 +30,27 @@ pub fn all(targets: Vec<Target>, port: u16) -> impl Stream<Item = (Target, Resul
 }
 
 async fn one(address: SocketAddr) -> Result<Reading, String> {
-    let (mut reader, mut lines) = (Reader::default(), Lines::default());
+    let mut reader = Reader::default();
+    samples(address, |sample| reader.take(sample)).await?;
+    reader.finish().ok_or_else(|| format!("what answers on port {} is no Collector", address.port()))
+}
+
+/// Every sample that a program tells, one after the other.
+///
+/// # Errors
+/// Why it can't be asked, for people. Some may have been handed over by then.
+pub async fn samples(address: SocketAddr, mut take: impl FnMut(&Sample<'_>)) -> Result<(), String> {
+    let mut lines = Lines::default();
     let mut each = |line: &str| {
         if let Some(sample) = Sample::read(line) {
-            reader.take(&sample);
+            take(&sample);
         }
     };
     let too_long = |_| format!("answers {PATH} with more than can be read");
-    plain::get(address, PATH, |piece| lines.push(piece, &mut each).map_err(too_long)).await?;
+    let answer = plain::get(address, PATH, |piece| lines.push(piece, &mut each).map_err(too_long));
+    timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(plain::silence(address.port())))?;
     lines.end(&mut each);
-    reader.finish().ok_or_else(|| format!("what answers on port {} is no Collector", address.port()))
+    Ok(())
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub struct Queue {
     pub capacity: f64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Signal {
     Traces,
     Metrics,
@@ -79,6 +79,24 @@ pub struct Reader {
 const PREFIX: &str = "otelcol_";
 const DATADOG: &str = "datadog_trace_agent_";
 const WRITERS: [&str; 2] = ["trace_writer_", "stats_writer_"];
+
+/// The name of one of the Collector's own, whatever its version makes of it: `receiver_accepted_spans`.
+#[must_use]
+pub fn own(name: &str) -> Option<&str> {
+    name.strip_prefix(PREFIX).map(without_form)
+}
+
+fn without_form(name: &str) -> &str {
+    let name = name.strip_suffix("_total").unwrap_or(name);
+    name.split("__").next().unwrap_or(name)
+}
+
+/// What a receiver or an exporter did, and to what: of `accepted_spans`.
+#[must_use]
+pub fn verb(of: &str) -> Option<(&str, Signal)> {
+    let items = ["spans", "metric_points", "log_records"];
+    items.into_iter().find_map(|items| Some((of.strip_suffix(items)?.strip_suffix('_')?, Signal::of_items(items)?)))
+}
 
 // === impl Signal ===
 
@@ -104,7 +122,9 @@ impl Signal {
         }
     }
 
-    fn named(name: &str) -> Option<Self> {
+    /// As labels have it.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|signal| signal.as_str() == name)
     }
 }
@@ -118,8 +138,7 @@ impl Reader {
             None => (sample.name, false),
         };
         self.is_collector |= of_collector;
-        let name = name.strip_suffix("_total").unwrap_or(name);
-        let name = name.split("__").next().unwrap_or(name);
+        let name = without_form(name);
         // Elsewhere, NaN would be contagious.
         if !sample.value.is_finite() {
             return;
@@ -157,13 +176,7 @@ impl Reader {
 
     /// `accepted_spans` of a receiver, and the like.
     fn take_flow(&mut self, kind: &str, of: &str, value: f64) {
-        let items = ["spans", "metric_points", "log_records"];
-        let Some((verb, signal)) = items
-            .into_iter()
-            .find_map(|items| Some((of.strip_suffix(items)?.strip_suffix('_')?, Signal::of_items(items)?)))
-        else {
-            return;
-        };
+        let Some((verb, signal)) = verb(of) else { return };
         let flow = &mut self.counts.flows[signal as usize];
         match (kind, verb) {
             ("receiver", "accepted") => flow.accepted += value,

@@ -38,6 +38,11 @@ impl Intake {
         self.refuses.store(true, Relaxed);
     }
 
+    /// As at first.
+    pub fn accept(&self) {
+        self.refuses.store(false, Relaxed);
+    }
+
     /// Log lines so far, as they were sent.
     pub fn lines(&self) -> Vec<Value> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()

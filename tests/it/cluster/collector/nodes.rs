@@ -16,6 +16,8 @@ use crate::control_plane::programs::built;
 use crate::control_plane::webhook::http_get_from;
 use crate::control_plane::{ControlPlane, Version, image, wait_for};
 
+mod outage;
+
 const NAMESPACE: &str = "datadog";
 const OTELCOL: &str = "docker.io/local/otelcol:0.149.0";
 const BUSYBOX: &str = "docker.io/local/busybox:1";
@@ -44,6 +46,7 @@ fn a_collector_runs_on_every_node() {
     cluster.each_pod_is_answered_by_its_own_nodes();
     cluster.a_bad_configuration_is_stopped_at_the_first_node();
     cluster.lines_are_read_on_where_reading_stopped();
+    cluster.what_nobody_gets_rid_of_is_no_fault_of_a_revision();
     cluster.that_lines_are_refused_is_measured();
 }
 
