@@ -299,7 +299,7 @@ fn selector<'e>(word: &str, braces: Option<&'e str>) -> (String, Labels, Option<
         let (label, behind) = rest.split_once('"').expect("a value begins");
         let (value, behind) = behind.split_once('"').expect("a value ends");
         match label.trim_matches([',', '=', '~', '!', ' ']) {
-            "__name__" => name = without_endings(value).to_owned(),
+            "__name__" => without_endings(value).clone_into(&mut name),
             label => labels.push((label.to_owned(), Some(value.to_owned()))),
         }
         rest = behind.trim_start_matches([',', ' ']);

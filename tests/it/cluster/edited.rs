@@ -348,8 +348,10 @@ fn candidates(field: &str, object: &Value) -> Vec<Edit> {
     values.map(|value| Edit::Put(field.to_owned(), value)).chain([remove]).collect()
 }
 
-/// The same field of the other items of its list, such as the name of another volume.
+/// The same field of the other items of its list, and where a volume is named, of the others that there are.
 fn siblings(field: &str, object: &Value) -> impl Iterator<Item = Value> {
+    let is_of_mount = field.contains("/volumeMounts/") && field.ends_with("/name");
+    let field = if is_of_mount { "/spec/template/spec/volumes/0/name" } else { field };
     let parts: Vec<&str> = field.split('/').collect();
     let place = parts.iter().rposition(|part| part.parse::<usize>().is_ok());
     let list = place.map_or_else(String::new, |place| parts[..place].join("/"));
