@@ -49,7 +49,7 @@ fn a_collector_runs_on_every_node() {
     cluster.a_bad_configuration_is_stopped_at_the_first_node();
     cluster.one_whose_data_are_refused_is_stopped_there_too();
     cluster.lines_are_read_on_where_reading_stopped();
-    cluster.what_nobody_gets_rid_of_is_no_fault_of_a_revision();
+    cluster.what_is_lost_counts_by_whose_fault_it_is();
     cluster.that_lines_are_refused_is_measured();
 }
 
