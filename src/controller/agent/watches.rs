@@ -7,8 +7,9 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::observe::{self, DatadogAgent, Nodes, Pod, Replicas};
+use super::token::Token;
 use super::{DATADOG_AGENT, SETTLE};
-use crate::api::{label, object};
+use crate::api::object;
 use crate::controller::Context;
 use crate::k8s::{Api, DaemonSet, Deployment, DynamicObject, PartialObjectMeta, Secret, watcher};
 use crate::watch::{self as watching, Store};
@@ -39,13 +40,6 @@ pub(super) struct Seen {
     pub token: Found<Token>,
     pub datadog_agents: Option<Vec<DatadogAgent>>,
     pub pods: Arc<[Arc<Pod>]>,
-}
-
-/// The Secret with the Cluster Agent's token, of which nothing but the metadata is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Token {
-    pub version: String,
-    pub ours: bool,
 }
 
 /// Looks wherever it is told to. Never returns.
@@ -103,10 +97,7 @@ async fn key(context: Context, place: Place, seen: watch::Sender<Seen>) {
 async fn token(context: Context, place: Place, seen: watch::Sender<Seen>) {
     let api = Api::<PartialObjectMeta<Secret>>::namespaced(context.client, &place.namespace);
     watching::objects(api, watching::named(object::CLUSTER_AGENT), &context.state.cluster_agent_token, |objects| {
-        let token = objects.get(object::CLUSTER_AGENT).map(|found| Token {
-            version: found.metadata.resource_version.clone().unwrap_or_default(),
-            ours: found.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(label::PART)),
-        });
+        let token = objects.get(object::CLUSTER_AGENT).map(Token::of);
         seen.send_if_modified(|seen| seen.token.replace(token.clone()) != Some(token));
     })
     .await;
