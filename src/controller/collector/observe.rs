@@ -8,7 +8,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::busy::Busy;
 use super::node::{self, Node};
 use super::pod::{Pod, Rollout, State};
 use super::revision::{CONFIG_MAP, Revision, Stored};
@@ -72,7 +71,6 @@ pub struct Asked {
     lacking: Option<(Rollout, Timestamp)>,
     /// Whether the API server would take the trial of which revision, and when it was asked.
     refused: Option<(String, Instant, Option<String>)>,
-    pub busy: Busy,
 }
 
 /// Of a log: what is said at the end.
@@ -192,7 +190,8 @@ impl Asked {
             return Some(words.clone()).filter(|words| !words.is_empty());
         }
         let previous = !matches!(pod.state, State::Down(_)) || pod.restarts > 0;
-        let words = log(context, place, pod, previous).await.map(|log| words::of(&log)).unwrap_or_default();
+        // What can't be read now is asked for again.
+        let words = words::of(&log(context, place, pod, previous).await?);
         *self.said() = Some((pod.uid.to_string(), pod.restarts, words.clone()));
         Some(words).filter(|words| !words.is_empty())
     }
@@ -317,7 +316,9 @@ fn shortened(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pod::pod;
     use super::*;
+    use axum::http::{Request, Response};
     use serde_json::json;
 
     #[test]
@@ -340,6 +341,31 @@ mod tests {
         assert_eq!(last_since(all(), time("2026-01-01T00:11:00Z")), None);
         let exact = vec![event(None, Some("2026-01-01T00:12:00.000000Z"), "exact")];
         assert_eq!(last_since(exact, time("2026-01-01T00:11:00Z")).as_deref(), Some("exact"));
+    }
+
+    /// An API server that is away for a moment keeps nobody from the words.
+    #[tokio::test]
+    async fn words_that_could_not_be_read_are_asked_for_again() {
+        let answers = Mutex::new(vec![(200, "Error: no\n"), (500, "")]);
+        let service = tower::service_fn(move |_: Request<k8s::Body>| {
+            let next = answers.lock().ok().and_then(|mut answers| answers.pop());
+            let (status, body) = next.expect("what is known isn't asked for again");
+            let answer = Response::builder().status(status).body(k8s::Body::from(body.as_bytes().to_vec()));
+            async move { Ok::<_, tower::BoxError>(answer.expect("a response")) }
+        });
+        let context = Context::of_nothing(k8s::Client::new(service, "default"));
+        let place = Place {
+            mode: CollectorMode::Managed,
+            namespace: "datadog".to_owned(),
+            service: "otel-collector".to_owned(),
+            pods: None,
+            node_labels: BTreeSet::new(),
+        };
+        let (asked, pod) = (Asked::default(), pod("a", Rollout::Trial, "r", &json!({})));
+        assert_eq!(asked.last_words(&context, &place, &pod).await, None);
+        for _ in 0..2 {
+            assert_eq!(asked.last_words(&context, &place, &pod).await.as_deref(), Some("Error: no"));
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::busy::Busy;
 use super::compare::Fares;
 use super::left::{self, Left};
 use super::node::Node;
@@ -62,11 +63,18 @@ async fn follow(
         match (now, spec) {
             (Some(_), Some(Ok(spec))) => {
                 let place = spec.place();
-                let seen = Seen::default();
-                let sample = Sample::default();
-                let task = Task { context: &context, place: &place, seen: &seen, sample: &sample, wanted: &wanted };
+                let (seen, busy, sample) = (Seen::default(), Busy::default(), Sample::default());
+                let task = Task {
+                    context: &context,
+                    place: &place,
+                    seen: &seen,
+                    busy: &busy,
+                    sample: &sample,
+                    wanted: &wanted,
+                };
                 tokio::select! {
                     () = seen.watch(&context, &place) => {}
+                    () = busy.look(&context) => {}
                     () = sample::run(&context, &place, &sample) => {}
                     () = task.decide(&mut stack, &mut outcomes, &mut left) => {}
                 }
@@ -101,6 +109,8 @@ struct Look<'l> {
     /// `None` before they were listed.
     pods: Option<Vec<Arc<Pod>>>,
     left: Option<Left>,
+    /// Nodes without a Collector that have opted-in pods, as far as they were looked at.
+    busy: BTreeSet<String>,
 }
 
 /// What goes on as long as the place is the same.
@@ -108,6 +118,7 @@ struct Task<'t> {
     context: &'t Context,
     place: &'t Place,
     seen: &'t Seen,
+    busy: &'t Busy,
     sample: &'t Sample,
     wanted: &'t watch::Sender<Option<Arc<Wanted>>>,
 }
@@ -124,8 +135,10 @@ impl Task<'_> {
         let mut memory = Memory::default();
         let mut credentials = self.context.credentials.clone();
         let mut pods = self.context.collector_pods.clone();
+        let mut found_busy = self.busy.found();
         loop {
             let secrets = credentials.borrow_and_update().clone();
+            let busy = found_busy.borrow_and_update().clone();
             let Some(now) = stack.borrow_and_update().clone() else { return };
             let Ok(spec) = Spec::of(&now, &self.context.namespace) else { return };
             if spec.place() != *self.place {
@@ -135,10 +148,11 @@ impl Task<'_> {
             let listed = self.place.pods.as_ref();
             let listed = listed.and_then(|place| Some(pods.borrow_and_update().of(place)?.values().cloned().collect()));
             let left = left_behind.borrow_and_update().clone();
-            let look = Look { stack: &now, spec: &spec, pods: listed, left };
+            let look = Look { stack: &now, spec: &spec, pods: listed, left, busy };
             let unseen = self.unseen();
             let again = match (self.place.mode, &unseen) {
                 (CollectorMode::Disabled, _) => {
+                    self.busy.ask(BTreeSet::new(), &spec.configuration);
                     self.want(&now, Vec::new());
                     self.switch_off();
                     None
@@ -153,7 +167,10 @@ impl Task<'_> {
                 (CollectorMode::Managed, None) => {
                     self.manage(look, &secrets, outcome.as_ref(), &mut asked, &mut memory).await
                 }
-                (CollectorMode::Adopt, None) => self.adopt(look, &mut asked).await,
+                (CollectorMode::Adopt, None) => {
+                    self.adopt(look);
+                    None
+                }
             };
             tokio::select! {
                 () = sleep(again.unwrap_or_default()), if again.is_some() => {}
@@ -161,6 +178,7 @@ impl Task<'_> {
                 () = self.until_seen_otherwise(unseen.as_ref()) => {}
                 Ok(()) = pods.changed() => {}
                 Ok(()) = left_behind.changed() => {}
+                Ok(()) = found_busy.changed() => {}
                 Ok(()) = stack.changed() => {}
                 Ok(()) = outcomes.changed() => {}
                 Ok(()) = credentials.changed() => {}
@@ -191,7 +209,7 @@ impl Task<'_> {
         asked: &mut Asked,
         memory: &mut Memory,
     ) -> Option<Duration> {
-        let Look { stack, spec, pods, left } = look;
+        let Look { stack, spec, pods, left, busy } = look;
         let mut stored = self.seen.stored()?;
         memory.forgive(&mut stored);
         let sets = self.seen.sets.lock().clone()?;
@@ -234,9 +252,7 @@ impl Task<'_> {
             .iter()
             .filter(|(_, node)| !node.leaving)
             .partition(|(_, node)| node.should_run(&spec.collector.placement).is_err());
-        let excluded: Vec<String> = excluded.into_iter().map(|(name, _)| name.clone()).collect();
-        let look_for_pods = !excluded.is_empty();
-        let busy = asked.busy.among(self.context, &spec.configuration, excluded).await;
+        self.busy.ask(excluded.into_iter().map(|(name, _)| name.clone()).collect(), &spec.configuration);
 
         let deployed = |rollout| set(rollout).map(|set: &Set| set.deployed.clone());
         let plan = trial::plan(&Observed {
@@ -268,22 +284,21 @@ impl Task<'_> {
             no_pod: no_pod.as_deref(),
         };
         self.report(verdict::managed(&seen, &managed));
-        let looks_again = lacking.is_some() || look_for_pods || plan.phase.is_looked_at();
+        let looks_again = lacking.is_some() || plan.phase.is_looked_at();
         plan.again.into_iter().chain(looks_again.then_some(LOOK_AGAIN)).min()
     }
 
-    async fn adopt(&self, look: Look<'_>, asked: &mut Asked) -> Option<Duration> {
-        let Look { stack, spec, pods, left } = look;
+    /// Nothing before everything was listed.
+    fn adopt(&self, look: Look<'_>) {
+        let Look { stack, spec, pods, left, mut busy } = look;
         self.want(stack, Vec::new());
-        let pods = pods?;
-        let nodes = self.seen.nodes.lock().clone()?;
+        let (Some(pods), Some(nodes)) = (pods, self.seen.nodes.lock().clone()) else { return };
+        busy.retain(|node| nodes.contains_key(node));
         let with = verdict::by_node(pods.iter().map(AsRef::as_ref));
-        let without: Vec<_> = nodes.keys().filter(|name| !with.contains_key(name.as_str())).cloned().collect();
-        let again = (!without.is_empty()).then_some(LOOK_AGAIN);
-        let busy = asked.busy.among(self.context, &spec.configuration, without).await;
+        let without = nodes.keys().filter(|name| !with.contains_key(name.as_str())).cloned().collect();
+        self.busy.ask(without, &spec.configuration);
         let seen = verdict::Seen { left: left.as_ref(), ..seen_for_verdict(stack, spec, &nodes, &pods, &busy) };
         self.report(verdict::adopted(&seen));
-        again
     }
 
     /// The words of a trial's Collector that ended, and how one that runs fares with the data that it is given.
