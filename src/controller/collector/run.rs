@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -19,8 +19,9 @@ use super::observe::{self, Asked, Place, Seen, Set};
 use super::pod::{Pod, Rollout, State};
 use super::revision::{Revision, Stored};
 use super::sample::{self, Sample};
+use super::since::Clocks;
 use super::spec::Spec;
-use super::trial::{self, Mark, Observed, Phase, Plan};
+use super::trial::{self, Mark, Observed, Phase, Plan, Unfit};
 use super::verdict::{self, Managed, Said};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::stack::{CollectorMode, CollectorStatus, Exporter};
@@ -231,12 +232,8 @@ impl Task<'_> {
         let revision = candidate.as_ref().map(|(revision, _)| revision);
 
         let fares = self.ask_the_trial(&mut pods, revision, asked).await;
-        let lacking = Rollout::ALL.into_iter().find_map(|rollout| {
-            let set = set(rollout).filter(|set| set.lacks_pods)?;
-            Some((rollout, set.deployed.created))
-        });
+        let lacking = Rollout::ALL.into_iter().find_map(|rollout| set(rollout).filter(|set| set.lacks_pods));
         let no_pod = asked.why_no_pod(self.context, self.place, lacking).await;
-        let now = Timestamp::now();
         let untried = revision.filter(|one| {
             let known = || stored.iter().any(|known| known.revision.hash == one.hash && known.mark != Mark::Untried);
             let there = set(Rollout::Trial).is_some_and(|set| set.deployed.revision == one.hash);
@@ -247,7 +244,6 @@ impl Task<'_> {
             None => None,
         };
         let not_written = untried.and_then(|_| not_written(outcome));
-        let refused_since = memory.refused_since(untried.filter(|_| not_written.is_some()), now);
         let (excluded, should): (Vec<_>, Vec<_>) = nodes
             .iter()
             .filter(|(_, node)| !node.leaving)
@@ -255,24 +251,28 @@ impl Task<'_> {
         self.busy.ask(excluded.into_iter().map(|(name, _)| name.clone()).collect(), &spec.configuration);
 
         let deployed = |rollout| set(rollout).map(|set: &Set| set.deployed.clone());
+        let (trial, pods_seen) = (deployed(Rollout::Trial), pods.iter().map(AsRef::as_ref).collect::<Vec<_>>());
+        let not_taken = untried.filter(|_| not_written.is_some()).map(|revision| revision.hash.as_str());
+        let times = memory.clocks.read(trial.as_ref(), &pods_seen, not_taken, Instant::now());
         let plan = trial::plan(&Observed {
             candidate: revision.map(|revision| revision.hash.as_str()),
             stable: deployed(Rollout::Stable),
-            trial: deployed(Rollout::Trial),
+            trial,
             known: stored.iter().map(|one| (one.revision.hash.as_str(), one.mark.clone())).collect(),
             passed: last_passed(&stored),
-            pods: pods.iter().map(AsRef::as_ref).collect(),
+            pods: pods_seen,
             nodes: should.iter().map(|(name, node)| (name.as_str(), node.ready)).collect(),
             unfit: &memory.unfit,
             fares,
-            measured: self.sample.lock().measured(now),
+            measured: self.sample.lock().measured(Timestamp::now()),
             refused,
-            refused_since,
             no_pod: not_written.or_else(|| no_pod.clone()),
-            now,
+            times,
         });
-        memory.learn(&plan, should.iter().map(|(name, _)| name.as_str()));
-        tell(&plan, revision, &mut memory.told);
+        let ready = should.iter().filter(|(_, node)| node.ready).map(|(name, _)| name.as_str());
+        memory.unfit.learn(revision.map(|revision| revision.hash.as_str()), &plan, ready);
+        let unmeasured = unmeasured(&stored, &plan);
+        tell(&plan, revision, unmeasured, &mut memory.told);
         self.want(stack, self.objects(spec, candidate.as_ref(), &stored, &plan, &pods));
 
         let seen = verdict::Seen { left: left.as_ref(), ..seen_for_verdict(stack, spec, &nodes, &pods, &busy) };
@@ -282,6 +282,7 @@ impl Task<'_> {
             plan: &plan,
             outcome,
             no_pod: no_pod.as_deref(),
+            unmeasured,
         };
         self.report(verdict::managed(&seen, &managed));
         let looks_again = lacking.is_some() || plan.phase.is_looked_at();
@@ -303,8 +304,8 @@ impl Task<'_> {
 
     /// The words of a trial's Collector that ended, and how one that runs fares with the data that it is given.
     async fn ask_the_trial(&self, pods: &mut [Arc<Pod>], candidate: Option<&Revision>, asked: &Asked) -> Fares {
-        let Some(candidate) = candidate else { return Fares::Well };
-        let mut fares = Fares::Well;
+        let mut fares = Fares::default();
+        let Some(candidate) = candidate else { return fares };
         let of_trial = |pod: &&mut Arc<Pod>| {
             pod.rollout == Some(Rollout::Trial) && *pod.revision == *candidate.hash && !pod.leaving
         };
@@ -318,7 +319,7 @@ impl Task<'_> {
                 }
                 // One that couldn't be made has a reason of its own.
                 if let State::Down(ended) = &mut pod.state
-                    && ended.code >= 0
+                    && ended.has_run()
                 {
                     ended.words = words;
                 }
@@ -434,12 +435,10 @@ fn seen_for_verdict<'s>(
 #[derive(Debug, Default)]
 struct Memory {
     told: Option<Phase>,
-    /// Nodes on which a first trial had its time and no container.
-    unfit: BTreeSet<String>,
+    unfit: Unfit,
+    clocks: Clocks,
     /// When the record of each revision that failed was made.
     failed: BTreeMap<String, String>,
-    /// Since when the API server doesn't take the trial of which revision.
-    refused: Option<(String, Timestamp)>,
 }
 
 impl Memory {
@@ -456,37 +455,24 @@ impl Memory {
             }
         }
     }
-
-    fn refused_since(&mut self, refused: Option<&Revision>, now: Timestamp) -> Option<Timestamp> {
-        let before = self.refused.take();
-        let hash = &refused?.hash;
-        let since = before.filter(|(before, _)| before == hash).map_or(now, |(_, since)| since);
-        self.refused = Some((hash.clone(), since));
-        Some(since)
-    }
-
-    fn learn<'n>(&mut self, plan: &Plan, mut nodes: impl Iterator<Item = &'n str>) {
-        match &plan.phase {
-            Phase::Failing(fault) if fault.cause.is_of_the_node() => {
-                self.unfit.insert(fault.node.clone());
-                // They all begin anew.
-                if nodes.all(|node| self.unfit.contains(node)) {
-                    self.unfit.clear();
-                }
-            }
-            _ if plan.stable.is_some() => self.unfit.clear(),
-            _ => {}
-        }
-    }
 }
 
 fn last_passed(stored: &[Stored]) -> Option<&str> {
-    let passed = stored.iter().filter(|one| one.mark == Mark::Passed);
+    let passed = stored.iter().filter(|one| one.mark.has_passed());
     passed.max_by_key(|one| &one.created).map(|one| one.revision.hash.as_str())
 }
 
+/// Why the metrics of what goes to every node couldn't be read in its trial.
+fn unmeasured<'s>(stored: &'s [Stored], plan: &Plan) -> Option<&'s str> {
+    let stable = plan.stable.as_ref()?;
+    match &stored.iter().find(|one| one.revision.hash == stable.revision)?.mark {
+        Mark::Unmeasured(why) => Some(why),
+        _ => None,
+    }
+}
+
 /// Once for each change.
-fn tell(plan: &Plan, revision: Option<&Revision>, told: &mut Option<Phase>) {
+fn tell(plan: &Plan, revision: Option<&Revision>, unmeasured: Option<&str>, told: &mut Option<Phase>) {
     if told.as_ref() == Some(&plan.phase) {
         return;
     }
@@ -502,6 +488,13 @@ fn tell(plan: &Plan, revision: Option<&Revision>, told: &mut Option<Phase>) {
                 k8s.node.name = node,
                 error.message = why,
                 "the Collector's trial is held: nothing of it is its own fault"
+            );
+        }
+        Phase::RolledOut if unmeasured.is_some() => {
+            warn!(
+                otelgate.revision = revision,
+                error.message = unmeasured,
+                "the Collector goes to every node, and its metrics couldn't be read in its trial"
             );
         }
         Phase::RolledOut => info!(otelgate.revision = revision, "the Collector goes to every node"),
