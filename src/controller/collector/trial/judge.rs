@@ -28,7 +28,7 @@ pub(super) enum Judgement {
 /// So long a container has to start where there are other nodes.
 const START: Duration = Duration::from_mins(2);
 /// So long the metrics of one that is ready have to be read.
-const MEASURED: Duration = Duration::from_mins(2);
+const MEASURED: Duration = Duration::from_mins(1);
 
 impl Observed<'_> {
     pub(super) fn judge(&self, node: &str, candidate: &str, there: Option<&Deployed>, good: Option<&str>) -> Judgement {

@@ -362,8 +362,8 @@ fn what_the_trial_shows() {
         (ready(), None, 40, Fares::Undecided { until: at(60) }, None),
         (ready(), None, 299, Fares::Alike(LOSES.to_owned()), None),
         (ready(), None, 300, Fares::Alike(LOSES.to_owned()), Some(Mark::Passed)),
-        (ready(), None, 119, unread(), None),
-        (ready(), None, 120, unread(), Some(Mark::Unmeasured("no answer".to_owned()))),
+        (ready(), None, 59, unread(), None),
+        (ready(), None, 60, unread(), Some(Mark::Unmeasured("no answer".to_owned()))),
         (State::Down(ended(WORDS)), Some(ended(WORDS)), 1, Fares::Well, failed(WORDS)),
         // It came up again.
         (ready(), Some(ended(WORDS)), 35, Fares::Well, failed(WORDS)),
