@@ -5,13 +5,14 @@
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 use otelgate::config::Configuration;
-use otelgate::inject::attributes::{Attributes, encode};
+use otelgate::inject::attributes::{Attributes, push_encoded};
 use otelgate::inject::patch::to_json;
 use otelgate::inject::{Decision, Namespace, Pod, decide};
 use serde_json::{Value, json};
 
 fuzz_target!(|text: &str| {
-    let encoded = encode(text);
+    let mut encoded = String::new();
+    push_encoded(&mut encoded, text);
     assert!(
         encoded.bytes().all(|byte| byte.is_ascii_graphic() && !b"\",;\\".contains(&byte)),
         "not encoded: {encoded}"

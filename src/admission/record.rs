@@ -2,6 +2,7 @@
 //!
 //! `info` for what was injected and for what failed, `debug` for the rest. Names only, never a value.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -13,8 +14,12 @@ use super::review::Outline;
 use crate::inject::{Decision, Note, Reason, Workload};
 use crate::metrics::Metrics;
 
-/// Reasons, joined by commas.
+/// Reasons, each once, joined by commas.
 struct Codes<'n>(&'n [Note<'n>]);
+
+/// What may be written of a name, in bytes: the longest legal one. Admission sees them before anybody checks them, and one
+/// long line would drop many others from the queue.
+const MAX_NAME: usize = 253;
 
 pub fn decided(metrics: &Metrics, entry: Entry, took: Duration, report: &Report<'_>) {
     metrics.decided(entry, report.decision);
@@ -31,8 +36,8 @@ pub fn decided(metrics: &Metrics, entry: Entry, took: Duration, report: &Report<
     macro_rules! line {
         ($level:ident) => {
             $level!(
-                k8s.namespace.name = report.request.namespace(),
-                k8s.pod.name = report.request.name(),
+                k8s.namespace.name = report.request.namespace().map(short),
+                k8s.pod.name = report.request.name().map(short),
                 k8s.deployment.name = owner.deployment,
                 k8s.statefulset.name = owner.stateful_set,
                 k8s.daemonset.name = owner.daemon_set,
@@ -44,7 +49,7 @@ pub fn decided(metrics: &Metrics, entry: Entry, took: Duration, report: &Report<
                 otelgate.operations = report.operations,
                 otelgate.path = entry.as_str(),
                 otelgate.dry_run = report.request.dry_run,
-                otelgate.request.uid = report.request.uid(),
+                otelgate.request.uid = report.request.uid().map(short),
                 otelgate.duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
                 "decided"
             )
@@ -58,12 +63,12 @@ pub fn refused(metrics: &Metrics, entry: Entry, refusal: Refusal, outline: &Outl
     macro_rules! line {
         ($level:ident) => {
             $level!(
-                k8s.namespace.name = outline.namespace.as_deref(),
-                k8s.pod.name = outline.name.as_deref(),
+                k8s.namespace.name = outline.namespace.as_deref().map(short),
+                k8s.pod.name = outline.name.as_deref().map(short),
                 otelgate.decision = "none",
                 otelgate.reason = refusal.reason.code(),
                 otelgate.path = entry.as_str(),
-                otelgate.request.uid = outline.uid.as_deref(),
+                otelgate.request.uid = outline.uid.as_deref().map(short),
                 otelgate.line = refusal.place.map(|(line, _)| line),
                 otelgate.column = refusal.place.map(|(_, column)| column),
                 "let through undecided"
@@ -87,23 +92,30 @@ impl<'w> Owner<'w> {
     fn of(workload: Option<&'w Workload<'w>>) -> Self {
         let none = Self::default();
         match workload {
-            Some(Workload::Deployment { name, .. }) => Self { deployment: Some(name), ..none },
-            Some(Workload::StatefulSet(name)) => Self { stateful_set: Some(name), ..none },
-            Some(Workload::DaemonSet(name)) => Self { daemon_set: Some(name), ..none },
-            Some(Workload::CronJob { name, job }) => Self { cron_job: Some(name), job: job.as_deref(), ..none },
-            Some(Workload::Job(name)) => Self { job: Some(name), ..none },
+            Some(Workload::Deployment { name, .. }) => Self { deployment: Some(short(name)), ..none },
+            Some(Workload::StatefulSet(name)) => Self { stateful_set: Some(short(name)), ..none },
+            Some(Workload::DaemonSet(name)) => Self { daemon_set: Some(short(name)), ..none },
+            Some(Workload::CronJob { name, job }) => {
+                Self { cron_job: Some(short(name)), job: job.as_deref().map(short), ..none }
+            }
+            Some(Workload::Job(name)) => Self { job: Some(short(name)), ..none },
             _ => none,
         }
     }
 }
 
+fn short(name: &str) -> &str {
+    &name[..name.floor_char_boundary(MAX_NAME)]
+}
+
 impl fmt::Display for Codes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, note) in self.0.iter().enumerate() {
+        let reasons: BTreeSet<Reason> = self.0.iter().map(|note| note.reason).collect();
+        for (index, reason) in reasons.into_iter().enumerate() {
             if index > 0 {
                 f.write_str(",")?;
             }
-            f.write_str(note.reason.code())?;
+            f.write_str(reason.code())?;
         }
         Ok(())
     }

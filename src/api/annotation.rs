@@ -73,7 +73,7 @@ pub const OPTIONS: [OptionKey; 9] = [
     OptionKey { key: SAMPLER, summary: "As `OTEL_TRACES_SAMPLER`.", default: "from the configuration, else not set" },
     OptionKey {
         key: SAMPLER_ARG,
-        summary: "As `OTEL_TRACES_SAMPLER_ARG`.",
+        summary: "As `OTEL_TRACES_SAMPLER_ARG`; one that the sampler beside it can't use takes that with it.",
         default: "from the configuration, else not set",
     },
     OptionKey { key: PROPAGATORS, summary: "As `OTEL_PROPAGATORS`.", default: "from the configuration, else not set" },

@@ -59,20 +59,17 @@ impl Namespaces {
         for Parsed { input, documents } in inputs {
             for document in documents {
                 let lines = Lines::of(document);
-                for (pointer, value) in kind::objects(&document.value) {
-                    if !kind::is_core(value, "Namespace") {
-                        continue;
-                    }
-                    let object = kind::object(value);
+                for found in kind::objects(&document.value).iter().filter(|found| found.is_core("Namespace")) {
+                    let (object, value, pointer) = (found.object(), found.value, &found.pointer);
                     let place = Place {
                         file: &input.name,
-                        line: lines.at(&pointer),
+                        line: lines.at(pointer),
                         lines: &lines,
-                        pointer: &pointer,
+                        pointer,
                         object,
                         namespace: None,
                     };
-                    match place.check(&shape::OBJECT, value, &pointer) {
+                    match place.check(&shape::OBJECT, value, pointer) {
                         Ok(()) => drop(known.insert(object.name.to_owned(), Known::of(value))),
                         Err(complaint) => complaints.push(complaint),
                     }

@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 use super::offline::Place;
 use super::output::{self, ATTENTION, BOLD, DIM, GOOD, PLACE, styled, wrapped};
-use crate::inject::{Action, ContainerPlan, Decision, Entry, Plan, Reason, Subject, Undone};
+use crate::inject::{Action, ContainerPlan, Decision, Entry, Plan, Reason, Undone};
 
 /// What became of one object.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Outcome {
             }
         }
         for note in decision.notes() {
-            let about = subject(&note.subject);
+            let about = note.subject.to_string();
             let detail = note.detail.as_deref().map_or(String::new(), |detail| format!(" ({detail})"));
             details.push((2, explained(note.reason, &format!("{about}{detail}"))));
         }
@@ -62,26 +62,15 @@ impl Outcome {
     #[must_use]
     pub fn undone(place: &Place<'_>, undone: &Undone) -> Self {
         let kept = undone.kept.iter().map(|key| (2, explained(Reason::EditedByUser, key)));
+        let unclaimed = undone.unclaimed.iter().map(|name| format!("container {name}"));
+        let unclaimed = unclaimed.map(|about| (2, explained(Reason::UnclaimedValues, &about)));
         Self {
             place: place.position(),
             subject: place.subject(),
             result: if undone.found { What::Undone } else { What::NothingToUndo },
             service_name: None,
-            details: kept.collect(),
+            details: kept.chain(unclaimed).collect(),
         }
-    }
-}
-
-/// What `explain` and the report call what a note is about.
-#[must_use]
-pub fn subject(subject: &Subject<'_>) -> String {
-    match subject {
-        Subject::Pod => "pod".to_owned(),
-        Subject::Namespace => "namespace".to_owned(),
-        Subject::Annotation(key) => format!("annotation {key}"),
-        Subject::Label(key) => format!("label {key}"),
-        Subject::Container(name) => format!("container {name}"),
-        Subject::Variable { container, name } => format!("{name} of container {container}"),
     }
 }
 

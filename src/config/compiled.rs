@@ -11,7 +11,7 @@ use super::document::{
     API_VERSION, Collection, Document, IpFamily, KIND, LogOwner, Operator, Protocol, Reach, Requirement, Temporality,
 };
 use crate::api::OptIn;
-use crate::api::otel;
+use crate::api::otel::{self, var};
 use crate::inject::endpoint::{Destination, Url};
 use crate::inject::expand::double_dollars;
 use crate::inject::legal;
@@ -284,14 +284,18 @@ fn faults(document: &Document) -> Vec<String> {
         check(address.parse::<IpAddr>().is_ok(), &|| format!("collector.address: {address:?} is no IP address"));
     }
     if let Some(endpoint) = &document.otlp.endpoint {
-        check(Url::parse(endpoint).is_some(), &|| "otlp.endpoint: must be an http or https URL".to_owned());
+        check(Url::parse(endpoint).is_some() && legal::is_value(endpoint).is_ok(), &|| {
+            "otlp.endpoint: must be an http or https URL of 4 KiB at most".to_owned()
+        });
     }
     let propagators = document.propagators.join(",");
     check(document.propagators.is_empty() || otel::are_propagators(&propagators), &|| {
         format!("propagators: {propagators:?} must be some of {}; none stands alone", otel::PROPAGATORS.join(", "))
     });
     if let Some(sampler) = &document.sampler {
-        check(otel::is_sampler(&sampler.name, sampler.arg.as_deref()), &|| {
+        let arg = sampler.arg.as_deref();
+        let is_value = arg.is_none_or(|arg| legal::is_value(arg).is_ok());
+        check(is_value && otel::is_sampler(&sampler.name, arg), &|| {
             format!(
                 "sampler: {:?} with its argument isn't legal; names are {}; a ratio is between 0 and 1",
                 sampler.name,
@@ -324,6 +328,11 @@ fn variable_faults(document: &Document, faults: &mut Vec<String>) {
         if !legal::is_variable_name(name) {
             faults.push(format!("env: {name:?} is no name of a variable"));
         }
+        if let Some(option) = datadogs(name) {
+            faults.push(format!(
+                "env: {name} would tell the Agent another value than OpenTelemetry's variables; {option}"
+            ));
+        }
         if is_own_variable(name) {
             faults.push(format!("env: {name} is computed by otelgate; use the option or annotation for it"));
         }
@@ -350,6 +359,16 @@ fn variable_faults(document: &Document, faults: &mut Vec<String>) {
             }
             _ => faults.push(format!("env: {name} must have either value or valueFrom")),
         }
+    }
+}
+
+/// What stands for a variable of Datadog's libraries that must not differ from ours.
+fn datadogs(name: &str) -> Option<&'static str> {
+    match name {
+        var::DD_SERVICE => Some("each workload's name is its service, or what its annotations say"),
+        var::DD_ENV => Some("set environment"),
+        var::DD_VERSION => Some("each container's version is its image's, or what its annotations say"),
+        _ => None,
     }
 }
 

@@ -52,7 +52,8 @@ pub struct Document {
     /// Container logs that are read from files.
     #[serde(default)]
     pub logs: Logs,
-    /// Further variables, set by the same rules as otelgate's own.
+    /// Further variables, set by the same rules as otelgate's own; but none that it computes, and none of `DD_SERVICE`, `DD_ENV`
+    /// and `DD_VERSION`, which would contradict those.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<Variable>,
     /// Pods that are never touched, whatever their labels: the telemetry pipeline's own.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::lookup::Names;
 use super::options::Options;
 use super::plan::{Note, Subject};
 use super::view::Container;
@@ -79,8 +80,10 @@ pub fn is_selected(slot: Slot, container: &Container<'_>, options: &Options<'_>)
 
 /// Notes the names in `otelgate.dev/containers` that the pod doesn't have.
 pub(super) fn note_unknown<'a>(pod: &'a Pod<'a>, options: &Options<'a>, notes: &mut Vec<Note<'a>>) {
-    for name in options.containers.iter().flatten() {
-        if !pod.containers().any(|container| container.name.as_str() == *name) {
+    let Some(named) = &options.containers else { return };
+    let there = Names::of(pod.containers().map(|container| container.name.as_str()));
+    for name in named {
+        if !there.contains(name) {
             notes.push(Note {
                 reason: Reason::UnknownContainer,
                 subject: Subject::Annotation(annotation::CONTAINERS.into()),

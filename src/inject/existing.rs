@@ -1,12 +1,13 @@
 //! What a container already has in its `env`, as far as it can be known here.
 
 use std::borrow::Cow;
-use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Reason;
 use super::attributes::Attributes;
 use super::expand::{Piece, Pieces, expand};
+use super::lookup;
 use super::prior::{Ownership, Prior, without};
 use super::status::Mark;
 use super::view::{Container, Presence, Variable};
@@ -23,6 +24,8 @@ pub struct Existing<'a> {
     pub container: &'a Container<'a>,
     /// Per entry; empty when all are the user's.
     pub ownership: Vec<Ownership>,
+    /// Of entries that others refer to: each is read once, however many do.
+    resolved: RefCell<BTreeMap<usize, Option<Cow<'a, str>>>>,
 }
 
 /// The value that a container gives a variable.
@@ -52,13 +55,14 @@ pub struct OwnAttributes<'a> {
 impl<'a> Existing<'a> {
     #[must_use]
     pub fn new(container: &'a Container<'a>, prior: &Prior) -> Self {
-        Self { container, ownership: prior.ownership(container) }
+        Self { container, ownership: prior.ownership(container), resolved: RefCell::default() }
     }
 
     /// The user's entries, with their places.
     #[must_use]
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = (usize, &'a Variable<'a>)> {
-        self.container.env.items.iter().enumerate().filter(|(index, _)| !self.is_own(*index))
+        let all = self.container.env.items.iter().inspect(|_| lookup::step());
+        all.enumerate().filter(|(index, _)| !self.is_own(*index))
     }
 
     /// The user's entry that counts: the last of its name.
@@ -179,7 +183,15 @@ impl<'a> Existing<'a> {
         if is_from(variable) {
             return None;
         }
-        self.resolve(index, budget).filter(|text| text.len() <= MAX_EXPANDED)
+        if let Some(known) = self.resolved.borrow().get(&index) {
+            return known.clone();
+        }
+        let resolved = self.resolve(index, budget).filter(|text| text.len() <= MAX_EXPANDED);
+        // Where the budget ended it isn't the variable's fault.
+        if budget.get() > 0 {
+            self.resolved.borrow_mut().insert(index, resolved.clone());
+        }
+        resolved
     }
 }
 

@@ -16,7 +16,11 @@ pub enum Piece<'a> {
 
 /// The pieces of a value, in their order.
 #[derive(Clone, Debug)]
-pub struct Pieces<'a>(&'a str);
+pub struct Pieces<'a> {
+    rest: &'a str,
+    /// There may be a `)` in the rest. Once there is none, it isn't looked for again at each `$(`.
+    may_close: bool,
+}
 
 /// Stands before a reference that could not be resolved; no variable can hold it.
 pub const UNRESOLVED: char = '\0';
@@ -43,7 +47,7 @@ pub fn expand<'a>(value: &'a str, mut lookup: impl FnMut(&str) -> Option<Cow<'a,
         return Expanded { text: Cow::Borrowed(value), ..Expanded::default() };
     }
     let mut expanded = Expanded::default();
-    for piece in Pieces(value) {
+    for piece in Pieces::of(value) {
         match piece {
             Piece::Text(text) => expanded.text.to_mut().push_str(text),
             Piece::Reference(name) => {
@@ -69,7 +73,23 @@ pub fn expand<'a>(value: &'a str, mut lookup: impl FnMut(&str) -> Option<Cow<'a,
 impl<'a> Pieces<'a> {
     #[must_use]
     pub fn of(value: &'a str) -> Self {
-        Self(value)
+        Self { rest: value, may_close: true }
+    }
+
+    /// The piece at the start of the rest, which begins with `$`, and its length.
+    fn dollar(&mut self) -> (Piece<'a>, usize) {
+        let rest = self.rest;
+        match rest.as_bytes().get(1) {
+            Some(b'$') => (Piece::Text(&rest[..1]), 2),
+            Some(b'(') => match self.may_close.then(|| rest.find(')')).flatten() {
+                Some(end) => (Piece::Reference(&rest[2..end]), end + 1),
+                None => {
+                    self.may_close = false;
+                    (Piece::Unclosed, 2)
+                }
+            },
+            _ => (Piece::Text(&rest[..1]), 1),
+        }
     }
 }
 
@@ -77,29 +97,17 @@ impl<'a> Iterator for Pieces<'a> {
     type Item = Piece<'a>;
 
     fn next(&mut self) -> Option<Piece<'a>> {
-        let rest = self.0;
+        let rest = self.rest;
         if rest.is_empty() {
             return None;
         }
         let (piece, length) = match rest.find('$') {
             None => (Piece::Text(rest), rest.len()),
-            Some(0) => dollar(rest),
+            Some(0) => self.dollar(),
             Some(at) => (Piece::Text(&rest[..at]), at),
         };
-        self.0 = &rest[length..];
+        self.rest = &rest[length..];
         Some(piece)
-    }
-}
-
-/// The piece at the start of `rest`, which begins with `$`, and its length.
-fn dollar(rest: &str) -> (Piece<'_>, usize) {
-    match rest.as_bytes().get(1) {
-        Some(b'$') => (Piece::Text(&rest[..1]), 2),
-        Some(b'(') => match rest.find(')') {
-            Some(end) => (Piece::Reference(&rest[2..end]), end + 1),
-            None => (Piece::Unclosed, 2),
-        },
-        _ => (Piece::Text(&rest[..1]), 1),
     }
 }
 

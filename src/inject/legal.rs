@@ -12,6 +12,8 @@ pub const MAX_VARIABLE: usize = 32 * 1024;
 pub const MAX_OBJECT: usize = 1024 * 1024;
 /// Keys and values of all annotations together, in bytes: the API server's own limit.
 pub const MAX_ANNOTATIONS: usize = 256 * 1024;
+/// Of a pod, those that run first included. Each that is selected costs memory, whatever is written into it.
+pub const MAX_CONTAINERS: usize = 1000;
 /// The name part of a key, and a label's value.
 const MAX_NAME: usize = 63;
 

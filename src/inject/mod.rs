@@ -4,17 +4,19 @@
 //! controller all call [`decide`].
 //!
 //! [`rules`] say whether a pod is a matter for otelgate at all, [`options`] what its annotations ask for, [`owner`] and
-//! [`identity`] what it is. [`variables`] and [`resource`] plan a container, [`pod_wide`] the pod's own keys, [`status`]
-//! records it for [`undo`], and [`patch`] writes it down.
+//! [`identity`] what it is. [`variables`], [`exporters`] and [`resource`] plan a container, [`pod_wide`] the pod's own keys,
+//! [`status`] records it for [`undo`], and [`patch`] writes it down.
 
 pub mod attributes;
 pub mod containers;
 pub mod endpoint;
 pub mod existing;
 pub mod expand;
+mod exporters;
 pub mod identity;
 pub mod legal;
 pub mod logs;
+mod lookup;
 pub mod options;
 pub mod owner;
 pub mod patch;
@@ -76,6 +78,7 @@ pub fn decide<'a>(
     rules::note_invalid(case, &mut notes);
     if let Some(reason) = rules::objection(case) {
         note_annotated_opt_in(case, &mut notes);
+        note_injected_before(pod, &mut notes);
         return Decision::Skip { reason, notes };
     }
     if let Err(reason) = too_large(pod) {
@@ -87,7 +90,10 @@ pub fn decide<'a>(
     let context = Context { pod, namespace, configuration, options: &options, workload: &workload, prior: &prior };
     let plan = match context.plan(notes) {
         Ok(plan) => plan,
-        Err((reason, notes)) => return Decision::Skip { reason, notes },
+        Err((reason, mut notes)) => {
+            note_injected_before(pod, &mut notes);
+            return Decision::Skip { reason, notes };
+        }
     };
     let observed = configuration.mode() == OptIn::Observe || rules::opt_in(pod, namespace) == Some(OptIn::Observe);
     if observed { Decision::Observe(plan) } else { Decision::Inject(plan) }
@@ -97,6 +103,9 @@ pub fn decide<'a>(
 fn too_large(pod: &Pod<'_>) -> Result<(), Reason> {
     if pod.size > legal::MAX_OBJECT {
         return Err(Reason::ObjectTooLarge);
+    }
+    if pod.containers().count() > legal::MAX_CONTAINERS {
+        return Err(Reason::TooManyContainers);
     }
     let annotations = pod.metadata.value.annotations.iter();
     if annotations.map(|(key, value)| key.len() + value.len()).sum::<usize>() > legal::MAX_ANNOTATIONS {
@@ -110,6 +119,14 @@ fn note_annotated_opt_in<'a>(case: Case<'a>, notes: &mut Vec<Note<'a>>) {
     if case.pod.annotation(label::INJECT).is_some() {
         let subject = Subject::Annotation(label::INJECT.into());
         notes.push(Note { reason: Reason::OptInIsALabel, subject, detail: None });
+    }
+}
+
+/// A template that was injected and committed keeps what it has, whatever the pod says since.
+fn note_injected_before<'a>(pod: &'a Pod<'a>, notes: &mut Vec<Note<'a>>) {
+    if pod.annotation(annotation::STATUS).is_some() {
+        let subject = Subject::Annotation(annotation::STATUS.into());
+        notes.push(Note { reason: Reason::InjectedBefore, subject, detail: None });
     }
 }
 
@@ -214,6 +231,7 @@ impl<'a> Context<'a, '_> {
             let subject = variable(name, otel::var::RESOURCE_ATTRIBUTES);
             notes.push(Note { reason: Reason::MalformedAttributes, subject, detail: None });
         }
+        self.note_renamed(name, notes);
         self.note_edited_variables(existing, notes);
         if is_disabled(existing) {
             let subject = Subject::Container(name.into());
@@ -223,6 +241,16 @@ impl<'a> Context<'a, '_> {
         let (env, attributes) = variables::Variables::new(self, existing, &own, &identity).build();
         let state = variables::list_state(existing, &env, self.prior);
         (ContainerPlan { name, env, attributes, slot, state }, identity)
+    }
+
+    fn note_renamed(&self, name: &'a str, notes: &mut Vec<Note<'a>>) {
+        let subject = Subject::Container(name.into());
+        if let Some(was) = self.prior.former_name(name) {
+            let detail = Some(format!("was {was}").into());
+            notes.push(Note { reason: Reason::ContainerRenamed, subject, detail });
+        } else if self.prior.is_doubtful(name) {
+            notes.push(Note { reason: Reason::UnclaimedValues, subject, detail: None });
+        }
     }
 
     /// A container that gets nothing: what an earlier decision wrote into it goes.
@@ -320,7 +348,7 @@ impl<'a> Context<'a, '_> {
 
     fn drop_annotations(&self, plan: &mut Plan<'a>) {
         for entry in plan.annotations.iter_mut().filter(|entry| entry.is_written()) {
-            let standing = self.pod.metadata.value.annotations.iter().map(|(key, _)| key).find(|key| *key == entry.key);
+            let standing = self.pod.metadata.value.annotations.entry(&entry.key).map(|(key, _)| key);
             plan.metadata.annotations.removed.extend(standing);
             *entry = Entry::left(entry.key.clone(), Reason::AnnotationsTooLarge);
         }
@@ -386,7 +414,13 @@ impl Plan<'_> {
 
     /// Reasons that a second look would give again: the patch of a pod that is as it should be is empty.
     fn lasting_reasons(&self) -> Vec<Reason> {
-        let passing = [Reason::ConfigurationChanged, Reason::EditedByUser, Reason::InvalidStatus];
+        let passing = [
+            Reason::ConfigurationChanged,
+            Reason::EditedByUser,
+            Reason::InvalidStatus,
+            Reason::ContainerRenamed,
+            Reason::UnclaimedValues,
+        ];
         let noted = self.notes.iter().map(|note| note.reason).filter(|reason| !passing.contains(reason));
         let mut reasons: Vec<Reason> = noted.chain(self.entries().filter_map(|entry| entry.reason)).collect();
         reasons.sort_unstable();

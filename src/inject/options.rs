@@ -150,6 +150,10 @@ impl Level {
             Self::Namespace => NAMESPACE,
         }
     }
+
+    fn detail(self) -> Option<Cow<'static, str>> {
+        (self == Self::Namespace).then_some(Cow::Borrowed("on the namespace"))
+    }
 }
 
 // === impl Raw ===
@@ -174,21 +178,22 @@ impl<'a, 'n> Reader<'a, 'n> {
         self.namespace.annotations.into_iter().flatten().map(|(key, value)| (&**key, &**value))
     }
 
+    /// What the namespace says.
+    fn default(&self, key: &str) -> Option<&'a str> {
+        self.on_namespace().find(|(name, _)| *name == key).map(|(_, value)| value)
+    }
+
     fn note(&mut self, reason: Reason, key: &'a str, detail: Option<Cow<'a, str>>) {
         self.notes.push(Note { reason, subject: Subject::Annotation(Cow::Borrowed(key)), detail });
     }
 
     /// An option at both levels, an illegal value counting as absent.
     fn raw(&mut self, key: &'static str, legal: impl Fn(&str) -> bool) -> Raw<'a> {
-        let mut raw = Raw {
-            pod: self.pod.annotation(key),
-            namespace: self.on_namespace().find(|(name, _)| *name == key).map(|(_, value)| value),
-        };
+        let mut raw = Raw { pod: self.pod.annotation(key), namespace: self.default(key) };
         for (value, level) in [(&mut raw.pod, Level::Pod), (&mut raw.namespace, Level::Namespace)] {
             if value.is_some_and(|value| value.len() > super::legal::MAX_VALUE || !legal(value)) {
                 *value = None;
-                let detail = (level == Level::Namespace).then_some(Cow::Borrowed("on the namespace"));
-                self.note(Reason::InvalidOption, key, detail);
+                self.note(Reason::InvalidOption, key, level.detail());
             }
         }
         raw
@@ -198,36 +203,48 @@ impl<'a, 'n> Reader<'a, 'n> {
         self.raw(key, legal).first()
     }
 
-    /// A sampler's argument is worth something only with that sampler: of its own level, or of a higher one.
+    /// A sampler's argument is worth something only with that sampler: of its own level, or of a higher one. Where that of
+    /// its own level isn't legal, neither counts.
     fn sampler(&mut self, configuration: &'a Configuration) -> (Option<Sourced<'a>>, Option<Sourced<'a>>) {
-        let sampler = self.option(annotation::SAMPLER, |value| otel::is_sampler(value, None));
-        let arg = self.raw(annotation::SAMPLER_ARG, |value| !value.is_empty());
-        let configured = configuration.sampler();
-        let (name, own_arg) = if let Some((name, level)) = sampler {
-            let arg = match level {
-                Level::Pod => arg.pod.map(|value| (value, Level::Pod)),
-                Level::Namespace => arg.first(),
-            };
-            (sourced((name, level)), arg)
-        } else {
-            let Some((value, _)) = configured else {
-                if arg.first().is_some() {
-                    self.note(Reason::InvalidOption, annotation::SAMPLER_ARG, Some("without a sampler".into()));
-                }
-                return (None, None);
-            };
-            (Sourced { value, source: CONFIGURATION }, arg.first())
-        };
-        let mut own_arg = own_arg.map(sourced);
-        if own_arg.is_some_and(|arg| !otel::is_sampler(name.value, Some(arg.value))) {
-            self.note(Reason::InvalidOption, annotation::SAMPLER_ARG, None);
-            own_arg = None;
+        let sampler = self.raw(annotation::SAMPLER, |value| otel::is_sampler(value, None));
+        let mut arg =
+            Raw { pod: self.pod.annotation(annotation::SAMPLER_ARG), namespace: self.default(annotation::SAMPLER_ARG) };
+        if let Some(name) = sampler.pod {
+            if let Ok(own) = self.sampler_arg(name, arg.pod, Level::Pod) {
+                return (Some(sourced((name, Level::Pod))), own);
+            }
+            arg.pod = None;
         }
-        let inherited = configured
-            .filter(|_| name.source == CONFIGURATION)
-            .and_then(|(_, arg)| arg)
-            .map(|value| Sourced { value, source: CONFIGURATION });
-        (Some(name), own_arg.or(inherited))
+        if let Some(name) = sampler.namespace {
+            let found = match self.sampler_arg(name, arg.pod.take(), Level::Pod) {
+                Ok(Some(pods)) => Ok(Some(pods)),
+                Ok(None) | Err(()) => self.sampler_arg(name, arg.namespace.take(), Level::Namespace),
+            };
+            if let Ok(own) = found {
+                return (Some(sourced((name, Level::Namespace))), own);
+            }
+        }
+        let Some((name, configured)) = configuration.sampler() else {
+            if arg.first().is_some() {
+                self.note(Reason::InvalidOption, annotation::SAMPLER_ARG, Some("without a sampler".into()));
+            }
+            return (None, None);
+        };
+        let configuration = |value| Sourced { value, source: CONFIGURATION };
+        let own = [(arg.pod, Level::Pod), (arg.namespace, Level::Namespace)]
+            .into_iter()
+            .find_map(|(value, level)| self.sampler_arg(name, value, level).ok().flatten());
+        (Some(configuration(name)), own.or(configured.map(configuration)))
+    }
+
+    /// A sampler's argument, if there is one; nothing where it isn't legal.
+    fn sampler_arg(&mut self, sampler: &str, arg: Option<&'a str>, level: Level) -> Result<Option<Sourced<'a>>, ()> {
+        let Some(value) = arg else { return Ok(None) };
+        if value.is_empty() || super::legal::is_value(value).is_err() || !otel::is_sampler(sampler, Some(value)) {
+            self.note(Reason::InvalidOption, annotation::SAMPLER_ARG, level.detail());
+            return Err(());
+        }
+        Ok(Some(sourced((value, level))))
     }
 
     fn destination(&mut self, configuration: &'a Configuration) -> (Option<Cow<'a, Destination>>, &'static str) {

@@ -290,7 +290,7 @@ impl fmt::Display for Subject<'_> {
             Self::Annotation(key) => write!(f, "annotation {key}"),
             Self::Label(key) => write!(f, "label {key}"),
             Self::Container(name) => write!(f, "container {name}"),
-            Self::Variable { container, name } => write!(f, "variable {name} of container {container}"),
+            Self::Variable { container, name } => write!(f, "{name} of container {container}"),
         }
     }
 }

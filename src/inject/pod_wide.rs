@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::identity::{Effective, Identity};
+use super::lookup::Names;
 use super::plan::{Edit, Entry, MapState, Value};
 use super::prior::Prior;
 use super::status::Written;
@@ -185,11 +186,14 @@ pub(super) fn settle<'a>(
             entry.edit = if now == text { Edit::None } else { Edit::Replace(0) };
         }
     }
-    let wanted = |key: &str| entries.iter().any(|entry| entry.is_written() && entry.key == key);
     let known: BTreeSet<&str> = written.into_iter().flat_map(|written| &written.edited).map(String::as_str).collect();
     let was_written = |key: &str| written.is_some_and(|written| written.set.contains_key(key) || known.contains(key));
     let edited =
         map.iter().filter(|(key, value)| was_written(key) && !is_own(key, value)).map(|(key, _)| key).collect();
-    let removed = map.iter().filter(|(key, value)| is_own(key, value) && !wanted(key)).map(|(key, _)| key).collect();
+    let mut removed: Vec<&str> = map.iter().filter(|(key, value)| is_own(key, value)).map(|(key, _)| key).collect();
+    if !removed.is_empty() {
+        let wanted = Names::of(entries.iter().filter(|entry| entry.is_written()).map(|entry| &*entry.key));
+        removed.retain(|key| !wanted.contains(key));
+    }
     MapState { now: map.presence, was: Prior::before(written, map.presence), removed, edited }
 }

@@ -77,6 +77,8 @@ reasons! {
         "see otelgate.dev/containers; without it every container but known sidecars is selected";
     ObjectTooLarge: Skip, "with the patch the object would pass 1 MiB",
         "make the pod smaller: etcd refuses objects of 1.5 MiB";
+    TooManyContainers: Skip, "the pod has more than 1,000 containers",
+        "nothing: no node runs such a pod";
 
     ValueFrom: Key, "the user's value comes from elsewhere (valueFrom), so it can't be known here",
         "nothing; to have it set by otelgate, write a literal or remove the variable";
@@ -97,7 +99,7 @@ reasons! {
     NoEndpoint: Key, "this pod can't resolve cluster names (hostNetwork or dnsPolicy), and the Collector's address isn't known",
         "set dnsPolicy: ClusterFirstWithHostNet, or collector.address in the configuration";
     NoEndpointForProtocol: Key, "no endpoint is known that speaks this container's protocol",
-        "set otelgate.dev/endpoint and otelgate.dev/protocol together, or the endpoint in the container";
+        "correct or remove the container's own protocol, or set the endpoint in the container too";
     UnclosedReference: Key, "the user's value has an unclosed $(, so nothing can be appended to it",
         "close the reference, or write $$( for a literal $(";
     ReferenceTaken: Key, "a variable that ours would refer to has another meaning in this container",
@@ -106,7 +108,7 @@ reasons! {
         "shorten it";
     VariableTooLarge: Key, "merged, the variable would be longer than 32 KiB",
         "shorten the container's own OTEL_RESOURCE_ATTRIBUTES";
-    AnnotationsTooLarge: Key, "all annotations together would pass 256 KiB, which the API server refuses",
+    AnnotationsTooLarge: Key, "all annotations together would pass 256 KiB, which the API server refuses; without room for otelgate.dev/status, the pod is left alone",
         "remove annotations from the pod template";
     ControlCharacter: Key, "the value has control characters",
         "remove them";
@@ -133,8 +135,14 @@ reasons! {
         "correct it: key=value pairs, separated by commas, percent-encoded";
     EditedByUser: Notice, "a value that otelgate wrote was edited since, and is the user's now",
         "nothing, if that is meant; remove the key to have it set again";
+    ContainerRenamed: Notice, "the container had another name when otelgate wrote into it; what it wrote is renewed under this one",
+        "nothing";
+    UnclaimedValues: Notice, "the container has values as otelgate wrote them into one that isn't there any more; whose they are can't be known, so they stay",
+        "if the container was renamed, take otelgate's variables out of it and inject it again";
     ConfigurationChanged: Notice, "the pod carries values of an earlier configuration, which are replaced",
         "nothing";
+    InjectedBefore: Notice, "the pod is left alone now, and still carries what otelgate wrote before",
+        "take it out of the manifest with otelgate inject --undo, if that isn't meant";
     InvalidStatus: Notice, "the annotation otelgate.dev/status can't be read, so what it listed counts as the user's",
         "remove the annotation, or restore it from the manifest that otelgate wrote";
     UnsupportedSkip: Notice, "otelgate.dev/skip names a key that otelgate never sets",

@@ -15,6 +15,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
+use super::lookup;
 use super::view::{Presence, ValueFrom, Variable};
 
 /// The first four bytes of a SHA-256, written as 8 hexadecimal digits.
@@ -24,6 +25,9 @@ pub struct Digest([u8; 4]);
 /// Digests by the place of their text in memory: what all containers share is worked out once.
 #[derive(Default)]
 pub(super) struct Digests<'e>(Vec<(&'e str, Digest)>);
+
+/// What is shared comes with the first container; what comes later and isn't remembered costs nobody a search.
+const MAX_REMEMBERED: usize = 64;
 
 /// What otelgate wrote under a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,11 +173,14 @@ impl<'e> Digests<'e> {
 
     /// A place holds either a literal or a path, never both.
     fn remembered(&mut self, text: &'e str, work_out: impl FnOnce(&str) -> Digest) -> Digest {
-        if let Some((_, digest)) = self.0.iter().find(|(known, _)| std::ptr::eq(*known, text)) {
+        let mut known = self.0.iter().inspect(|_| lookup::step());
+        if let Some((_, digest)) = known.find(|(known, _)| std::ptr::eq(*known, text)) {
             return *digest;
         }
         let digest = work_out(text);
-        self.0.push((text, digest));
+        if self.0.len() < MAX_REMEMBERED {
+            self.0.push((text, digest));
+        }
         digest
     }
 }

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use super::lookup;
 use super::owner::Workload;
 use crate::json::{self, Error, Read, Reader};
 
@@ -37,7 +38,9 @@ pub struct List<T> {
 #[derive(Clone, Debug, Default)]
 pub struct Map<'a> {
     pub presence: Presence,
-    pub entries: Vec<(Text<'a>, Text<'a>)>,
+    entries: Vec<(Text<'a>, Text<'a>)>,
+    /// Their places in the order of their keys; empty where that is the order of the input, as it is of API servers.
+    order: Vec<usize>,
 }
 
 /// A pod, or a pod template.
@@ -164,7 +167,7 @@ impl<'a> Pod<'a> {
 
     /// Regular containers, then init containers.
     pub fn containers(&self) -> impl Iterator<Item = &Container<'a>> {
-        self.spec.containers.items.iter().chain(&self.spec.init_containers.items)
+        self.spec.containers.items.iter().chain(&self.spec.init_containers.items).inspect(|_| lookup::step())
     }
 }
 
@@ -192,11 +195,29 @@ impl Metadata<'_> {
 impl Map<'_> {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.entries.iter().find(|(name, _)| name.0 == key).map(|(_, value)| &*value.0)
+        self.entry(key).map(|(_, value)| value)
+    }
+
+    /// The first of that key.
+    #[must_use]
+    pub fn entry(&self, key: &str) -> Option<(&str, &str)> {
+        let place = |at: usize| self.order.get(at).copied().unwrap_or(at);
+        let at = lookup::first(self.entries.len(), |at| &*self.entries[place(at)].0.0, key)?;
+        let (key, value) = &self.entries[place(at)];
+        Some((&*key.0, &*value.0))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.entries.iter().map(|(key, value)| (&*key.0, &*value.0))
+        self.entries.iter().inspect(|_| lookup::step()).map(|(key, value)| (&*key.0, &*value.0))
+    }
+
+    fn put_in_order(&mut self) {
+        let entries = &self.entries;
+        self.order.clear();
+        if !entries.is_sorted_by(|(one, _), (other, _)| one.0 <= other.0) {
+            self.order.extend(0..entries.len());
+            self.order.sort_by(|one, other| entries[*one].0.0.cmp(&entries[*other].0.0));
+        }
     }
 }
 
@@ -213,6 +234,7 @@ impl<'a> Read<'a> for Map<'a> {
             Ok(())
         })?;
         self.presence = if entries.is_empty() { Presence::Empty } else { Presence::Filled };
+        self.put_in_order();
         Ok(())
     }
 

@@ -45,6 +45,16 @@ pub struct Templated<'a> {
     pub workload: Option<Workload<'a>>,
 }
 
+/// A Kubernetes object of a document.
+#[derive(Clone, Debug)]
+pub struct Found<'a> {
+    /// JSON pointer from the document's root.
+    pub pointer: String,
+    pub value: &'a Value,
+    api_version: &'a str,
+    kind: &'a str,
+}
+
 /// What a report calls an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Object<'a> {
@@ -57,37 +67,41 @@ pub struct Object<'a> {
 /// All objects of a document with a pod template, those in lists included.
 #[must_use]
 pub fn templated(document: &Value) -> Vec<Templated<'_>> {
-    objects(document).into_iter().filter_map(|(pointer, value)| template(&pointer, value)).collect()
+    objects(document).into_iter().filter_map(template).collect()
 }
 
-/// All Kubernetes objects of a document, with their JSON pointers: itself, or what its lists hold.
+/// All Kubernetes objects of a document: itself, or what its lists hold.
 #[must_use]
-pub fn objects(document: &Value) -> Vec<(String, &Value)> {
+pub fn objects(document: &Value) -> Vec<Found<'_>> {
     let mut found = Vec::new();
-    collect(document, String::new(), &mut found);
+    collect(document, String::new(), None, &mut found);
     found
 }
 
-fn collect<'a>(value: &'a Value, pointer: String, found: &mut Vec<(String, &'a Value)>) {
-    let (Some(_), Some(kind)) = (text(value, "apiVersion"), text(value, "kind")) else { return };
+/// In a list of one kind, as the API server answers it, the items don't say theirs; kubectl reads them so too.
+fn collect<'a>(value: &'a Value, pointer: String, of_list: Option<(&'a str, &'a str)>, found: &mut Vec<Found<'a>>) {
+    let own = text(value, "apiVersion").zip(text(value, "kind"));
+    let Some((api_version, kind)) = own.or(of_list.filter(|_| value.get("kind").is_none())) else { return };
     match value.get("items") {
         Some(Value::Array(items)) if kind.ends_with("List") => {
+            let of_list = kind.strip_suffix("List").filter(|kind| !kind.is_empty()).map(|kind| (api_version, kind));
             for (index, item) in items.iter().enumerate() {
-                collect(item, format!("{pointer}/items/{index}"), found);
+                collect(item, format!("{pointer}/items/{index}"), of_list, found);
             }
         }
-        _ => found.push((pointer, value)),
+        _ => found.push(Found { pointer, value, api_version, kind }),
     }
 }
 
-fn template<'a>(pointer: &str, value: &'a Value) -> Option<Templated<'a>> {
-    let (group, kind) = (group(value), text(value, "kind")?);
-    let known = KINDS.iter().find(|known| known.name == kind && known.group == group)?;
+fn template(found: Found<'_>) -> Option<Templated<'_>> {
+    let Found { pointer, value, kind, .. } = found;
+    let known = KINDS.iter().find(|known| known.name == kind && known.group == group(found.api_version))?;
     value.pointer(known.template)?.as_object()?;
-    let object = object(value);
+    let object = Object { kind, ..object(value) };
     let workload =
         (!known.template.is_empty()).then(|| owner(value, kind).unwrap_or_else(|| (known.workload)(object.name)));
-    Some(Templated { object, pointer: pointer.to_owned(), template: format!("{pointer}{}", known.template), workload })
+    let template = format!("{pointer}{}", known.template);
+    Some(Templated { object, pointer, template, workload })
 }
 
 /// The Deployment, Rollout or `CronJob` behind an object that was taken from a cluster.
@@ -97,7 +111,7 @@ fn owner<'a>(value: &'a Value, kind: &str) -> Option<Workload<'a>> {
     let owner = owners.iter().find(|owner| owner.get("controller") == Some(&Value::Bool(true)))?;
     let owner_name = text(owner, "name")?;
     let behind = || Some(Cow::Borrowed(name));
-    match (kind, group(owner), text(owner, "kind")?) {
+    match (kind, group(text(owner, "apiVersion")?), text(owner, "kind")?) {
         ("ReplicaSet", "apps", "Deployment") => {
             Some(Workload::Deployment { name: owner_name.into(), replica_set: behind() })
         }
@@ -109,9 +123,8 @@ fn owner<'a>(value: &'a Value, kind: &str) -> Option<Workload<'a>> {
     }
 }
 
-/// Kind, namespace and name of an object.
-#[must_use]
-pub fn object(value: &Value) -> Object<'_> {
+/// Kind, namespace and name of an object that says its kind.
+fn object(value: &Value) -> Object<'_> {
     let metadata = value.get("metadata");
     let field = |name| metadata.and_then(|metadata| text(metadata, name)).filter(|text| !text.is_empty());
     Object {
@@ -121,16 +134,25 @@ pub fn object(value: &Value) -> Object<'_> {
     }
 }
 
-/// Whether it is a Kubernetes object of that kind, in the core group.
-#[must_use]
-pub fn is_core(value: &Value, kind: &str) -> bool {
-    text(value, "apiVersion") == Some("v1") && text(value, "kind") == Some(kind)
-}
-
-fn group(value: &Value) -> &str {
-    text(value, "apiVersion").and_then(|version| version.split_once('/')).map_or("", |(group, _)| group)
+fn group(api_version: &str) -> &str {
+    api_version.split_once('/').map_or("", |(group, _)| group)
 }
 
 fn text<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
     value.get(field)?.as_str()
+}
+
+// === impl Found ===
+
+impl<'a> Found<'a> {
+    #[must_use]
+    pub fn object(&self) -> Object<'a> {
+        Object { kind: self.kind, ..object(self.value) }
+    }
+
+    /// Whether it is of that kind, in the core group.
+    #[must_use]
+    pub fn is_core(&self, kind: &str) -> bool {
+        (self.api_version, self.kind) == ("v1", kind)
+    }
 }

@@ -555,6 +555,8 @@ items:
   kind: DeploymentList
   items:
   - {apiVersion: apps/v1, kind: Deployment, metadata: {name: d}, spec: {template: {spec: {}}}}
+  - {metadata: {name: typeless}, spec: {template: {spec: {}}}}
+  - {kind: 7, metadata: {name: typed-wrongly}, spec: {template: {spec: {}}}}
 - {apiVersion: batch/v1, kind: CronJob, metadata: {name: cj}, spec: {jobTemplate: {spec: {template: {}}}}}
 - {apiVersion: argoproj.io/v1alpha1, kind: Rollout, metadata: {name: r}, spec: {template: {}}}
 - {apiVersion: argoproj.io/v1alpha1, kind: Rollout, metadata: {name: ref}, spec: {workloadRef: {}}}
@@ -575,11 +577,13 @@ items:
         [
             "/items/0",
             "/items/2/items/0/spec/template",
+            "/items/2/items/1/spec/template",
             "/items/3/spec/jobTemplate/spec/template",
             "/items/4/spec/template",
             "/items/7/spec/template",
         ]
     );
+    assert!(found["/items/2/items/1/spec/template"].1.contains("Deployment { name: \"typeless\""));
     assert_eq!(found["/items/0"], ("p".to_owned(), "None".to_owned()));
     assert!(found["/items/7/spec/template"].1.contains("CronJob { name: \"cj\", job: Some(\"cj-29000000\") }"));
 }

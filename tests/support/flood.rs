@@ -49,6 +49,9 @@ impl Flood {
         let more = unfinished(1 << 20);
         let containers = |length| items(r#"{"spec":{"containers":["#, "{}", "]}}", length);
         let named = |length| items(r#"{"spec":{"containers":["#, r#"{"name":"%%%%%"}"#, "]}}", length);
+        // Nothing of ours would be written into any of them.
+        let skipped = r#"{"metadata":{"annotations":{"otelgate.dev/skip":"OTEL_SERVICE_NAME,OTEL_EXPORTER_OTLP_ENDPOINT,OTEL_RESOURCE_ATTRIBUTES,OTEL_LOGS_EXPORTER,OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"}},"spec":{"containers":["#;
+        let skipping = items(skipped, r#"{"name":"%%%%%"}"#, "]}}", LARGE);
         let variables = items(r#"{"spec":{"containers":[{"name":"a","env":["#, "{}", "]}]}}", LARGE);
         let labels = items(r#"{"metadata":{"labels":{"#, r#""":"""#, r#"}},"spec":{"containers":[{}]}}"#, LARGE);
         let owners = items(r#"{"metadata":{"ownerReferences":["#, "{}", r#"]},"spec":{"containers":[{}]}}"#, LARGE);
@@ -60,6 +63,7 @@ impl Flood {
             Self::of("a megabyte of named containers", &[(CONNECTIONS / 8, &named(LARGE))]),
             Self::of("small pods of containers", &[(CONNECTIONS / 8, &containers(SMALL))]),
             Self::of("small pods of named containers", &[(CONNECTIONS / 8, &named(SMALL))]),
+            Self::of("a megabyte of containers that are skipped", &[(CONNECTIONS / 8, &skipping)]),
             Self::of("a megabyte of variables", &[(CONNECTIONS / 8, &variables)]),
             Self::of("a megabyte of labels", &[(CONNECTIONS / 8, &labels)]),
             Self::of("a megabyte of owners", &[(CONNECTIONS / 8, &owners)]),

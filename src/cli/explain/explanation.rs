@@ -188,7 +188,7 @@ impl Told {
 impl Remark {
     fn of(note: &Note<'_>) -> Self {
         Self {
-            about: report::subject(&note.subject),
+            about: note.subject.to_string(),
             detail: note.detail.as_deref().map(ToOwned::to_owned),
             reason: Why::of(note.reason),
         }

@@ -96,6 +96,10 @@ impl Comparison {
     pub fn look(&mut self, now: Timestamp, trial: &Reading, others: &Others) {
         let settled = |since: Timestamp| now >= since.saturating_add(SETTLE).unwrap_or(since);
         let Window { from, trial: base, others: bases, failing } = &mut self.window;
+        // What one did before it was looked at is the past.
+        for (uid, one) in others {
+            bases.entry(uid.clone()).or_insert_with(|| one.clone());
+        }
         let lost = trial.since(base.as_ref());
         if !lost.values().any(|amounts| amounts.failed() > 0.0) {
             *failing = None;
@@ -104,7 +108,6 @@ impl Comparison {
             }
             self.judged = None;
         } else if settled(*failing.get_or_insert(now)) {
-            // One that wasn't looked at when it began says nothing of it.
             let others: Vec<_> =
                 others.iter().filter_map(|(uid, one)| Some(one.since(Some(bases.get(uid)?)))).collect();
             self.judged = Some(judge(&lost, &others, self.before.as_ref()));
@@ -339,15 +342,16 @@ mod tests {
         );
     }
 
+    /// Another controller leads in the middle of a trial.
     #[test]
-    fn one_that_was_not_there_at_first_says_nothing() {
+    fn one_that_is_looked_at_later_counts_from_then() {
         let mut comparison = Comparison::new(at(0), Others::new(), None);
-        comparison.look(at(5), &logs((0, 5)), &all([logs((0, 900))]));
-        comparison.look(at(35), &logs((0, 10)), &all([logs((0, 990))]));
+        comparison.look(at(0), &logs((0, 5)), &all([logs((0, 900))]));
+        comparison.look(at(30), &logs((0, 10)), &all([logs((0, 900))]));
         assert_eq!(comparison.fares(), worse(""), "nobody knows when it lost them");
-        // In the next window it does.
-        comparison.look(at(40), &logs((0, 15)), &all([logs((0, 990))]));
-        comparison.look(at(70), &logs((0, 20)), &all([logs((0, 999))]));
+        let mut comparison = Comparison::new(at(0), Others::new(), None);
+        comparison.look(at(0), &logs((0, 5)), &all([logs((0, 900))]));
+        comparison.look(at(30), &logs((0, 10)), &all([logs((0, 901))]));
         assert_eq!(comparison.fares(), alike("on other nodes"));
     }
 }

@@ -292,6 +292,52 @@ fn a_sampler_never_takes_anothers_argument() {
 }
 
 #[test]
+fn a_sampler_whose_argument_isnt_legal_doesnt_count() {
+    let pair = |outcome: &super::Outcome| {
+        ["OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"].map(|name| outcome.variable(name).map(str::to_owned))
+    };
+    let both = |name: &str, arg: &str| [Some(name.to_owned()), Some(arg.to_owned())];
+    let asked = |sampler: &str, arg: &str| {
+        case(pod(app())).annotate("otelgate.dev/sampler", sampler).annotate("otelgate.dev/sampler-arg", arg)
+    };
+    let long = "x".repeat(5000);
+    for (sampler, arg) in [
+        ("traceidratio", "10%"),
+        ("traceidratio", "0.1\n"),
+        ("traceidratio", ""),
+        ("jaeger_remote", "endpoint=http://jaeger\n"),
+        ("jaeger_remote", long.as_str()),
+    ] {
+        let outcome = asked(sampler, arg).decide();
+        assert_eq!(pair(&outcome), [None, None], "{sampler} {arg}");
+        assert_eq!(outcome.notes, [(Reason::InvalidOption, "annotation otelgate.dev/sampler-arg".to_owned())]);
+    }
+    let namespace = asked("traceidratio", "10%")
+        .on_namespace("otelgate.dev/sampler", "parentbased_traceidratio")
+        .on_namespace("otelgate.dev/sampler-arg", "0.3");
+    assert_eq!(pair(&namespace.decide()), both("parentbased_traceidratio", "0.3"), "the namespace's stands");
+    let defaults = case(pod(app()))
+        .annotate("otelgate.dev/sampler-arg", "10%")
+        .on_namespace("otelgate.dev/sampler", "traceidratio")
+        .on_namespace("otelgate.dev/sampler-arg", "0.3");
+    assert_eq!(pair(&defaults.decide()), both("traceidratio", "0.3"), "the pod's argument is absent");
+}
+
+/// What a pod may hold at most, all of it where a reference would begin.
+#[test]
+fn references_that_never_close_make_no_decision_slow() {
+    let unclosed = |count: usize| {
+        let refers = "$(X)".repeat(60);
+        let variable = |name: &str, value: &str| json!({"name": name, "value": value});
+        let names = ["OTEL_SERVICE_NAME", ENDPOINT, PROTOCOL, "OTEL_SDK_DISABLED"];
+        let mut env = vec![variable(ATTRIBUTES, &"$(".repeat(count)), variable("X", &"$(".repeat(count / 16))];
+        env.extend(names.map(|name| variable(name, &refers)));
+        pod(with_env(json!(env))).to_string()
+    };
+    super::assert_linear(unclosed, 8_000);
+}
+
+#[test]
 fn the_logs_exporter_is_switched_off_only_where_files_are_read() {
     assert_eq!(case(pod(app())).decide().variable("OTEL_LOGS_EXPORTER"), Some("none"));
     assert_eq!(

@@ -3,11 +3,15 @@
 #![expect(clippy::needless_pass_by_value, reason = "json!() makes values, and cases are made of them")]
 
 mod environment;
+mod linear;
 mod opting_in;
 mod pod_keys;
+mod renamed;
 mod service_name;
 mod twice;
 mod undoing;
+
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -57,6 +61,34 @@ fn case(pod: Value) -> Case {
         annotations: Some(Vec::new()),
         document: Document::default(),
     }
+}
+
+/// Fails where a decision of a pod sixteen times as large takes much more than sixteen times as long: 256 times, where it
+/// grows by the square. A busy machine makes it try more often, and fails nothing.
+fn assert_linear(pod: impl Fn(usize) -> String, small: usize) {
+    const ROUNDS: usize = 200;
+    const LIMIT: f64 = 64.0;
+    let (small, large) = (pod(small), pod(small * 16));
+    let (mut fastest, mut growth) = ((Duration::MAX, Duration::MAX), f64::MAX);
+    for _ in 0..ROUNDS {
+        fastest = (fastest.0.min(duration(&small)), fastest.1.min(duration(&large)));
+        growth = fastest.1.as_secs_f64() / fastest.0.as_secs_f64();
+        if growth < LIMIT {
+            return;
+        }
+    }
+    assert!(growth < LIMIT, "{growth:.0} times");
+}
+
+fn duration(pod: &str) -> Duration {
+    let pod = Pod::from_json(pod).expect("a pod");
+    let namespace = Namespace { name: Some("shop"), opt_in: Some("enabled"), annotations: None };
+    let configuration = Configuration::default();
+    let started = Instant::now();
+    let decision = decide(&pod, &namespace, &configuration, jiff::Timestamp::UNIX_EPOCH);
+    let took = started.elapsed();
+    assert!(matches!(decision, Decision::Inject(_)), "{}", decision.name());
+    took
 }
 
 impl Case {

@@ -64,11 +64,38 @@ fn some_pods_are_never_touched() {
     assert_eq!(skipped(&|pod| pod["spec"]["os"] = json!({"name": "windows"})), Some(Reason::WindowsPod));
     let selected = |pod: &mut serde_json::Value| pod["spec"]["nodeSelector"] = json!({"kubernetes.io/os": "windows"});
     assert_eq!(skipped(&selected), Some(Reason::WindowsPod));
+    let formerly =
+        |pod: &mut serde_json::Value| pod["spec"]["nodeSelector"] = json!({"beta.kubernetes.io/os": "windows"});
+    assert_eq!(skipped(&formerly), Some(Reason::WindowsPod));
     assert_eq!(skipped(&|pod| pod["spec"]["os"] = json!({"name": "linux"})), None);
     for namespace in ["kube-system", "kube-public", "kube-node-lease"] {
         let outcome = case(pod(app())).namespace(Some(namespace)).label("otelgate.dev/inject", "enabled").decide();
         assert_eq!(outcome.skipped, Some(Reason::SystemNamespace));
     }
+}
+
+#[test]
+fn a_pod_of_more_containers_than_any_node_runs_is_left_alone() {
+    let of = |count: usize| {
+        let mut pod = pod(app());
+        let more = (1..count).map(|index| json!({"name": format!("c{index}")}));
+        pod["spec"]["containers"].as_array_mut().expect("a list").extend(more);
+        case(pod).annotate("otelgate.dev/containers", "app").decide().skipped
+    };
+    assert_eq!((of(1000), of(1001)), (None, Some(Reason::TooManyContainers)));
+}
+
+#[test]
+fn what_was_written_before_is_told_of_a_pod_that_is_left_alone() {
+    let injected = case(pod(app())).decide().pod;
+    for left in [
+        case(injected.clone()).label("otelgate.dev/inject", "disabled"),
+        case(injected).annotate("otelgate.dev/containers", "typo"),
+    ] {
+        let outcome = left.decide();
+        assert!(outcome.skipped.is_some() && outcome.has_note(Reason::InjectedBefore));
+    }
+    assert!(!case(pod(app())).opt_in(None).decide().has_note(Reason::InjectedBefore));
 }
 
 #[test]

@@ -176,3 +176,19 @@ fn more_attributes_than_a_variable_holds_are_not_worked_through() {
     let outcome = asked.decide();
     assert!(outcome.is("OTEL_RESOURCE_ATTRIBUTES", Action::Left, Some(Reason::VariableTooLarge)));
 }
+
+/// No legal key has a `~`, but JSON's pointers give it a meaning.
+#[test]
+fn keys_are_written_into_paths_so_that_they_are_found() {
+    let mark = crate::inject::status::Digest::of("ours").to_string();
+    let status = json!({"version": "0.1.0", "decision": "inject", "config": "0", "containers": {},
+        "annotations": {"set": {"a~b/c": mark}}, "labels": {"set": {"~1d/~0": mark}}});
+    let outcome = case(pod(app()))
+        .annotate("otelgate.dev/status", &status.to_string())
+        .annotate("a~b/c", "ours")
+        .annotate("a~1b~0c", "theirs")
+        .label("~1d/~0", "ours")
+        .decide();
+    assert_eq!((outcome.annotation("a~b/c"), outcome.label("~1d/~0")), (None, None));
+    assert_eq!(outcome.annotation("a~1b~0c"), Some("theirs"));
+}

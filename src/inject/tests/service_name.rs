@@ -46,6 +46,19 @@ fn well_known_labels_count_only_when_switched_on() {
 }
 
 #[test]
+fn two_deployments_of_one_release_are_two_services() {
+    let of = |owner: &'static str, switched: bool| {
+        let pod = owned("apps/v1", "ReplicaSet", owner).label("pod-template-hash", "5d9");
+        name(
+            pod.label("app.kubernetes.io/instance", "release")
+                .configure(|document| document.identity.from_well_known_labels = switched),
+        )
+    };
+    assert_eq!((of("web-5d9", false), of("api-5d9", false)), ("web".to_owned(), "api".to_owned()));
+    assert_eq!((of("web-5d9", true), of("api-5d9", true)), ("release".to_owned(), "release".to_owned()));
+}
+
+#[test]
 fn an_owner_gives_its_name_and_attributes() {
     let hashed = |key: &str| owned("apps/v1", "ReplicaSet", "web-5d9").label(key, "5d9");
     let deployment = hashed("pod-template-hash").decide();

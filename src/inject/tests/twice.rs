@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Case, app, case, pod, with_env};
-use crate::config::Configuration;
-use crate::inject::{Action, Decision, Namespace, Pod, Reason, decide};
+use crate::inject::{Action, Reason};
 
 fn again(first: Case, change: impl FnOnce(&mut Value)) -> Case {
     let mut pod = first.decide().pod;
@@ -215,20 +214,5 @@ fn a_forged_status_makes_no_decision_slow() {
         pod["metadata"]["annotations"] = json!({"otelgate.dev/status": status.to_string()});
         pod.to_string()
     };
-    let fastest = |count: usize| {
-        let text = forged(count);
-        let pod = Pod::from_json(&text).expect("a pod");
-        let namespace = Namespace { name: Some("shop"), opt_in: Some("enabled"), annotations: None };
-        let configuration = Configuration::default();
-        let decided = || {
-            let started = std::time::Instant::now();
-            let decision = decide(&pod, &namespace, &configuration, jiff::Timestamp::UNIX_EPOCH);
-            assert!(matches!(decision, Decision::Inject(_)), "{}", decision.name());
-            started.elapsed()
-        };
-        (0..5).map(|_| decided()).min().expect("five times").as_secs_f64()
-    };
-    // Sixteen times as much: sixteen times the work where it grows with the pod, and 256 times where by its square.
-    let growth = fastest(8_000) / fastest(500);
-    assert!(growth < 64.0, "{growth:.0} times");
+    super::assert_linear(forged, 500);
 }

@@ -82,7 +82,7 @@ pub enum Standing {
 /// Any case, broken pods among them.
 pub fn any(random: &mut Random) -> Case {
     let mut case = valid(random);
-    if random.permille(26) {
+    if random.permille(36) {
         enlarge(random, &mut case.original);
     } else if random.percent(12) {
         for _ in 0..random.between(1, 3) {
@@ -174,9 +174,12 @@ fn history(random: &mut Random, case: &Case) -> History {
     History { setting, edits }
 }
 
-/// Pods next to a limit: 256 KiB of annotations, 1 MiB in all.
+/// Pods next to a limit: 256 KiB of annotations, 1 MiB in all, 1,000 containers.
 fn enlarge(random: &mut Random, pod: &mut Value) {
-    if random.percent(60) {
+    if random.percent(20) {
+        let more = (0..random.between(990, 1010)).map(|index| json!({"name": format!("more-{index}"), "image": "a"}));
+        pod["spec"]["containers"].as_array_mut().expect("containers").extend(more);
+    } else if random.percent(60) {
         let annotations = pod["metadata"]["annotations"].as_object().into_iter().flatten();
         let size: usize = annotations.map(|(key, value)| key.len() + value.as_str().unwrap_or_default().len()).sum();
         let room = (256 * 1024 - "filler".len()).saturating_sub(size + random.below(900));

@@ -35,8 +35,8 @@ struct Seen<'r> {
     path: String,
     users: &'r Value,
     now: &'r Value,
-    /// Names of what otelgate added.
-    added: Vec<&'r str>,
+    /// Names of what otelgate added, and where each stands.
+    added: Vec<(usize, &'r str)>,
     before: Environment,
     after: Environment,
 }
@@ -45,7 +45,8 @@ struct Seen<'r> {
 fn seen<'r>(run: &'r Run, after: &'r Value) -> impl Iterator<Item = Seen<'r>> {
     containers(run, after).into_iter().filter(|(_, users, now)| env(users) != env(now)).filter_map(
         |(path, users, now)| {
-            let added = added(users, now)?.into_iter().filter_map(|at| env(now)[at]["name"].as_str()).collect();
+            let added = added(users, now)?.into_iter().filter_map(|at| Some((at, env(now)[at]["name"].as_str()?)));
+            let added = added.collect();
             let (before, after) = (kubelet::environment(users, &[]), kubelet::environment(now, &[]));
             Some(Seen { path, users, now, added, before, after })
         },
@@ -72,8 +73,24 @@ impl Seen<'_> {
 
     /// The user's environment where references to variables of ours find them.
     fn resolved(&self) -> Environment {
-        let ours = self.added.iter().filter_map(|name| Some(((*name).to_owned(), self.after.get(*name)?.clone())));
+        self.resolved_at(usize::MAX)
+    }
+
+    /// Those of them that stand before a place.
+    fn resolved_at(&self, place: usize) -> Environment {
+        let ours = self.added.iter().filter(|(at, _)| *at < place);
+        let ours = ours.filter_map(|(_, name)| Some(((*name).to_owned(), self.after.get(*name)?.clone())));
         kubelet::environment(self.users, &ours.collect::<Vec<_>>())
+    }
+
+    fn adds(&self, name: &str) -> bool {
+        self.added.iter().any(|(_, added)| *added == name)
+    }
+
+    /// Where the user's last variable of a name stands.
+    fn place(&self, name: &str) -> Option<usize> {
+        let at = env(self.users).iter().rposition(|variable| variable["name"] == name)?;
+        align(env(self.users), env(self.now))?.get(at).copied()
     }
 
     /// Attributes that otelgate added, as an SDK reads them. A pair whose key is a reference to a variable of ours is the
@@ -97,9 +114,11 @@ fn keeps_environment(run: &Run) -> Verdict {
             let now = &seen.after[name];
             let merged = name == var::RESOURCE_ATTRIBUTES;
             let same = |expected: &[u8]| now == expected || merged && now.starts_with(expected);
-            let hidden = !seen.has_users(name) && seen.added.contains(&name.as_str());
+            let hidden = !seen.has_users(name) && seen.adds(name);
+            // Somebody may have put one between ours.
+            let between = || seen.place(name).is_some_and(|place| same(&seen.resolved_at(place)[name]));
             let appended = merged && run.pair.appended;
-            require(hidden || appended || same(before) || same(&resolved[name]), || {
+            require(hidden || appended || same(before) || same(&resolved[name]) || between(), || {
                 format!("{}: {name} was {:?} and is {:?}", seen.path, text(before), text(now))
             })?;
         }
@@ -208,7 +227,7 @@ fn literals_mean_what_they_say(run: &Run) -> Verdict {
     let annotations = &run.pair.users["metadata"]["annotations"];
     for seen in seen(run, after) {
         let expect = |name: &str, meant: Option<&str>| {
-            let Some(meant) = meant.filter(|_| seen.added.contains(&name)) else { return Ok(()) };
+            let Some(meant) = meant.filter(|_| seen.adds(name)) else { return Ok(()) };
             require(seen.after[name] == meant.as_bytes(), || {
                 format!("{}: {name} is {:?}, not {meant:?}", seen.path, text(&seen.after[name]))
             })
@@ -232,7 +251,7 @@ fn literals_mean_what_they_say(run: &Run) -> Verdict {
 fn endpoint_and_protocol_fit(run: &Run) -> Verdict {
     let Some(after) = &run.after else { return Ok(()) };
     for seen in seen(run, after) {
-        let added = |name: &str| seen.added.contains(&name);
+        let added = |name: &str| seen.adds(name);
         if seen.has_users(var::ENDPOINT) {
             require(!added(var::ENDPOINT) && !added(var::PROTOCOL), || {
                 format!("{}: the user's endpoint got a protocol or another endpoint", seen.path)
@@ -254,7 +273,7 @@ fn endpoint_and_protocol_fit(run: &Run) -> Verdict {
                 format!("{}: a general pair beside one signal's own", seen.path)
             })?;
         }
-        for endpoint in seen.added.iter().filter(|name| name.ends_with("_ENDPOINT")) {
+        for endpoint in seen.added.iter().map(|(_, name)| name).filter(|name| name.ends_with("_ENDPOINT")) {
             let own = endpoint.replace("_ENDPOINT", "_PROTOCOL");
             let protocol = [own.as_str(), var::PROTOCOL].iter().find_map(|name| seen.after.get(*name));
             let protocol = protocol.map(|bytes| text(bytes));
@@ -298,7 +317,7 @@ fn service_name_is_one(run: &Run) -> Verdict {
         let before = seen.attributes_before();
         let named = before.get(attr::SERVICE_NAME).is_some_and(|(_, last)| !last.is_empty());
         let of_user = named && !seen.has_users(var::SERVICE_NAME);
-        require(!(of_user && seen.added.contains(&var::SERVICE_NAME)), || {
+        require(!(of_user && seen.adds(var::SERVICE_NAME)), || {
             format!("{}: OTEL_SERVICE_NAME overrules the user's service.name", seen.path)
         })?;
         let attribute = seen.own_attributes().remove(attr::SERVICE_NAME).map(|(value, _)| value);

@@ -129,13 +129,22 @@ async fn deep_nesting_overflows_no_stack() {
 async fn huge_numbers_and_invalid_utf8_are_answered() {
     let stack = Stack::new();
     let digits = "9".repeat(100_000);
+    let (mut decided, mut warned) = (0, 0);
     for number in [digits.as_str(), "-1e999999999", "1e-999999999", "0.1e+9", "184467440737095516160"] {
         for field in ["terminationGracePeriodSeconds", "hostNetwork", "dnsPolicy"] {
             let review = String::from_utf8(recorded("deployment-pod")).expect("text");
             let body = review.replacen("\"volumes\":", &format!("\"{field}\": {number}, \"volumes\":"), 1);
-            assert_eq!(stack.review(Entry::Pod, body).await["uid"], UID, "{field}: {number}");
+            let response = stack.review(Entry::Pod, body).await;
+            assert_eq!(response["uid"], UID, "{field}: {number}");
+            // A number is no boolean and no text; where nothing is read, it may be anything.
+            let is_read = field != "terminationGracePeriodSeconds";
+            assert_eq!(is_decided(&response), !is_read, "{field}: {number}: {response}");
+            if is_read { warned += 1 } else { decided += 1 }
         }
     }
+    assert_eq!((decided, warned), (5, 10));
+    assert_eq!(stack.metrics.failures(Entry::Pod, Reason::Undecodable), 10);
+    assert_eq!(stack.counted(), 15.0);
     let review = recorded("deployment-pod");
     let place = String::from_utf8_lossy(&review).find("planted-secret").expect("there");
     for bytes in [&b"\xff"[..], b"\xc3", b"\xed\xa0\x80", b"\xf8\x88\x80\x80\x80"] {

@@ -1,0 +1,176 @@
+//! Where a container's telemetry goes: endpoint and protocol, in general and for each signal, which only make sense as pairs.
+
+use std::borrow::Cow;
+
+use super::Reason;
+use super::endpoint::{Destination, Signal};
+use super::existing::Known;
+use super::plan::{Entry, Value};
+use super::variables::{CONTAINER, Variables};
+use crate::api::otel::var;
+use crate::config::Protocol;
+
+/// What a container says where or how one kind of telemetry goes.
+struct Exporter {
+    endpoint: Said<()>,
+    protocol: Said<Protocol>,
+}
+
+/// What a container says by one variable.
+enum Said<T> {
+    Nothing,
+    /// The variable is there and empty, which counts as unset; but its name is taken.
+    Empty,
+    Value(T),
+    /// It can't be used or known, for this reason.
+    Hidden(Reason),
+}
+
+/// How a protocol comes about.
+#[derive(Clone, Copy)]
+enum Chosen {
+    /// By otelgate, which then says so.
+    Free,
+    /// By the container, in this variable or in one that is in force for it.
+    Given(Protocol),
+}
+
+// === impl Said ===
+
+impl<T> Said<T> {
+    fn of(known: Known<'_>, read: impl FnOnce(&str) -> Result<T, Reason>) -> Self {
+        match known {
+            Known::Absent => Self::Nothing,
+            Known::Literal(text) if text.is_empty() => Self::Empty,
+            Known::Literal(text) => read(&text).map_or_else(Self::Hidden, Self::Value),
+            Known::Hidden(reason) => Self::Hidden(reason),
+        }
+    }
+
+    fn is_set(&self) -> bool {
+        matches!(self, Self::Value(_) | Self::Hidden(_))
+    }
+
+    fn is_there(&self) -> bool {
+        !matches!(self, Self::Nothing)
+    }
+}
+
+impl Said<Protocol> {
+    /// The specification's default holds where the name is taken and empty.
+    fn chosen(&self) -> Result<Chosen, Reason> {
+        match self {
+            Self::Nothing => Ok(Chosen::Free),
+            Self::Empty => Ok(Chosen::Given(Protocol::HttpProtobuf)),
+            Self::Value(protocol) => Ok(Chosen::Given(*protocol)),
+            Self::Hidden(reason) => Err(*reason),
+        }
+    }
+
+    /// As a signal's, where the general one is in force unless it has its own.
+    fn chosen_under(&self, general: &Self) -> Result<Chosen, Reason> {
+        match (self, general) {
+            (Self::Nothing | Self::Empty, Self::Value(_) | Self::Hidden(_)) => general.chosen(),
+            _ => self.chosen(),
+        }
+    }
+}
+
+// === impl Variables ===
+
+impl<'a> Variables<'a, '_> {
+    pub(super) fn exporters(&mut self) {
+        let general = self.exporter(var::ENDPOINT, var::PROTOCOL);
+        let signals =
+            Signal::ALL.map(|signal| (signal, self.exporter(signal.endpoint_variable(), signal.protocol_variable())));
+        if general.endpoint.is_set() {
+            self.entries.push(Entry::kept(var::ENDPOINT, CONTAINER));
+            self.entries.push(match general.protocol {
+                Said::Nothing => Entry::left(var::PROTOCOL, Reason::PairIsUsers),
+                _ => Entry::kept(var::PROTOCOL, CONTAINER),
+            });
+            return;
+        }
+        let no_signal = signals.iter().all(|(_, own)| !own.endpoint.is_set() && !own.protocol.is_set());
+        if no_signal && !general.endpoint.is_there() {
+            let chosen = general.protocol.chosen();
+            self.pair(var::ENDPOINT, var::PROTOCOL, None, chosen, general.protocol.is_there());
+            return;
+        }
+        for (signal, own) in signals {
+            let (endpoint, protocol) = (signal.endpoint_variable(), signal.protocol_variable());
+            if own.endpoint.is_there() {
+                self.entries.push(Entry::kept(endpoint, CONTAINER));
+            } else {
+                let chosen = own.protocol.chosen_under(&general.protocol);
+                self.pair(endpoint, protocol, Some(signal), chosen, own.protocol.is_there());
+            }
+        }
+    }
+
+    fn exporter(&self, endpoint: &str, protocol: &str) -> Exporter {
+        Exporter {
+            endpoint: Said::of(self.existing.value(endpoint), |_| Ok(())),
+            protocol: Said::of(self.existing.value(protocol), |text| {
+                Protocol::parse(text).ok_or(Reason::NoEndpointForProtocol)
+            }),
+        }
+    }
+
+    /// An endpoint that the container doesn't have, with the protocol that goes with it.
+    fn pair(
+        &mut self,
+        endpoint: &'static str,
+        protocol: &'static str,
+        signal: Option<Signal>,
+        chosen: Result<Chosen, Reason>,
+        has_protocol: bool,
+    ) {
+        // A signal's pair stands for the general one, which somebody may have in envFrom.
+        let skipped = [endpoint, protocol, var::ENDPOINT, var::PROTOCOL].map(|name| self.context.options.skips(name));
+        let given = matches!(chosen, Ok(Chosen::Given(_)) | Err(_));
+        let found = match chosen {
+            _ if skipped.contains(&true) => Err(Reason::SkippedByAnnotation),
+            Ok(Chosen::Free) => self.endpoint(signal, None),
+            Ok(Chosen::Given(protocol)) => self.endpoint(signal, Some(protocol)),
+            Err(reason) => Err(reason),
+        };
+        let source = self.context.options.endpoint_source;
+        let speaks = found.as_ref().map(|(_, speaks)| *speaks).map_err(|reason| *reason);
+        match found {
+            Ok((url, _)) => self.offer(endpoint, Value::Text(url), source),
+            Err(reason) => self.entries.push(Entry::left(endpoint, reason)),
+        }
+        match speaks {
+            _ if has_protocol => self.entries.push(Entry::kept(protocol, CONTAINER)),
+            Ok(speaks) if !given => self.offer(protocol, Value::text(speaks.as_str()), source),
+            Ok(_) => {}
+            Err(reason) => self.entries.push(Entry::left(protocol, reason)),
+        }
+    }
+
+    fn endpoint(
+        &mut self,
+        signal: Option<Signal>,
+        chosen: Option<Protocol>,
+    ) -> Result<(Cow<'a, str>, Protocol), Reason> {
+        let destination = self.context.options.destination.as_ref().ok_or(Reason::NoEndpoint)?;
+        let protocol = chosen.unwrap_or(destination.protocol);
+        let url = match destination {
+            Cow::Borrowed(destination) => url(destination, signal, protocol),
+            Cow::Owned(destination) => url(destination, signal, protocol).map(|url| Cow::Owned(url.into_owned())),
+        };
+        let url = url.ok_or(Reason::NoEndpointForProtocol)?;
+        if destination.on_node {
+            self.refer(var::NODE_IP, None)?;
+        }
+        Ok((url, protocol))
+    }
+}
+
+fn url(destination: &Destination, signal: Option<Signal>, protocol: Protocol) -> Option<Cow<'_, str>> {
+    match signal {
+        None => destination.url(protocol).map(Cow::Borrowed),
+        Some(signal) => destination.signal_url(signal, protocol),
+    }
+}

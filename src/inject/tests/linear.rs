@@ -1,0 +1,69 @@
+//! What a decision looks at grows with the pod, and not with its square.
+
+use serde_json::{Map, Value, json};
+
+use crate::config::{Configuration, Document, LogOwner};
+use crate::inject::lookup::steps;
+use crate::inject::{Decision, Namespace, Pod, decide, patch};
+
+fn configuration() -> Configuration {
+    let mut document = Document::default();
+    document.logs.owner = LogOwner::Agent;
+    Configuration::try_from(document).expect("a configuration")
+}
+
+/// The patch, too.
+fn decided(text: &str, configuration: &Configuration) -> (u64, Value) {
+    let namespace = Namespace { name: Some("shop"), opt_in: Some("enabled"), annotations: Some(&[]) };
+    let mut patch = Value::Null;
+    let steps = steps(|| {
+        let pod = Pod::from_json(text).expect("a pod");
+        let decision = decide(&pod, &namespace, configuration, jiff::Timestamp::UNIX_EPOCH);
+        let Decision::Inject(plan) = &decision else { panic!("{}", decision.name()) };
+        patch = serde_json::from_slice(&patch::to_json(&plan.operations())).expect("JSON");
+    });
+    (steps, patch)
+}
+
+/// So many containers, the Agent's annotation of each with a service of the user's, annotations of the user's, and a list
+/// of containers that names as many that aren't there. An API server has maps in order; a manifest may have them in any.
+fn many(count: usize, in_order: bool) -> Value {
+    let containers: Vec<_> = (0..count).map(|n| json!({"name": format!("c{n:04}"), "image": "a:1"})).collect();
+    let mut annotations: Vec<_> = (0..count).map(|n| (format!("example.com/{n:04}"), json!("x"))).collect();
+    let named: Vec<_> = (0..count).flat_map(|n| [format!("c{n:04}"), format!("absent{n:04}")]).collect();
+    annotations.push(("otelgate.dev/containers".to_owned(), json!(named.join(","))));
+    if !in_order {
+        annotations.reverse();
+    }
+    let annotations: Map<_, _> = annotations.into_iter().collect();
+    json!({"metadata": {"name": "web", "annotations": annotations}, "spec": {"containers": containers}})
+}
+
+#[test]
+fn work_grows_with_containers_and_annotations_and_not_with_their_product() {
+    let configuration = configuration();
+    for in_order in [true, false] {
+        // A first decision, one that finds its own, and one that takes back what isn't wanted any more.
+        let all = |count: usize| {
+            let mut pod = many(count, in_order);
+            let (first, patch) = decided(&pod.to_string(), &configuration);
+            json_patch::patch(&mut pod, &serde_json::from_value::<json_patch::Patch>(patch).expect("a patch"))
+                .expect("it applies");
+            let annotations = pod["metadata"]["annotations"].as_object().expect("annotations");
+            let of_agent = annotations.keys().filter(|key| key.starts_with("ad.datadoghq.com/"));
+            assert_eq!(of_agent.count(), count);
+            let (second, patch) = decided(&pod.to_string(), &configuration);
+            assert_eq!(patch, json!([]));
+            let (third, patch) = decided(&pod.to_string(), &Configuration::default());
+            let gone = patch.as_array().expect("a list").iter().filter(|one| {
+                one["op"] == "remove" && one["path"].as_str().is_some_and(|path| path.contains("ad.datadoghq.com"))
+            });
+            assert_eq!(gone.count(), count);
+            [first, second, third]
+        };
+        for (few, many) in all(16).into_iter().zip(all(256)) {
+            // Sixteen times as much: the work has a digit more of that, at most; its square would be 256 times.
+            assert!(many < 32 * few, "{many} steps, after {few}");
+        }
+    }
+}
