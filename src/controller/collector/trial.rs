@@ -336,7 +336,7 @@ impl Phase {
     /// Whether something is to be looked at that nobody tells of by himself.
     #[must_use]
     pub fn is_looked_at(&self) -> bool {
-        matches!(self, Self::Vacating { .. } | Self::Trying { .. } | Self::Held { .. })
+        !matches!(self, Self::NothingToRun | Self::NoNode | Self::RolledOut | Self::RolledBack(_))
     }
 }
 

@@ -709,6 +709,7 @@ fn a_first_one_that_starts_nowhere_says_so_and_goes_on() {
         let mut failing = Vec::new();
         for second in (0..3600).step_by(5) {
             let plan = cluster.control();
+            assert!(plan.phase.is_looked_at(), "nobody tells of time that has gone by");
             cluster.pods.retain(|pod| pod.state != rejected());
             if let Phase::Failing(fault) = plan.phase {
                 failing.push((second, fault));
