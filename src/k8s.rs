@@ -27,7 +27,7 @@ pub use k8s_openapi::api::networking::v1::{
 pub use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 pub use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
-    Condition, LabelSelector, LabelSelectorRequirement, MicroTime, OwnerReference, Time,
+    Condition, LabelSelector, LabelSelectorRequirement, ManagedFieldsEntry, MicroTime, OwnerReference, Time,
 };
 pub use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 pub use k8s_openapi::apimachinery::pkg::version::Info as ServerVersion;

@@ -153,8 +153,8 @@ reasons! {
         "look at its words here, and at otelgate logs";
     CollectorUnschedulable: False, "a node has no room for a Collector",
         "lower spec.collector.resources.requests, make room, or set spec.collector.priorityClassName";
-    CollectorNotReady: False, "a Collector runs and isn't ready",
-        "wait a moment; if it stays so, look at otelgate logs";
+    CollectorNotReady: False, "a Collector isn't ready",
+        "wait a moment; if it stays so, kubectl describe its pod on the node that is named, and look at otelgate logs";
     NodeNotReady: False, "a node that should run a Collector isn't ready itself",
         "kubectl describe the nodes that are named";
     NodeWithoutCollector: False, "opted-in pods run on a node that has no Collector, so that what they send is lost",

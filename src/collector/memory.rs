@@ -4,11 +4,9 @@ use super::Fault;
 use crate::api::stack::Resources;
 use crate::k8s::Quantity;
 
-/// What the Collector may use, in bytes and MiB.
+/// What the Collector may use, in MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
-    /// The container's limit, in bytes.
-    pub limit: u64,
     /// `GOMEMLIMIT`: from here on Go collects garbage harder.
     pub go_limit_mib: u64,
     /// `memory_limiter`'s `limit_mib`: from here on it collects garbage by force.
@@ -38,7 +36,7 @@ impl Memory {
         }
         // What isn't Go's heap (stacks, the file's pages, what is freed and not yet given back) has the rest.
         let limit_mib = bytes / MIB * 4 / 5;
-        Ok(Self { limit: bytes, go_limit_mib: limit_mib, limit_mib, spike_limit_mib: limit_mib / 5 })
+        Ok(Self { go_limit_mib: limit_mib, limit_mib, spike_limit_mib: limit_mib / 5 })
     }
 }
 
@@ -100,7 +98,7 @@ mod tests {
     #[test]
     fn all_numbers_are_of_one() {
         let memory = of("1Gi").expect("an amount");
-        let expected = Memory { limit: 1 << 30, go_limit_mib: 819, limit_mib: 819, spike_limit_mib: 163 };
+        let expected = Memory { go_limit_mib: 819, limit_mib: 819, spike_limit_mib: 163 };
         assert_eq!(memory, expected);
     }
 

@@ -22,10 +22,7 @@ mod reference;
 mod rendered;
 mod variables;
 
-use std::fmt::Write as _;
-
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 pub use input::Input;
 pub use memory::Memory;
@@ -62,9 +59,7 @@ pub fn render(input: &Input<'_>) -> Result<Rendered, Fault> {
     let text = manifest::document(&Value::Object(document));
     let egress = input.egress;
     Ok(Rendered {
-        hash: hash(&text),
         text,
-        memory,
         ports: vec![port::GRPC, port::HTTP, port::METRICS, port::HEALTH],
         environment,
         files: Files {
@@ -78,13 +73,6 @@ pub fn render(input: &Input<'_>) -> Result<Rendered, Fault> {
 
 fn has_agent(input: &Input<'_>) -> bool {
     input.agent.mode != AgentMode::Disabled
-}
-
-fn hash(text: &str) -> String {
-    Sha256::digest(text).iter().take(8).fold(String::with_capacity(16), |mut hex, byte| {
-        write!(hex, "{byte:02x}").expect("writing to a String can't fail");
-        hex
-    })
 }
 
 #[cfg(test)]

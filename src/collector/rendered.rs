@@ -2,7 +2,6 @@
 
 use thiserror::Error;
 
-use super::Memory;
 use crate::api::stack::KeyReference;
 
 /// The Collector's configuration, and what its pod has to have for it.
@@ -10,9 +9,6 @@ use crate::api::stack::KeyReference;
 pub struct Rendered {
     /// YAML, byte by byte the same for the same input.
     pub text: String,
-    /// The first 16 hexadecimal digits of the text's SHA-256.
-    pub hash: String,
-    pub memory: Memory,
     /// What it listens on.
     pub ports: Vec<Port>,
     /// Every variable of its container, in the order in which they have to stand.

@@ -23,6 +23,7 @@ pub mod reference;
 mod run;
 pub mod seccomp;
 pub mod settings;
+mod token;
 pub mod verdict;
 mod watches;
 

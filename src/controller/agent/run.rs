@@ -4,35 +4,31 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rustls::crypto::aws_lc_rs;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::sleep;
-use tracing::{info, warn};
 
 use super::mode::{self, Allowed, Present, Served, VERSION};
 use super::observe::{DatadogAgent, Maker};
 use super::settings::Settings;
+use super::token::{Next, Token};
 use super::verdict::{Said, Sight};
-use super::watches::{self, Place, Seen, Token};
-use super::{OF_OPERATOR, PART, SETTLE, TRACES, cluster_agent, discover, operator};
+use super::watches::{self, Place, Seen};
+use super::{OF_OPERATOR, PART, SETTLE, TRACES, cluster_agent, discover, operator, token};
 use crate::api::condition::{ConditionType, Holds};
 use crate::api::object;
 use crate::api::stack::{AgentMode, AgentStatus, AgentWay, TelemetryStackStatus};
 use crate::controller::left::{self, Left};
-use crate::controller::metrics::Write;
 use crate::controller::objects::{self, Outcome, Wanted};
 use crate::controller::stack::{Stack, Written};
 use crate::controller::status::Verdict;
 use crate::controller::{Context, injection};
-use crate::k8s::{self, Api, DeleteParams, PostParams, Secret};
 use crate::tasks::Tasks;
 
 /// While not all is well, for what only time tells.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How long a look may take before that is told. What was said before stands until then.
 const BLIND: Duration = Duration::from_secs(30);
-const RETRY: Duration = Duration::from_secs(2);
 
 /// Starts everything that the Agent takes.
 pub fn start(tasks: &mut Tasks, context: &Context, written: watch::Receiver<Arc<Written>>) {
@@ -63,6 +59,7 @@ pub fn start(tasks: &mut Tasks, context: &Context, written: watch::Receiver<Arc<
         restored: false,
         behind_since: None,
         blind_since: None,
+        token: token::Keeper::default(),
     };
     tasks.spawn("Agent's verdict", part.run());
 }
@@ -116,6 +113,7 @@ struct Running {
     behind_since: Option<Instant>,
     /// Since when there is nothing to say: another place is looked at, say.
     blind_since: Option<Instant>,
+    token: token::Keeper,
 }
 
 // === impl Running ===
@@ -194,7 +192,7 @@ impl Running {
                 soon = self.want(stack, settings, &seen, &mut sight).await;
             }
         }
-        sight.outcomes = self.outcomes.iter_mut().filter_map(|one| one.borrow_and_update().clone()).collect();
+        sight.outcomes.extend(self.outcomes.iter_mut().filter_map(|one| one.borrow_and_update().clone()));
         sight.left = self.left.borrow_and_update().clone();
         let holds = self.report(stack, settings.as_ref(), &sight);
         soon.or((holds != Holds::True).then_some(LOOK_AGAIN))
@@ -258,13 +256,22 @@ impl Running {
             }
             Allowed::Way(AgentWay::Daemonset) => {
                 send(&self.of_operator, stack, settings, Vec::new());
-                match seen.token.clone().flatten() {
-                    // What is in it isn't known, so that it can't be written again as it was.
-                    Some(Token { ours: true, stripped: true, .. }) => soon = self.drop_token(settings, seen).await,
-                    Some(Token { version, .. }) => {
+                let found = seen.token.clone().flatten();
+                match self.token.keep(&self.context, &stack.owner(), &settings.namespace, found).await {
+                    Next::Use(version) => {
                         send(&self.own, stack, settings, cluster_agent::objects(settings, Some(&version)));
                     }
-                    None => soon = self.make_token(stack, settings).await,
+                    // Pods stay as they are until there is one that they can read.
+                    Next::Wait => {}
+                    Next::Again(after) => soon = Some(after),
+                    Next::Contested(contested) => {
+                        soon = Some(contested.wait());
+                        sight.outcomes.push(Outcome::Contested {
+                            generation: stack.generation,
+                            object: format!("Secret {}", object::CLUSTER_AGENT),
+                            by: contested.by,
+                        });
+                    }
                 }
             }
             Allowed::Way(AgentWay::Adopt | AgentWay::Disabled) => {
@@ -277,56 +284,14 @@ impl Running {
             Allowed::Foreign(_) => {}
         }
         if way != AgentWay::Daemonset && !sight.present.own {
-            soon = soon.or(self.drop_token(settings, seen).await);
+            let ours = seen.token.iter().flatten().find_map(Token::ours);
+            if let Some(uid) = ours {
+                soon = soon.or(token::delete(&self.context, &settings.namespace, uid).await);
+            }
         }
         self.behind_since = behind.then(|| self.behind_since.unwrap_or_else(Instant::now));
         sight.behind = self.behind_since.map(|since| since.elapsed());
         soon
-    }
-
-    /// Random, once: nobody can work it out, and nothing says it but the Secret.
-    async fn make_token(&self, stack: &Stack, settings: &Settings) -> Option<Duration> {
-        let mut random = [0; 32];
-        if aws_lc_rs::default_provider().secure_random.fill(&mut random).is_err() {
-            warn!("the system has no random bytes for the Cluster Agent's token; trying again");
-            return Some(RETRY);
-        }
-        let owner = serde_json::to_value(stack.owner()).unwrap_or_default();
-        let secret = cluster_agent::token_secret(&random, &owner, &settings.namespace);
-        let secret: Secret = serde_json::from_value(secret).unwrap_or_default();
-        let api = Api::<Secret>::namespaced(self.context.client.clone(), &settings.namespace);
-        let params = PostParams { field_manager: Some(object::FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        match k8s::in_time(api.create(&params, &secret)).await {
-            Ok(_) => {
-                self.context.state.agent_secrets.answered();
-                self.context.state.writes.add(Write::Agent);
-                info!(otelgate.object.kind = "Secret", otelgate.object.name = object::CLUSTER_AGENT, "created");
-                None
-            }
-            // It came up meanwhile.
-            Err(k8s::Error::Api(status)) if status.is_already_exists() => None,
-            Err(error) => {
-                self.context.state.agent_secrets.failed(&error);
-                Some(RETRY)
-            }
-        }
-    }
-
-    async fn drop_token(&self, settings: &Settings, seen: &Seen) -> Option<Duration> {
-        seen.token.clone().flatten().filter(|token| token.ours)?;
-        let api = Api::<Secret>::namespaced(self.context.client.clone(), &settings.namespace);
-        match k8s::in_time(api.delete(object::CLUSTER_AGENT, &DeleteParams::default())).await {
-            Ok(_) => {
-                self.context.state.writes.add(Write::Agent);
-                info!(otelgate.object.kind = "Secret", otelgate.object.name = object::CLUSTER_AGENT, "deleted");
-                None
-            }
-            Err(k8s::Error::Api(status)) if status.is_not_found() => None,
-            Err(error) => {
-                self.context.state.agent_secrets.failed(&error);
-                Some(RETRY)
-            }
-        }
     }
 
     fn report(&mut self, stack: &Stack, settings: Option<&Settings>, sight: &Sight) -> Holds {

@@ -1,9 +1,16 @@
-//! Whether opted-in pods run on a node that has no Collector: asked for now and then, since such nodes are few.
+//! Whether opted-in pods run on nodes that have no Collector: looked at by a task of its own, one call at a time and never
+//! more than one a second. Such nodes may be thousands, and nothing but a word to people depends on them.
+//!
+//! What is asked for is answered from the API server's memory, by the node: it is what kubelets ask for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::api::label;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use crate::api::{OptIn, label};
 use crate::config::Configuration;
 use crate::controller::Context;
 use crate::controller::pods::look;
@@ -13,120 +20,262 @@ use crate::controller::pods::stream::Page;
 use crate::inject::Pod;
 use crate::k8s::{self, ListParams};
 
-/// What was found, node by node.
-#[derive(Debug, Default)]
+/// What is to be looked at, and what was found.
+#[derive(Debug)]
 pub struct Busy {
-    /// When nodes were looked at, and whether each had such pods when it last was.
-    found: Option<(Instant, BTreeMap<String, bool>)>,
-    looked_up_to: Option<String>,
+    asked: watch::Sender<Option<Arc<Asked>>>,
+    found: watch::Sender<BTreeSet<String>>,
 }
 
-/// What is known of namespaces, for as long as one look at nodes lasts.
+/// Nodes, and by what it is told whether a pod is opted in.
+#[derive(Debug)]
+struct Asked {
+    nodes: BTreeSet<String>,
+    configuration: Configuration,
+}
+
+/// When each node was looked at last, and whether it had such pods.
+#[derive(Debug, Default)]
+struct Looks(BTreeMap<String, (Instant, bool)>);
+
+/// What is next.
+#[derive(Debug, PartialEq, Eq)]
+enum Turn {
+    Node(String),
+    /// All were looked at lately.
+    At(Instant),
+    /// There is no node.
+    Never,
+}
+
+/// Calls of the API server at their pace, and what is known of its namespaces.
+struct Calls<'c> {
+    context: &'c Context,
+    next: Instant,
+    namespaces: Option<(Instant, Namespaces)>,
+}
+
+/// Those that are opted in.
 type Namespaces = BTreeMap<Box<str>, Around>;
 
+/// Between two looks at a node.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// Nodes on purpose without a Collector are few; of many, so many are looked at each time.
-const MOST_NODES: usize = 50;
-/// Whole pods of one answer.
-const PAGE: u32 = 50;
+/// Between two calls, however many nodes there are.
+const BETWEEN: Duration = Duration::from_secs(1);
+/// After one that failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(10);
+/// What is known of namespaces is true for so long.
+const TRUSTED: Duration = Duration::from_mins(1);
+/// Namespaces of one answer.
+const PAGE: u32 = 200;
 
 // === impl Busy ===
 
+impl Default for Busy {
+    fn default() -> Self {
+        Self { asked: watch::channel(None).0, found: watch::channel(BTreeSet::new()).0 }
+    }
+}
+
 impl Busy {
-    /// Which of these nodes have pods that are opted in, as far as they were looked at. Those come first that never were,
-    /// and one that can't be looked at is as it was.
-    pub async fn among(
-        &mut self,
-        context: &Context,
-        configuration: &Configuration,
-        nodes: Vec<String>,
-    ) -> BTreeSet<String> {
-        let (at, mut known) = self.found.take().map_or((None, BTreeMap::new()), |(at, known)| (Some(at), known));
-        known.retain(|node, _| nodes.contains(node));
-        let recent = at.filter(|at| at.elapsed() < LOOK_EVERY && nodes.iter().all(|node| known.contains_key(node)));
-        if recent.is_none() {
-            let mut namespaces = Namespaces::new();
-            for node in turn(&nodes, &known, self.looked_up_to.as_deref()) {
-                match is_busy(context, configuration, &mut namespaces, &node).await {
-                    Ok(busy) => {
-                        known.insert(node.clone(), busy);
-                    }
-                    Err(error) => {
-                        context.state.collector.failed(&error);
-                        known.entry(node.clone()).or_insert(false);
+    /// These are looked at from now on, and no others.
+    pub fn ask(&self, nodes: BTreeSet<String>, configuration: &Configuration) {
+        self.asked.send_if_modified(|asked| {
+            let same = asked.as_ref().is_some_and(|asked| {
+                asked.nodes == nodes && asked.configuration.revision() == configuration.revision()
+            });
+            if !same {
+                *asked = Some(Arc::new(Asked { nodes, configuration: configuration.clone() }));
+            }
+            !same
+        });
+    }
+
+    /// Which of them have opted-in pods, as far as they were looked at.
+    #[must_use]
+    pub fn found(&self) -> watch::Receiver<BTreeSet<String>> {
+        self.found.subscribe()
+    }
+
+    /// Looks at one after the other. Never returns.
+    pub async fn look(&self, context: &Context) {
+        let mut asked = self.asked.subscribe();
+        let mut looks = Looks::default();
+        let mut calls = Calls { context, next: Instant::now(), namespaces: None };
+        loop {
+            let now = asked.borrow_and_update().clone();
+            let nodes = now.as_ref().map(|asked| &asked.nodes);
+            looks.keep_only(nodes);
+            self.tell(&looks);
+            let turn = looks.next(nodes, Instant::now());
+            match (turn, now) {
+                (Turn::Node(node), Some(now)) => {
+                    let busy = calls.is_busy(&node, &now.configuration).await;
+                    looks.note(node, busy, Instant::now());
+                }
+                (Turn::At(at), _) => {
+                    calls.namespaces = None;
+                    tokio::select! {
+                        () = sleep_until(at) => {}
+                        Ok(()) = asked.changed() => {}
                     }
                 }
-                self.looked_up_to = Some(node);
+                (Turn::Node(_) | Turn::Never, _) => {
+                    calls.namespaces = None;
+                    // The sender is this one's own.
+                    let _ = asked.changed().await;
+                }
             }
         }
-        let busy = known.iter().filter(|(_, busy)| **busy).map(|(node, _)| node.clone()).collect();
-        self.found = Some((recent.unwrap_or_else(Instant::now), known));
-        busy
+    }
+
+    fn tell(&self, looks: &Looks) {
+        let busy: BTreeSet<_> = looks.0.iter().filter(|(_, (_, busy))| *busy).map(|(node, _)| node.clone()).collect();
+        self.found.send_if_modified(|found| {
+            let changed = *found != busy;
+            if changed {
+                *found = busy;
+            }
+            changed
+        });
     }
 }
 
-/// Those that are looked at next: in their order, from behind the last that was.
-fn turn(nodes: &[String], known: &BTreeMap<String, bool>, last: Option<&str>) -> Vec<String> {
-    let (unknown, others): (Vec<_>, Vec<_>) = nodes.iter().cloned().partition(|node| !known.contains_key(node));
-    let (before, behind): (Vec<_>, Vec<_>) =
-        others.into_iter().partition(|node| last.is_some_and(|last| node.as_str() <= last));
-    unknown.into_iter().chain(behind).chain(before).take(MOST_NODES).collect()
+// === impl Looks ===
+
+impl Looks {
+    fn keep_only(&mut self, nodes: Option<&BTreeSet<String>>) {
+        self.0.retain(|node, _| nodes.is_some_and(|nodes| nodes.contains(node)));
+    }
+
+    /// First those that never were looked at, then the one that was longest ago.
+    fn next(&self, nodes: Option<&BTreeSet<String>>, now: Instant) -> Turn {
+        let due = |node: &&String| self.0.get(*node).map(|(at, _)| *at + LOOK_EVERY);
+        let Some(node) = nodes.into_iter().flatten().min_by_key(due) else { return Turn::Never };
+        match due(&node).filter(|at| *at > now) {
+            None => Turn::Node(node.clone()),
+            Some(at) => Turn::At(at),
+        }
+    }
+
+    /// One that can't be looked at is as it was.
+    fn note(&mut self, node: String, busy: Option<bool>, now: Instant) {
+        let before = self.0.get(&node).is_some_and(|(_, busy)| *busy);
+        self.0.insert(node, (now, busy.unwrap_or(before)));
+    }
 }
 
-/// A pod with the mark sends to a Collector; one without should have it, where its labels and its spec say so.
-async fn is_busy(
-    context: &Context,
-    configuration: &Configuration,
-    namespaces: &mut Namespaces,
-    node: &str,
-) -> k8s::Result<bool> {
-    let on_node = format!("spec.nodeName={node},status.phase=Running");
-    let marked = ListParams::default().labels(label::CONFIG).fields(&on_node).limit(1);
-    let api = k8s::Api::<k8s::Pod>::all(context.client.clone());
-    if !k8s::in_time(api.list_metadata(&marked)).await?.items.is_empty() {
-        return Ok(true);
-    }
-    let mut unmarked = ListParams::default().labels(&format!("!{}", label::CONFIG)).fields(&on_node).limit(PAGE);
-    loop {
-        let text = list(context, "/api/v1/pods", &unmarked).await?;
-        let page: Page<'_> = serde_json::from_str(&text).map_err(k8s::Error::SerdeError)?;
-        for pod in page.items {
-            if let Some(namespace) = namespace_of(pod.get(), configuration)
-                && !namespaces.contains_key(&namespace)
-            {
-                let around = around(context, &namespace).await?;
-                namespaces.insert(namespace, around);
-            }
-            if is_opted_in(pod.get(), configuration, namespaces) {
-                return Ok(true);
+// === impl Calls ===
+
+impl Calls<'_> {
+    async fn is_busy(&mut self, node: &str, configuration: &Configuration) -> Option<bool> {
+        match self.look_at(node, configuration).await {
+            Ok(busy) => Some(busy),
+            Err(error) => {
+                self.context.state.collector.failed(&error);
+                self.next = Instant::now() + AFTER_FAILURE;
+                None
             }
         }
-        if page.metadata.r#continue.is_empty() {
+    }
+
+    /// A pod with the mark sends to a Collector; one without should have it, where its labels and its spec say so. The
+    /// specs are only asked for where the labels do.
+    async fn look_at(&mut self, node: &str, configuration: &Configuration) -> k8s::Result<bool> {
+        let on_node = ListParams::default().fields(&format!("spec.nodeName={node},status.phase=Running")).match_any();
+        let text = self.list("/api/v1/pods", &on_node, Parts::Metadata).await?;
+        let mut asks = false;
+        for pod in page(&text)?.items {
+            match Labels::of(pod.get(), configuration) {
+                Labels::Marked => return Ok(true),
+                Labels::Ask => asks = true,
+                Labels::AskIf { namespace } => asks = asks || self.namespaces().await?.contains_key(&namespace),
+                Labels::Nothing => {}
+            }
+        }
+        if !asks {
             return Ok(false);
         }
-        unmarked.continue_token = Some(page.metadata.r#continue);
+        let unmarked = on_node.labels(&format!("!{}", label::CONFIG));
+        let text = self.list("/api/v1/pods", &unmarked, Parts::All).await?;
+        let pods = page(&text)?.items;
+        let namespaces = self.namespaces().await?;
+        Ok(pods.iter().any(|pod| is_opted_in(pod.get(), configuration, namespaces)))
+    }
+
+    async fn namespaces(&mut self) -> k8s::Result<&Namespaces> {
+        let known = self.namespaces.take().filter(|(at, _)| at.elapsed() < TRUSTED);
+        let known = match known {
+            Some(known) => known,
+            None => (Instant::now(), self.list_namespaces().await?),
+        };
+        Ok(&self.namespaces.insert(known).1)
+    }
+
+    async fn list_namespaces(&mut self) -> k8s::Result<Namespaces> {
+        let opted_in = format!("{}={}", label::INJECT, OptIn::Enabled.as_str());
+        let mut params = ListParams::default().labels(&opted_in).limit(PAGE);
+        let mut namespaces = Namespaces::new();
+        loop {
+            let text = self.list("/api/v1/namespaces", &params, Parts::Metadata).await?;
+            let page = page(&text)?;
+            let seen = page.items.iter().filter_map(|item| NamespaceSeen::read(item.get()));
+            namespaces.extend(seen.map(|seen| (seen.name, seen.around)));
+            if page.metadata.r#continue.is_empty() {
+                return Ok(namespaces);
+            }
+            params.continue_token = Some(page.metadata.r#continue);
+        }
+    }
+
+    async fn list(&mut self, path: &str, params: &ListParams, parts: Parts) -> k8s::Result<String> {
+        sleep_until(self.next).await;
+        self.next = Instant::now() + BETWEEN;
+        let request = k8s::Request::new(path);
+        let request = match parts {
+            Parts::Metadata => request.list_metadata(params),
+            Parts::All => request.list(params),
+        };
+        k8s::in_time(self.context.client.request_text(request.map_err(k8s::Error::BuildRequest)?)).await
     }
 }
 
-/// What the namespace says of its pods; nothing, once it has gone.
-async fn around(context: &Context, namespace: &str) -> k8s::Result<Around> {
-    let one = ListParams::default().fields(&format!("metadata.name={namespace}"));
-    let text = list(context, "/api/v1/namespaces", &one).await?;
-    let page: Page<'_> = serde_json::from_str(&text).map_err(k8s::Error::SerdeError)?;
-    let seen = page.items.first().and_then(|item| NamespaceSeen::read(item.get()));
-    Ok(seen.map(|seen| seen.around).unwrap_or_default())
+/// What is asked for of each object.
+enum Parts {
+    Metadata,
+    All,
 }
 
-async fn list(context: &Context, path: &str, params: &ListParams) -> k8s::Result<String> {
-    let request = k8s::Request::new(path).list(params).map_err(k8s::Error::BuildRequest)?;
-    k8s::in_time(context.client.request_text(request)).await
+fn page(text: &str) -> k8s::Result<Page<'_>> {
+    serde_json::from_str(text).map_err(k8s::Error::SerdeError)
 }
 
-/// The namespace, where its label decides.
-fn namespace_of(json: &str, configuration: &Configuration) -> Option<Box<str>> {
-    let seen = PodSeen::read(json)?;
-    let decides = !matches!(seen.own, OwnLabel::Says(_)) && !seen.is_barred(configuration);
-    decides.then_some(seen.namespace)
+/// What a pod's metadata say of whether it is opted in.
+#[derive(Debug, PartialEq, Eq)]
+enum Labels {
+    Marked,
+    /// The spec decides.
+    Ask,
+    /// The spec does, where the namespace is opted in.
+    AskIf {
+        namespace: Box<str>,
+    },
+    Nothing,
+}
+
+impl Labels {
+    fn of(json: &str, configuration: &Configuration) -> Self {
+        let (Some(seen), Ok(pod)) = (PodSeen::read(json), Pod::from_json(json)) else { return Self::Nothing };
+        if pod.label(label::CONFIG).is_some() {
+            return Self::Marked;
+        }
+        match seen.own {
+            _ if seen.leaving || seen.is_barred(configuration) => Self::Nothing,
+            OwnLabel::Says(OptIn::Enabled) => Self::Ask,
+            OwnLabel::Says(_) => Self::Nothing,
+            OwnLabel::Absent | OwnLabel::Invalid => Self::AskIf { namespace: seen.namespace },
+        }
+    }
 }
 
 /// Whether it would be injected, had it been created now.
@@ -140,78 +289,4 @@ fn is_opted_in(json: &str, configuration: &Configuration, namespaces: &Namespace
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::OptIn;
-    use serde_json::{Value, json};
-
-    #[test]
-    fn every_node_has_its_turn() {
-        let nodes: Vec<_> = (0..120).map(|n| format!("n{n:03}")).collect();
-        let mut known = BTreeMap::new();
-        let mut last: Option<String> = None;
-        let mut looked_at = BTreeMap::<String, usize>::new();
-        for _ in 0..12 {
-            let now = turn(&nodes, &known, last.as_deref());
-            assert_eq!(now.len(), MOST_NODES);
-            last = now.last().cloned();
-            for node in now {
-                known.insert(node.clone(), false);
-                *looked_at.entry(node).or_default() += 1;
-            }
-        }
-        assert!(nodes.iter().all(|node| looked_at[node] >= 4), "{looked_at:?}");
-    }
-
-    /// Of a namespace without a label, and of one that is opted in.
-    #[test]
-    fn a_pod_that_was_missed_needs_a_collector_as_one_with_the_mark_does() {
-        type Case = (&'static str, Value, Value, [bool; 2]);
-        let own = |value: &str| json!({"labels": {"otelgate.dev/inject": value}});
-        let cases: [Case; 7] = [
-            ("no label of its own", json!({}), json!({}), [false, true]),
-            ("opted in itself", own("enabled"), json!({}), [true, true]),
-            ("opted out itself", own("disabled"), json!({}), [false, false]),
-            ("watched only", own("observe"), json!({}), [false, false]),
-            ("a word that is none", own("yes"), json!({}), [false, true]),
-            ("Windows", json!({}), json!({"os": {"name": "windows"}}), [false, false]),
-            ("on its way out", json!({"deletionTimestamp": "2026-11-02T13:00:00Z"}), json!({}), [false, false]),
-        ];
-        let opted_in = Around { own: OwnLabel::Says(OptIn::Enabled), ..Around::default() };
-        let namespaces = Namespaces::from([("shop".into(), opted_in), ("plain".into(), Around::default())]);
-        let configuration = Configuration::default();
-        for (what, metadata, spec, expected) in cases {
-            let pod = |namespace: &str| {
-                let mut pod = json!({
-                    "metadata": {"name": "a", "namespace": namespace, "uid": "u", "creationTimestamp": "2026-11-02T12:00:00Z"},
-                    "spec": {"containers": [{"name": "app", "image": "app:1"}]},
-                });
-                for (part, fields) in [("metadata", &metadata), ("spec", &spec)] {
-                    for (field, value) in fields.as_object().expect("fields") {
-                        pod[part][field] = value.clone();
-                    }
-                }
-                pod.to_string()
-            };
-            let found = ["plain", "shop"].map(|namespace| is_opted_in(&pod(namespace), &configuration, &namespaces));
-            assert_eq!(found, expected, "{what}");
-        }
-    }
-
-    #[test]
-    fn namespaces_are_asked_for_where_they_decide() {
-        let pod = |namespace: &str, labels: Value| {
-            json!({"metadata": {"name": "a", "namespace": namespace, "uid": "u", "labels": labels,
-                                "creationTimestamp": "2026-11-02T12:00:00Z"}})
-            .to_string()
-        };
-        for (namespace, labels, expected) in [
-            ("shop", json!({}), Some("shop")),
-            ("shop", json!({"otelgate.dev/inject": "enabled"}), None),
-            ("kube-system", json!({}), None),
-        ] {
-            let asked = namespace_of(&pod(namespace, labels), &Configuration::default());
-            assert_eq!(asked.as_deref(), expected, "{namespace}");
-        }
-    }
-}
+mod tests;

@@ -21,6 +21,8 @@ pub enum Fares {
     /// It lost none, as far as is known.
     #[default]
     Well,
+    /// Nobody knows: why its metrics can't be read.
+    Unread(String),
     /// It lost some, and whether others do isn't known before.
     Undecided { until: Timestamp },
     /// It loses some, and so do others, or its node's Collector did before: in words that stay the same.

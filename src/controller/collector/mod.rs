@@ -8,6 +8,7 @@
 mod busy;
 mod compare;
 mod joining;
+mod no_pod;
 mod node;
 mod objects;
 mod observe;
@@ -16,6 +17,7 @@ mod refusal;
 mod revision;
 mod run;
 mod sample;
+mod since;
 mod spec;
 mod taken;
 mod template;

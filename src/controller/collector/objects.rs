@@ -89,7 +89,7 @@ pub fn kept<'r>(candidate: Option<&'r Revision>, stored: &'r [Stored], runs: &[&
     let mark = |hash: &str| {
         stored.iter().find(|one| one.revision.hash == hash).map(|one| one.mark.clone()).unwrap_or_default()
     };
-    let mut passed: Vec<_> = stored.iter().filter(|one| one.mark == Mark::Passed).collect();
+    let mut passed: Vec<_> = stored.iter().filter(|one| one.mark.has_passed()).collect();
     passed.sort_by(|one, other| other.created.cmp(&one.created));
     passed.truncate(GOOD_ONES);
     let is_kept = |one: &&Stored| runs.contains(&one.revision.hash.as_str()) || passed.contains(one);
@@ -222,6 +222,7 @@ mod tests {
                 .map(|(revision, spares)| Stable { revision: revision.to_owned(), spares: spares.map(str::to_owned) }),
             trial: trial.map(|(revision, node)| Trial { revision: revision.to_owned(), node: node.to_owned() }),
             mark: None,
+            unfit: None,
             phase: Phase::RolledOut,
             again: None,
         }

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tracing::info;
 
-use super::busy::Busy;
+use super::no_pod::NoPod;
 use super::node::{self, Node};
 use super::pod::{Pod, Rollout, State};
 use super::revision::{CONFIG_MAP, Revision, Stored};
@@ -52,6 +52,8 @@ pub struct Seen {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set {
     pub deployed: Deployed,
+    pub uid: String,
+    pub created: Timestamp,
     /// Pods are due that aren't made.
     pub lacks_pods: bool,
     /// It has no label, so that nobody else would see it.
@@ -71,20 +73,13 @@ pub enum Map {
 pub struct Asked {
     /// The words of the container that ended last, by the pod's uid and how often it had.
     said: Mutex<Option<(String, i32, String)>>,
-    no_pod: Option<(Instant, Option<String>)>,
-    /// Since when which `DaemonSet` lacks pods.
-    lacking: Option<(Rollout, Timestamp)>,
+    no_pod: NoPod,
     /// Whether the API server would take the trial of which revision, and when it was asked.
     refused: Option<(String, Instant, Option<String>)>,
-    pub busy: Busy,
 }
 
 /// Of a log: what is said at the end.
 const LAST_LINES: i64 = 60;
-/// Events are listed, not watched.
-const LIST_EVENTS_EVERY: Duration = Duration::from_secs(5);
-/// What was said of pods earlier than that before some were missed has another cause.
-const EARLIER: SignedDuration = SignedDuration::from_mins(5);
 /// A trial whose record is taken away soon has another try.
 const TRUST_ANSWER: Duration = Duration::from_secs(5);
 
@@ -175,9 +170,11 @@ impl Set {
             revision: template::revision(&template).unwrap_or_default().to_owned(),
             node: template::node_in(&template).map(|(_, node)| node.to_owned()),
             settled: status.observed_generation >= set.metadata.generation && set.metadata.deletion_timestamp.is_none(),
-            created: set.creation_timestamp().map_or(Timestamp::MIN, |time| time.0),
         };
-        Some(Self { deployed, lacks_pods: status.current_number_scheduled < status.desired_number_scheduled, stripped })
+        let uid = set.uid().unwrap_or_default();
+        let created = set.creation_timestamp().map_or(Timestamp::MIN, |time| time.0);
+        let lacks_pods = status.current_number_scheduled < status.desired_number_scheduled;
+        Some(Self { deployed, uid, created, lacks_pods, stripped })
     }
 }
 
@@ -213,7 +210,8 @@ impl Asked {
             return Some(words.clone()).filter(|words| !words.is_empty());
         }
         let previous = !matches!(pod.state, State::Down(_)) || pod.restarts > 0;
-        let words = log(context, place, pod, previous).await.map(|log| words::of(&log)).unwrap_or_default();
+        // What can't be read now is asked for again.
+        let words = words::of(&log(context, place, pod, previous).await?);
         *self.said() = Some((pod.uid.to_string(), pod.restarts, words.clone()));
         Some(words).filter(|words| !words.is_empty())
     }
@@ -222,42 +220,23 @@ impl Asked {
         self.said.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Why the API server refuses pods: the last event of the `DaemonSet` that lacks some, and when that was made.
-    pub async fn why_no_pod(
-        &mut self,
-        context: &Context,
-        place: &Place,
-        lacking: Option<(Rollout, Timestamp)>,
-    ) -> Option<String> {
-        let Some((rollout, created)) = lacking else {
-            (self.no_pod, self.lacking) = (None, None);
-            return None;
-        };
-        if self.lacking.is_none_or(|(before, _)| before != rollout) {
-            (self.no_pod, self.lacking) = (None, Some((rollout, Timestamp::now())));
-        }
-        let since = self.lacking.and_then(|(_, since)| since.checked_sub(EARLIER).ok());
-        let since = since.map_or(created, |since| since.max(created));
-        if let Some((at, why)) = &self.no_pod
-            && at.elapsed() < LIST_EVENTS_EVERY
+    /// Why the API server refuses pods: the last event of the `DaemonSet` that lacks some.
+    pub async fn why_no_pod(&mut self, context: &Context, place: &Place, lacks_pods: Option<&Set>) -> Option<String> {
+        let uid = lacks_pods.map(|set| set.uid.as_str());
+        if self.no_pod.see(uid, Instant::now())
+            && let Some(uid) = uid
         {
-            return why.clone();
+            let fields = format!("involvedObject.kind=DaemonSet,involvedObject.uid={uid},reason=FailedCreate");
+            let api = Api::<CoreEvent>::namespaced(context.client.clone(), &place.namespace);
+            match k8s::in_time(api.list(&ListParams::default().fields(&fields).limit(20))).await {
+                Ok(events) => {
+                    context.state.collector.answered();
+                    self.no_pod.listed(events.items);
+                }
+                Err(error) => context.state.collector.failed(&error),
+            }
         }
-        let fields =
-            format!("involvedObject.kind=DaemonSet,involvedObject.name={},reason=FailedCreate", rollout.daemon_set());
-        let api = Api::<CoreEvent>::namespaced(context.client.clone(), &place.namespace);
-        let why = match k8s::in_time(api.list(&ListParams::default().fields(&fields).limit(20))).await {
-            Ok(events) => {
-                context.state.collector.answered();
-                last_since(events.items, since).map(|message| shortened(&message))
-            }
-            Err(error) => {
-                context.state.collector.failed(&error);
-                None
-            }
-        };
-        self.no_pod = Some((Instant::now(), why.clone()));
-        why
+        self.no_pod.why(Instant::now())
     }
 
     /// Why the API server wouldn't take this `DaemonSet`, for a reason that lies in it. What it can't say now shows when
@@ -322,23 +301,11 @@ fn lies_in_it(status: &k8s::Status) -> bool {
     }
 }
 
-/// The message of the last of them, unless that is longer ago.
-fn last_since(events: Vec<CoreEvent>, since: Timestamp) -> Option<String> {
-    let at = |event: &CoreEvent| {
-        let last = event.last_timestamp.as_ref().map(|time| time.0);
-        last.or_else(|| event.event_time.as_ref().map(|time| time.0))
-    };
-    let last = events.into_iter().max_by_key(at)?;
-    last.message.clone().filter(|_| at(&last).is_some_and(|at| at >= since))
-}
-
-fn shortened(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(400).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::pod::pod;
     use super::*;
+    use axum::http::{Request, Response};
 
     #[test]
     fn a_daemon_set_without_its_label_is_seen_and_nobody_elses() {
@@ -357,26 +324,29 @@ mod tests {
         assert_eq!(seen(json!({"name": "otel-collector", "labels": {"app": "otel-collector"}})), None);
     }
 
-    #[test]
-    fn an_event_of_another_day_is_no_cause_of_today() {
-        let event = |last: Option<&str>, exact: Option<&str>, message: &str| -> CoreEvent {
-            let (metadata, involved) = (json!({"name": "x", "namespace": "x"}), json!({}));
-            serde_json::from_value(json!({"metadata": metadata, "involvedObject": involved, "message": message,
-                "lastTimestamp": last, "eventTime": exact}))
-            .expect("an event")
+    /// An API server that is away for a moment keeps nobody from the words.
+    #[tokio::test]
+    async fn words_that_could_not_be_read_are_asked_for_again() {
+        let answers = Mutex::new(vec![(200, "Error: no\n"), (500, "")]);
+        let service = tower::service_fn(move |_: Request<k8s::Body>| {
+            let next = answers.lock().ok().and_then(|mut answers| answers.pop());
+            let (status, body) = next.expect("what is known isn't asked for again");
+            let answer = Response::builder().status(status).body(k8s::Body::from(body.as_bytes().to_vec()));
+            async move { Ok::<_, tower::BoxError>(answer.expect("a response")) }
+        });
+        let context = Context::of_nothing(k8s::Client::new(service, "default"));
+        let place = Place {
+            mode: CollectorMode::Managed,
+            namespace: "datadog".to_owned(),
+            service: "otel-collector".to_owned(),
+            pods: None,
+            node_labels: BTreeSet::new(),
         };
-        let time = |text: &str| text.parse::<Timestamp>().expect("a time");
-        let all = || {
-            vec![
-                event(Some("2026-01-01T00:10:00Z"), None, "later"),
-                event(Some("2026-01-01T00:00:00Z"), None, "earlier"),
-                event(None, None, "never"),
-            ]
-        };
-        assert_eq!(last_since(all(), time("2026-01-01T00:09:00Z")).as_deref(), Some("later"));
-        assert_eq!(last_since(all(), time("2026-01-01T00:11:00Z")), None);
-        let exact = vec![event(None, Some("2026-01-01T00:12:00.000000Z"), "exact")];
-        assert_eq!(last_since(exact, time("2026-01-01T00:11:00Z")).as_deref(), Some("exact"));
+        let (asked, pod) = (Asked::default(), pod("a", Rollout::Trial, "r", &json!({})));
+        assert_eq!(asked.last_words(&context, &place, &pod).await, None);
+        for _ in 0..2 {
+            assert_eq!(asked.last_words(&context, &place, &pod).await.as_deref(), Some("Error: no"));
+        }
     }
 
     #[test]

@@ -25,7 +25,6 @@ pub struct Pod {
     pub restarts: i32,
     /// Why its container ended last, if it ever did.
     pub ended: Option<Box<Ended>>,
-    pub created: Timestamp,
     pub leaving: bool,
     /// All of it has ended, and it stays as a record: one that was evicted, say.
     pub over: bool,
@@ -54,10 +53,13 @@ pub enum Rollout {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     Ready {
+        /// By the kubelet's clock.
         since: Timestamp,
     },
-    /// Its container runs, or is about to.
+    /// Its container runs.
     Starting,
+    /// Its container isn't made yet: its network isn't there, say, or a volume, or it waits for its image.
+    Creating,
     Unschedulable(Box<str>),
     ImageNotPulled(Box<str>),
     /// A Secret or a `ConfigMap` that it refers to isn't there.
@@ -75,6 +77,9 @@ pub struct Ended {
     /// The program's own.
     pub words: String,
 }
+
+/// How a runtime tells that it couldn't start a container.
+const NEVER_RAN: [&str; 2] = ["StartError", "ContainerCannotRun"];
 
 /// Name of its container.
 pub const CONTAINER: &str = object::COLLECTOR;
@@ -117,10 +122,10 @@ impl Pod {
             let now = container.state.as_ref().and_then(|state| state.terminated.as_ref());
             now.or_else(|| container.last_state.as_ref().and_then(|state| state.terminated.as_ref()))
         });
-        let ended = terminated.map(|ended| Ended {
-            code: ended.exit_code,
-            reason: ended.reason.clone().unwrap_or_default(),
-            words: words::of(ended.message.as_deref().unwrap_or_default()),
+        let ended = terminated.map(|ended| {
+            let reason = ended.reason.clone().unwrap_or_default();
+            let code = if NEVER_RAN.contains(&reason.as_str()) { Ended::NEVER_RAN } else { ended.exit_code };
+            Ended { code, reason, words: words::of(ended.message.as_deref().unwrap_or_default()) }
         });
         Self {
             name: pod.name_any().into(),
@@ -130,12 +135,17 @@ impl Pod {
             revision: labels.get(label::REVISION).map(String::as_str).unwrap_or_default().into(),
             state: state_of(status, container, ended.as_ref()),
             restarts: container.map_or(0, |container| container.restart_count),
-            ended: ended.map(Box::new),
-            created: pod.creation_timestamp().map_or(Timestamp::MIN, |time| time.0),
+            ended: ended.filter(Ended::has_run).map(Box::new),
             leaving: pod.metadata.deletion_timestamp.is_some(),
             over: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
             address: status.pod_ip.as_ref().and_then(|address| address.parse().ok()),
         }
+    }
+
+    /// Whether its container runs, or has.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        matches!(self.state, State::Ready { .. } | State::Starting) || self.ended.is_some()
     }
 
     #[must_use]
@@ -188,7 +198,9 @@ fn state_of(status: &PodStatus, container: Option<&ContainerStatus>, ended: Opti
             | "RegistryUnavailable" => return State::ImageNotPulled(told()),
             "CreateContainerConfigError" => return State::Unconfigured(told()),
             "CreateContainerError" | "RunContainerError" | "PostStartHookError" => {
-                return State::Down(Ended { code: -1, reason: reason.to_owned(), words: told().into() }.into());
+                return State::Down(
+                    Ended { code: Ended::NEVER_RAN, reason: reason.to_owned(), words: told().into() }.into(),
+                );
             }
             _ => {}
         }
@@ -198,15 +210,23 @@ fn state_of(status: &PodStatus, container: Option<&ContainerStatus>, ended: Opti
         None if status.phase.as_deref() == Some("Failed") => {
             let (reason, words) =
                 (status.reason.clone().unwrap_or_default(), status.message.clone().unwrap_or_default());
-            State::Down(Ended { code: -1, reason, words }.into())
+            State::Down(Ended { code: Ended::NEVER_RAN, reason, words }.into())
         }
-        None => State::Starting,
+        None if container.and_then(|container| container.state.as_ref()?.running.as_ref()).is_some() => State::Starting,
+        None => State::Creating,
     }
 }
 
 // === impl Ended ===
 
 impl Ended {
+    const NEVER_RAN: i32 = -1;
+
+    #[must_use]
+    pub fn has_run(&self) -> bool {
+        self.code != Self::NEVER_RAN
+    }
+
     #[must_use]
     pub fn is_out_of_memory(&self) -> bool {
         self.reason == "OOMKilled"
@@ -224,7 +244,7 @@ impl fmt::Display for Ended {
         let Self { code, reason, words } = self;
         match (words.is_empty(), *code) {
             (false, _) if !self.is_out_of_memory() => f.write_str(words),
-            (_, -1) => f.write_str(reason),
+            (_, Self::NEVER_RAN) => f.write_str(reason),
             (_, code) => write!(f, "{} with exit code {code}", if reason.is_empty() { "it ended" } else { reason }),
         }
     }
@@ -235,6 +255,7 @@ impl fmt::Display for State {
         match self {
             Self::Ready { .. } => f.write_str("it is ready"),
             Self::Starting => f.write_str("it runs, and isn't ready"),
+            Self::Creating => f.write_str("its container isn't there yet"),
             Self::Unschedulable(why) | Self::ImageNotPulled(why) | Self::Unconfigured(why) => f.write_str(why),
             Self::Down(ended) => ended.fmt(f),
         }
@@ -275,8 +296,13 @@ mod tests {
         let waiting = |reason: &str| container(&json!({"waiting": {"reason": reason, "message": "m"}}), &json!(null));
         assert_eq!(state(&waiting("ImagePullBackOff")), State::ImageNotPulled("ImagePullBackOff m".into()));
         assert!(matches!(state(&waiting("CreateContainerConfigError")), State::Unconfigured(_)));
-        assert_eq!(state(&waiting("ContainerCreating")), State::Starting);
-        assert_eq!(state(&json!({})), State::Starting);
+        assert_eq!(state(&waiting("ContainerCreating")), State::Creating);
+        assert_eq!(state(&json!({})), State::Creating);
+        let running = container(&json!({"running": {}}), &json!(null));
+        assert_eq!(
+            (state(&running), state(&running).to_string()),
+            (State::Starting, "it runs, and isn't ready".into())
+        );
         let unscheduled = json!({"conditions": [{"type": "PodScheduled", "status": "False", "message": "no ports"}]});
         assert_eq!(state(&unscheduled), State::Unschedulable("no ports".into()));
         let down = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "x\nError: no\n"}});

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::busy::Busy;
 use super::compare::Fares;
 use super::joining::Joining;
 use super::node::Node;
@@ -17,9 +18,10 @@ use super::observe::{self, Asked, Place, Seen, Set};
 use super::pod::{Pod, Rollout, State};
 use super::revision::{Revision, Stored};
 use super::sample::{self, Sample};
+use super::since::Clocks;
 use super::spec::Spec;
 use super::taken::{self, Taken};
-use super::trial::{self, Mark, Observed, Phase, Plan};
+use super::trial::{self, Mark, Observed, Phase, Plan, Unfit};
 use super::verdict::{self, Managed, Said};
 use super::{TRACES, objects};
 use crate::api::condition::{ConditionType, Reason};
@@ -65,18 +67,19 @@ async fn follow(
         match (now, spec) {
             (Some(_), Some(Ok(spec))) => {
                 let place = spec.place();
-                let seen = Seen::default();
-                let sample = Sample::default();
+                let (seen, busy, sample) = (Seen::default(), Busy::default(), Sample::default());
                 let task = Task {
                     context: &context,
                     place: &place,
                     seen: &seen,
+                    busy: &busy,
                     sample: &sample,
                     wanted: &wanted,
                     joining: &joining,
                 };
                 tokio::select! {
                     () = seen.watch(&context, &place) => {}
+                    () = busy.look(&context) => {}
                     () = sample::run(&context, &place, &sample) => {}
                     () = task.decide(&mut stack, &mut outcomes, &mut left) => {}
                 }
@@ -113,6 +116,8 @@ struct Look<'l> {
     /// `None` before they were listed.
     pods: Option<Vec<Arc<Pod>>>,
     left: Option<Left>,
+    /// Nodes without a Collector that have opted-in pods, as far as they were looked at.
+    busy: BTreeSet<String>,
 }
 
 /// What goes on as long as the place is the same.
@@ -120,6 +125,7 @@ struct Task<'t> {
     context: &'t Context,
     place: &'t Place,
     seen: &'t Seen,
+    busy: &'t Busy,
     sample: &'t Sample,
     wanted: &'t watch::Sender<Option<Arc<Wanted>>>,
     joining: &'t watch::Sender<Arc<BTreeSet<String>>>,
@@ -137,8 +143,10 @@ impl Task<'_> {
         let mut memory = Memory::default();
         let mut credentials = self.context.credentials.clone();
         let mut pods = self.context.collector_pods.clone();
+        let mut found_busy = self.busy.found();
         loop {
             let secrets = credentials.borrow_and_update().clone();
+            let busy = found_busy.borrow_and_update().clone();
             let Some(now) = stack.borrow_and_update().clone() else { return };
             let Ok(spec) = Spec::of(&now, &self.context.namespace) else { return };
             if spec.place() != *self.place {
@@ -148,10 +156,11 @@ impl Task<'_> {
             let listed = self.place.pods.as_ref();
             let listed = listed.and_then(|place| Some(pods.borrow_and_update().of(place)?.values().cloned().collect()));
             let left = left_behind.borrow_and_update().clone();
-            let look = Look { stack: &now, spec: &spec, pods: listed, left };
+            let look = Look { stack: &now, spec: &spec, pods: listed, left, busy };
             let unseen = self.unseen();
             let again = match (self.place.mode, &unseen) {
                 (CollectorMode::Disabled, _) => {
+                    self.busy.ask(BTreeSet::new(), &spec.configuration);
                     self.want(&now, Vec::new());
                     self.switch_off(&now, look.left.as_ref());
                     None
@@ -167,7 +176,7 @@ impl Task<'_> {
                 (CollectorMode::Managed, None) => {
                     self.manage(look, &secrets, outcome.as_ref(), &mut asked, &mut memory).await
                 }
-                (CollectorMode::Adopt, None) => self.adopt(look, &mut asked, &mut memory).await,
+                (CollectorMode::Adopt, None) => self.adopt(look, &mut memory),
             };
             tokio::select! {
                 () = sleep(again.unwrap_or_default()), if again.is_some() => {}
@@ -175,6 +184,7 @@ impl Task<'_> {
                 () = self.until_seen_otherwise(unseen.as_ref()) => {}
                 Ok(()) = pods.changed() => {}
                 Ok(()) = left_behind.changed() => {}
+                Ok(()) = found_busy.changed() => {}
                 Ok(()) = stack.changed() => {}
                 Ok(()) = outcomes.changed() => {}
                 Ok(()) = credentials.changed() => {}
@@ -205,7 +215,7 @@ impl Task<'_> {
         asked: &mut Asked,
         memory: &mut Memory,
     ) -> Option<Duration> {
-        let Look { stack, spec, pods, left } = look;
+        let Look { stack, spec, pods, left, busy } = look;
         let mut stored = self.seen.stored()?;
         memory.forgive(&mut stored);
         let sets = self.seen.sets.lock().clone()?;
@@ -233,12 +243,8 @@ impl Task<'_> {
         let revision = candidate.as_ref().map(|(revision, _)| revision);
 
         let fares = self.ask_the_trial(&mut pods, revision, asked).await;
-        let lacking = Rollout::ALL.into_iter().find_map(|rollout| {
-            let set = set(rollout).filter(|set| set.lacks_pods)?;
-            Some((rollout, set.deployed.created))
-        });
+        let lacking = Rollout::ALL.into_iter().find_map(|rollout| set(rollout).filter(|set| set.lacks_pods));
         let no_pod = asked.why_no_pod(self.context, self.place, lacking).await;
-        let now = Timestamp::now();
         let mark = revision.and_then(|one| stored.iter().find(|known| known.revision.hash == one.hash));
         let due = taken::due(&sets, revision, mark.map(|known| &known.mark));
         let foreign = memory.taken.look(self.context, self.place, stack, &due).await;
@@ -254,37 +260,39 @@ impl Task<'_> {
             None => None,
         };
         let not_written = untried.and_then(|_| not_written(outcome));
-        let refused_since = memory.refused_since(untried.filter(|_| not_written.is_some()), now);
-        let made = set(Rollout::Stable).map_or(now, |set| set.deployed.created);
+        let now = Timestamp::now();
+        let made = set(Rollout::Stable).map_or(now, |set| set.created);
         let joining = memory.joining.among(&nodes, made, now, Instant::now());
         self.tell_joining(joining.clone());
         let (excluded, should): (Vec<_>, Vec<_>) = nodes
             .iter()
             .filter(|(_, node)| !node.leaving)
             .partition(|(_, node)| node.should_run(&spec.collector.placement).is_err());
-        let excluded: Vec<String> = excluded.into_iter().map(|(name, _)| name.clone()).collect();
-        let look_for_pods = !excluded.is_empty();
-        let busy = asked.busy.among(self.context, &spec.configuration, excluded).await;
+        self.busy.ask(excluded.into_iter().map(|(name, _)| name.clone()).collect(), &spec.configuration);
 
         let deployed = |rollout| set(rollout).map(|set: &Set| set.deployed.clone());
+        let (trial, pods_seen) = (deployed(Rollout::Trial), pods.iter().map(AsRef::as_ref).collect::<Vec<_>>());
+        let not_taken = untried.filter(|_| not_written.is_some()).map(|revision| revision.hash.as_str());
+        let times = memory.clocks.read(trial.as_ref(), &pods_seen, not_taken, Instant::now());
         let plan = trial::plan(&Observed {
             candidate: wanted.map(|revision| revision.hash.as_str()),
             stable: deployed(Rollout::Stable),
-            trial: deployed(Rollout::Trial),
+            trial,
             known: stored.iter().map(|one| (one.revision.hash.as_str(), one.mark.clone())).collect(),
             passed: last_passed(&stored),
-            pods: pods.iter().map(AsRef::as_ref).collect(),
+            pods: pods_seen,
             nodes: should.iter().map(|(name, node)| (name.as_str(), node.ready)).collect(),
             unfit: &memory.unfit,
             fares,
-            measured: self.sample.lock().measured(now),
+            measured: self.sample.lock().measured(Timestamp::now()),
             refused,
-            refused_since,
             no_pod: not_written.or_else(|| no_pod.clone()),
-            now,
+            times,
         });
-        memory.learn(&plan, should.iter().map(|(name, _)| name.as_str()));
-        tell(&plan, revision, &mut memory.told);
+        let ready = should.iter().filter(|(_, node)| node.ready).map(|(name, _)| name.as_str());
+        memory.unfit.learn(revision.map(|revision| revision.hash.as_str()), &plan, ready);
+        let unmeasured = unmeasured(&stored, &plan);
+        tell(&plan, revision, unmeasured, &mut memory.told);
         if foreign.is_some() && sets.values().all(Option::is_none) && stored.is_empty() {
             self.want_as_it_is();
         } else {
@@ -298,33 +306,34 @@ impl Task<'_> {
             plan: &plan,
             outcome: foreign.as_ref().or(outcome),
             no_pod: no_pod.as_deref(),
+            unmeasured,
         };
         self.report(verdict::managed(&seen, &managed));
-        let looks_again = lacking.is_some() || !due.is_empty() || look_for_pods || plan.phase.is_looked_at();
+        let looks_again = lacking.is_some() || !due.is_empty() || plan.phase.is_looked_at();
         let joined = memory.joining.again(Instant::now());
         plan.again.into_iter().chain(looks_again.then_some(LOOK_AGAIN)).chain(joined).min()
     }
 
-    async fn adopt(&self, look: Look<'_>, asked: &mut Asked, memory: &mut Memory) -> Option<Duration> {
-        let Look { stack, spec, pods, left } = look;
+    /// Nothing before everything was listed.
+    fn adopt(&self, look: Look<'_>, memory: &mut Memory) -> Option<Duration> {
+        let Look { stack, spec, pods, left, mut busy } = look;
         self.want(stack, Vec::new());
-        let pods = pods?;
-        let nodes = self.seen.nodes.lock().clone()?;
+        let (Some(pods), Some(nodes)) = (pods, self.seen.nodes.lock().clone()) else { return None };
+        busy.retain(|node| nodes.contains_key(node));
         let with = verdict::by_node(pods.iter().map(AsRef::as_ref));
-        let without: Vec<_> = nodes.keys().filter(|name| !with.contains_key(name.as_str())).cloned().collect();
-        let again = (!without.is_empty()).then_some(LOOK_AGAIN);
-        let busy = asked.busy.among(self.context, &spec.configuration, without).await;
+        let without = nodes.keys().filter(|name| !with.contains_key(name.as_str())).cloned().collect();
+        self.busy.ask(without, &spec.configuration);
         let joining = memory.joining.among(&nodes, Timestamp::MIN, Timestamp::now(), Instant::now());
         self.tell_joining(joining.clone());
         let seen = seen_for_verdict(stack, spec, &nodes, &pods, &busy, left.as_ref(), &joining);
         self.report(verdict::adopted(&seen));
-        again.into_iter().chain(memory.joining.again(Instant::now())).min()
+        memory.joining.again(Instant::now())
     }
 
     /// The words of a trial's Collector that ended, and how one that runs fares with the data that it is given.
     async fn ask_the_trial(&self, pods: &mut [Arc<Pod>], candidate: Option<&Revision>, asked: &Asked) -> Fares {
-        let Some(candidate) = candidate else { return Fares::Well };
-        let mut fares = Fares::Well;
+        let mut fares = Fares::default();
+        let Some(candidate) = candidate else { return fares };
         let of_trial = |pod: &&mut Arc<Pod>| {
             pod.rollout == Some(Rollout::Trial) && *pod.revision == *candidate.hash && !pod.leaving
         };
@@ -338,7 +347,7 @@ impl Task<'_> {
                 }
                 // One that couldn't be made has a reason of its own.
                 if let State::Down(ended) = &mut pod.state
-                    && ended.code >= 0
+                    && ended.has_run()
                 {
                     ended.words = words;
                 }
@@ -480,14 +489,12 @@ fn seen_for_verdict<'s>(
 #[derive(Debug, Default)]
 struct Memory {
     told: Option<Phase>,
-    /// Nodes on which a first trial had its time and no container.
-    unfit: BTreeSet<String>,
+    unfit: Unfit,
+    clocks: Clocks,
     /// When the record of each revision that failed was made.
     failed: BTreeMap<String, String>,
     /// Names that somebody else may have.
     taken: Taken,
-    /// Since when the API server doesn't take the trial of which revision.
-    refused: Option<(String, Timestamp)>,
     joining: Joining,
 }
 
@@ -505,37 +512,24 @@ impl Memory {
             }
         }
     }
-
-    fn refused_since(&mut self, refused: Option<&Revision>, now: Timestamp) -> Option<Timestamp> {
-        let before = self.refused.take();
-        let hash = &refused?.hash;
-        let since = before.filter(|(before, _)| before == hash).map_or(now, |(_, since)| since);
-        self.refused = Some((hash.clone(), since));
-        Some(since)
-    }
-
-    fn learn<'n>(&mut self, plan: &Plan, mut nodes: impl Iterator<Item = &'n str>) {
-        match &plan.phase {
-            Phase::Failing(fault) if fault.cause.is_of_the_node() => {
-                self.unfit.insert(fault.node.clone());
-                // They all begin anew.
-                if nodes.all(|node| self.unfit.contains(node)) {
-                    self.unfit.clear();
-                }
-            }
-            _ if plan.stable.is_some() => self.unfit.clear(),
-            _ => {}
-        }
-    }
 }
 
 fn last_passed(stored: &[Stored]) -> Option<&str> {
-    let passed = stored.iter().filter(|one| one.mark == Mark::Passed);
+    let passed = stored.iter().filter(|one| one.mark.has_passed());
     passed.max_by_key(|one| &one.created).map(|one| one.revision.hash.as_str())
 }
 
+/// Why the metrics of what goes to every node couldn't be read in its trial.
+fn unmeasured<'s>(stored: &'s [Stored], plan: &Plan) -> Option<&'s str> {
+    let stable = plan.stable.as_ref()?;
+    match &stored.iter().find(|one| one.revision.hash == stable.revision)?.mark {
+        Mark::Unmeasured(why) => Some(why),
+        _ => None,
+    }
+}
+
 /// Once for each change.
-fn tell(plan: &Plan, revision: Option<&Revision>, told: &mut Option<Phase>) {
+fn tell(plan: &Plan, revision: Option<&Revision>, unmeasured: Option<&str>, told: &mut Option<Phase>) {
     if told.as_ref() == Some(&plan.phase) {
         return;
     }
@@ -551,6 +545,13 @@ fn tell(plan: &Plan, revision: Option<&Revision>, told: &mut Option<Phase>) {
                 k8s.node.name = node,
                 error.message = why,
                 "the Collector's trial is held: nothing of it is its own fault"
+            );
+        }
+        Phase::RolledOut if unmeasured.is_some() => {
+            warn!(
+                otelgate.revision = revision,
+                error.message = unmeasured,
+                "the Collector goes to every node, and its metrics couldn't be read in its trial"
             );
         }
         Phase::RolledOut => info!(otelgate.revision = revision, "the Collector goes to every node"),

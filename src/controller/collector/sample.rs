@@ -28,8 +28,17 @@ pub struct Sample(Mutex<Known>);
 pub struct Known {
     /// By the uid of the pod.
     tracked: BTreeMap<Box<str>, Tracked>,
-    /// The trial's that is read, and how it fares.
-    trial: Option<(Box<str>, Comparison)>,
+    trial: Option<Tried>,
+}
+
+/// The trial's.
+#[derive(Debug)]
+struct Tried {
+    uid: Box<str>,
+    /// Why it couldn't be read when it was asked last.
+    fault: Option<String>,
+    /// Once it was.
+    comparison: Option<Comparison>,
 }
 
 /// One that isn't on trial.
@@ -89,12 +98,12 @@ pub async fn run(context: &Context, place: &Place, sample: &Sample) {
     }
 }
 
-/// `None`, where it can't be asked: it has refused nothing that is known.
-async fn read(target: Target) -> (Target, Option<Reading>) {
+/// Or why it can't be read.
+async fn read(target: Target) -> (Target, Result<Reading, String>) {
     let mut reading = Reading::default();
     let address = SocketAddr::new(target.address, port::METRICS.number);
     let told = scrape::samples(address, |sample| reading.take(sample)).await;
-    (target, told.is_ok().then_some(reading))
+    (target, told.map(|()| reading))
 }
 
 // === impl Sample ===
@@ -112,8 +121,11 @@ impl Known {
     /// How the trial's Collector in that pod fares.
     #[must_use]
     pub fn fares(&self, uid: &str) -> Fares {
-        let trial = self.trial.as_ref().filter(|(of, _)| **of == *uid);
-        trial.map(|(_, comparison)| comparison.fares()).unwrap_or_default()
+        match self.trial.as_ref().filter(|tried| *tried.uid == *uid) {
+            Some(Tried { fault: None, comparison: Some(comparison), .. }) => comparison.fares(),
+            Some(Tried { fault: Some(fault), .. }) => Fares::Unread(fault.clone()),
+            _ => Fares::Unread("it wasn't asked yet".to_owned()),
+        }
     }
 
     /// Nodes of which it is known what their Collector did lately, or that it can't be asked.
@@ -146,7 +158,7 @@ impl Known {
     }
 
     /// What came of asking them.
-    fn note(&mut self, now: Timestamp, round: Vec<(Target, Option<Reading>)>) {
+    fn note(&mut self, now: Timestamp, round: Vec<(Target, Result<Reading, String>)>) {
         let (trials, others): (Vec<_>, Vec<_>) =
             round.into_iter().partition(|(target, _)| target.rollout == Rollout::Trial);
         // As they were a little earlier, for a trial that began since.
@@ -155,23 +167,26 @@ impl Known {
             let new = || Tracked { node: target.node, since: now, seen: now, marks: None };
             let tracked = self.tracked.entry(target.uid).or_insert_with(new);
             tracked.seen = now;
-            if let Some(reading) = reading {
+            if let Ok(reading) = reading {
                 tracked.note(now, reading);
             }
         }
         self.tracked.retain(|_, tracked| now.duration_since(tracked.seen) < REMEMBERED);
         let on_trial = |uid: &str| trials.iter().any(|(target, _)| *target.uid == *uid);
-        self.trial.take_if(|(uid, _)| !on_trial(uid));
+        self.trial.take_if(|tried| !on_trial(&tried.uid));
         for (target, reading) in trials {
-            let Some(reading) = reading else { continue };
-            let others = self.others_now(now);
-            let known = self.trial.take().filter(|(uid, _)| *uid == target.uid);
-            let (uid, mut comparison) = known.unwrap_or_else(|| {
-                let before = self.before(&target.node);
-                (target.uid, Comparison::new(now, earlier.clone(), before))
-            });
-            comparison.look(now, &reading, &others);
-            self.trial = Some((uid, comparison));
+            let known = self.trial.take().filter(|tried| tried.uid == target.uid);
+            let mut tried = known.unwrap_or(Tried { uid: target.uid, fault: None, comparison: None });
+            match reading {
+                Ok(reading) => {
+                    let (others, before) = (self.others_now(now), || self.before(&target.node));
+                    let first = || Comparison::new(now, earlier.clone(), before());
+                    tried.comparison.get_or_insert_with(first).look(now, &reading, &others);
+                    tried.fault = None;
+                }
+                Err(fault) => tried.fault = Some(fault),
+            }
+            self.trial = Some(tried);
         }
     }
 
@@ -249,7 +264,8 @@ mod tests {
     /// Asks all that are to be asked, and has them answer.
     fn round(known: &mut Known, second: i64, pods: &[Pod], tells: impl Fn(&Target) -> Option<Reading>) {
         let targets = known.targets(&pods.iter().collect::<Vec<_>>());
-        known.note(at(second), targets.into_iter().map(|target| (target.clone(), tells(&target))).collect());
+        let told = |target: Target| (target.clone(), tells(&target).ok_or_else(|| "no answer".to_owned()));
+        known.note(at(second), targets.into_iter().map(told).collect());
     }
 
     #[test]
@@ -299,9 +315,9 @@ mod tests {
                 matches!(&fares, Fares::Alike(told) | Fares::Worse { lost: told, .. } if told == expected),
                 "{fares:?}"
             );
-            assert_eq!(known.fares("another"), Fares::Well);
+            assert!(matches!(known.fares("another"), Fares::Unread(_)));
             round(&mut known, 130, &[], |_| None);
-            assert_eq!(known.fares(&trial[0].uid), Fares::Well, "it has gone");
+            assert!(matches!(known.fares(&trial[0].uid), Fares::Unread(_)), "it has gone");
         }
     }
 
@@ -331,7 +347,14 @@ mod tests {
         }
         assert!(known.measured(at(30)).contains("a"));
         round(&mut known, 35, &[ready("a", Rollout::Trial)], |_| None);
-        assert_eq!(known.fares("a-trial"), Fares::Well, "it has refused nothing that is known");
+        let unread = |why: &str| Fares::Unread(why.to_owned());
+        assert_eq!(known.fares("a-trial"), unread("no answer"), "nobody knows what it has refused");
+        assert_eq!(known.fares("another"), unread("it wasn't asked yet"));
+        // What it says counts, and only as long as it says something.
+        round(&mut known, 40, &[ready("a", Rollout::Trial)], |_| Some(logs(9, 0)));
+        assert_eq!(known.fares("a-trial"), Fares::Well);
+        round(&mut known, 45, &[ready("a", Rollout::Trial)], |_| None);
+        assert_eq!(known.fares("a-trial"), unread("no answer"));
         // In the end nothing of those that went is kept.
         round(&mut known, 1000, &[], |_| None);
         assert!(known.tracked.is_empty() && known.trial.is_none());

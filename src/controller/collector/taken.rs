@@ -71,12 +71,9 @@ mod tests {
 
     fn sets(runs: &[(Rollout, &str)]) -> Objects<Option<Set>> {
         let set = |text| Set {
-            deployed: Deployed {
-                revision: revision(text).hash,
-                node: None,
-                settled: true,
-                created: Timestamp::UNIX_EPOCH,
-            },
+            deployed: Deployed { revision: revision(text).hash, node: None, settled: true },
+            uid: String::new(),
+            created: Timestamp::UNIX_EPOCH,
             lacks_pods: false,
             stripped: false,
         };

@@ -14,12 +14,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::compare::Fares;
-use super::pod::{Ended, Pod, Rollout, State};
-use super::words;
+use super::pod::{Pod, Rollout, State};
+
+mod judge;
+mod unfit;
+
+use judge::Judgement;
+pub use unfit::Unfit;
 
 /// What is known of the cluster.
 #[derive(Debug)]
@@ -35,19 +40,30 @@ pub struct Observed<'o> {
     pub pods: Vec<&'o Pod>,
     /// Those that should run a Collector, and whether each is ready.
     pub nodes: BTreeMap<&'o str, bool>,
-    /// Those on which a first trial had its time and no container.
-    pub unfit: &'o BTreeSet<String>,
+    /// Those on which the candidate's container didn't start.
+    pub unfit: &'o Unfit,
     /// How the trial's Collector fares with the data that it is given.
     pub fares: Fares,
     /// Nodes of which it is known what their Collector did lately.
     pub measured: BTreeSet<Box<str>>,
     /// Why the API server wouldn't take the candidate's trial, as it says before anything is done for it.
     pub refused: Option<String>,
-    /// Since when it doesn't take it, though it was to be there.
-    pub refused_since: Option<Timestamp>,
     /// Why no pod of the trial is made.
     pub no_pod: Option<String>,
-    pub now: Timestamp,
+    pub times: Times,
+}
+
+/// For how long something has been so, as this controller has seen it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// The trial's `DaemonSet` is there, and since its pod's container has run, that.
+    pub tried: Option<Duration>,
+    /// The trial's pod is ready without a break.
+    pub ready: Option<Duration>,
+    /// A pod of a trial is about to end.
+    pub leaving: Option<Duration>,
+    /// The API server doesn't take the candidate's trial, though it was to be there.
+    pub refused: Option<Duration>,
 }
 
 /// A `DaemonSet`.
@@ -58,7 +74,6 @@ pub struct Deployed {
     pub node: Option<String>,
     /// Its controller has seen it as it is.
     pub settled: bool,
-    pub created: Timestamp,
 }
 
 /// How a revision's trial ended, as its `ConfigMap` has it.
@@ -68,6 +83,8 @@ pub enum Mark {
     #[default]
     Untried,
     Passed,
+    /// Likewise, without its metrics having been read, and why they weren't.
+    Unmeasured(String),
     Failed(Fault),
 }
 
@@ -99,6 +116,8 @@ pub enum Cause {
     Image,
     /// A Secret or a `ConfigMap` isn't there.
     Unconfigured,
+    /// Its container isn't made, or doesn't start.
+    NotStarted,
 }
 
 /// What should run.
@@ -108,6 +127,8 @@ pub struct Plan {
     pub trial: Option<Trial>,
     /// What has shown of the candidate.
     pub mark: Option<Mark>,
+    /// That its container doesn't start where it is tried.
+    pub unfit: Option<Fault>,
     pub phase: Phase,
     /// When to look again, though nothing has changed.
     pub again: Option<Duration>,
@@ -155,8 +176,10 @@ pub enum Phase {
 
 /// So long the trial's Collector has to be ready without a break.
 pub const SETTLE: SignedDuration = SignedDuration::from_secs(30);
-/// So long it has to become so; and so long one that loses data as others do is held.
+/// So long one whose container has started has to become so; and so long one that loses data as others do is held.
 pub const DEADLINE: SignedDuration = SignedDuration::from_mins(5);
+/// So long one is waited for that is about to end and never began: who could end it may be what keeps it from starting.
+const LINGERS: Duration = Duration::from_mins(1);
 
 /// What should run, from what is there.
 #[must_use]
@@ -176,7 +199,7 @@ pub fn plan(seen: &Observed<'_>) -> Plan {
         (Some(Mark::Failed(fault)), Some(good)) => {
             seen.settle(Some(good), Some(good), Phase::RolledBack(fault.clone()))
         }
-        (Some(Mark::Passed), good) => seen.settle(good, Some(candidate), Phase::RolledOut),
+        (Some(mark), good) if mark.has_passed() => seen.settle(good, Some(candidate), Phase::RolledOut),
         (_, good) => seen.try_out(good, candidate),
     }
 }
@@ -193,7 +216,7 @@ impl Observed<'_> {
             None => (target.map(|target| stable(target, None)), phase),
             Some(node) => (good.map(|good| stable(good, Some(self.spared_or(node)))), Phase::Clearing),
         };
-        Plan { stable, trial: None, mark: None, phase, again: None }
+        Plan { stable, ..Plan::of(phase) }
     }
 
     /// Where a trial is, or is about to end. What is about to end on a node that isn't ready isn't waited for: whoever
@@ -201,7 +224,8 @@ impl Observed<'_> {
     fn left(&self) -> Option<&str> {
         let set = self.trial.as_ref().map(|trial| trial.node.as_deref().unwrap_or_default());
         set.or_else(|| {
-            let ends = |pod: &&Pod| !pod.leaving || self.nodes.get(&*pod.node) == Some(&true);
+            let lingers = |pod: &Pod| !pod.has_begun() && self.times.leaving >= Some(LINGERS);
+            let ends = |pod: &&Pod| !pod.leaving || (self.nodes.get(&*pod.node) == Some(&true) && !lingers(pod));
             self.of(Rollout::Trial).find(ends).map(|pod| &*pod.node)
         })
     }
@@ -214,13 +238,13 @@ impl Observed<'_> {
     fn leave(&self, trial: &Deployed) -> Plan {
         let known = self.known.contains_key(trial.revision.as_str());
         let trial = trial.node.clone().filter(|_| known).map(|node| Trial { revision: trial.revision.clone(), node });
-        Plan { stable: None, trial, mark: None, phase: Phase::NothingToRun, again: None }
+        Plan { trial, ..Plan::of(Phase::NothingToRun) }
     }
 
     fn try_out(&self, good: Option<&str>, candidate: &str) -> Plan {
         let stable = |spares| good.map(|good| Stable { revision: good.to_owned(), spares });
         let Some(node) = self.choose(good) else {
-            return Plan { stable: stable(None), trial: None, mark: None, phase: Phase::NoNode, again: None };
+            return Plan { stable: stable(None), ..Plan::of(Phase::NoNode) };
         };
         let is_it = |trial: &&Deployed| trial.node.as_deref() == Some(node) && trial.revision == candidate;
         let there = self.trial.as_ref().filter(is_it);
@@ -234,43 +258,63 @@ impl Observed<'_> {
         let left = self.left().filter(|_| there.is_none());
         // What a Collector does can't be told any more once it has gone.
         if there.is_none() && left.is_none() && !self.is_measured(node) {
-            let phase = Phase::Vacating { node: node.to_owned() };
-            return Plan { stable: stable(None), trial: None, mark: None, phase, again: None };
+            return Plan { stable: stable(None), ..Plan::of(Phase::Vacating { node: node.to_owned() }) };
         }
         let stable = stable(Some(left.map_or_else(|| node.to_owned(), |left| self.spared_or(left))));
         if there.is_none() && (left.is_some() || !self.is_vacated(node)) {
-            let phase = Phase::Vacating { node: node.to_owned() };
-            return Plan { stable, trial: None, mark: None, phase, again: None };
+            let phase = self.told(Phase::Vacating { node: node.to_owned() }, good);
+            return Plan { stable, ..Plan::of(phase) };
         }
         let trial = Some(Trial { revision: candidate.to_owned(), node: node.to_owned() });
-        let (mark, phase, again) = match self.judge(node, candidate, there, good.is_some()) {
-            Judgement::Waits { again } => (None, Phase::Trying { node: node.to_owned() }, again),
-            Judgement::Held { why, again } => (None, Phase::Held { node: node.to_owned(), why }, again),
-            Judgement::Passed => (Some(Mark::Passed), Phase::Trying { node: node.to_owned() }, None),
-            Judgement::Failed(fault) if good.is_some() => {
-                (Some(Mark::Failed(fault)), Phase::Trying { node: node.to_owned() }, None)
+        let tried = || Plan::of(self.told(Phase::Trying { node: node.to_owned() }, good));
+        let marked = |mark| Plan { mark: Some(mark), ..tried() };
+        let unfit = |fault: &Fault| Some(fault.clone()).filter(|fault| fault.cause.is_of_the_node());
+        let shown = match self.judge(node, candidate, there, good) {
+            Judgement::Waits { again } => Plan { again, ..tried() },
+            Judgement::Held { why, again } => Plan { again, ..Plan::of(Phase::Held { node: node.to_owned(), why }) },
+            Judgement::Passed { unmeasured } => marked(unmeasured.map_or(Mark::Passed, Mark::Unmeasured)),
+            Judgement::Unfit(fault) => Plan { unfit: Some(fault), again: Some(Duration::ZERO), ..tried() },
+            Judgement::Failed(fault) if good.is_some() => marked(Mark::Failed(fault)),
+            Judgement::Failed(fault) => {
+                Plan { unfit: unfit(&fault), ..Plan::of(self.told(Phase::Failing(fault), good)) }
             }
-            Judgement::Failed(fault) => (None, Phase::Failing(fault), None),
         };
-        Plan { stable, trial, mark, phase, again }
+        Plan { stable, trial, ..shown }
     }
 
-    /// The node that the trial is on, or is to be on, as long as it's fit; else the first that is. Where nothing runs yet,
-    /// a node that can't run one mustn't keep all others waiting.
+    /// A first one that starts nowhere says so, while it goes from node to node.
+    fn told(&self, phase: Phase, good: Option<&str>) -> Phase {
+        let begun = || self.of(Rollout::Trial).any(|pod| pod.has_begun() && !pod.leaving);
+        let failing = self.unfit.failing().filter(|_| good.is_none() && !begun());
+        failing.map_or(phase, |fault| Phase::Failing(fault.clone()))
+    }
+
+    /// The node that the trial is on, or is to be on, as long as it's fit; else the first that is, or is ready at least. A
+    /// node that can't run one mustn't keep all others waiting.
     fn choose(&self, good: Option<&str>) -> Option<&str> {
-        let ready = |node: &str| Some(*self.nodes.get(node)? && !(good.is_none() && self.unfit.contains(node)));
+        let is_fit = |node: &str| self.nodes.get(node) == Some(&true) && !self.unfit.contains(node);
         let chosen = self.trial.as_ref().and_then(|trial| trial.node.as_deref());
         let chosen = chosen.or_else(|| self.stable.as_ref()?.node.as_deref());
         let chosen = chosen.and_then(|chosen| self.nodes.get_key_value(chosen).map(|(node, _)| *node));
-        if let Some(chosen) = chosen.filter(|chosen| ready(chosen) == Some(true)) {
+        if let Some(chosen) = chosen.filter(|chosen| is_fit(chosen)) {
             return Some(chosen);
         }
-        let fit = || self.nodes.keys().copied().filter(|node| ready(node) == Some(true));
         // Where the last good one runs well, the next one's faults are its own.
         let well = self.of(Rollout::Stable).filter(|pod| good.is_some() && pod.is_ready());
         let well: BTreeSet<_> = well.map(|pod| &*pod.node).collect();
-        let runs_well = |node: &&str| well.contains(*node);
-        fit().find(runs_well).or_else(|| fit().next()).or(chosen.filter(|_| self.trial.is_some()))
+        let first =
+            |nodes: &dyn Fn(&str) -> bool| self.unfit.first(self.nodes.keys().copied().filter(|node| nodes(node)));
+        let on_trial = || chosen.filter(|_| self.trial.is_some());
+        first(&|node| is_fit(node) && well.contains(node))
+            .or_else(|| first(&is_fit))
+            .or_else(on_trial)
+            .or_else(|| first(&|node| self.nodes.get(node) == Some(&true)))
+    }
+
+    /// Other nodes that it may be tried on.
+    fn others(&self, node: &str) -> impl Iterator<Item = &str> {
+        let ready = self.nodes.iter().filter(|(_, ready)| **ready).map(|(name, _)| *name);
+        ready.filter(move |name| *name != node && !self.unfit.contains(name))
     }
 
     /// Whether nothing runs there any more, and nothing will.
@@ -286,84 +330,38 @@ impl Observed<'_> {
         let is_alone = ready.next() == Some(node) && ready.next().is_none();
         !is_alone || self.measured.contains(node)
     }
-
-    /// What the trial has shown so far.
-    fn judge(&self, node: &str, candidate: &str, there: Option<&Deployed>, may_go_back: bool) -> Judgement {
-        let failed_by = |cause: Cause, words: String| {
-            Judgement::Failed(Fault { node: node.to_owned(), cause, key: words::key(&words), words })
-        };
-        let failed = |words: String| failed_by(Cause::Collector, words);
-        let waits = |until: Timestamp| {
-            let left = until.duration_since(self.now);
-            Judgement::Waits { again: Duration::try_from(left).ok().filter(|left| !left.is_zero()) }
-        };
-        let in_time = |since: Timestamp, cause: Cause, why: &str| {
-            let until = since.saturating_add(DEADLINE).unwrap_or(since);
-            if self.now < until {
-                waits(until)
-            } else {
-                failed_by(cause, format!("not ready in {} minutes: {why}", DEADLINE.as_mins()))
-            }
-        };
-        let mut pods =
-            self.of(Rollout::Trial).filter(|pod| *pod.revision == *candidate && *pod.node == *node && !pod.leaving);
-        let Some(pod) = pods.next() else {
-            let why = self.no_pod.as_deref().unwrap_or("no pod was made");
-            let since = there.map(|there| there.created).or(self.refused_since);
-            return since.map_or(Judgement::Waits { again: None }, |since| in_time(since, Cause::Refused, why));
-        };
-        let ended = pod.ended.as_deref().filter(|ended| is_a_fault(ended));
-        match (&pod.state, ended) {
-            // Where there is nothing to go back to, one that ended and then stays is good.
-            (State::Ready { since }, None) => self.judge_ready(*since, failed, waits),
-            (State::Ready { since }, Some(_)) if !may_go_back => self.judge_ready(*since, failed, waits),
-            (_, Some(ended)) => failed(ended.to_string()),
-            // Another configuration wouldn't start either.
-            (State::Down(ended), None) if !is_a_fault(ended) => Judgement::Waits { again: None },
-            (state, None) => in_time(pod.created, Cause::of(state), &state.to_string()),
-        }
-    }
-
-    fn judge_ready(
-        &self,
-        since: Timestamp,
-        failed: impl FnOnce(String) -> Judgement,
-        waits: impl FnOnce(Timestamp) -> Judgement,
-    ) -> Judgement {
-        let after = |time: SignedDuration| since.saturating_add(time).unwrap_or(since);
-        match &self.fares {
-            Fares::Worse { lost, beside: "" } => failed(lost.clone()),
-            Fares::Worse { lost, beside } => failed(format!("{lost}; {beside}")),
-            Fares::Undecided { until } => waits(*until),
-            // No worse than what runs: what it may be to mend, memory that is short, say, doesn't wait for Datadog.
-            Fares::Alike(why) if self.now < after(DEADLINE) => match waits(after(DEADLINE)) {
-                Judgement::Waits { again } => Judgement::Held { why: why.clone(), again },
-                other => other,
-            },
-            Fares::Well if self.now < after(SETTLE) => waits(after(SETTLE)),
-            Fares::Alike(_) | Fares::Well => Judgement::Passed,
-        }
-    }
 }
 
 impl Phase {
     /// Whether something is to be looked at that nobody tells of by himself.
     #[must_use]
     pub fn is_looked_at(&self) -> bool {
-        matches!(self, Self::Vacating { .. } | Self::Trying { .. } | Self::Held { .. })
+        !matches!(self, Self::NothingToRun | Self::NoNode | Self::RolledOut | Self::RolledBack(_))
     }
 }
 
-enum Judgement {
-    Waits { again: Option<Duration> },
-    Held { why: String, again: Option<Duration> },
-    Passed,
-    Failed(Fault),
+/// The pod of a trial, if there is one that isn't about to end; rather than one that stays as a record, the next.
+#[must_use]
+pub fn pod_of<'p>(pods: &[&'p Pod], revision: &str, node: &str) -> Option<&'p Pod> {
+    let is_it = |pod: &&Pod| pod.rollout == Some(Rollout::Trial) && *pod.revision == *revision && *pod.node == *node;
+    pods.iter().copied().filter(|pod| is_it(pod) && !pod.leaving).min_by_key(|pod| pod.over)
 }
 
-/// A start that fails since the API server didn't tell of pods in time is no fault of the configuration.
-fn is_a_fault(ended: &Ended) -> bool {
-    !words::waited_for_metadata(&ended.words)
+// === impl Plan ===
+
+impl Plan {
+    fn of(phase: Phase) -> Self {
+        Self { stable: None, trial: None, mark: None, unfit: None, phase, again: None }
+    }
+}
+
+// === impl Mark ===
+
+impl Mark {
+    #[must_use]
+    pub fn has_passed(&self) -> bool {
+        matches!(self, Self::Passed | Self::Unmeasured(_))
+    }
 }
 
 // === impl Cause ===
@@ -374,6 +372,8 @@ impl Cause {
             State::Unschedulable(_) => Self::Unschedulable,
             State::ImageNotPulled(_) => Self::Image,
             State::Unconfigured(_) => Self::Unconfigured,
+            State::Creating => Self::NotStarted,
+            State::Down(ended) if !ended.has_run() => Self::NotStarted,
             State::Ready { .. } | State::Starting | State::Down(_) => Self::Collector,
         }
     }
@@ -381,7 +381,7 @@ impl Cause {
     /// Whether it may go well on another node.
     #[must_use]
     pub fn is_of_the_node(self) -> bool {
-        matches!(self, Self::Unschedulable | Self::Image)
+        matches!(self, Self::Unschedulable | Self::Image | Self::NotStarted)
     }
 }
 

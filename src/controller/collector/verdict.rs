@@ -40,6 +40,8 @@ pub struct Managed<'s> {
     pub outcome: Option<&'s Outcome>,
     /// Why the API server makes no pods, in its words.
     pub no_pod: Option<&'s str>,
+    /// Why the metrics of what runs couldn't be read in its trial.
+    pub unmeasured: Option<&'s str>,
 }
 
 /// What there is to say.
@@ -101,7 +103,11 @@ pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> Said {
             let (reason, detail) = of_nodes(&lacks, settled, managed)
                 .or_else(|| held(managed))
                 .or_else(|| seen.without_collector(|node| seen.excluded(node)))
-                .unwrap_or_else(|| (Reason::CollectorOnEveryNode, format!("on {}", count(settled, "node"))));
+                .unwrap_or_else(|| {
+                    let untold = |why: &str| format!("; its metrics couldn't be read in its trial: {why}");
+                    let detail = managed.unmeasured.map(untold).unwrap_or_default();
+                    (Reason::CollectorOnEveryNode, format!("on {}{detail}", count(settled, "node")))
+                });
             (reason, with_new(detail, &new))
         });
     // One that has been replaced isn't ready at once.
@@ -215,7 +221,7 @@ impl<'s> Seen<'s> {
 
 fn reason(pod: &Pod) -> Reason {
     match &pod.state {
-        State::Ready { .. } | State::Starting => Reason::CollectorNotReady,
+        State::Ready { .. } | State::Starting | State::Creating => Reason::CollectorNotReady,
         State::Unschedulable(why) if why.contains("free ports") => Reason::CollectorPortTaken,
         State::Unschedulable(_) => Reason::CollectorUnschedulable,
         State::ImageNotPulled(_) => Reason::CollectorImageNotPulled,
@@ -233,6 +239,7 @@ fn failing(fault: &Fault) -> Reason {
         Cause::Unschedulable => Reason::CollectorUnschedulable,
         Cause::Image => Reason::CollectorImageNotPulled,
         Cause::Unconfigured => Reason::CollectorNotConfigured,
+        Cause::NotStarted => Reason::CollectorNotReady,
     }
 }
 

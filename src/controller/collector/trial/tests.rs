@@ -1,7 +1,14 @@
-use super::super::pod::pod;
+use std::cell::RefCell;
+use std::time::Instant;
+
+use super::super::pod::{Ended, pod};
+use super::super::since::Clocks;
+use super::super::words;
 use super::*;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
+/// By the clock of a kubelet, which isn't the controller's.
 fn at(second: i64) -> Timestamp {
     "2026-01-01T00:00:00Z".parse::<Timestamp>().expect("a time") + SignedDuration::from_secs(second)
 }
@@ -21,9 +28,17 @@ struct Cluster {
     measured: BTreeSet<Box<str>>,
     /// Of the trial's `DaemonSet`, by the API server.
     refused: Option<&'static str>,
-    refused_since: Option<i64>,
+    not_taken: bool,
     passed: Option<&'static str>,
-    unfit: BTreeSet<String>,
+    /// On these no container starts: so their pods stay.
+    sick: BTreeMap<&'static str, State>,
+    /// And of these, what is told to end doesn't.
+    stuck: BTreeSet<&'static str>,
+    unfit: Unfit,
+    clocks: RefCell<Clocks>,
+    /// Pods so far.
+    made: usize,
+    start: Instant,
     now: i64,
 }
 
@@ -40,9 +55,14 @@ impl Cluster {
             fares: Fares::Well,
             measured: nodes.iter().map(|node| (*node).into()).collect(),
             refused: None,
-            refused_since: None,
+            not_taken: false,
             passed: None,
-            unfit: BTreeSet::new(),
+            sick: BTreeMap::new(),
+            stuck: BTreeSet::new(),
+            unfit: Unfit::default(),
+            clocks: RefCell::default(),
+            made: 0,
+            start: Instant::now(),
             now: 0,
         }
     }
@@ -56,42 +76,44 @@ impl Cluster {
     }
 
     fn plan(&self) -> Plan {
+        let pods: Vec<_> = self.pods.iter().collect();
+        let not_taken = self.candidate.filter(|_| self.not_taken);
+        let now = self.start + Duration::from_secs(self.now.unsigned_abs());
+        let times = self.clocks.borrow_mut().read(self.trial.as_ref(), &pods, not_taken, now);
         // The candidate's ConfigMap is written together with its trial.
         plan(&Observed {
             candidate: self.candidate,
             stable: self.stable.clone(),
             trial: self.trial.clone(),
             known: self.known.iter().map(|(hash, mark)| (hash.as_str(), mark.clone())).collect(),
-            pods: self.pods.iter().collect(),
+            pods,
             passed: self.passed,
             nodes: self.nodes.clone(),
             unfit: &self.unfit,
             fares: self.fares.clone(),
             measured: self.measured.clone(),
             refused: self.refused.map(str::to_owned),
-            refused_since: self.refused_since.map(at),
             no_pod: None,
-            now: at(self.now),
+            times,
         })
     }
 
-    /// What the controller makes of it; nothing of it stays in the controller.
+    /// What the controller makes of it; what stays in the controller is which nodes are unfit, and for how long things are
+    /// as they are.
     fn control(&mut self) -> Plan {
         let plan = self.plan();
+        let ready = self.nodes.iter().filter(|(_, ready)| **ready).map(|(node, _)| *node);
+        self.unfit.learn(self.candidate, &plan, ready);
         if let Some(candidate) = self.candidate {
             self.known.entry(candidate.to_owned()).or_default();
         }
         if let (Some(mark), Some(candidate)) = (&plan.mark, self.candidate) {
             self.known.insert(candidate.to_owned(), mark.clone());
         }
-        let created = at(self.now);
         let set = |before: &Option<Deployed>, revision: &str, node: Option<&str>| {
-            let now =
-                Deployed { revision: revision.to_owned(), node: node.map(str::to_owned), settled: false, created };
-            let same = before.as_ref().filter(|one| one.revision == now.revision && one.node == now.node).cloned();
-            Some(
-                same.unwrap_or_else(|| Deployed { created: before.as_ref().map_or(created, |one| one.created), ..now }),
-            )
+            let now = Deployed { revision: revision.to_owned(), node: node.map(str::to_owned), settled: false };
+            let same = before.as_ref().filter(|one| one.revision == now.revision && one.node == now.node);
+            Some(same.cloned().unwrap_or(now))
         };
         self.stable = match &plan.stable {
             None => None,
@@ -127,7 +149,8 @@ impl Cluster {
             for node in self.nodes.keys().filter(|node| runs_on(node)) {
                 if !self.pods.iter().any(|pod| pod.rollout == Some(rollout) && *pod.node == **node) {
                     let mut new = pod(node, rollout, &revision, &json!({}));
-                    new.created = at(self.now);
+                    self.made += 1;
+                    new.uid = self.made.to_string().into();
                     self.pods.push(new);
                 }
             }
@@ -141,9 +164,13 @@ impl Cluster {
     fn kubelets(&mut self) {
         // A node that isn't ready has nobody who could.
         let works = |node: &str| self.nodes.get(node).is_none_or(|ready| *ready);
-        self.pods.retain(|pod| !pod.leaving || !works(&pod.node));
+        self.pods.retain(|pod| !pod.leaving || !works(&pod.node) || self.stuck.contains(&*pod.node));
         for pod in self.pods.iter_mut().filter(|pod| works(&pod.node)) {
-            if pod.state == State::Starting {
+            if let Some(state) = self.sick.get(&*pod.node) {
+                pod.state = state.clone();
+                continue;
+            }
+            if pod.state == State::Creating {
                 match self.bad.get(&*pod.revision) {
                     None => pod.state = State::Ready { since: at(self.now) },
                     Some(last) => {
@@ -162,10 +189,14 @@ impl Cluster {
             assert_eq!(self.known.get(&*pod.revision), Some(&Mark::Passed), "untried on {}: {self:#?}", pod.node);
         }
         for (node, _) in self.nodes.iter().filter(|(_, ready)| **ready) {
-            let on = self.pods.iter().filter(|pod| *pod.node == **node).count();
+            let runs = |pod: &&Pod| !pod.leaving || pod.has_begun();
+            let on = self.pods.iter().filter(|pod| *pod.node == **node).filter(runs).count();
             assert!(on <= 1, "{on} Collectors on {node}: {self:#?}");
         }
-        let on_trial = |pod: &&Pod| pod.rollout == Some(Rollout::Trial) && self.nodes.get(&*pod.node) != Some(&false);
+        let on_trial = |pod: &&Pod| {
+            let lingers = pod.leaving && !pod.has_begun();
+            pod.rollout == Some(Rollout::Trial) && self.nodes.get(&*pod.node) != Some(&false) && !lingers
+        };
         let tried = self.pods.iter().filter(on_trial).count();
         assert!(tried <= 1, "a trial is on one node: {self:#?}");
     }
@@ -254,15 +285,15 @@ fn a_first_one_that_fails_stays_on_its_node_and_says_why() {
 #[test]
 fn a_next_one_that_fails_is_gone_back_from_with_its_words() {
     let mut cluster = Cluster::running("one", &["a", "b"]);
-    let before: Vec<_> = cluster.pods.iter().map(|pod| (pod.node.clone(), pod.created)).collect();
+    let before: Vec<_> = cluster.pods.iter().map(|pod| (pod.node.clone(), pod.uid.clone())).collect();
     cluster.candidate = Some("two");
     cluster.bad.insert("two", WORDS);
     cluster.settle();
     cluster.runs("one");
     assert_eq!(cluster.control().phase, Phase::RolledBack(fault("a")));
     assert_eq!(cluster.known["two"], Mark::Failed(fault("a")));
-    let after: Vec<_> = cluster.pods.iter().map(|pod| (pod.node.clone(), pod.created)).collect();
-    let of_b = |all: &[(Box<str>, Timestamp)]| all.iter().find(|(node, _)| **node == *"b").cloned();
+    let after: Vec<_> = cluster.pods.iter().map(|pod| (pod.node.clone(), pod.uid.clone())).collect();
+    let of_b = |all: &[(Box<str>, Box<str>)]| all.iter().find(|(node, _)| **node == *"b").cloned();
     assert_eq!(of_b(&after), of_b(&before), "the other node's was never touched");
     // It's tried again once its record has gone.
     cluster.known.remove("two");
@@ -304,7 +335,7 @@ type Case = (State, Option<Box<Ended>>, i64, Fares, Option<Mark>);
 #[test]
 fn what_the_trial_shows() {
     let ended = |words: &str| Box::new(Ended { code: 1, reason: "Error".to_owned(), words: words.to_owned() });
-    let ready = |second| State::Ready { since: at(second) };
+    let ready = || State::Ready { since: at(5) };
     let waiting = "Error: cannot start pipelines: failed to start \"k8s_attributes\" processor: failed to wait for caches to sync";
     let fault =
         |words: &str, cause| Fault { node: "a".to_owned(), cause, words: words.to_owned(), key: words::key(words) };
@@ -312,43 +343,44 @@ fn what_the_trial_shows() {
     let unmade = "RunContainerError failed to create containerd task";
     let never_ran =
         || State::Down(Box::new(Ended { code: -1, reason: "RunContainerError".to_owned(), words: unmade.to_owned() }));
-    let cases: [Case; 18] = [
+    let never_started =
+        |why: &str, cause| Some(Mark::Failed(fault(&format!("its container didn't start in 5 minutes: {why}"), cause)));
+    let unread = || Fares::Unread("no answer".to_owned());
+    let worse = |beside| Fares::Worse { lost: LOST.to_owned(), beside };
+    let cases: [Case; 22] = [
         (never_ran(), None, 10, Fares::Well, None),
-        (never_ran(), None, 300, Fares::Well, failed(&format!("not ready in 5 minutes: {unmade}"))),
-        (never_ran(), Some(ended(waiting)), 300, Fares::Well, failed(&format!("not ready in 5 minutes: {unmade}"))),
+        (never_ran(), None, 300, Fares::Well, never_started(unmade, Cause::NotStarted)),
+        (never_ran(), Some(ended(waiting)), 300, Fares::Well, never_started(unmade, Cause::NotStarted)),
+        (State::Creating, None, 299, Fares::Well, None),
+        (State::Creating, None, 300, Fares::Well, never_started("its container isn't there yet", Cause::NotStarted)),
         (State::Starting, None, 10, Fares::Well, None),
         (State::Starting, None, 300, Fares::Well, failed("not ready in 5 minutes: it runs, and isn't ready")),
-        (ready(5), None, 10, Fares::Well, None),
-        (ready(5), None, 35, Fares::Well, Some(Mark::Passed)),
-        (ready(5), None, 40, Fares::Worse { lost: LOST.to_owned(), beside: "" }, failed(LOST)),
-        (
-            ready(5),
-            None,
-            40,
-            Fares::Worse { lost: LOST.to_owned(), beside: "others don't" },
-            failed(&format!("{LOST}; others don't")),
-        ),
-        (ready(5), None, 40, Fares::Undecided { until: at(60) }, None),
-        (ready(5), None, 304, Fares::Alike(LOSES.to_owned()), None),
-        (ready(5), None, 305, Fares::Alike(LOSES.to_owned()), Some(Mark::Passed)),
+        (ready(), None, 29, Fares::Well, None),
+        (ready(), None, 30, Fares::Well, Some(Mark::Passed)),
+        (ready(), None, 40, worse(""), failed(LOST)),
+        (ready(), None, 40, worse("others don't"), failed(&format!("{LOST}; others don't"))),
+        (ready(), None, 40, Fares::Undecided { until: at(60) }, None),
+        (ready(), None, 299, Fares::Alike(LOSES.to_owned()), None),
+        (ready(), None, 300, Fares::Alike(LOSES.to_owned()), Some(Mark::Passed)),
+        (ready(), None, 59, unread(), None),
+        (ready(), None, 60, unread(), Some(Mark::Unmeasured("no answer".to_owned()))),
         (State::Down(ended(WORDS)), Some(ended(WORDS)), 1, Fares::Well, failed(WORDS)),
         // It came up again.
-        (ready(5), Some(ended(WORDS)), 35, Fares::Well, failed(WORDS)),
+        (ready(), Some(ended(WORDS)), 35, Fares::Well, failed(WORDS)),
         (State::Down(ended(waiting)), Some(ended(waiting)), 400, Fares::Well, None),
-        (ready(5), Some(ended(waiting)), 35, Fares::Well, Some(Mark::Passed)),
+        (ready(), Some(ended(waiting)), 35, Fares::Well, Some(Mark::Passed)),
         (State::ImageNotPulled("ErrImagePull".into()), None, 10, Fares::Well, None),
         (
             State::ImageNotPulled("ErrImagePull".into()),
             None,
             300,
             Fares::Well,
-            Some(Mark::Failed(fault("not ready in 5 minutes: ErrImagePull", Cause::Image))),
+            never_started("ErrImagePull", Cause::Image),
         ),
     ];
     for (state, ended, now, fares, expected) in cases {
-        let mut cluster = Cluster::running("one", &["a", "b"]);
+        let mut cluster = Cluster::running("one", &["a"]);
         cluster.candidate = Some("two");
-        cluster.now = 0;
         cluster.control();
         cluster.daemon_sets();
         cluster.kubelets();
@@ -356,8 +388,38 @@ fn what_the_trial_shows() {
         cluster.daemon_sets();
         let tried = cluster.pods.iter_mut().find(|pod| pod.rollout == Some(Rollout::Trial)).expect("a trial");
         (tried.state, tried.ended) = (state.clone(), ended.clone());
-        (cluster.now, cluster.fares) = (now, fares.clone());
+        cluster.fares = fares.clone();
+        // It is seen like that at first.
+        let mark = cluster.plan().mark;
+        assert!(mark.is_none() || mark == expected, "{state:?} {ended:?} {fares:?} at once: {mark:?}");
+        cluster.now += now;
         assert_eq!(cluster.plan().mark, expected, "{state:?} {ended:?} {fares:?} after {now} s");
+    }
+}
+
+/// An hour ahead or behind, and then another leader.
+#[test]
+fn the_clock_of_the_kubelet_says_nothing_of_how_long_it_is_ready() {
+    for clock in [-3600, 3600] {
+        let mut cluster = Cluster::running("one", &["a", "b"]);
+        cluster.candidate = Some("two");
+        while cluster.plan().trial.is_none() {
+            cluster.control();
+            cluster.daemon_sets();
+            cluster.kubelets();
+        }
+        cluster.control();
+        cluster.daemon_sets();
+        let now = cluster.now;
+        let tried = cluster.pods.iter_mut().find(|pod| pod.rollout == Some(Rollout::Trial)).expect("a trial");
+        tried.state = State::Ready { since: at(now + clock) };
+        assert_eq!(cluster.plan().again, Some(Duration::from_secs(30)));
+        cluster.now += 20;
+        assert_eq!(cluster.plan().again, Some(Duration::from_secs(10)));
+        cluster.clocks = RefCell::default();
+        assert_eq!(cluster.plan().again, Some(Duration::from_secs(30)), "another leader");
+        cluster.now += 30;
+        assert_eq!(cluster.plan().mark, Some(Mark::Passed));
     }
 }
 
@@ -446,16 +508,15 @@ fn one_whose_daemon_set_is_never_taken_is_gone_back_from() {
         cluster.daemon_sets();
         cluster.kubelets();
     }
-    let start = cluster.now;
     assert_eq!(cluster.plan().mark, None);
-    cluster.refused_since = Some(start);
+    cluster.not_taken = true;
     assert_eq!(cluster.plan().again, Some(Duration::from_mins(5)));
     cluster.now += 301;
     let mark = cluster.plan().mark;
     assert!(matches!(&mark, Some(Mark::Failed(fault)) if fault.cause == Cause::Refused), "{mark:?}");
     cluster.control();
     cluster.trial = None;
-    cluster.refused_since = None;
+    cluster.not_taken = false;
     cluster.settle();
     cluster.runs("one");
 }
@@ -581,27 +642,142 @@ fn whatever_happens_in_whatever_order() {
     }
 }
 
-/// A virtual node, say, whose name comes first.
+fn rejected() -> State {
+    State::Down(Box::new(Ended { code: -1, reason: "NodeAffinity".to_owned(), words: "no".to_owned() }))
+}
+
+/// In every way in which a container doesn't start: a virtual node, say, whose name comes first.
+fn sick() -> [State; 4] {
+    [State::Unschedulable("no".into()), State::ImageNotPulled("no".into()), State::Creating, rejected()]
+}
+
+/// Seconds until what is wanted goes to every node.
+#[track_caller]
+fn until_rolled_out(cluster: &mut Cluster) -> i64 {
+    let start = cluster.now;
+    while cluster.plan().phase != Phase::RolledOut {
+        cluster.control();
+        cluster.check();
+        // The DaemonSet controller takes another pod for one that was rejected.
+        cluster.pods.retain(|pod| pod.state != rejected());
+        cluster.daemon_sets();
+        cluster.check();
+        cluster.kubelets();
+        cluster.check();
+        cluster.now += 5;
+        assert!(cluster.now < start + 7200, "{cluster:#?}");
+    }
+    cluster.now - start
+}
+
 #[test]
 fn a_node_that_cannot_run_one_does_not_keep_the_first_from_the_others() {
-    let mut cluster = Cluster::new("one", &["a", "b", "c"]);
-    for _ in 0..3 {
-        cluster.control();
-        cluster.daemon_sets();
+    for state in sick() {
+        for stuck in [false, true] {
+            let mut cluster = Cluster::new("one", &["a", "b", "c"]);
+            cluster.sick.insert("a", state.clone());
+            cluster.stuck.extend(stuck.then_some("a"));
+            let seconds = until_rolled_out(&mut cluster);
+            assert!(seconds < 300, "{state:?}: {seconds} s");
+            let healthy = cluster.pods.iter().filter(|pod| *pod.node != *"a").all(|pod| *pod.revision == *"one");
+            assert!(healthy, "{cluster:#?}");
+        }
     }
-    cluster.pods[0].state = State::Unschedulable("no".into());
-    cluster.now += 301;
-    let Phase::Failing(fault) = cluster.plan().phase else { panic!("{:?}", cluster.plan()) };
-    assert!(fault.cause.is_of_the_node() && fault.node == "a", "{fault:?}");
-    cluster.unfit.insert(fault.node);
-    for _ in 0..4 {
-        cluster.control();
-        cluster.daemon_sets();
-        cluster.pods.retain(|pod| !pod.leaving);
+}
+
+/// A whole pool, whose names come first.
+#[test]
+fn many_nodes_that_cannot_run_one_are_not_tried_one_after_the_other() {
+    const NODES: [&str; 24] = [
+        "a01", "a02", "a03", "a04", "a05", "a06", "a07", "a08", "a09", "a10", "a11", "a12", "b01", "b02", "b03", "b04",
+        "b05", "b06", "b07", "b08", "b09", "b10", "b11", "b12",
+    ];
+    for state in sick() {
+        let mut cluster = Cluster::new("one", &NODES);
+        cluster.sick = NODES.iter().take(12).map(|node| (*node, state.clone())).collect();
+        let seconds = until_rolled_out(&mut cluster);
+        assert!(seconds < 900, "{state:?}: {seconds} s");
     }
-    assert_eq!(cluster.trial.as_ref().and_then(|trial| trial.node.as_deref()), Some("b"), "{cluster:#?}");
-    cluster.settle();
-    cluster.runs("one");
+}
+
+#[test]
+fn a_first_one_that_starts_nowhere_says_so_and_goes_on() {
+    for state in sick() {
+        let nodes = ["a", "b", "c", "d"];
+        let mut cluster = Cluster::new("one", &nodes);
+        cluster.sick = nodes.iter().map(|node| (*node, state.clone())).collect();
+        let mut failing = Vec::new();
+        for second in (0..3600).step_by(5) {
+            let plan = cluster.control();
+            assert!(plan.phase.is_looked_at(), "nobody tells of time that has gone by");
+            cluster.pods.retain(|pod| pod.state != rejected());
+            if let Phase::Failing(fault) = plan.phase {
+                failing.push((second, fault));
+            } else {
+                assert!(failing.is_empty(), "it is said all the while: {:?}", plan.phase);
+            }
+            cluster.daemon_sets();
+            cluster.kubelets();
+            cluster.check();
+            cluster.now += 5;
+        }
+        let (second, fault) = failing.first().expect("it fails").clone();
+        assert!(second < 420 && failing.iter().all(|(_, other)| *other == fault), "{second} {fault}");
+        assert!(fault.cause.is_of_the_node() && fault.words.contains("minutes, nor on "), "{fault}");
+        // What kept it from it is mended.
+        cluster.sick.clear();
+        cluster.settle();
+        cluster.runs("one");
+    }
+}
+
+#[test]
+fn a_next_one_is_tried_elsewhere_where_its_container_does_not_start() {
+    for state in sick() {
+        let mut cluster = Cluster::running("one", &["a", "b", "c", "d", "e"]);
+        cluster.candidate = Some("two");
+        while cluster.trial.is_none() {
+            cluster.round(0b10_01_00);
+        }
+        cluster.sick.insert("a", state.clone());
+        let seconds = until_rolled_out(&mut cluster);
+        assert!(seconds < 300, "{state:?}: {seconds} s");
+        assert!(cluster.known["two"].has_passed());
+    }
+}
+
+#[test]
+fn a_next_one_that_starts_nowhere_is_gone_back_from_after_a_few_nodes() {
+    for state in sick() {
+        let nodes = ["a", "b", "c", "d", "e"];
+        let mut cluster = Cluster::running("one", &nodes);
+        cluster.candidate = Some("two");
+        let (start, mut tried) = (cluster.now, BTreeSet::new());
+        while !matches!(cluster.known.get("two"), Some(Mark::Failed(_))) {
+            cluster.control();
+            cluster.check();
+            cluster.daemon_sets();
+            // Nothing is wrong with the nodes.
+            for pod in cluster.pods.iter_mut().filter(|pod| pod.rollout == Some(Rollout::Trial)) {
+                pod.state = state.clone();
+                tried.insert(pod.node.clone());
+            }
+            cluster.pods.retain(|pod| !pod.leaving);
+            let well = cluster.pods.iter_mut().filter(|pod| pod.rollout == Some(Rollout::Stable));
+            well.for_each(|pod| pod.state = State::Ready { since: at(0) });
+            cluster.now += 5;
+            assert!(cluster.now < start + 840, "{cluster:#?}");
+        }
+        assert_eq!(tried.len(), unfit::MOST, "{tried:?}");
+        let Mark::Failed(fault) = &cluster.known["two"] else { panic!("it failed") };
+        assert!(fault.cause.is_of_the_node() && fault.words.contains("minutes, nor on a, "), "{fault}");
+        cluster.settle();
+        cluster.runs("one");
+        // It's tried again, on each of them, once its record has gone.
+        cluster.known.remove("two");
+        cluster.settle();
+        cluster.runs("two");
+    }
 }
 
 #[test]
@@ -623,7 +799,7 @@ fn what_runs_and_is_wanted_is_good_without_its_record() {
 
 #[test]
 fn a_mark_is_read_as_it_was_written() {
-    for mark in [Mark::Untried, Mark::Passed, Mark::Failed(fault("a"))] {
+    for mark in [Mark::Untried, Mark::Passed, Mark::Unmeasured("no answer".to_owned()), Mark::Failed(fault("a"))] {
         let written: Value = serde_json::to_value(&mark).expect("plain data");
         assert_eq!(serde_json::from_value::<Mark>(written).expect("a mark"), mark);
     }

@@ -36,6 +36,7 @@ struct World {
     phase: Phase,
     outcome: Outcome,
     no_pod: Option<&'static str>,
+    unmeasured: Option<&'static str>,
     left: Option<Left>,
     joining: BTreeSet<String>,
 }
@@ -51,6 +52,7 @@ fn world(change: impl FnOnce(&mut World)) -> World {
         phase: Phase::RolledOut,
         outcome: Outcome::Kept { generation: 1 },
         no_pod: None,
+        unmeasured: None,
         left: None,
         joining: BTreeSet::new(),
     };
@@ -76,6 +78,7 @@ fn said(world: &World, adopt: bool) -> Said {
         stable: Some(Stable { revision: "old".to_owned(), spares: None }),
         trial: Some(Trial { revision: "new".to_owned(), node: "a".to_owned() }),
         mark: None,
+        unfit: None,
         phase: world.phase.clone(),
         again: None,
     };
@@ -85,6 +88,7 @@ fn said(world: &World, adopt: bool) -> Said {
         plan: &plan,
         outcome: Some(&world.outcome),
         no_pod: world.no_pod,
+        unmeasured: world.unmeasured,
     };
     if adopt { adopted(&seen) } else { managed(&seen, &managing) }
 }
@@ -92,6 +96,13 @@ fn said(world: &World, adopt: bool) -> Said {
 fn look(world: &World, adopt: bool) -> (Reason, String, String) {
     let Said { verdict, status, .. } = said(world, adopt);
     (verdict.reason, verdict.detail, status.ready)
+}
+
+#[test]
+fn a_rollout_whose_trial_was_not_measured_says_so() {
+    let (reason, detail, _) = look(&world(|w| (w.busy, w.unmeasured) = (BTreeSet::new(), Some("no answer"))), false);
+    assert_eq!(reason, R::CollectorOnEveryNode);
+    assert_eq!(detail, "on 2 nodes; its metrics couldn't be read in its trial: no answer");
 }
 
 #[test]

@@ -159,6 +159,22 @@ fn what_is_deleted_or_edited_is_as_before(plane: &ControlPlane, controller: &Pro
         let least = if name.starts_with("daemonset/") { 100 } else { 1 };
         assert!(edits.count() > least, "{name}: {edits:?}");
     }
+    // Nobody knows any more what was in it: there is another one, and pods are made for that.
+    for edit in [json!({"data": {"token": null}}), json!({"data": {"token": "c2hvcnQ="}})] {
+        let name = "secret/datadog-cluster-agent";
+        let (before, version) = (get(name).expect("it is there"), version_of(plane));
+        plane
+            .kubectl(&["patch", "-n", super::NAMESPACE, name, "--type=merge", "-p", &edit.to_string()])
+            .expect("kubectl patch");
+        let now = wait_for("another token", || {
+            let is_whole = |now: &Value| now["data"]["token"].as_str().is_some_and(|token| token.len() == 88);
+            get(name).filter(|now| now["metadata"]["uid"] != before["metadata"]["uid"] && is_whole(now))
+        })
+        .unwrap_or_else(|error| panic!("{edit}: {error}; {}", controller.log()));
+        assert_ne!(now["data"]["token"], before["data"]["token"], "{edit}");
+        wait_for("pods to be made for it", || (version_of(plane) != version).then_some(()))
+            .unwrap_or_else(|error| panic!("{edit}: {error}; {}", controller.log()));
+    }
 }
 
 #[test]

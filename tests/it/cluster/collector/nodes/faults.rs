@@ -56,7 +56,7 @@ impl Cluster<'_> {
         self.is_as_before(&before, &revision, &message);
     }
 
-    fn revision(&self) -> Value {
+    pub(super) fn revision(&self) -> Value {
         self.status()["collector"]["revision"].clone()
     }
 

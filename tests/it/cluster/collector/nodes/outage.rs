@@ -28,10 +28,6 @@ impl Cluster<'_> {
         stack
     }
 
-    fn revision(&self) -> Value {
-        self.status()["collector"]["revision"].clone()
-    }
-
     /// Where it sends to, everything is refused; where the others do, nothing is.
     fn what_only_the_trial_loses_is_its_own_fault(&self) {
         let revision = self.revision();

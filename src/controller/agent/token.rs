@@ -1,0 +1,225 @@
+//! The Secret with the Cluster Agent's token: random, and made once. Its metadata alone is read, so that nobody can put
+//! back what was in it: where somebody has changed it, another takes its place.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::crypto::aws_lc_rs;
+use tracing::{info, warn};
+
+use super::{PART, cluster_agent};
+use crate::api::{label, object};
+use crate::controller::contest::{Contest, Contested};
+use crate::controller::metrics::Write;
+use crate::controller::{Context, stripped};
+use crate::k8s::{
+    self, Api, DeleteParams, ManagedFieldsEntry, OwnerReference, PartialObjectMeta, PostParams, Preconditions,
+    ResourceExt as _, Secret,
+};
+
+/// The Secret, by its metadata.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Token {
+    /// As it was made.
+    Whole { uid: String },
+    /// Ours, and somebody has changed or taken away the token, the part's label or the owner.
+    Changed(Arc<Secret>),
+    /// Somebody else's: whatever is in it counts.
+    Foreign { version: String },
+}
+
+/// What follows from it.
+#[derive(Debug)]
+pub enum Next {
+    /// The version that pods are made for.
+    Use(String),
+    /// The watch tells.
+    Wait,
+    Again(Duration),
+    /// It is left to them.
+    Contested(Contested),
+}
+
+/// What is remembered of it.
+#[derive(Debug, Default)]
+pub struct Keeper {
+    contest: Contest<()>,
+    /// What was deleted to be made anew.
+    changed: Option<Arc<Secret>>,
+}
+
+const RETRY: Duration = Duration::from_secs(2);
+
+// === impl Token ===
+
+impl Token {
+    #[must_use]
+    pub fn of(found: &PartialObjectMeta<Secret>) -> Self {
+        let metadata = &found.metadata;
+        let part = metadata.labels.as_ref().and_then(|labels| labels.get(label::PART));
+        let is_labelled = part.is_some_and(|part| part == PART.name);
+        let is_its_makers = metadata.managed_fields.iter().flatten().any(is_of_its_maker);
+        // Without its owner it wouldn't go with the stack.
+        let is_owned = stripped::is_owned(metadata);
+        if is_labelled && is_its_makers && is_owned {
+            Self::Whole { uid: metadata.uid.clone().unwrap_or_default() }
+        } else if is_labelled || is_its_makers || is_owned {
+            Self::Changed(Arc::new(Secret { metadata: metadata.clone(), ..Secret::default() }))
+        } else {
+            Self::Foreign { version: metadata.resource_version.clone().unwrap_or_default() }
+        }
+    }
+
+    /// Its uid, where it is the controller's to delete.
+    #[must_use]
+    pub fn ours(&self) -> Option<String> {
+        match self {
+            Self::Whole { uid } => Some(uid.clone()),
+            Self::Changed(secret) => secret.uid(),
+            Self::Foreign { .. } => None,
+        }
+    }
+}
+
+/// Whoever writes a field that is another's takes it over, and one that is taken away is nobody's.
+fn is_of_its_maker(entry: &ManagedFieldsEntry) -> bool {
+    let field = format!("/f:data/f:{}", object::CLUSTER_AGENT_TOKEN);
+    entry.manager.as_deref() == Some(object::FIELD_MANAGER)
+        && entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer(&field).is_some())
+}
+
+// === impl Keeper ===
+
+impl Keeper {
+    /// Has one there that is whole.
+    pub async fn keep(
+        &mut self,
+        context: &Context,
+        owner: &OwnerReference,
+        namespace: &str,
+        found: Option<Token>,
+    ) -> Next {
+        let found = match found {
+            Some(Token::Whole { uid: version } | Token::Foreign { version }) => return Next::Use(version),
+            Some(Token::Changed(found)) => Some(found),
+            None => None,
+        };
+        if let Some(contested) = self.contest.over(&(), Instant::now()) {
+            return Next::Contested(contested);
+        }
+        let again = match found {
+            Some(found) => {
+                warn!(
+                    otelgate.object.kind = "Secret",
+                    otelgate.object.name = object::CLUSTER_AGENT,
+                    "somebody has changed it; it is made anew"
+                );
+                let again = delete(context, namespace, found.uid().unwrap_or_default()).await;
+                self.changed = Some(found);
+                again
+            }
+            None => self.make(context, owner, namespace).await,
+        };
+        again.map_or(Next::Wait, Next::Again)
+    }
+
+    /// Random: nobody can work it out, and nothing says it but the Secret.
+    async fn make(&mut self, context: &Context, owner: &OwnerReference, namespace: &str) -> Option<Duration> {
+        let mut random = [0; 32];
+        if aws_lc_rs::default_provider().secure_random.fill(&mut random).is_err() {
+            warn!("the system has no random bytes for the Cluster Agent's token; trying again");
+            return Some(RETRY);
+        }
+        let owner = serde_json::to_value(owner).unwrap_or_default();
+        let secret = cluster_agent::token_secret(&random, &owner, namespace);
+        let secret: Secret = serde_json::from_value(secret).unwrap_or_default();
+        let api = Api::<Secret>::namespaced(context.client.clone(), namespace);
+        let params = PostParams { field_manager: Some(object::FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        match k8s::in_time(api.create(&params, &secret)).await {
+            Ok(made) => {
+                self.contest.wrote((), self.changed.take().as_deref(), &made, Instant::now());
+                context.state.agent_secrets.answered();
+                context.state.writes.add(Write::Agent);
+                info!(otelgate.object.kind = "Secret", otelgate.object.name = object::CLUSTER_AGENT, "created");
+                None
+            }
+            // It came up meanwhile.
+            Err(k8s::Error::Api(status)) if status.is_already_exists() => None,
+            Err(error) => {
+                context.state.agent_secrets.failed(&error);
+                Some(RETRY)
+            }
+        }
+    }
+}
+
+/// That one, and none that has come in its place. When to try again, where it is still there.
+pub async fn delete(context: &Context, namespace: &str, uid: String) -> Option<Duration> {
+    let api = Api::<Secret>::namespaced(context.client.clone(), namespace);
+    let preconditions = Some(Preconditions { uid: Some(uid), resource_version: None });
+    let params = DeleteParams { preconditions, ..DeleteParams::default() };
+    match k8s::in_time(api.delete(object::CLUSTER_AGENT, &params)).await {
+        Ok(_) => {
+            context.state.writes.add(Write::Agent);
+            info!(otelgate.object.kind = "Secret", otelgate.object.name = object::CLUSTER_AGENT, "deleted");
+            None
+        }
+        Err(k8s::Error::Api(status)) if status.is_not_found() || status.is_conflict() => None,
+        Err(error) => {
+            context.state.agent_secrets.failed(&error);
+            Some(RETRY)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn token(labels: &Value, managers: &[(&str, Value)]) -> Token {
+        owned_token(labels, managers, true)
+    }
+
+    fn owned_token(labels: &Value, managers: &[(&str, Value)], is_owned: bool) -> Token {
+        let managers: Vec<_> = managers
+            .iter()
+            .map(|(manager, fields)| json!({"manager": manager, "operation": "Update", "fieldsV1": fields}))
+            .collect();
+        let owner =
+            json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack", "name": "default", "uid": "s"});
+        let owners = if is_owned { json!([owner]) } else { json!([]) };
+        let metadata = json!({"name": "datadog-cluster-agent", "uid": "u", "resourceVersion": "7", "labels": labels,
+            "ownerReferences": owners, "managedFields": managers});
+        Token::of(&serde_json::from_value(json!({"metadata": metadata})).expect("metadata"))
+    }
+
+    /// As the API server has it after each.
+    #[test]
+    fn whoever_changes_the_token_shows_in_the_metadata() {
+        let (ours, theirs) = (object::FIELD_MANAGER, "kubectl-patch");
+        let label = json!({label::PART: PART.name});
+        let made = || json!({"f:data": {".": {}, "f:token": {}}, "f:metadata": {"f:labels": {}}, "f:type": {}});
+        let without = || json!({"f:data": {".": {}}, "f:metadata": {"f:labels": {}}, "f:type": {}});
+        let whole = || Token::Whole { uid: "u".to_owned() };
+        assert_eq!(token(&label, &[(ours, made())]), whole());
+        let annotated = json!({"f:metadata": {"f:annotations": {"f:a": {}}}});
+        assert_eq!(token(&label, &[(ours, made()), (theirs, annotated)]), whole(), "it says nothing of the token");
+        let another_key = json!({"f:data": {"f:other": {}}});
+        assert_eq!(token(&label, &[(ours, made()), (theirs, another_key)]), whole());
+        for (what, labels, managers) in [
+            ("another value", &label, vec![(ours, without()), (theirs, json!({"f:data": {"f:token": {}}}))]),
+            ("the key was taken away", &label, vec![(ours, without())]),
+            ("nobody knows who wrote what", &label, vec![]),
+            ("the label was taken away", &json!({}), vec![(ours, made())]),
+            ("another's label", &json!({label::PART: "operator"}), vec![(ours, made())]),
+        ] {
+            let token = token(labels, &managers);
+            assert!(matches!(token, Token::Changed(_)), "{what}: {token:?}");
+            assert_eq!(token.ours().as_deref(), Some("u"), "{what}");
+        }
+        assert!(matches!(owned_token(&label, &[(ours, made())], false), Token::Changed(_)), "the owner was taken away");
+        let foreign = owned_token(&json!({"app": "theirs"}), &[(theirs, made())], false);
+        assert_eq!((foreign.ours(), foreign), (None, Token::Foreign { version: "7".to_owned() }));
+    }
+}
