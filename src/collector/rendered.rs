@@ -9,7 +9,7 @@ use crate::api::stack::KeyReference;
 pub struct Rendered {
     /// YAML, byte by byte the same for the same input.
     pub text: String,
-    /// What it listens on, each on the pod's own address.
+    /// What it listens on.
     pub ports: Vec<Port>,
     /// Every variable of its container, in the order in which they have to stand.
     pub environment: Vec<Variable>,
