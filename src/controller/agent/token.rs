@@ -22,7 +22,7 @@ use crate::k8s::{
 pub enum Token {
     /// As it was made.
     Whole { uid: String },
-    /// Ours, and somebody has changed or taken away the token, the part's label or the owner.
+    /// Ours, and somebody has changed or taken away the token, or what it is known for ours by.
     Changed(Arc<Secret>),
     /// Somebody else's: whatever is in it counts.
     Foreign { version: String },
@@ -58,12 +58,10 @@ impl Token {
         let metadata = &found.metadata;
         let part = metadata.labels.as_ref().and_then(|labels| labels.get(label::PART));
         let is_labelled = part.is_some_and(|part| part == PART.name);
-        let is_its_makers = metadata.managed_fields.iter().flatten().any(is_of_its_maker);
-        // Without its owner it wouldn't go with the stack.
-        let is_owned = stripped::is_owned(metadata);
-        if is_labelled && is_its_makers && is_owned {
+        let is_as_made = metadata.managed_fields.iter().flatten().any(is_of_its_maker);
+        if is_labelled && is_as_made && stripped::is_owned(metadata) {
             Self::Whole { uid: metadata.uid.clone().unwrap_or_default() }
-        } else if is_labelled || is_its_makers || is_owned {
+        } else if is_labelled || is_as_made || stripped::is_stripped(metadata) {
             Self::Changed(Arc::new(Secret { metadata: metadata.clone(), ..Secret::default() }))
         } else {
             Self::Foreign { version: metadata.resource_version.clone().unwrap_or_default() }
@@ -178,19 +176,18 @@ mod tests {
     use serde_json::{Value, json};
 
     fn token(labels: &Value, managers: &[(&str, Value)]) -> Token {
-        owned_token(labels, managers, true)
+        let owner =
+            json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack", "name": "default", "uid": "s"});
+        owned(labels, managers, &json!([owner]))
     }
 
-    fn owned_token(labels: &Value, managers: &[(&str, Value)], is_owned: bool) -> Token {
+    fn owned(labels: &Value, managers: &[(&str, Value)], owners: &Value) -> Token {
         let managers: Vec<_> = managers
             .iter()
             .map(|(manager, fields)| json!({"manager": manager, "operation": "Update", "fieldsV1": fields}))
             .collect();
-        let owner =
-            json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack", "name": "default", "uid": "s"});
-        let owners = if is_owned { json!([owner]) } else { json!([]) };
         let metadata = json!({"name": "datadog-cluster-agent", "uid": "u", "resourceVersion": "7", "labels": labels,
-            "ownerReferences": owners, "managedFields": managers});
+            "managedFields": managers, "ownerReferences": owners});
         Token::of(&serde_json::from_value(json!({"metadata": metadata})).expect("metadata"))
     }
 
@@ -212,14 +209,15 @@ mod tests {
             ("the key was taken away", &label, vec![(ours, without())]),
             ("nobody knows who wrote what", &label, vec![]),
             ("the label was taken away", &json!({}), vec![(ours, made())]),
+            ("its owner alone says whose it is", &json!({}), vec![]),
             ("another's label", &json!({label::PART: "operator"}), vec![(ours, made())]),
         ] {
             let token = token(labels, &managers);
             assert!(matches!(token, Token::Changed(_)), "{what}: {token:?}");
             assert_eq!(token.ours().as_deref(), Some("u"), "{what}");
         }
-        assert!(matches!(owned_token(&label, &[(ours, made())], false), Token::Changed(_)), "the owner was taken away");
-        let foreign = owned_token(&json!({"app": "theirs"}), &[(theirs, made())], false);
+        assert!(matches!(owned(&label, &[(ours, made())], &json!([])), Token::Changed(_)), "it would stay for ever");
+        let foreign = owned(&json!({"app": "theirs"}), &[(theirs, made())], &json!([]));
         assert_eq!((foreign.ours(), foreign), (None, Token::Foreign { version: "7".to_owned() }));
     }
 }

@@ -284,13 +284,13 @@ impl Task<'_> {
             nodes: should.iter().map(|(name, node)| (name.as_str(), node.ready)).collect(),
             unfit: &memory.unfit,
             fares,
-            measured: self.sample.lock().measured(Timestamp::now()),
+            measured: self.sample.lock().measured(now),
             refused,
             no_pod: not_written.or_else(|| no_pod.clone()),
             times,
         });
         let ready = should.iter().filter(|(_, node)| node.ready).map(|(name, _)| name.as_str());
-        memory.unfit.learn(revision.map(|revision| revision.hash.as_str()), &plan, ready);
+        memory.unfit.learn(wanted.map(|revision| revision.hash.as_str()), &plan, ready);
         let unmeasured = unmeasured(&stored, &plan);
         tell(&plan, revision, unmeasured, &mut memory.told);
         if foreign.is_some() && sets.values().all(Option::is_none) && stored.is_empty() {
@@ -318,7 +318,8 @@ impl Task<'_> {
     fn adopt(&self, look: Look<'_>, memory: &mut Memory) -> Option<Duration> {
         let Look { stack, spec, pods, left, mut busy } = look;
         self.want(stack, Vec::new());
-        let (Some(pods), Some(nodes)) = (pods, self.seen.nodes.lock().clone()) else { return None };
+        let pods = pods?;
+        let nodes = self.seen.nodes.lock().clone()?;
         busy.retain(|node| nodes.contains_key(node));
         let with = verdict::by_node(pods.iter().map(AsRef::as_ref));
         let without = nodes.keys().filter(|name| !with.contains_key(name.as_str())).cloned().collect();

@@ -100,14 +100,13 @@ pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> Said {
     let (reason, detail) = of_the_whole(seen, managed)
         .or_else(|| should.is_empty().then(|| (Reason::CollectorWithoutNode, String::new())))
         .unwrap_or_else(|| {
+            let untold = |why: &str| format!("; its metrics couldn't be read in its trial: {why}");
+            let untold = managed.unmeasured.map(untold).unwrap_or_default();
+            let everywhere = || (Reason::CollectorOnEveryNode, format!("on {}{untold}", count(settled, "node")));
             let (reason, detail) = of_nodes(&lacks, settled, managed)
                 .or_else(|| held(managed))
                 .or_else(|| seen.without_collector(|node| seen.excluded(node)))
-                .unwrap_or_else(|| {
-                    let untold = |why: &str| format!("; its metrics couldn't be read in its trial: {why}");
-                    let detail = managed.unmeasured.map(untold).unwrap_or_default();
-                    (Reason::CollectorOnEveryNode, format!("on {}{detail}", count(settled, "node")))
-                });
+                .unwrap_or_else(everywhere);
             (reason, with_new(detail, &new))
         });
     // One that has been replaced isn't ready at once.
