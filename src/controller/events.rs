@@ -86,6 +86,16 @@ impl Recorder {
     }
 }
 
+// === impl Happenings ===
+
+#[cfg(test)]
+impl Happenings {
+    /// Whether nothing was handed over since this was last asked.
+    pub fn none(&mut self) -> bool {
+        self.queue.try_recv().is_err()
+    }
+}
+
 // === impl Happening ===
 
 impl Happening {

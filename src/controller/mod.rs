@@ -4,6 +4,7 @@
 //! Of several controllers one leads. Its parts are tasks that look at what the watches publish, change one thing each,
 //! and report; what they decide with is pure and stands in modules of its own.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +29,7 @@ pub mod events;
 pub mod health;
 pub mod injection;
 pub mod lease;
+mod left;
 pub mod metrics;
 pub mod objects;
 mod plain;
@@ -36,6 +38,7 @@ pub mod replicas;
 mod schema;
 pub mod stack;
 pub mod status;
+mod stripped;
 
 use collector_pods::CollectorPods;
 use election::Election;
@@ -56,6 +59,8 @@ pub struct Context {
     pub endpoints: watch::Receiver<Endpoints>,
     /// Pods of the Collector.
     pub collector_pods: watch::Receiver<CollectorPods>,
+    /// Nodes that have just joined, as far as nodes are looked at.
+    pub joining: watch::Receiver<Arc<BTreeSet<String>>>,
     /// What is known of the Secret with the API key, whose change rolls the pods that read it.
     pub credentials: watch::Receiver<Secrets>,
     pub events: Recorder,
@@ -134,6 +139,7 @@ impl Context {
             stack: watch::channel(None).1,
             endpoints: watch::channel(None).1,
             collector_pods: watch::channel(CollectorPods::default()).1,
+            joining: watch::channel(Arc::default()).1,
             credentials: watch::channel(None).1,
             events,
             status: status::Sink::new().0,
@@ -304,6 +310,7 @@ fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) 
     let of = Arc::clone(&namespace);
     tasks.spawn("endpoints", async move { endpoints::watch(slices, &of, publisher, health).await });
     let (pods, collector_pods) = watch::channel(CollectorPods::default());
+    let (joins, joining) = watch::channel(Arc::default());
     let (secret, credentials) = watch::channel(None);
     let (events, happenings) = Recorder::new(identity, Arc::clone(&state));
     let (sink, reports) = status::Sink::new();
@@ -313,6 +320,7 @@ fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) 
         stack: stacks,
         endpoints,
         collector_pods,
+        joining,
         credentials,
         events,
         status: sink,
@@ -337,6 +345,6 @@ fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) 
     tasks.spawn("credentials", health::watch_credentials(context.clone(), secret));
     tasks.spawn("delivery", health::measure_delivery(context.clone()));
     tasks.spawn("probe", health::probe(context.clone(), registrations));
-    tasks.spawn("Collector", collector::run(context));
+    tasks.spawn("Collector", collector::run(context, joins));
     tasks
 }

@@ -15,52 +15,18 @@ use super::events::{Happening, Weight};
 use super::metrics::Write;
 use super::stack::{self, Status, Written};
 use super::{Context, State};
-use crate::api::condition::{ConditionType, Holds, Reason};
+use crate::api::condition::{ConditionType, Reason};
 use crate::api::object;
-use crate::api::stack::{
-    AgentStatus, CertificatesStatus, CollectorStatus, DeliveryStatus, InjectionStatus, Owners, TelemetryStack,
-    TelemetryStackStatus, WebhookStatus,
-};
+use crate::api::stack::{TelemetryStack, TelemetryStackStatus};
 use crate::k8s::{self, Api, Condition, DynamicObject, ObjectReference, Patch, PatchParams, Resource as _, Time};
 use crate::watch::Pace;
 
-/// What one condition says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    pub reason: Reason,
-    /// What was seen, with names; the reason's summary where it is empty.
-    pub detail: String,
-    /// Of the spec that it is about.
-    pub generation: i64,
-}
+mod reports;
+mod verdict;
 
-/// What a part says of its condition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
-    Verdict(Verdict),
-    /// The part is switched off: it has no condition.
-    Off,
-}
-
-/// What the parts have reported.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Reports {
-    /// Those that a part hasn't looked at yet aren't there.
-    said: BTreeMap<ConditionType, Said>,
-    pub webhook: Option<WebhookStatus>,
-    pub certificates: Option<CertificatesStatus>,
-    pub collector: Option<CollectorStatus>,
-    pub delivery: Option<DeliveryStatus>,
-    pub injection: Option<InjectionStatus>,
-    pub agent: Option<AgentStatus>,
-    pub owners: Option<Owners>,
-    /// The schema of the status that the API server has; what it doesn't know can't be written.
-    pub served_schema: Option<Arc<Value>>,
-}
-
-/// Where the parts report to.
-#[derive(Clone, Debug)]
-pub struct Sink(watch::Sender<Reports>);
+use reports::Before;
+pub use reports::{Reports, Said, Sink};
+pub use verdict::Verdict;
 
 /// Changes that come together are written together.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -68,119 +34,8 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// many pods change, so do their numbers.
 const AT_ONCE: u32 = 5;
 const NUMBERS_EVERY: Duration = Duration::from_secs(15);
-/// How long what the leader before wrote stands, until every part of this one has looked for itself.
+/// How long nothing is written, until every part has looked for itself.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Longest message of a condition that the API takes.
-const MAX_MESSAGE: usize = 32_768;
-
-// === impl Verdict ===
-
-impl Verdict {
-    #[must_use]
-    pub fn new(reason: Reason, detail: impl Into<String>, generation: i64) -> Self {
-        Self { reason, detail: detail.into(), generation }
-    }
-
-    /// What was seen and, unless all is well, what to do.
-    fn message(&self) -> String {
-        let seen = if self.detail.is_empty() { self.reason.summary() } else { &self.detail };
-        let message = match self.reason.holds() {
-            Holds::True => seen.to_owned(),
-            Holds::False | Holds::Unknown => format!("{seen}; next step: {}", self.reason.next_step()),
-        };
-        message.chars().take(MAX_MESSAGE / 4).collect()
-    }
-}
-
-// === impl Sink ===
-
-impl Sink {
-    #[must_use]
-    pub fn new() -> (Self, watch::Receiver<Reports>) {
-        let (sender, receiver) = watch::channel(Reports::default());
-        (Self(sender), receiver)
-    }
-
-    /// Changes what is reported. Nobody is woken where nothing changes.
-    pub fn report(&self, change: impl FnOnce(&mut Reports)) {
-        self.0.send_if_modified(|reports| {
-            let before = reports.clone();
-            change(reports);
-            *reports != before
-        });
-    }
-}
-
-// === impl Reports ===
-
-impl Reports {
-    /// What was seen of one part.
-    pub fn say(&mut self, condition: ConditionType, verdict: Verdict) {
-        self.said.insert(condition, Said::Verdict(verdict));
-    }
-
-    /// The spec has this part switched off.
-    pub fn switch_off(&mut self, condition: ConditionType) {
-        self.said.insert(condition, Said::Off);
-    }
-
-    /// There is nothing any more that it could be said of.
-    pub fn take_back(&mut self, condition: ConditionType) {
-        self.said.remove(&condition);
-    }
-
-    /// Whether every part has reported.
-    fn are_complete(&self) -> bool {
-        ConditionType::OF_PARTS.iter().all(|part| self.said.contains_key(part))
-    }
-
-    /// The conditions, `Ready` last.
-    fn verdicts(&self) -> Vec<(ConditionType, Verdict)> {
-        let mut verdicts: Vec<_> = ConditionType::OF_PARTS
-            .iter()
-            .filter_map(|part| match self.said.get(part)? {
-                Said::Verdict(verdict) => Some((*part, verdict.clone())),
-                Said::Off => None,
-            })
-            .collect();
-        let generation = verdicts.iter().map(|(_, verdict)| verdict.generation).min().unwrap_or_default();
-        let ready = Verdict { generation, ..self.ready(&verdicts) };
-        verdicts.push((ConditionType::Ready, ready));
-        verdicts
-    }
-
-    /// The first part that isn't as it should be, of those that count.
-    fn ready(&self, verdicts: &[(ConditionType, Verdict)]) -> Verdict {
-        let first_of = |holds: Holds| {
-            let mut counting = verdicts.iter().filter(|(part, _)| part.counts());
-            counting.find(|(_, verdict)| verdict.reason.holds() == holds).map(|(_, verdict)| verdict.clone())
-        };
-        let missing = || ConditionType::OF_PARTS.iter().find(|part| part.counts() && !self.said.contains_key(part));
-        if let Some(failing) = first_of(Holds::False) {
-            return failing;
-        }
-        if let Some(missing) = missing() {
-            return Verdict::new(Reason::NotLookedAt, format!("{missing}: {}", Reason::NotLookedAt.summary()), 0);
-        }
-        first_of(Holds::Unknown).unwrap_or_else(|| Verdict::new(Reason::AsConfigured, "", 0))
-    }
-
-    /// The status of the one that counts.
-    fn status(&self, before: &TelemetryStackStatus, now: Timestamp) -> TelemetryStackStatus {
-        let verdicts = self.verdicts();
-        TelemetryStackStatus {
-            observed_generation: verdicts.iter().map(|(_, verdict)| verdict.generation).min().filter(|&of| of > 0),
-            conditions: conditions(&verdicts, before, now),
-            webhook: self.webhook.clone(),
-            certificates: self.certificates.clone(),
-            collector: self.collector.clone(),
-            delivery: self.delivery.clone(),
-            injection: self.injection.clone(),
-            agent: self.agent.clone(),
-            owners: self.owners,
-        }
-    }
-}
 
 /// The status of one with another name.
 fn not_default(generation: i64, before: &TelemetryStackStatus, now: Timestamp) -> TelemetryStackStatus {
@@ -227,12 +82,11 @@ fn prune(value: &mut Value, schema: &Value) {
 }
 
 /// What should stand in the status of each, where something else does.
-fn due(reports: &Reports, written: &Written, now: Timestamp) -> Vec<(String, Value)> {
+fn due(reports: &Reports, written: &Written, led_for: Duration, now: Timestamp) -> Vec<(String, Value)> {
     let wanted = |name: &str, Status { generation, status, .. }: &Status| {
-        // What isn't even a status is replaced.
-        let before: TelemetryStackStatus = serde_json::from_value(status.clone()).unwrap_or_default();
+        let before = read(status);
         let status = match name {
-            object::STACK => reports.status(&before, now),
+            object::STACK => reports.status(&Before { status: &before, led_for }, now),
             _ => not_default(*generation, &before, now),
         };
         let mut status = serde_json::to_value(status).unwrap_or_default();
@@ -243,6 +97,11 @@ fn due(reports: &Reports, written: &Written, now: Timestamp) -> Vec<(String, Val
     };
     let all = written.iter().map(|(name, one)| (name.clone(), wanted(name, one), &one.status));
     all.filter(|(_, wanted, status)| *status != wanted).map(|(name, wanted, _)| (name, wanted)).collect()
+}
+
+/// What isn't even a status is replaced.
+fn read(status: &Value) -> TelemetryStackStatus {
+    serde_json::from_value(status.clone()).unwrap_or_default()
 }
 
 /// Whether a condition is another, or about another generation: that is what is waited for.
@@ -293,12 +152,16 @@ pub async fn write(
     loop {
         let (now_reported, now_written) =
             (reports.borrow_and_update().clone(), Arc::clone(&written.borrow_and_update()));
-        context.state.set_conditions(now_reported.verdicts().iter().map(|(name, one)| (*name, one.reason.holds())));
-        let patience = PATIENCE.saturating_sub(started.elapsed());
+        let led_for = started.elapsed();
+        let known = now_written.get(object::STACK).map(|stack| read(&stack.status)).unwrap_or_default();
+        let before = Before { status: &known, led_for };
+        let verdicts = now_reported.verdicts(&before);
+        context.state.set_conditions(verdicts.iter().map(|(name, one)| (*name, one.reason.holds())));
+        let patience = PATIENCE.saturating_sub(led_for);
         let early = !now_reported.are_complete() && !patience.is_zero();
-        let (mut failed, mut later) = (false, early.then_some(patience));
+        let (mut failed, mut later) = (false, early.then_some(patience).or(now_reported.carried_for(&before)));
         wrote.retain(|name, _| now_written.contains_key(name));
-        for (name, status) in due(&now_reported, &now_written, Timestamp::now()) {
+        for (name, status) in due(&now_reported, &now_written, led_for, Timestamp::now()) {
             if early && name == object::STACK {
                 continue;
             }

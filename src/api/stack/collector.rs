@@ -132,6 +132,9 @@ pub struct AdoptedCollector {
 pub struct CollectorStatus {
     /// Nodes with one that is ready, of those that should have one, such as `3/3`; `off` where there should be none.
     pub ready: String,
+    /// Nodes that have just joined and have none that is ready yet; they aren't counted in `ready`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joining: Option<i32>,
     /// What runs on every node: the hash of its configuration and of its pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,

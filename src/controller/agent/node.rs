@@ -51,6 +51,7 @@ pub fn daemon_set(settings: &Settings, token_version: Option<&str>) -> Value {
         "containers": written(&containers),
         "volumes": pod::volumes(&all, settings),
         "tolerations": agent.placement.tolerations,
+        "affinity": pod::on_real_nodes(),
     });
     if settings.has_system_probe() {
         spec["hostPID"] = true.into();

@@ -99,6 +99,7 @@ fn node_agent(settings: &Settings) -> Value {
         "image": image(&settings.image(), &settings.agent.image),
         "annotations": annotations,
         "tolerations": placement.tolerations,
+        "affinity": pod::on_real_nodes(),
         "updateStrategy": {
             "type": "RollingUpdate",
             "rollingUpdate": {"maxUnavailable": placement.max_unavailable},

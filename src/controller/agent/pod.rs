@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::settings::Settings;
 use crate::api::stack::{Image, KeyReference, Resources};
 use crate::api::{annotation, label, object};
+use crate::controller::collector;
 
 /// A container that mounts a volume somewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,6 +210,13 @@ pub fn authorities(settings: &Settings) -> Option<Mount> {
 #[must_use]
 pub fn token() -> KeyReference {
     KeyReference { name: object::CLUSTER_AGENT.to_owned(), key: object::CLUSTER_AGENT_TOKEN.to_owned() }
+}
+
+/// Where virtual nodes would leave an Agent pending for ever. Those with Windows are left out too.
+#[must_use]
+pub fn on_real_nodes() -> Value {
+    let term = json!({"matchExpressions": collector::real_ones()});
+    json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}})
 }
 
 /// `GET` of a path of a port, as often as Datadog's own installers ask.

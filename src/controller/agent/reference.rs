@@ -80,7 +80,7 @@ const fn entry(name: &'static str, meaning: &'static str, source: Source) -> Ent
 }
 
 /// Fields of the `DatadogAgent`, each with all within it.
-pub const FIELDS: [Entry; 36] = [
+pub const FIELDS: [Entry; 37] = [
     entry("global.site", "`spec.datadog.site`", Source::Fields),
     entry("global.credentials.apiSecret.secretName", "`spec.datadog.secret.name`", Source::Fields),
     entry("global.credentials.apiSecret.keyName", "`spec.datadog.secret.key`", Source::Fields),
@@ -118,6 +118,7 @@ pub const FIELDS: [Entry; 36] = [
     ),
     entry("override.*.labels", "`podLabels`", Source::Fields),
     entry("override.*.tolerations", "`tolerations`", Source::Fields),
+    entry("override.*.affinity", "no virtual node, none with Windows", Source::Fields),
     entry("override.*.nodeSelector", "`nodeSelector`", Source::Fields),
     entry("override.*.priorityClassName", "`priorityClassName`", Source::Fields),
     entry("override.*.updateStrategy.type", "always `RollingUpdate`", Source::Fields),

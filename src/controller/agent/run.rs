@@ -11,14 +11,15 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::mode::{self, Allowed, Present, Served, VERSION};
-use super::observe::Maker;
+use super::observe::{DatadogAgent, Maker};
 use super::settings::Settings;
 use super::verdict::{Said, Sight};
 use super::watches::{self, Place, Seen, Token};
-use super::{OF_OPERATOR, PART, SETTLE, cluster_agent, discover, operator};
+use super::{OF_OPERATOR, PART, SETTLE, TRACES, cluster_agent, discover, operator};
 use crate::api::condition::{ConditionType, Holds};
 use crate::api::object;
 use crate::api::stack::{AgentMode, AgentStatus, AgentWay, TelemetryStackStatus};
+use crate::controller::left::{self, Left};
 use crate::controller::metrics::Write;
 use crate::controller::objects::{self, Outcome, Wanted};
 use crate::controller::stack::{Stack, Written};
@@ -29,6 +30,8 @@ use crate::tasks::Tasks;
 
 /// While not all is well, for what only time tells.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// How long a look may take before that is told. What was said before stands until then.
+const BLIND: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_secs(2);
 
 /// Starts everything that the Agent takes.
@@ -44,18 +47,22 @@ pub fn start(tasks: &mut Tasks, context: &Context, written: watch::Receiver<Arc<
     let (of_operator, wanted) = watch::channel(None);
     let (kept, outcome) = watch::channel(None);
     tasks.spawn("DatadogAgent", keep_datadog_agent(context.clone(), kinds.clone(), wanted, kept));
+    let (left, lefts) = watch::channel(None);
+    tasks.spawn("Agents left behind", left::run(context.clone(), TRACES, Arc::clone(&context.state.agent), left));
     let part = Running {
         context: context.clone(),
         written,
         served: kinds,
         seen: sights,
         outcomes: [own_outcome, outcome],
+        left: lefts,
         place,
         own,
         of_operator,
         way: None,
         restored: false,
         behind_since: None,
+        blind_since: None,
     };
     tasks.spawn("Agent's verdict", part.run());
 }
@@ -96,6 +103,8 @@ struct Running {
     served: watch::Receiver<Option<Served>>,
     seen: watch::Receiver<Seen>,
     outcomes: [watch::Receiver<Option<Outcome>>; 2],
+    /// In a namespace where it was before.
+    left: watch::Receiver<Option<Left>>,
     place: watch::Sender<Option<Place>>,
     own: watch::Sender<Option<Arc<Wanted>>>,
     of_operator: watch::Sender<Option<Arc<Wanted>>>,
@@ -105,6 +114,8 @@ struct Running {
     restored: bool,
     /// Since when the operator hasn't acted on the newest `DatadogAgent`.
     behind_since: Option<Instant>,
+    /// Since when there is nothing to say: another place is looked at, say.
+    blind_since: Option<Instant>,
 }
 
 // === impl Running ===
@@ -112,7 +123,7 @@ struct Running {
 impl Running {
     /// Never returns.
     async fn run(mut self) {
-        let mut stack = self.context.stack.clone();
+        let (mut stack, mut joining) = (self.context.stack.clone(), self.context.joining.clone());
         loop {
             let now = stack.borrow_and_update().clone();
             let again = if let Some(now) = now {
@@ -128,8 +139,10 @@ impl Running {
                 Ok(()) = self.written.changed(), if !self.restored => {}
                 Ok(()) = self.served.changed() => {}
                 Ok(()) = self.seen.changed() => {}
+                Ok(()) = joining.changed() => {}
                 Ok(()) = own.changed() => {}
                 Ok(()) = of_operator.changed() => {}
+                Ok(()) = self.left.changed() => {}
             }
             sleep(SETTLE).await;
         }
@@ -137,7 +150,7 @@ impl Running {
 
     /// The stack has gone: what it owned goes with it, and nothing is said of it.
     fn forget(&mut self) {
-        (self.way, self.restored, self.behind_since) = (None, false, None);
+        (self.way, self.restored, self.behind_since, self.blind_since) = (None, false, None, None);
         self.own.send_if_modified(|wanted| wanted.take().is_some());
         self.of_operator.send_if_modified(|wanted| wanted.take().is_some());
         self.place.send_if_modified(|place| place.take().is_some());
@@ -153,7 +166,8 @@ impl Running {
             return None;
         }
         let served = self.served.borrow_and_update().clone();
-        let mut sight = Sight { served: served.clone(), ..Sight::default() };
+        let joining = Arc::clone(&self.context.joining.borrow());
+        let mut sight = Sight { served: served.clone(), joining, ..Sight::default() };
         match &stack.agent {
             Ok(agent) => sight.asked = agent.mode,
             Err(fault) => sight.fault = Some(fault.clone()),
@@ -173,13 +187,15 @@ impl Running {
             }
         };
         let mut soon = None;
-        if let (Some(settings), Some(way), true) = (&settings, self.way, here) {
+        if let (Some(way), true) = (self.way, here) {
+            // What runs is as it was, whatever is wrong with the spec.
             fill(&mut sight, &seen, way);
-            if sight.looked {
+            if let Some(settings) = settings.as_ref().filter(|_| sight.looked) {
                 soon = self.want(stack, settings, &seen, &mut sight).await;
             }
         }
         sight.outcomes = self.outcomes.iter_mut().filter_map(|one| one.borrow_and_update().clone()).collect();
+        sight.left = self.left.borrow_and_update().clone();
         let holds = self.report(stack, settings.as_ref(), &sight);
         soon.or((holds != Holds::True).then_some(LOOK_AGAIN))
     }
@@ -243,6 +259,8 @@ impl Running {
             Allowed::Way(AgentWay::Daemonset) => {
                 send(&self.of_operator, stack, settings, Vec::new());
                 match seen.token.clone().flatten() {
+                    // What is in it isn't known, so that it can't be written again as it was.
+                    Some(Token { ours: true, stripped: true, .. }) => soon = self.drop_token(settings, seen).await,
                     Some(Token { version, .. }) => {
                         send(&self.own, stack, settings, cluster_agent::objects(settings, Some(&version)));
                     }
@@ -311,55 +329,81 @@ impl Running {
         }
     }
 
-    fn report(&self, stack: &Stack, settings: Option<&Settings>, sight: &Sight) -> Holds {
-        let said = sight.verdict(Timestamp::now());
-        let status = sight.way.map(|mode| AgentStatus {
-            mode,
-            nodes: sight.count(),
-            cluster_agent: sight
-                .cluster_agent
-                .as_ref()
-                .filter(|_| mode != AgentWay::Disabled)
-                .map(|replicas| format!("{}/{}", replicas.ready, replicas.desired)),
-            operator_versions: match &sight.served {
-                Some(Served::Yes) => vec![VERSION.to_owned()],
-                Some(Served::Others(versions)) => versions.clone(),
-                Some(Served::No) | None => Vec::new(),
-            },
-        });
-        let failure = || {
-            let state = &self.context.state;
-            let healths = [
-                &state.agent_set,
-                &state.cluster_agent,
-                &state.agent_secrets,
-                &state.cluster_agent_token,
-                &state.datadog_agents,
-                &state.datadog_definition,
-            ];
-            healths.iter().find_map(|health| health.failure().map(|why| format!("{}: {why}", health.what())))
-        };
+    fn report(&mut self, stack: &Stack, settings: Option<&Settings>, sight: &Sight) -> Holds {
+        let said = self.say(sight);
         self.context.status.report(|reports| {
             match &said {
-                Said::Off => reports.switch_off(ConditionType::AgentAvailable),
-                Said::Verdict(reason, detail) => {
-                    let unknown = reason.holds() == Holds::Unknown && detail.is_empty();
-                    let detail = if unknown { failure().unwrap_or_default() } else { detail.clone() };
-                    reports.say(ConditionType::AgentAvailable, Verdict::new(*reason, detail, stack.generation));
+                None => {}
+                Some(Said::Off) => reports.switch_off(ConditionType::AgentAvailable),
+                Some(Said::Verdict(reason, detail)) => {
+                    let verdict = Verdict::new(*reason, detail.clone(), stack.generation);
+                    let verdict = match &sight.left {
+                        Some(left) => verdict.naming(&[("NAMESPACE", &left.namespace)]),
+                        None => verdict,
+                    };
+                    reports.say(ConditionType::AgentAvailable, verdict);
                 }
             }
-            if status.is_some() {
-                reports.agent = status;
+            if let Some(status) = status(sight, reports.agent.as_ref()) {
+                reports.agent = Some(status);
             }
             if let Some(settings) = settings {
                 reports.owners = Some(settings.owners);
             }
         });
         match said {
-            Said::Off => Holds::True,
-            Said::Verdict(reason, _) => reason.holds(),
+            Some(Said::Off) => Holds::True,
+            Some(Said::Verdict(reason, _)) => reason.holds(),
+            None => Holds::Unknown,
         }
     }
+
+    /// Nothing before something was looked at, unless that takes too long.
+    fn say(&mut self, sight: &Sight) -> Option<Said> {
+        match sight.verdict(Timestamp::now()) {
+            Said::Verdict(reason, detail) if reason.holds() == Holds::Unknown && detail.is_empty() => {
+                let since = *self.blind_since.get_or_insert_with(Instant::now);
+                (since.elapsed() >= BLIND).then(|| Said::Verdict(reason, self.failure().unwrap_or_default()))
+            }
+            said => {
+                self.blind_since = None;
+                Some(said)
+            }
+        }
+    }
+
+    /// Why nothing is seen.
+    fn failure(&self) -> Option<String> {
+        let state = &self.context.state;
+        let healths = [
+            &state.agent_set,
+            &state.cluster_agent,
+            &state.agent_secrets,
+            &state.cluster_agent_token,
+            &state.datadog_agents,
+            &state.datadog_definition,
+        ];
+        healths.iter().find_map(|health| health.failure().map(|why| format!("{}: {why}", health.what())))
+    }
+}
+
+/// In numbers; those that are known stand for what hasn't been looked at.
+fn status(sight: &Sight, known: Option<&AgentStatus>) -> Option<AgentStatus> {
+    let mode = sight.way?;
+    let nodes = sight.count().or_else(|| known.map(|known| known.nodes.clone()));
+    let replicas = sight.cluster_agent.as_ref().map(|one| format!("{}/{}", one.ready, one.desired));
+    let replicas = if sight.looked { replicas } else { known.and_then(|known| known.cluster_agent.clone()) };
+    Some(AgentStatus {
+        mode,
+        nodes: nodes.unwrap_or_else(|| "0/0".to_owned()),
+        cluster_agent: replicas.filter(|_| mode != AgentWay::Disabled),
+        operator_versions: match &sight.served {
+            Some(Served::Yes) => vec![VERSION.to_owned()],
+            Some(Served::Others(versions)) => versions.clone(),
+            Some(Served::No) => Vec::new(),
+            None => known.map(|known| known.operator_versions.clone()).unwrap_or_default(),
+        },
+    })
 }
 
 /// What was seen, as the verdict takes it.
@@ -368,16 +412,23 @@ fn fill(sight: &mut Sight, seen: &Seen, way: AgentWay) {
     sight.cluster_agent = seen.cluster_agent.clone().flatten();
     sight.pods = seen.pods.to_vec();
     let agents = seen.datadog_agents.clone().unwrap_or_default();
-    sight.datadog_agent = agents.iter().find(|agent| agent.ours).cloned();
-    let stranger = agents.iter().find(|agent| !agent.ours).map(|agent| format!("DatadogAgent {}", agent.name));
+    // What is wanted gets its label back; of anything else without one, nobody can say that it's to go.
+    let is_ours = |agent: &&DatadogAgent| agent.ours || (agent.stripped && way == AgentWay::Operator);
+    sight.datadog_agent = agents.iter().find(is_ours).cloned();
+    let stranger = agents.iter().find(|agent| !is_ours(agent)).map(|agent| format!("DatadogAgent {}", agent.name));
     let nodes = sight.nodes.as_ref().map(|nodes| (nodes.maker, format!("DaemonSet {}", nodes.name)));
     let replicas = sight.cluster_agent.as_ref().map(|one| (one.maker, format!("Deployment {}", one.name)));
     let workloads: Vec<_> = [nodes, replicas].into_iter().flatten().collect();
     let made_by = |maker: Maker| workloads.iter().find(|(one, _)| *one == maker).map(|(_, name)| name.clone());
+    let stripped = made_by(Maker::Stripped).filter(|_| way != AgentWay::Daemonset);
     sight.present = Present {
         own: made_by(Maker::Controller).is_some(),
         of_operator: sight.datadog_agent.is_some() || (stranger.is_none() && made_by(Maker::Operator).is_some()),
-        foreign: if way == AgentWay::Adopt { None } else { stranger.or_else(|| made_by(Maker::SomebodyElse)) },
+        foreign: if way == AgentWay::Adopt {
+            None
+        } else {
+            stranger.or(stripped).or_else(|| made_by(Maker::SomebodyElse))
+        },
     };
     sight.looked = seen.nodes.is_some()
         && seen.cluster_agent.is_some()

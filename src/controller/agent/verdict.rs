@@ -2,6 +2,7 @@
 //!
 //! The operator's own word isn't enough: it calls one ready Agent of a hundred running, and none of none as well.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use super::observe::{DatadogAgent, Nodes, Pod, Replicas, State};
 use crate::api::condition::Reason;
 use crate::api::object;
 use crate::api::stack::{AgentMode, AgentWay};
+use crate::controller::left::Left;
 use crate::controller::objects::Outcome;
 
 /// Everything that counts.
@@ -36,6 +38,10 @@ pub struct Sight {
     pub wants_cluster_agent: bool,
     pub cluster_agent: Option<Replicas>,
     pub pods: Vec<Arc<Pod>>,
+    /// Nodes that have just joined, where they are looked at.
+    pub joining: Arc<BTreeSet<String>>,
+    /// Agents elsewhere, that should have gone.
+    pub left: Option<Left>,
 }
 
 /// What there is to say.
@@ -54,6 +60,14 @@ const LATELY: SignedDuration = SignedDuration::from_mins(10);
 const MOST_NAMES: usize = 3;
 /// Characters of a foreign message.
 const LONGEST: usize = 200;
+
+/// Nodes that have just joined and have no Agent yet that is ready.
+#[derive(Debug, Default)]
+struct Late<'s> {
+    with_pod: Vec<&'s str>,
+    /// How many have no pod either.
+    without: i32,
+}
 
 /// Why a pod isn't as it should be; worse ones first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,6 +109,9 @@ impl Sight {
         if let Some(fault) = &self.fault {
             return Said::Verdict(Reason::AgentUnusable, fault.clone());
         }
+        if let Some(left) = &self.left {
+            return Said::Verdict(Reason::AgentLeftBehind, left.told());
+        }
         let Some(way) = self.way else { return Said::Verdict(Reason::AgentUndecided, String::new()) };
         if let Some((reason, detail)) = self.of_writing(way).or_else(|| self.of_operator(way)) {
             return Said::Verdict(reason, detail);
@@ -107,14 +124,27 @@ impl Sight {
         Said::Verdict(reason, detail)
     }
 
-    /// Nodes with an Agent that is ready, of those that should have one.
+    /// Nodes with an Agent that is ready, of those that should have one; nothing before that was looked at.
     #[must_use]
-    pub fn count(&self) -> String {
+    pub fn count(&self) -> Option<String> {
         match (self.way, &self.nodes) {
-            (Some(AgentWay::Disabled), _) => "off".to_owned(),
-            (_, Some(nodes)) => format!("{}/{}", nodes.ready, nodes.desired),
-            (_, None) => "0/0".to_owned(),
+            (Some(AgentWay::Disabled), _) => Some("off".to_owned()),
+            (_, Some(nodes)) => Some(format!("{}/{}", nodes.ready, nodes.desired - self.late(nodes).count())),
+            (_, None) => self.looked.then(|| "0/0".to_owned()),
         }
+    }
+
+    /// Where no node has an Agent that is ready, it isn't the new ones that are late.
+    fn late(&self, nodes: &Nodes) -> Late<'_> {
+        if nodes.ready == 0 || self.joining.is_empty() {
+            return Late::default();
+        }
+        let is_new = |pod: &&Arc<Pod>| self.joining.contains(&*pod.node);
+        let with_pod = self.pods.iter().filter(is_new).filter(|pod| !pod.ready).map(|pod| &*pod.node).collect();
+        let have: BTreeSet<_> = self.pods.iter().map(|pod| &*pod.node).collect();
+        let have_none = self.joining.iter().filter(|node| !have.contains(node.as_str())).count();
+        let lacking = nodes.desired - nodes.current;
+        Late { with_pod, without: i32::try_from(have_none).unwrap_or(i32::MAX).min(lacking).max(0) }
     }
 
     /// What keeps the controller from having things as they are asked for.
@@ -136,7 +166,9 @@ impl Sight {
             Outcome::Refused { object, why, .. } => Some((Reason::AgentNotWritten, format!("{object}: {why}"))),
             Outcome::Foreign { object, .. } => Some((Reason::AgentForeign, format!("{object} isn't otelgate's"))),
             Outcome::Unseen { kind, why, .. } => Some((Reason::AgentNotReadable, format!("{kind}: {why}"))),
-            Outcome::Contested { object, by, .. } => Some((Reason::AgentContested, format!("{object}: by {by}"))),
+            Outcome::Contested { object, by, .. } => {
+                Some((Reason::AgentContested, format!("{object} is changed back each time by {by}")))
+            }
             Outcome::Kept { .. } => None,
         })
     }
@@ -195,14 +227,15 @@ impl Sight {
         if nodes.desired == 0 {
             return Some((Reason::NoNodeForAgent, format!("DaemonSet {} is to run on 0 nodes", nodes.name)));
         }
-        if let Some((cause, detail)) = self.worst(nodes, now) {
+        let late = self.late(nodes);
+        if let Some((cause, detail)) = self.worst(nodes, &late, now) {
             return Some((cause.reason(), detail));
         }
-        if nodes.current < nodes.desired {
+        if nodes.current + late.without < nodes.desired {
             let detail = format!("DaemonSet {} has {} pods of {}", nodes.name, nodes.current, nodes.desired);
             return Some((Reason::AgentPodsRefused, detail));
         }
-        if nodes.ready < nodes.desired || nodes.updated < nodes.desired {
+        if nodes.ready + late.count() < nodes.desired || nodes.updated + late.without < nodes.desired {
             let detail = format!(
                 "DaemonSet {}: {} of {} nodes are ready, {} have the newest version",
                 nodes.name, nodes.ready, nodes.desired, nodes.updated
@@ -213,8 +246,10 @@ impl Sight {
     }
 
     /// The worst cause that a pod has, with the nodes where it is so.
-    fn worst(&self, nodes: &Nodes, now: Timestamp) -> Option<(Cause, String)> {
-        let mut causes: Vec<_> = self.pods.iter().filter_map(|pod| Some((trouble(pod, now)?, pod))).collect();
+    fn worst(&self, nodes: &Nodes, late: &Late<'_>, now: Timestamp) -> Option<(Cause, String)> {
+        let counts = |pod: &&Arc<Pod>| !late.with_pod.contains(&&*pod.node);
+        let mut causes: Vec<_> =
+            self.pods.iter().filter(counts).filter_map(|pod| Some((trouble(pod, now)?, pod))).collect();
         causes.sort_by(|((one, _), at), ((other, _), there)| (one, &at.node).cmp(&(other, &there.node)));
         let worst = causes.first().map(|((cause, _), _)| *cause)?;
         let such: Vec<_> = causes.iter().filter(|((cause, _), _)| *cause == worst).collect();
@@ -247,15 +282,33 @@ impl Sight {
 
     fn ready(&self, way: AgentWay) -> (Reason, String) {
         let appeared = self.asked == AgentMode::Auto && way == AgentWay::Daemonset && self.served == Some(Served::Yes);
-        let detail = if appeared {
-            format!(
-                "{}; the API server serves DatadogAgent now: set agent.mode to operator to have the Datadog Operator make it",
-                Reason::AgentReady.summary()
-            )
-        } else {
-            String::new()
-        };
-        (Reason::AgentReady, detail)
+        let mut told = Vec::new();
+        if appeared {
+            told.push(
+                "the API server serves DatadogAgent now: set agent.mode to operator to have the Datadog Operator make it"
+                    .to_owned(),
+            );
+        }
+        told.extend(self.nodes.as_ref().and_then(|nodes| self.late(nodes).told()));
+        if told.is_empty() {
+            return (Reason::AgentReady, String::new());
+        }
+        (Reason::AgentReady, format!("{}; {}", Reason::AgentReady.summary(), told.join("; ")))
+    }
+}
+
+// === impl Late ===
+
+impl Late<'_> {
+    fn count(&self) -> i32 {
+        i32::try_from(self.with_pod.len()).unwrap_or(i32::MAX).saturating_add(self.without)
+    }
+
+    fn told(&self) -> Option<String> {
+        let (count, names) = (self.count(), self.with_pod.iter().take(MOST_NAMES).copied().collect::<Vec<_>>());
+        let some = if names.is_empty() { String::new() } else { format!(", such as {}", names.join(", ")) };
+        let nodes = if count == 1 { "1 node has".to_owned() } else { format!("{count} nodes have") };
+        (count > 0).then(|| format!("{nodes} just joined, without one that is ready yet{some}"))
     }
 }
 

@@ -7,7 +7,7 @@
 
 mod busy;
 mod compare;
-mod left;
+mod joining;
 mod node;
 mod objects;
 mod observe;
@@ -17,10 +17,19 @@ mod revision;
 mod run;
 mod sample;
 mod spec;
+mod taken;
 mod template;
 mod trial;
 mod verdict;
 mod words;
 
+pub(crate) use node::real_ones;
 pub(crate) use pod::{Pod, Read as ReadPod};
 pub use run::run;
+
+use super::left::Traces;
+use crate::api::label;
+
+/// Of Collectors in a former namespace.
+pub const TRACES: Traces =
+    Traces { of: "Collector", labels: label::ROLLOUT, marks: &[], parts: &[(objects::PART, None)] };

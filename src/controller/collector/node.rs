@@ -1,9 +1,10 @@
 //! What is looked at of a node, and whether a Collector should run there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::api::stack::Placement;
 use crate::k8s::{self, ResourceExt as _, Toleration};
@@ -12,13 +13,25 @@ use crate::lean::Lean;
 /// A node, cut to what decides where Collectors run: there may be thousands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
-    windows: bool,
+    platform: Platform,
     /// Those that the selector asks for, as `key=value`, each between line ends.
     labels: Box<str>,
     taints: Box<[Taint]>,
     pub ready: bool,
     /// It is about to go.
     pub leaving: bool,
+    /// In seconds, by the API server's clock.
+    pub created: i64,
+}
+
+/// What runs its pods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Platform {
+    #[default]
+    Linux,
+    Windows,
+    /// A service that takes single pods, and none of a `DaemonSet`.
+    Virtual,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -55,6 +68,8 @@ struct Condition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Excluded {
     Windows,
+    /// No pod of a `DaemonSet` runs there.
+    Virtual,
     /// `spec.collector.nodeSelector` doesn't choose it.
     NotSelected,
     Taint(String),
@@ -70,7 +85,16 @@ const ALWAYS_TOLERATED: [&str; 6] = [
     "node.kubernetes.io/unschedulable",
 ];
 
-pub const OS: &str = "kubernetes.io/os";
+const WINDOWS: (&str, &str) = ("kubernetes.io/os", "windows");
+/// Of Virtual Kubelet, as AKS has it, and of Fargate on EKS.
+const VIRTUAL: [(&str, &str); 2] = [("type", "virtual-kubelet"), ("eks.amazonaws.com/compute-type", "fargate")];
+
+/// Which nodes pods of a `DaemonSet` keep away from, whatever taints are tolerated: as terms of an affinity.
+#[must_use]
+pub fn real_ones() -> Value {
+    let not = |(key, value): (&str, &str)| json!({"key": key, "operator": "NotIn", "values": [value]});
+    [WINDOWS].into_iter().chain(VIRTUAL).map(not).collect()
+}
 
 // === impl Node ===
 
@@ -83,12 +107,18 @@ impl Node {
         }
         let conditions = &node.status.conditions;
         Self {
-            windows: node.labels().get(OS).is_some_and(|os| os == "windows"),
+            platform: Platform::of(node.labels()),
             labels: labels.into(),
             ready: conditions.iter().any(|one| one.kind == "Ready" && one.status == "True"),
             taints: node.spec.taints.into_iter().filter(|taint| taint.effect != "PreferNoSchedule").collect(),
             leaving: node.metadata.deletion_timestamp.is_some(),
+            created: node.metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second()),
         }
+    }
+
+    #[cfg(test)]
+    pub fn created(created: i64) -> Self {
+        Self { created, ..Self::default() }
     }
 
     fn has(&self, key: &str, value: &str) -> bool {
@@ -100,8 +130,10 @@ impl Node {
     /// # Errors
     /// Why not.
     pub fn should_run(&self, placement: &Placement) -> Result<(), Excluded> {
-        if self.windows {
-            return Err(Excluded::Windows);
+        match self.platform {
+            Platform::Linux => {}
+            Platform::Windows => return Err(Excluded::Windows),
+            Platform::Virtual => return Err(Excluded::Virtual),
         }
         if !placement.node_selector.iter().all(|(key, value)| self.has(key, value)) {
             return Err(Excluded::NotSelected);
@@ -113,6 +145,21 @@ impl Node {
         match self.taints.iter().find(|taint| !tolerated(taint)) {
             Some(taint) => Err(Excluded::Taint(taint.to_string())),
             None => Ok(()),
+        }
+    }
+}
+
+// === impl Platform ===
+
+impl Platform {
+    fn of(labels: &BTreeMap<String, String>) -> Self {
+        let is = |(key, value): (&str, &str)| labels.get(key).is_some_and(|label| label == value);
+        if is(WINDOWS) {
+            Self::Windows
+        } else if VIRTUAL.into_iter().any(is) {
+            Self::Virtual
+        } else {
+            Self::Linux
         }
     }
 }
@@ -144,6 +191,7 @@ impl fmt::Display for Excluded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Windows => f.write_str("it runs Windows"),
+            Self::Virtual => f.write_str("it is a virtual node, where no DaemonSet's pods run"),
             Self::NotSelected => f.write_str("spec.collector.nodeSelector doesn't choose it"),
             Self::Taint(taint) => write!(f, "spec.collector.tolerations has none for its taint {taint}"),
         }
@@ -153,7 +201,6 @@ impl fmt::Display for Excluded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
 
     fn node(labels: &Value, taints: &Value, placement: &Placement) -> Node {
         let node = json!({"metadata": {"labels": labels}, "spec": {"taints": taints}});
@@ -167,7 +214,22 @@ mod tests {
         let labels = json!({"kubernetes.io/hostname": "a", "pool": "x", "zone": "y"});
         let placement: Placement = serde_json::from_value(json!({"nodeSelector": {"pool": "x"}})).expect("a placement");
         assert_eq!(&*node(&labels, &json!([]), &placement).labels, "\npool=x\n");
-        assert!(size_of::<Node>() <= 40, "{}", size_of::<Node>());
+        assert!(size_of::<Node>() <= 48, "{}", size_of::<Node>());
+    }
+
+    /// What is kept away by the affinity isn't waited for, and the other way round.
+    #[test]
+    fn the_affinity_and_the_verdict_leave_out_the_same() {
+        let terms = real_ones();
+        let excluded =
+            |labels: &Value| node(labels, &json!([]), &Placement::default()).should_run(&Placement::default());
+        for term in terms.as_array().expect("terms") {
+            let (key, value) = (term["key"].as_str().expect("a key"), term["values"][0].as_str().expect("a value"));
+            assert_eq!(term["operator"], "NotIn");
+            assert!(excluded(&json!({key: value})).is_err(), "{key}={value}");
+            assert!(excluded(&json!({key: "other"})).is_ok(), "{key}");
+        }
+        assert_eq!(terms.as_array().map(Vec::len), Some(3));
     }
 
     #[test]
@@ -182,7 +244,10 @@ mod tests {
         let cases = [
             (json!({}), json!([]), untold.clone(), Ok(())),
             (json!({}), gpu.clone(), untold.clone(), Ok(())),
-            (json!({OS: "windows"}), json!([]), untold, Err(Excluded::Windows)),
+            (json!({"kubernetes.io/os": "windows"}), json!([]), untold.clone(), Err(Excluded::Windows)),
+            (json!({"type": "virtual-kubelet"}), json!([]), untold.clone(), Err(Excluded::Virtual)),
+            (json!({"eks.amazonaws.com/compute-type": "fargate"}), json!([]), untold.clone(), Err(Excluded::Virtual)),
+            (json!({"eks.amazonaws.com/compute-type": "ec2", "type": "large"}), json!([]), untold, Ok(())),
             (json!({"pool": "ab"}), json!([]), selecting.clone(), Err(Excluded::NotSelected)),
             (json!({"x": "y", "pool": "a"}), json!([]), selecting, Ok(())),
             (json!({}), gpu.clone(), tolerating(json!([])), taint()),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -11,21 +11,23 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::compare::Fares;
-use super::left::{self, Left};
+use super::joining::Joining;
 use super::node::Node;
-use super::objects;
 use super::observe::{self, Asked, Place, Seen, Set};
 use super::pod::{Pod, Rollout, State};
 use super::revision::{Revision, Stored};
 use super::sample::{self, Sample};
 use super::spec::Spec;
+use super::taken::{self, Taken};
 use super::trial::{self, Mark, Observed, Phase, Plan};
 use super::verdict::{self, Managed, Said};
+use super::{TRACES, objects};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::stack::{CollectorMode, CollectorStatus, Exporter};
 use crate::collector::Rendered;
 use crate::controller::Context;
 use crate::controller::health::Secrets;
+use crate::controller::left::{self, Left};
 use crate::controller::objects::{Outcome, Wanted, keep};
 use crate::controller::stack::Stack;
 use crate::controller::status::Verdict;
@@ -35,16 +37,16 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// What isn't watched is looked at that often, while it matters.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// Never returns.
-pub async fn run(context: Context) {
+/// Tells which nodes have just joined, too. Never returns.
+pub async fn run(context: Context, joining: watch::Sender<Arc<BTreeSet<String>>>) {
     let (wanted, wants) = watch::channel(None);
     let (outcome, outcomes) = watch::channel(None);
     let health = Arc::clone(&context.state.collector);
     let (left, lefts) = watch::channel(None);
     tokio::join!(
-        keep(context.clone(), objects::PART, health, wants, outcome),
-        left::run(context.clone(), left),
-        follow(context, wanted, outcomes, lefts),
+        keep(context.clone(), objects::PART, Arc::clone(&health), wants, outcome),
+        left::run(context.clone(), TRACES, health, left),
+        follow(context, wanted, joining, outcomes, lefts),
     );
 }
 
@@ -52,6 +54,7 @@ pub async fn run(context: Context) {
 async fn follow(
     context: Context,
     wanted: watch::Sender<Option<Arc<Wanted>>>,
+    joining: watch::Sender<Arc<BTreeSet<String>>>,
     mut outcomes: watch::Receiver<Option<Outcome>>,
     mut left: watch::Receiver<Option<Left>>,
 ) {
@@ -64,7 +67,14 @@ async fn follow(
                 let place = spec.place();
                 let seen = Seen::default();
                 let sample = Sample::default();
-                let task = Task { context: &context, place: &place, seen: &seen, sample: &sample, wanted: &wanted };
+                let task = Task {
+                    context: &context,
+                    place: &place,
+                    seen: &seen,
+                    sample: &sample,
+                    wanted: &wanted,
+                    joining: &joining,
+                };
                 tokio::select! {
                     () = seen.watch(&context, &place) => {}
                     () = sample::run(&context, &place, &sample) => {}
@@ -73,6 +83,7 @@ async fn follow(
                 continue;
             }
             (Some(now), Some(Err(fault))) => {
+                joining.send_replace(Arc::default());
                 context.state.measured.set_rollout(None);
                 context.status.report(|reports| {
                     let verdict = Verdict::new(Reason::CollectorSpecInvalid, fault, now.generation);
@@ -80,6 +91,7 @@ async fn follow(
                 });
             }
             _ => {
+                joining.send_replace(Arc::default());
                 context.state.measured.set_rollout(None);
                 wanted.send_if_modified(|wanted| wanted.take().is_some());
                 context.status.report(|reports| {
@@ -110,6 +122,7 @@ struct Task<'t> {
     seen: &'t Seen,
     sample: &'t Sample,
     wanted: &'t watch::Sender<Option<Arc<Wanted>>>,
+    joining: &'t watch::Sender<Arc<BTreeSet<String>>>,
 }
 
 impl Task<'_> {
@@ -140,11 +153,12 @@ impl Task<'_> {
             let again = match (self.place.mode, &unseen) {
                 (CollectorMode::Disabled, _) => {
                     self.want(&now, Vec::new());
-                    self.switch_off();
+                    self.switch_off(&now, look.left.as_ref());
                     None
                 }
                 // What was seen before may be long past.
                 (_, Some(fault)) => {
+                    self.tell_joining(BTreeSet::new());
                     self.context.state.measured.set_rollout(None);
                     let verdict = Verdict::new(Reason::CollectorNotReadable, fault.clone(), now.generation);
                     self.context.status.report(|reports| reports.say(ConditionType::CollectorAvailable, verdict));
@@ -153,7 +167,7 @@ impl Task<'_> {
                 (CollectorMode::Managed, None) => {
                     self.manage(look, &secrets, outcome.as_ref(), &mut asked, &mut memory).await
                 }
-                (CollectorMode::Adopt, None) => self.adopt(look, &mut asked).await,
+                (CollectorMode::Adopt, None) => self.adopt(look, &mut asked, &mut memory).await,
             };
             tokio::select! {
                 () = sleep(again.unwrap_or_default()), if again.is_some() => {}
@@ -195,7 +209,13 @@ impl Task<'_> {
         let mut stored = self.seen.stored()?;
         memory.forgive(&mut stored);
         let sets = self.seen.sets.lock().clone()?;
-        let set = |rollout: Rollout| sets.get(rollout.daemon_set());
+        let set = |rollout: Rollout| sets.get(rollout.daemon_set())?.as_ref();
+        for rollout in Rollout::ALL.into_iter().filter(|rollout| set(*rollout).is_some_and(|set| set.stripped)) {
+            if let Err(error) = observe::relabel(self.context, self.place, rollout).await {
+                self.context.state.collector.failed(&error);
+                return Some(LOOK_AGAIN);
+            }
+        }
         let secret = match secrets {
             Some(secret) => secret.as_ref().map(|secret| secret.resource_version.clone()),
             None if spec.collector.exporter == Exporter::Agent => None,
@@ -219,7 +239,12 @@ impl Task<'_> {
         });
         let no_pod = asked.why_no_pod(self.context, self.place, lacking).await;
         let now = Timestamp::now();
-        let untried = revision.filter(|one| {
+        let mark = revision.and_then(|one| stored.iter().find(|known| known.revision.hash == one.hash));
+        let due = taken::due(&sets, revision, mark.map(|known| &known.mark));
+        let foreign = memory.taken.look(self.context, self.place, stack, &due).await;
+        // What runs goes on, and nothing new is begun.
+        let wanted = revision.filter(|_| foreign.is_none());
+        let untried = wanted.filter(|one| {
             let known = || stored.iter().any(|known| known.revision.hash == one.hash && known.mark != Mark::Untried);
             let there = set(Rollout::Trial).is_some_and(|set| set.deployed.revision == one.hash);
             runs.is_some_and(|runs| *runs != *one.hash) && !there && !known()
@@ -230,6 +255,9 @@ impl Task<'_> {
         };
         let not_written = untried.and_then(|_| not_written(outcome));
         let refused_since = memory.refused_since(untried.filter(|_| not_written.is_some()), now);
+        let made = set(Rollout::Stable).map_or(now, |set| set.deployed.created);
+        let joining = memory.joining.among(&nodes, made, now, Instant::now());
+        self.tell_joining(joining.clone());
         let (excluded, should): (Vec<_>, Vec<_>) = nodes
             .iter()
             .filter(|(_, node)| !node.leaving)
@@ -240,7 +268,7 @@ impl Task<'_> {
 
         let deployed = |rollout| set(rollout).map(|set: &Set| set.deployed.clone());
         let plan = trial::plan(&Observed {
-            candidate: revision.map(|revision| revision.hash.as_str()),
+            candidate: wanted.map(|revision| revision.hash.as_str()),
             stable: deployed(Rollout::Stable),
             trial: deployed(Rollout::Trial),
             known: stored.iter().map(|one| (one.revision.hash.as_str(), one.mark.clone())).collect(),
@@ -257,22 +285,27 @@ impl Task<'_> {
         });
         memory.learn(&plan, should.iter().map(|(name, _)| name.as_str()));
         tell(&plan, revision, &mut memory.told);
-        self.want(stack, self.objects(spec, candidate.as_ref(), &stored, &plan, &pods));
+        if foreign.is_some() && sets.values().all(Option::is_none) && stored.is_empty() {
+            self.want_as_it_is();
+        } else {
+            self.want(stack, self.objects(spec, candidate.as_ref(), &stored, &plan, &pods));
+        }
 
-        let seen = verdict::Seen { left: left.as_ref(), ..seen_for_verdict(stack, spec, &nodes, &pods, &busy) };
+        let seen = seen_for_verdict(stack, spec, &nodes, &pods, &busy, left.as_ref(), &joining);
         let managed = Managed {
             fault: fault.as_deref(),
             candidate: revision.map(|revision| revision.hash.as_str()),
             plan: &plan,
-            outcome,
+            outcome: foreign.as_ref().or(outcome),
             no_pod: no_pod.as_deref(),
         };
         self.report(verdict::managed(&seen, &managed));
-        let looks_again = lacking.is_some() || look_for_pods || plan.phase.is_looked_at();
-        plan.again.into_iter().chain(looks_again.then_some(LOOK_AGAIN)).min()
+        let looks_again = lacking.is_some() || !due.is_empty() || look_for_pods || plan.phase.is_looked_at();
+        let joined = memory.joining.again(Instant::now());
+        plan.again.into_iter().chain(looks_again.then_some(LOOK_AGAIN)).chain(joined).min()
     }
 
-    async fn adopt(&self, look: Look<'_>, asked: &mut Asked) -> Option<Duration> {
+    async fn adopt(&self, look: Look<'_>, asked: &mut Asked, memory: &mut Memory) -> Option<Duration> {
         let Look { stack, spec, pods, left } = look;
         self.want(stack, Vec::new());
         let pods = pods?;
@@ -281,9 +314,11 @@ impl Task<'_> {
         let without: Vec<_> = nodes.keys().filter(|name| !with.contains_key(name.as_str())).cloned().collect();
         let again = (!without.is_empty()).then_some(LOOK_AGAIN);
         let busy = asked.busy.among(self.context, &spec.configuration, without).await;
-        let seen = verdict::Seen { left: left.as_ref(), ..seen_for_verdict(stack, spec, &nodes, &pods, &busy) };
+        let joining = memory.joining.among(&nodes, Timestamp::MIN, Timestamp::now(), Instant::now());
+        self.tell_joining(joining.clone());
+        let seen = seen_for_verdict(stack, spec, &nodes, &pods, &busy, left.as_ref(), &joining);
         self.report(verdict::adopted(&seen));
-        again
+        again.into_iter().chain(memory.joining.again(Instant::now())).min()
     }
 
     /// The words of a trial's Collector that ended, and how one that runs fares with the data that it is given.
@@ -375,6 +410,22 @@ impl Task<'_> {
         });
     }
 
+    /// Whoever else looks at nodes.
+    fn tell_joining(&self, joining: BTreeSet<String>) {
+        self.joining.send_if_modified(|before| {
+            let changed = **before != joining;
+            if changed {
+                *before = Arc::new(joining);
+            }
+            changed
+        });
+    }
+
+    /// Half of a Collector beside somebody else's other half is worse than none.
+    fn want_as_it_is(&self) {
+        self.wanted.send_if_modified(|wanted| wanted.take().is_some());
+    }
+
     fn report(&self, said: Said) {
         let Said { verdict, status, waiting } = said;
         self.context.state.measured.set_rollout(waiting);
@@ -384,10 +435,18 @@ impl Task<'_> {
         });
     }
 
-    fn switch_off(&self) {
+    /// Nothing is said of what isn't to be there, unless it is.
+    fn switch_off(&self, stack: &Stack, left: Option<&Left>) {
+        self.tell_joining(BTreeSet::new());
         self.context.state.measured.set_rollout(None);
         self.context.status.report(|reports| {
-            reports.switch_off(ConditionType::CollectorAvailable);
+            if let Some(left) = left {
+                let verdict = Verdict::new(Reason::CollectorLeftBehind, left.told(), stack.generation)
+                    .naming(&[("NAMESPACE", &left.namespace)]);
+                reports.say(ConditionType::CollectorAvailable, verdict);
+            } else {
+                reports.switch_off(ConditionType::CollectorAvailable);
+            }
             reports.collector = Some(CollectorStatus { ready: "off".to_owned(), ..CollectorStatus::default() });
         });
     }
@@ -409,10 +468,12 @@ fn seen_for_verdict<'s>(
     nodes: &'s BTreeMap<String, Node>,
     pods: &'s [Arc<Pod>],
     busy: &'s BTreeSet<String>,
+    left: Option<&'s Left>,
+    joining: &'s BTreeSet<String>,
 ) -> verdict::Seen<'s> {
     let placement = &spec.collector.placement;
     let pods = verdict::by_node(pods.iter().map(AsRef::as_ref));
-    verdict::Seen { generation: stack.generation, placement, nodes, pods, busy, left: None }
+    verdict::Seen { generation: stack.generation, placement, nodes, pods, busy, left, joining }
 }
 
 /// What doesn't stand in the cluster. Another leader does without.
@@ -423,8 +484,11 @@ struct Memory {
     unfit: BTreeSet<String>,
     /// When the record of each revision that failed was made.
     failed: BTreeMap<String, String>,
+    /// Names that somebody else may have.
+    taken: Taken,
     /// Since when the API server doesn't take the trial of which revision.
     refused: Option<(String, Timestamp)>,
+    joining: Joining,
 }
 
 impl Memory {

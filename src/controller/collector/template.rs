@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::node::OS;
+use super::node;
 use super::pod::CONTAINER;
 use super::revision::CONFIGURATION;
 use crate::api::stack::Collector;
@@ -88,12 +88,12 @@ pub fn pod(input: &Input<'_>) -> Value {
     json!({"metadata": {"labels": labels, "annotations": annotations}, "spec": spec})
 }
 
-/// Which nodes it may run on: none with Windows, and all but one, or only one. It is there even where it says nothing
-/// else, so that what is taken back leaves the template of before.
+/// Which nodes it may run on: none with Windows, no virtual one, and all but one, or only one. It is there even where it
+/// says nothing else, so that what is taken back leaves the template of before.
 #[must_use]
-pub fn affinity(node: Option<(&str, &str)>) -> Value {
-    let mut term = json!({"matchExpressions": [{"key": OS, "operator": "NotIn", "values": ["windows"]}]});
-    if let Some((operator, name)) = node {
+pub fn affinity(one: Option<(&str, &str)>) -> Value {
+    let mut term = json!({"matchExpressions": node::real_ones()});
+    if let Some((operator, name)) = one {
         term["matchFields"] = json!([{"key": "metadata.name", "operator": operator, "values": [name]}]);
     }
     json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}})

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::left::Left;
 use super::node::Node;
 use super::pod::{Pod, State};
 use super::trial::{Cause, Fault, Phase, Plan};
 use crate::api::condition::Reason;
 use crate::api::stack::{CollectorStatus, CollectorTrial, Placement};
+use crate::controller::left::Left;
 use crate::controller::objects::Outcome;
 use crate::controller::status::Verdict;
 
@@ -22,6 +22,8 @@ pub struct Seen<'s> {
     pub busy: &'s BTreeSet<String>,
     /// Collectors elsewhere, that should have gone.
     pub left: Option<&'s Left>,
+    /// Nodes that have just joined.
+    pub joining: &'s BTreeSet<String>,
 }
 
 /// Pods by their nodes, without those that are about to end.
@@ -78,10 +80,13 @@ const ORDER: [Reason; 10] = [
 pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> Said {
     let should: Vec<_> = seen.should_run().collect();
     let lacks: Vec<_> = should.iter().filter_map(|(name, node)| seen.lack(name, node, Some(managed))).collect();
+    let (new, lacks) = seen.apart(lacks);
+    let settled = should.len() - new.len();
     let late = |lack: &&Lack| lack.reason == Reason::CollectorRollingOut;
     let down = lacks.iter().filter(|lack| !late(lack) || !seen.has_ready(&lack.node)).count();
     let status = CollectorStatus {
-        ready: format!("{}/{}", should.len() - down, should.len()),
+        ready: format!("{}/{settled}", settled - down),
+        joining: number(&new),
         revision: managed.plan.stable.as_ref().map(|stable| stable.revision.clone()),
         trial: managed
             .plan
@@ -92,15 +97,20 @@ pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> Said {
     };
     let (reason, detail) = of_the_whole(seen, managed)
         .or_else(|| should.is_empty().then(|| (Reason::CollectorWithoutNode, String::new())))
-        .or_else(|| of_nodes(&lacks, should.len(), managed))
-        .or_else(|| held(managed))
-        .or_else(|| seen.without_collector(|node| seen.excluded(node)))
-        .unwrap_or_else(|| (Reason::CollectorOnEveryNode, format!("on {}", count(should.len(), "node"))));
+        .unwrap_or_else(|| {
+            let (reason, detail) = of_nodes(&lacks, settled, managed)
+                .or_else(|| held(managed))
+                .or_else(|| seen.without_collector(|node| seen.excluded(node)))
+                .unwrap_or_else(|| (Reason::CollectorOnEveryNode, format!("on {}", count(settled, "node"))));
+            (reason, with_new(detail, &new))
+        });
     // One that has been replaced isn't ready at once.
     let rolls_out =
         matches!(reason, Reason::CollectorRollingOut | Reason::CollectorTrialHeld | Reason::CollectorNotReady);
     let waiting = rolls_out.then(|| u64::try_from(lacks.len()).unwrap_or(u64::MAX));
-    Said { verdict: Verdict::new(reason, detail, seen.generation), status, waiting }
+    let namespace = seen.left.map(|left| left.namespace.as_str()).unwrap_or_default();
+    let names = [("REVISION", managed.candidate.unwrap_or_default()), ("NAMESPACE", namespace)];
+    Said { verdict: Verdict::new(reason, detail, seen.generation).naming(&names), status, waiting }
 }
 
 /// Of somebody else's: which nodes should have one, only its pods can tell, and the pods that need it.
@@ -110,22 +120,25 @@ pub fn adopted(seen: &Seen<'_>) -> Said {
     let untold = Node::default();
     let lacks: Vec<_> =
         with.iter().filter_map(|name| seen.lack(name, seen.nodes.get(*name).unwrap_or(&untold), None)).collect();
+    let (new, lacks) = seen.apart(lacks);
+    let settled = with.len() - new.len();
     let status = CollectorStatus {
-        ready: format!("{}/{}", with.len() - lacks.len(), with.len()),
+        ready: format!("{}/{settled}", settled - lacks.len()),
+        joining: number(&new),
         without: lacks.iter().take(MAX_NAMES).map(Lack::told).collect(),
         ..CollectorStatus::default()
     };
     let none = || with.is_empty().then(|| (Reason::NoCollectorToAdopt, String::new()));
-    let (reason, detail) = seen
-        .left
-        .map(Left::told)
-        .or_else(none)
-        .or_else(|| worst(&lacks, with.len()))
-        .or_else(|| {
-            seen.without_collector(|node| (!with.contains(&node)).then(|| "no adopted Collector runs there".to_owned()))
-        })
-        .unwrap_or_else(|| (Reason::CollectorOnEveryNode, format!("on {}", count(with.len(), "node"))));
-    Said { verdict: Verdict::new(reason, detail, seen.generation), status, waiting: None }
+    let not_there = |node: &str| (!with.contains(&node)).then(|| "no adopted Collector runs there".to_owned());
+    let (reason, detail) = seen.left.map(left_behind).or_else(none).unwrap_or_else(|| {
+        let (reason, detail) = worst(&lacks, settled)
+            .or_else(|| seen.without_collector(not_there))
+            .unwrap_or_else(|| (Reason::CollectorOnEveryNode, format!("on {}", count(settled, "node"))));
+        (reason, with_new(detail, &new))
+    });
+    let namespace = seen.left.map(|left| left.namespace.as_str()).unwrap_or_default();
+    let verdict = Verdict::new(reason, detail, seen.generation).naming(&[("NAMESPACE", namespace)]);
+    Said { verdict, status, waiting: None }
 }
 
 #[must_use]
@@ -179,11 +192,20 @@ impl<'s> Seen<'s> {
         self.nodes.get(node)?.should_run(self.placement).err().as_ref().map(ToString::to_string)
     }
 
+    /// What nodes lack that have just joined, apart from the rest. Where no node has any that is ready, it isn't they
+    /// that are late.
+    fn apart(&self, lacks: Vec<Lack>) -> (Vec<Lack>, Vec<Lack>) {
+        let some_work = self.pods.keys().any(|node| self.has_ready(node));
+        let is_new = |lack: &Lack| some_work && self.joining.contains(&lack.node) && !self.has_ready(&lack.node);
+        lacks.into_iter().partition(is_new)
+    }
+
     /// Nodes with opted-in pods that have none, on purpose.
     fn without_collector(&self, why: impl Fn(&str) -> Option<String>) -> Option<(Reason, String)> {
         let without: Vec<_> = self
             .busy
             .iter()
+            .filter(|node| !self.joining.contains(*node))
             .filter_map(|node| Some(Lack { node: node.clone(), reason: Reason::NodeWithoutCollector, why: why(node)? }))
             .collect();
         let total = without.len();
@@ -219,13 +241,17 @@ fn crash(words: &str) -> Reason {
     if words.contains("OOMKilled") { Reason::CollectorOutOfMemory } else { Reason::CollectorCrashing }
 }
 
+fn left_behind(left: &Left) -> (Reason, String) {
+    (Reason::CollectorLeftBehind, left.told())
+}
+
 /// What is wrong whatever nodes have.
 fn of_the_whole(seen: &Seen<'_>, managed: &Managed<'_>) -> Option<(Reason, String)> {
     if let Some(fault) = managed.fault {
         return Some((Reason::CollectorSpecInvalid, fault.to_owned()));
     }
     if let Some(left) = seen.left {
-        return Some(left.told());
+        return Some(left_behind(left));
     }
     match managed.outcome {
         Some(Outcome::Refused { object, why, .. }) => {
@@ -271,6 +297,26 @@ fn of_nodes(lacks: &[Lack], nodes: usize, managed: &Managed<'_>) -> Option<(Reas
     Some((reason, detail))
 }
 
+fn number(new: &[Lack]) -> Option<i32> {
+    (!new.is_empty()).then(|| i32::try_from(new.len()).unwrap_or(i32::MAX))
+}
+
+/// Told, and no fault.
+fn with_new(detail: String, new: &[Lack]) -> String {
+    if new.is_empty() {
+        return detail;
+    }
+    let has = if new.len() == 1 { "has" } else { "have" };
+    format!("{detail}; {} {has} just joined, without one that is ready yet: {}", count(new.len(), "node"), named(new))
+}
+
+/// The first of them, and why.
+fn named<'l>(lacks: impl IntoIterator<Item = &'l Lack>) -> String {
+    let mut lacks = lacks.into_iter();
+    let named = lacks.by_ref().take(MAX_NAMES).map(Lack::told).collect::<Vec<_>>().join(", ");
+    if lacks.next().is_some() { format!("{named} and others") } else { named }
+}
+
 /// Where nothing can be told of a trial, for no fault of its own.
 fn held(managed: &Managed<'_>) -> Option<(Reason, String)> {
     let Phase::Held { node, why } = &managed.plan.phase else { return None };
@@ -284,10 +330,9 @@ fn worst(lacks: &[Lack], nodes: usize) -> Option<(Reason, String)> {
     let place = |lack: &&Lack| ORDER.iter().position(|reason| *reason == lack.reason).unwrap_or(ORDER.len());
     let reason = lacks.iter().min_by_key(place)?.reason;
     let of_reason: Vec<_> = lacks.iter().filter(|lack| lack.reason == reason).collect();
-    let named = of_reason.iter().take(MAX_NAMES).map(|lack| lack.told()).collect::<Vec<_>>().join(", ");
-    let others = if of_reason.len() > MAX_NAMES { " and others" } else { "" };
+    let count = of_reason.len();
     let plural = if nodes == 1 { "" } else { "s" };
-    Some((reason, format!("{} of {nodes} node{plural}: {named}{others}", of_reason.len())))
+    Some((reason, format!("{count} of {nodes} node{plural}: {}", named(of_reason))))
 }
 
 impl Lack {

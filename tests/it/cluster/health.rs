@@ -242,6 +242,10 @@ impl Cluster<'_> {
         let failed =
             self.controllers("otelgate_controller_collector_items_total", &["signal=\"traces\"", "outcome=\"failed\""]);
         assert_eq!(failed, 1000, "of both");
+        self.a_fault_that_lasts_is_told_once_whoever_leads(|| {
+            add("otelcol_receiver_accepted_spans_total", 500);
+            add("otelcol_exporter_send_failed_spans_total", 500);
+        });
         stop();
         let message = self.wait("CollectorDelivering", "NotScraped");
         assert!(message.contains(&format!("nothing listens on port {METRICS}")), "{message}");
@@ -250,6 +254,39 @@ impl Cluster<'_> {
         self.patch(&json!({"collector": {"mode": "disabled"}}));
         wait_for("no condition where there is to be no Collector", || {
             condition(&self.stack(), "CollectorDelivering").is_none().then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// It goes on all the while.
+    fn a_fault_that_lasts_is_told_once_whoever_leads(&self, goes_on: impl Fn()) {
+        let said = |kind: &str| condition(&self.stack(), kind).unwrap_or_default();
+        let kinds = ["CollectorDelivering", "Ready"];
+        let before = kinds.map(said);
+        let told = || self.events().iter().filter(|event| event["reason"] == "SendFailed").count();
+        assert_eq!(told(), 1);
+        let measured = || self.controllers("otelgate_controller_collectors", &["state=\"send_failed\""]);
+        self.have_another_lead();
+        let mut last = Value::Null;
+        wait_for("the new leader to have measured it", || {
+            goes_on();
+            for (kind, before) in kinds.iter().zip(&before) {
+                last = said(kind);
+                assert_eq!(last["lastTransitionTime"], before["lastTransitionTime"], "{last:#}");
+            }
+            (measured() == 2).then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}: {last:#}{}", self.nodes.last_words()));
+        assert_eq!((said("CollectorDelivering")["reason"].as_str(), told()), (Some("SendFailed"), 1));
+    }
+
+    fn have_another_lead(&self) {
+        let leader = || self.plane.get(NAMESPACE, "lease/otelgate-controller")["spec"]["holderIdentity"].clone();
+        let first = leader();
+        self.kubectl(&["delete", "pod", "-n", NAMESPACE, first.as_str().expect("a name")]);
+        wait_for("another leader", || {
+            let now = leader();
+            (now != first && now != "" && !now.is_null()).then_some(())
         })
         .unwrap_or_else(|error| panic!("{error}"));
     }
@@ -288,14 +325,7 @@ impl Cluster<'_> {
         // But for the configuration that is written here in the meantime.
         let of_others = |event: &(Value, Value)| event.0 != "InForce" && event.0 != "NotInForce";
         let before: Vec<_> = self.events().iter().map(told).filter(of_others).collect();
-        let leader = || self.plane.get(NAMESPACE, "lease/otelgate-controller")["spec"]["holderIdentity"].clone();
-        let first = leader();
-        self.kubectl(&["delete", "pod", "-n", NAMESPACE, first.as_str().expect("a name")]);
-        wait_for("another leader", || {
-            let now = leader();
-            (now != first && now != "" && !now.is_null()).then_some(())
-        })
-        .unwrap_or_else(|error| panic!("{error}"));
+        self.have_another_lead();
         self.patch(&json!({"injection": {"environment": "afterwards"}}));
         self.wait("WebhookReachable", "Reachable");
         self.wait("Ready", "AsConfigured");

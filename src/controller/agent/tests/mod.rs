@@ -2,4 +2,5 @@
 
 mod goldens;
 mod settle;
+mod steady;
 mod verdicts;

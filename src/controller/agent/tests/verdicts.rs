@@ -11,6 +11,7 @@ use super::super::observe::{DatadogAgent, Maker, Nodes, Pod, Replicas};
 use super::super::verdict::{PATIENCE, Said, Sight};
 use crate::api::condition::{Holds, Reason};
 use crate::api::stack::{AgentMode, AgentWay};
+use crate::controller::left::Left;
 use crate::controller::objects::Outcome;
 
 fn now() -> Timestamp {
@@ -49,6 +50,17 @@ fn well() -> Sight {
         outcomes: vec![Outcome::Kept { generation: 1 }],
         pods: (1..=3).map(|at| pod(at, json!({"ready": true, "started": true, "state": {"running": {}}}))).collect(),
         ..Sight::default()
+    }
+}
+
+/// Two of a host are told before whatever else, and in every mode.
+#[test]
+fn an_agent_that_was_left_behind_is_told() {
+    let left = Left { namespace: "old".to_owned(), pods: 3, why: Some("DaemonSet: no".to_owned()) };
+    for way in [AgentWay::Daemonset, AgentWay::Operator, AgentWay::Adopt, AgentWay::Disabled] {
+        let sight = Sight { way: Some(way), left: Some(left.clone()), ..well() };
+        let detail = "3 pods in namespace old, which can't be taken away: DaemonSet: no".to_owned();
+        assert_eq!(sight.verdict(now()), Said::Verdict(Reason::AgentLeftBehind, detail), "{way:?}");
     }
 }
 
@@ -107,7 +119,7 @@ fn told(sight: &Sight) -> (Reason, String) {
 fn all_is_well() {
     assert_eq!(told(&well()), (Reason::AgentReady, String::new()));
     assert_eq!(told(&of_operator()), (Reason::AgentReady, String::new()));
-    assert_eq!(well().count(), "3/3");
+    assert_eq!(well().count().as_deref(), Some("3/3"));
     let adopted = Sight { way: Some(AgentWay::Adopt), wants_cluster_agent: false, cluster_agent: None, ..well() };
     assert_eq!(told(&adopted).0, Reason::AgentReady);
 }
@@ -116,7 +128,7 @@ fn all_is_well() {
 fn an_agent_that_is_switched_off_has_nothing_said_of_it_once_it_is_gone() {
     let off = Sight { way: Some(AgentWay::Disabled), nodes: None, cluster_agent: None, pods: Vec::new(), ..well() };
     assert_eq!(off.verdict(now()), Said::Off);
-    assert_eq!(off.count(), "off");
+    assert_eq!(off.count().as_deref(), Some("off"));
     let own = Sight { present: Present { own: true, ..Present::default() }, ..off.clone() };
     assert_eq!(told(&own).0, Reason::AgentLeftOver);
     let agent = DatadogAgent { name: "datadog".to_owned(), ours: true, deleting: true, ..DatadogAgent::default() };
@@ -177,9 +189,62 @@ fn what_keeps_one_from_being_made() {
             "DaemonSet datadog-agent or Deployment datadog-cluster-agent is still there",
         ),
         (Sight { outcomes: vec![refused], ..well() }, Reason::AgentNotWritten, "DaemonSet datadog-agent: quota"),
-        (Sight { outcomes: vec![contested], ..well() }, Reason::AgentContested, "Service datadog-agent: by tug"),
+        (
+            Sight { outcomes: vec![contested], ..well() },
+            Reason::AgentContested,
+            "Service datadog-agent is changed back each time by tug",
+        ),
         (Sight { nodes: None, looked: false, ..well() }, Reason::NotLookedAt, ""),
         (Sight { nodes: None, ..well() }, Reason::AgentMissing, ""),
+    ]);
+}
+
+#[test]
+fn nothing_is_counted_that_wasnt_looked_at() {
+    assert_eq!(Sight { nodes: None, looked: false, ..well() }.count(), None);
+    assert_eq!(Sight { nodes: None, ..well() }.count().as_deref(), Some("0/0"));
+}
+
+#[test]
+fn on_a_node_that_has_just_joined_an_agent_may_take_its_time() {
+    let joining = || Arc::new(["node-3".to_owned()].into());
+    let summary = Reason::AgentReady.summary();
+    let starting = || {
+        let mut sight = Sight { joining: joining(), nodes: Some(nodes(3, 2)), ..well() };
+        sight.pods[2] = pod(3, waiting("ContainerCreating", ""));
+        sight
+    };
+    let detail = format!("{summary}; 1 node has just joined, without one that is ready yet, such as node-3");
+    assert_eq!(told(&starting()), (Reason::AgentReady, detail));
+    assert_eq!(starting().count().as_deref(), Some("2/2"));
+    let mut no_pod = Sight { joining: joining(), ..well() };
+    no_pod.nodes = Some(Nodes { current: 2, updated: 2, ..nodes(3, 2) });
+    no_pod.pods.truncate(2);
+    let detail = format!("{summary}; 1 node has just joined, without one that is ready yet");
+    assert_eq!((told(&no_pod), no_pod.count().as_deref()), ((Reason::AgentReady, detail), Some("2/2")));
+    assert_eq!(told(&Sight { joining: joining(), ..well() }), (Reason::AgentReady, String::new()));
+    let mut another = starting();
+    another.pods[1] = pod(2, waiting("ContainerCreating", ""));
+    another.nodes = Some(nodes(3, 1));
+    check(vec![
+        (another, Reason::AgentRollingOut, "1 of 3 nodes: node-2: starting"),
+        (Sight { joining: Arc::default(), ..starting() }, Reason::AgentRollingOut, "1 of 3 nodes: node-3: starting"),
+        (
+            Sight {
+                joining: joining(),
+                nodes: Some(Nodes { current: 1, updated: 1, ..nodes(3, 1) }),
+                pods: vec![pod(1, json!({"ready": true, "started": true, "state": {"running": {}}}))],
+                ..well()
+            },
+            Reason::AgentPodsRefused,
+            "DaemonSet datadog-agent has 1 pods of 3",
+        ),
+        // It isn't the new one that is late.
+        (
+            Sight { nodes: Some(nodes(1, 0)), pods: vec![pod(3, waiting("ContainerCreating", ""))], ..starting() },
+            Reason::AgentRollingOut,
+            "1 of 1 nodes: node-3: starting",
+        ),
     ]);
 }
 
@@ -345,7 +410,7 @@ fn what_workloads_say_of_themselves() {
 fn one_of_a_hundred_and_none_of_none_are_not_well() {
     let few = Sight { nodes: Some(nodes(100, 1)), pods: Vec::new(), ..of_operator() };
     assert_eq!(told(&few).0, Reason::AgentRollingOut);
-    assert_eq!(few.count(), "1/100");
+    assert_eq!(few.count().as_deref(), Some("1/100"));
     let none = Sight { nodes: Some(nodes(0, 0)), pods: Vec::new(), ..of_operator() };
     assert_eq!(told(&none).0, Reason::NoNodeForAgent);
 }
@@ -419,5 +484,13 @@ fn who_made_a_workload_is_told_from_what_it_carries() {
     assert_eq!(made(json!({"otelgate.dev/part": "agent"}), stack.clone()), Maker::Controller);
     assert_eq!(made(json!({"otelgate.dev/part": "operator"}), internal.clone()), Maker::Operator);
     assert_eq!(made(json!({}), internal), Maker::Operator);
+    assert_eq!(made(json!({}), stack.clone()), Maker::Stripped);
+    let written = |by: &str| {
+        let fields = json!([{"manager": by, "operation": "Apply"}]);
+        let found = json!({"metadata": {"name": "datadog-agent", "managedFields": fields}});
+        Nodes::of(&serde_json::from_value(found).expect("a DaemonSet")).maker
+    };
+    assert_eq!(written("otelgate-controller"), Maker::Stripped);
+    assert_eq!(written("kubectl"), Maker::SomebodyElse);
     assert_eq!(made(json!({"otelgate.dev/part": "collector"}), stack), Maker::SomebodyElse);
 }

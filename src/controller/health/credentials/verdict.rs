@@ -70,7 +70,9 @@ pub fn verdict(
     generation: i64,
 ) -> Option<Verdict> {
     let Wanted { namespace, secret, key, validate } = wanted;
-    let of = |reason, detail: String| Some(Verdict::new(reason, detail, generation));
+    let site = validate.as_ref().map(|intake| intake.site.as_str()).unwrap_or_default();
+    let names = [("NAMESPACE", namespace.as_str()), ("SECRET", secret), ("KEY", key), ("SITE", site)];
+    let of = |reason, detail: String| Some(Verdict::new(reason, detail, generation).naming(&names));
     let Credentials { keys, shape, .. } = match (seen, unseen) {
         (None, None) => return None,
         (None, Some(fault)) => {

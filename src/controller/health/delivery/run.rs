@@ -10,7 +10,7 @@ use super::scrape;
 use super::totals::{Counts, Signal};
 use super::track::Fleet;
 use super::verdict::{State, Tally};
-use crate::api::condition::{ConditionType, Reason};
+use crate::api::condition::{ConditionType, Holds, Reason};
 use crate::api::stack::{AdoptedCollector, Collector, CollectorMode, DeliveryStatus};
 use crate::controller::collector_pods::{CollectorPods, Place};
 use crate::controller::health::measured::Items;
@@ -121,14 +121,20 @@ fn count(state: &Shared, counted: &Counts) {
 }
 
 fn tell(context: &Context, stack: &Stack, fleet: &Fleet) {
-    let tally = Tally::of(fleet.standings(Instant::now()));
+    let now = Instant::now();
+    let tally = Tally::of(fleet.standings(&context.joining.borrow(), now));
     context.state.measured.set_collectors(Some(&tally));
     let opted_in = context.state.coverage.counts().map(|counts| counts.iter().map(|(_, count)| count).sum());
     if let Some(verdict) = tally.verdict(opted_in, stack.generation) {
         let delivering = tally.summary();
         let measured = tally.total() - tally.count(State::Fresh);
         context.status.report(|reports| {
-            reports.say(ConditionType::CollectorDelivering, verdict);
+            // The fault of one may be told by its second reading only.
+            if verdict.reason.holds() == Holds::True && fleet.is_partial(now) {
+                reports.say_so_far(ConditionType::CollectorDelivering, verdict);
+            } else {
+                reports.say(ConditionType::CollectorDelivering, verdict);
+            }
             reports.delivery =
                 Some(DeliveryStatus { delivering, measured: i32::try_from(measured).unwrap_or(i32::MAX) });
         });

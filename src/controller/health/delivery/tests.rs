@@ -1,5 +1,6 @@
 //! From what Collectors write to what the condition says.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -48,7 +49,7 @@ fn state_after(counters: impl Fn(f64) -> Counters) -> (State, String) {
         let reading = read(&text(60 * u64::from(minute) + 1, &counters(f64::from(minute)))).expect("a Collector");
         fleet.note(&target, Ok(reading), now);
     }
-    let tally = Tally::of(fleet.standings(now));
+    let tally = Tally::of(fleet.standings(&BTreeSet::new(), now));
     let state = State::ALL.into_iter().find(|state| tally.count(*state) == 1).expect("there is one");
     (state, tally.verdict(None, 1).map(|verdict| verdict.detail).unwrap_or_default())
 }
@@ -316,12 +317,12 @@ fn five_thousand_are_judged_by_those_that_were_looked_at() {
     for target in &targets {
         fleet.note(target, Ok(Reading::default()), start);
     }
-    let tally = Tally::of(fleet.standings(start));
+    let tally = Tally::of(fleet.standings(&BTreeSet::new(), start));
     assert_eq!((tally.count(State::Fresh), tally.verdict(None, 1)), (5000, None), "one reading measures nothing");
     for target in &targets {
         fleet.note(target, Ok(Reading::default()), now);
     }
-    let tally = Tally::of(fleet.standings(now));
+    let tally = Tally::of(fleet.standings(&BTreeSet::new(), now));
     assert_eq!((tally.count(State::Fresh), tally.summary().as_str()), (4750, "250/5000"));
     let verdict = tally.verdict(None, 1).expect("some are measured");
     assert_eq!(verdict.detail, "nothing arrives; 250 of 5000 Collectors measured");
