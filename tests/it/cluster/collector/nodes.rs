@@ -47,7 +47,6 @@ fn a_collector_runs_on_every_node() {
     cluster.each_pod_is_answered_by_its_own_nodes();
     cluster.a_node_without_a_collector_is_told_as_long_as_it_has_none();
     cluster.a_bad_configuration_is_stopped_at_the_first_node();
-    cluster.one_whose_data_are_refused_is_stopped_there_too();
     cluster.lines_are_read_on_where_reading_stopped();
     cluster.what_is_lost_counts_by_whose_fault_it_is();
     cluster.that_lines_are_refused_is_measured();

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::super::intake::Intake;
 use super::{Cluster, Running};
-use crate::control_plane::network::ADDRESS;
 use crate::control_plane::wait_for;
 
 const TAINT: &str = "reserved=batch:NoExecute";
@@ -42,26 +40,12 @@ impl Cluster<'_> {
         self.is_as_before(&before, &revision, &message);
     }
 
-    /// Its Collector starts, becomes ready, and gets rid of nothing.
-    pub(super) fn one_whose_data_are_refused_is_stopped_there_too(&self) {
-        let (before, revision) = (self.collectors(), self.revision());
-        let refusing = Intake::start(self.plane);
-        refusing.refuse();
-        let endpoint = format!("http://{ADDRESS}:{}", refusing.port);
-        self.plane.apply(&[self.stack(&json!({"logs": {"endpoint": endpoint, "use_compression": false}}))]);
-        let message = self.wait_for_reason("CollectorRolledBack");
-        assert!(message.contains(": exporter datadog failed to send "), "{message}");
-        assert!(message.contains(" log_records: ") && message.contains("403"), "in its own words: {message}");
-        assert!(message.contains("; Collectors of other nodes don't"), "{message}");
-        self.is_as_before(&before, &revision, &message);
-    }
-
     pub(super) fn revision(&self) -> Value {
         self.status()["collector"]["revision"].clone()
     }
 
     /// But for the Collector of the one node where something else was tried.
-    fn is_as_before(&self, before: &BTreeMap<String, Running>, revision: &Value, message: &str) {
+    pub(super) fn is_as_before(&self, before: &BTreeMap<String, Running>, revision: &Value, message: &str) {
         assert_eq!(self.revision(), *revision);
         let tried = self.nodes.iter().filter(|node| message.contains(&format!("on node {}", node.name)));
         let tried: Vec<_> = tried.map(|node| node.name).collect();

@@ -30,14 +30,15 @@ impl Cluster<'_> {
 
     /// Where it sends to, everything is refused; where the others do, nothing is.
     fn what_only_the_trial_loses_is_its_own_fault(&self) {
-        let revision = self.revision();
+        let (before, revision) = (self.collectors(), self.revision());
         let closed = Intake::start(self.plane);
         closed.refuse();
         self.plane.apply(&[self.sending_to(closed.port, 1)]);
         let message = self.wait_for_reason("CollectorRolledBack");
         assert!(message.contains(&format!(": exporter {EXPORTER} failed to send ")), "{message}");
+        assert!(message.contains(" log_records: ") && message.contains("403"), "in its own words: {message}");
         assert!(message.contains("; Collectors of other nodes don't"), "{message}");
-        assert_eq!(self.revision(), revision);
+        self.is_as_before(&before, &revision, &message);
         self.plane.apply(&[self.sending_to(self.intake.port, 1)]);
         self.wait_for_reason("CollectorOnEveryNode");
     }
