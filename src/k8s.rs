@@ -16,8 +16,8 @@ pub use k8s_openapi::api::authorization::v1::{
 };
 pub use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 pub use k8s_openapi::api::core::v1::{
-    Affinity, ConfigMap, ContainerStatus, Event as CoreEvent, Namespace, Node, ObjectReference, Pod, PodStatus,
-    ResourceQuota, ResourceRequirements, Secret, Service, ServicePort, Toleration, TopologySpreadConstraint,
+    Affinity, ConfigMap, Container, ContainerStatus, Event as CoreEvent, Namespace, Node, ObjectReference, Pod,
+    PodStatus, ResourceQuota, ResourceRequirements, Secret, Service, ServicePort, Toleration, TopologySpreadConstraint,
 };
 pub use k8s_openapi::api::discovery::v1::EndpointSlice;
 pub use k8s_openapi::api::events::v1::Event as Note;

@@ -57,21 +57,46 @@ pub struct Foreign {
     pub name: &'static str,
     /// Where it is written that there is such a metric.
     pub source: &'static str,
+    /// Of the Collector's, the first minor release that calls it so.
+    pub since: u32,
+    /// The first that calls it otherwise.
+    pub before: u32,
 }
 
 const fn foreign(name: &'static str, source: &'static str) -> Foreign {
-    Foreign { name, source }
+    Foreign { name, source, since: 0, before: u32::MAX }
 }
+
+const fn until_0_154(name: &'static str, source: &'static str) -> Foreign {
+    Foreign { before: MEMORY_LIMITER_RENAMED, ..foreign(name, source) }
+}
+
+const fn since_0_155(name: &'static str, source: &'static str) -> Foreign {
+    Foreign { since: MEMORY_LIMITER_RENAMED, ..foreign(name, source) }
+}
+
+/// The release whose `memory_limiter` has its own name in those of its metrics.
+const MEMORY_LIMITER_RENAMED: u32 = 155;
 
 macro_rules! collector {
     ($path:literal) => {
-        concat!("https://github.com/open-telemetry/opentelemetry-collector/blob/v0.149.0/", $path, "/documentation.md")
+        collector!($path, "0.149.0")
+    };
+    ($path:literal, $version:literal) => {
+        concat!(
+            "https://github.com/open-telemetry/opentelemetry-collector/blob/v",
+            $version,
+            "/",
+            $path,
+            "/documentation.md"
+        )
     };
 }
 const SERVICE: &str = collector!("service");
 const RECEIVERS: &str = collector!("receiver/receiverhelper");
 const EXPORTERS: &str = collector!("exporter/exporterhelper");
-const MEMORY_LIMITER: &str = collector!("processor/memorylimiterprocessor");
+const MEMORY_LIMITER: &str = collector!("processor/memorylimiterprocessor", "0.159.0");
+const MEMORY_LIMITER_BEFORE: &str = collector!("processor/memorylimiterprocessor", "0.154.0");
 const CLUSTER: &str = "https://github.com/open-telemetry/opentelemetry-collector-contrib/blob/v0.149.0/receiver/k8sclusterreceiver/documentation.md";
 const NODE_CONDITIONS: &str = "https://github.com/open-telemetry/opentelemetry-collector-contrib/blob/v0.149.0/receiver/k8sclusterreceiver/README.md";
 const TRACE_WRITER: &str = "https://github.com/DataDog/datadog-agent/blob/7.77.0/pkg/opentelemetry-mapping-go/otlp/metrics/metrics_remapping.go";
@@ -91,9 +116,12 @@ pub const FOREIGN: &[Foreign] = &[
     foreign("otelcol_receiver_refused_spans", RECEIVERS),
     foreign("otelcol_receiver_refused_metric_points", RECEIVERS),
     foreign("otelcol_receiver_refused_log_records", RECEIVERS),
-    foreign("otelcol_processor_refused_spans", MEMORY_LIMITER),
-    foreign("otelcol_processor_refused_metric_points", MEMORY_LIMITER),
-    foreign("otelcol_processor_refused_log_records", MEMORY_LIMITER),
+    since_0_155("otelcol_processor_memory_limiter_refused_spans", MEMORY_LIMITER),
+    since_0_155("otelcol_processor_memory_limiter_refused_metric_points", MEMORY_LIMITER),
+    since_0_155("otelcol_processor_memory_limiter_refused_log_records", MEMORY_LIMITER),
+    until_0_154("otelcol_processor_refused_spans", MEMORY_LIMITER_BEFORE),
+    until_0_154("otelcol_processor_refused_metric_points", MEMORY_LIMITER_BEFORE),
+    until_0_154("otelcol_processor_refused_log_records", MEMORY_LIMITER_BEFORE),
     foreign("otelcol_exporter_sent_spans", EXPORTERS),
     foreign("otelcol_exporter_sent_metric_points", EXPORTERS),
     foreign("otelcol_exporter_sent_log_records", EXPORTERS),
@@ -163,6 +191,16 @@ pub fn dashboard() -> &'static str {
 
 fn text(path: &str) -> &'static str {
     chart::FILES.iter().find(|file| file.path == path).expect("the chart has it").text
+}
+
+// === impl Foreign ===
+
+impl Foreign {
+    /// Whether a Collector of that minor release calls it so.
+    #[must_use]
+    pub const fn is_of(&self, minor: u32) -> bool {
+        self.since <= minor && minor < self.before
+    }
 }
 
 // === impl Severity ===

@@ -192,7 +192,15 @@ fn alerts() -> String {
          Those of otelgate's own programs are on a [page](metrics.md) of theirs.\n\n",
     );
     let rows = monitoring::FOREIGN.iter().chain([&monitoring::SECURITY_SIGNALS]);
-    table(&mut page, ["metric", "source"], rows.map(|one| [code(one.name), format!("<{}>", one.source)]));
+    let rows = rows.map(|one| {
+        let releases = match (one.since, one.before) {
+            (0, u32::MAX) => String::new(),
+            (0, before) => format!(", before 0.{before}"),
+            (since, _) => format!(", from 0.{since} on"),
+        };
+        [code(one.name), format!("<{}>{releases}", one.source)]
+    });
+    table(&mut page, ["metric", "source"], rows);
     page.truncate(page.trim_end().len());
     page.push('\n');
     page

@@ -34,6 +34,16 @@ pub enum Unavailable {
     Refused { why: String },
 }
 
+/// Whether the same call may well do better in a moment, though nobody mends anything: the API server isn't well, can't be
+/// reached, or somebody else was faster.
+#[must_use]
+pub fn passes(error: &k8s::Error) -> bool {
+    match error {
+        k8s::Error::Api(status) => matches!(status.code, 401 | 408 | 409 | 429 | 500..),
+        error => Unavailable::of(error).is_of_connection(),
+    }
+}
+
 /// Characters of a foreign message; some carry a whole page.
 const LONGEST: usize = 300;
 
@@ -280,6 +290,14 @@ mod tests {
     fn credentials_that_dont_count_end_it() {
         assert_eq!(answered(401, "Unauthorized"), Unavailable::Unauthorized);
         assert!(answered(401, "").is_of_connection());
+    }
+
+    #[test]
+    fn what_passes_is_told_from_what_somebody_has_to_mend() {
+        let of = |code: u16| passes(&k8s::Error::Api(k8s::Status::failure("", "").with_code(code).boxed()));
+        assert!([401, 408, 409, 429, 500, 502, 503, 504].into_iter().all(of));
+        assert!(![400, 403, 404, 405, 410, 413, 415, 422].into_iter().any(of));
+        assert!(passes(&k8s::Error::Service(io::Error::from(io::ErrorKind::TimedOut).into())));
     }
 
     #[test]

@@ -99,6 +99,8 @@ reasons! {
         "do what the API server's message says";
     RegistrationContested: False, "somebody else writes caBundle of MutatingWebhookConfiguration otelgate too, so that calls fail in between",
         "have only one of the two write it: leave caBundle to otelgate, and tell whoever is named to ignore it";
+    CertificateContested: False, "somebody else writes a Secret of the webhook's certificate too, so that calls fail in between",
+        "have only one of the two write it: leave it to otelgate, or set spec.certificates.provider to provided and name a Secret of your own";
     KeyInPlace: True, "the Secret has an API key that looks like one",
         "nothing";
     KeyAccepted: True, "the Secret has an API key, and Datadog accepts it",
@@ -131,7 +133,7 @@ reasons! {
         "do what the API server's message says; otelgate update gives the rights for the namespace and the names of the chart's values";
     CollectorForeign: False, "an object that isn't otelgate's has a name of the Collector's, and is left as it is",
         "set spec.collector.mode to adopt where it is of a Collector of your own; otherwise delete it, and otelgate makes its own";
-    CollectorLeftBehind: False, "Collectors still run in a namespace where they were before, beside those of now",
+    CollectorLeftBehind: False, "Collectors still run in a namespace where they were before, beside those of now if there are any",
         "wait a moment; what the controller may not take away, delete: kubectl delete daemonset,configmap,service,serviceaccount,networkpolicy,rolebinding -n NAMESPACE -l otelgate.dev/part=collector";
     CollectorContested: False, "somebody else writes an object of the Collector too",
         "have only one of the two write it: leave it to otelgate, or set spec.collector.mode to adopt or disabled";
@@ -187,6 +189,8 @@ reasons! {
         "set agent.mode to adopt, or remove the object that is named";
     AgentLeftOver: False, "the Agent of the mode before isn't gone yet, and the one that is asked for waits for that",
         "wait a moment; if a DatadogAgent stays, its finalizer waits for the Datadog Operator: start it again, or take the finalizer out";
+    AgentLeftBehind: False, "Datadog Agents still run in a namespace where they were before, and report the same hosts as those of now",
+        "wait a moment; what the controller may not take away, delete: kubectl delete daemonset,deployment,service,serviceaccount,configmap,rolebinding,secret -n NAMESPACE -l otelgate.dev/part=agent; and one that the Datadog Operator made: kubectl delete datadogagent -n NAMESPACE -l otelgate.dev/part=operator";
     AgentNotReadable: False, "what the controller keeps of the Datadog Agent can't be read",
         "give the controller the right that is named: otelgate update does, for the namespace of the chart's values";
     AgentNotWritten: False, "the API server doesn't take an object of the Datadog Agent",

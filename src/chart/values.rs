@@ -18,7 +18,8 @@ use crate::telemetry::LogLevel;
 pub struct Values {
     /// The image of webhook and controller.
     pub image: Image,
-    /// Which addresses the pods listen on: `IPv4`, or `IPv6` where pods have no others.
+    /// Which addresses webhook and controller listen on: `IPv4`, or `IPv6` where pods have no others. The default of
+    /// `injection.otlp.ipFamily`.
     pub ip_family: IpFamily,
     /// The admission webhook.
     pub webhook: Webhook,

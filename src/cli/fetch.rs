@@ -7,6 +7,8 @@ use serde_json::Value;
 use crate::k8s::{self, Client, GetParams, ListParams, LogParams};
 use crate::unavailable::Unavailable;
 
+/// The path of every `TelemetryStack`.
+pub const STACKS: &str = "/apis/otelgate.dev/v1alpha1/telemetrystacks";
 /// Objects of one answer of a list.
 const PAGE: u32 = 500;
 /// A list of that size takes the API server less than a second.

@@ -26,6 +26,7 @@ mod report;
 mod shape;
 mod status;
 pub mod table;
+mod telemetry;
 pub mod webhook;
 
 use crate::inject::legal;

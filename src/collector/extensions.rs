@@ -3,21 +3,14 @@
 use serde_json::json;
 
 use super::part::Part;
-use super::reference::variable;
 use super::rendered::{path, port};
-use super::variables;
-use crate::config::IpFamily;
 
 pub const FILE_STORAGE: &str = "file_storage";
 
-/// Answers the kubelet's probes, which come to the pod's own address.
-pub fn health_check(family: IpFamily) -> Part {
-    let address = variable(variables::POD_IP);
-    let endpoint = match family {
-        IpFamily::IPv4 => format!("{address}:{}", port::HEALTH.number),
-        IpFamily::IPv6 => format!("[{address}]:{}", port::HEALTH.number),
-    };
-    Part::extension("health_check", json!({"endpoint": endpoint}))
+/// Answers the kubelet's probes. On every address of the pod, in both IP families: the pod's own would have to be in
+/// brackets where it is an IPv6 address, and which it is nobody knows before the pod has one.
+pub fn health_check() -> Part {
+    Part::extension("health_check", json!({"endpoint": format!("0.0.0.0:{}", port::HEALTH.number)}))
 }
 
 /// Remembers how far each file was read, so that a restart neither loses nor repeats lines.

@@ -26,7 +26,7 @@ pub fn layout(input: &Input<'_>, version: Version, memory: &Memory) -> Layout {
     let mut pipelines = parts.traces();
     pipelines.extend(parts.metrics());
     pipelines.extend(parts.logs());
-    let mut extensions = vec![extensions::health_check(input.injection.otlp.ip_family)];
+    let mut extensions = vec![extensions::health_check()];
     if parts.reads_files() {
         extensions.push(extensions::file_storage());
     }

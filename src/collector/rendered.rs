@@ -13,7 +13,7 @@ pub struct Rendered {
     /// The first 16 hexadecimal digits of the text's SHA-256.
     pub hash: String,
     pub memory: Memory,
-    /// What it listens on, each on the pod's own address.
+    /// What it listens on.
     pub ports: Vec<Port>,
     /// Every variable of its container, in the order in which they have to stand.
     pub environment: Vec<Variable>,

@@ -128,8 +128,8 @@ pub async fn keep(
                 match step(&now, map.as_deref(), address.as_ref(), &context.namespace, !patience.is_zero()) {
                     Step::Wait => again = Some(patience),
                     Step::Refuse(fault) => publish(&wanted, &now, Outcome::Invalid(fault)),
-                    Step::Nothing(configuration, text) => {
-                        let contested = others.over(&text, Instant::now());
+                    Step::Nothing(configuration) => {
+                        let contested = others.going_on(Instant::now());
                         again = contested.as_ref().map(Contested::wait);
                         publish(&wanted, &now, written_unless(contested, &configuration));
                     }
@@ -175,7 +175,7 @@ enum Step {
     Wait,
     Refuse(InvalidSpec),
     /// It stands there already.
-    Nothing(Configuration, String),
+    Nothing(Configuration),
     Write(Configuration, String),
 }
 
@@ -199,7 +199,7 @@ fn step(stack: &Stack, map: Option<&ConfigMap>, found: Option<&Found>, namespace
         Ok(configuration) => {
             let text = injection::text(&configuration);
             if injection::is_as_applied(map, &text, &stack.owner()) {
-                Step::Nothing(configuration, text)
+                Step::Nothing(configuration)
             } else {
                 Step::Write(configuration, text)
             }
@@ -287,7 +287,7 @@ mod tests {
 
     fn address(step: &Step) -> Option<&str> {
         match step {
-            Step::Write(one, _) | Step::Nothing(one, _) => one.document().collector.address.as_deref(),
+            Step::Write(one, _) | Step::Nothing(one) => one.document().collector.address.as_deref(),
             Step::Wait | Step::Refuse(_) => panic!("nothing is decided"),
         }
     }

@@ -9,10 +9,16 @@ use crate::k8s::ResourceExt;
 #[derive(Debug)]
 pub struct Contest<W> {
     wanted: Option<W>,
-    /// The object's version as the last answer had it: as long as it is that one, nobody else has written.
-    version: Option<String>,
+    /// The object as the last answer had it: as long as its version is that one, nobody else has written.
+    answered: Sign,
+    /// The version that was seen before: as long as it is that one, the watch is behind.
+    shown: Option<String>,
     repairs: Vec<Instant>,
+    /// Who made the last of them necessary.
     by: String,
+    /// From when they were too many until it has stayed as it should be for a whole [`WINDOW`]: else what is said of it
+    /// would change with each try.
+    fought: bool,
 }
 
 /// Somebody else writes it too.
@@ -21,6 +27,13 @@ pub struct Contested {
     pub by: String,
     /// Until then it is left to them.
     pub until: Instant,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Sign {
+    /// Of one that was deleted and made anew, another.
+    uid: Option<String>,
+    version: Option<String>,
 }
 
 /// So many repairs within [`WINDOW`] are a fight.
@@ -41,36 +54,63 @@ impl Contested {
 
 impl<W> Default for Contest<W> {
     fn default() -> Self {
-        Self { wanted: None, version: None, repairs: Vec::new(), by: String::new() }
+        Self {
+            wanted: None,
+            answered: Sign::default(),
+            shown: None,
+            repairs: Vec::new(),
+            by: String::new(),
+            fought: false,
+        }
     }
 }
 
 impl<W: PartialEq> Contest<W> {
+    /// What was written last.
+    #[must_use]
+    pub const fn wanted(&self) -> Option<&W> {
+        self.wanted.as_ref()
+    }
+
     /// It was written, where `found` had been there, and `answer` is there now.
     pub fn wrote<K: ResourceExt>(&mut self, wanted: W, found: Option<&K>, answer: &K, now: Instant) {
-        let version = answer.resource_version();
-        self.repairs.retain(|at| now.saturating_duration_since(*at) < WINDOW);
+        let answered = Sign { uid: answer.uid(), version: answer.resource_version() };
+        let shown = found.and_then(ResourceExt::resource_version);
+        let is_ours = shown == self.answered.version || answered.version == self.answered.version;
+        // What has a status has another version soon, though nobody undid anything.
+        let is_behind = shown == self.shown && answered.uid == self.answered.uid;
         if self.wanted.as_ref() != Some(&wanted) {
             self.repairs.clear();
-        } else if self.version != version {
+            self.fought = false;
+        } else if !is_ours && !is_behind {
+            self.repairs.retain(|at| now.saturating_duration_since(*at) < WINDOW);
             self.repairs.push(now);
             self.by = other_manager(found);
+            self.fought |= self.repairs.len() >= MOST_REPAIRS;
         }
-        (self.wanted, self.version) = (Some(wanted), version);
+        (self.wanted, self.answered, self.shown) = (Some(wanted), answered, shown);
     }
 
-    /// Whether others change it back each time. A new wish is tried at once.
+    /// Whether others change it back each time, of one that isn't as it should be. It is tried again when the time has
+    /// come, and a new wish at once.
     #[must_use]
     pub fn over(&self, wanted: &W, now: Instant) -> Option<Contested> {
-        (self.wanted.as_ref() == Some(wanted)).then(|| self.going_on(now))?
+        self.wanted.as_ref().filter(|before| *before == wanted)?;
+        self.last(now)
     }
 
-    /// Whether others change back what was written last, were it as it should be just now.
+    /// Whether others change it back each time, of one that is as it should be just now. Once it has stayed so, they have
+    /// given up.
     #[must_use]
-    pub fn going_on(&self, now: Instant) -> Option<Contested> {
-        let mut recent = self.repairs.iter().filter(|at| now.saturating_duration_since(**at) < WINDOW);
-        let until = *recent.clone().next()? + WINDOW;
-        recent.nth(MOST_REPAIRS - 1).map(|_| Contested { by: self.by.clone(), until })
+    pub fn going_on(&mut self, now: Instant) -> Option<Contested> {
+        let last = self.last(now);
+        self.fought &= last.is_some();
+        last
+    }
+
+    fn last(&self, now: Instant) -> Option<Contested> {
+        let until = *self.repairs.last().filter(|_| self.fought)? + WINDOW;
+        (now < until).then(|| Contested { by: self.by.clone(), until })
     }
 }
 
@@ -88,17 +128,26 @@ mod tests {
     use crate::k8s::ConfigMap;
     use serde_json::json;
 
-    fn stored(version: u64, by: &[(&str, &str)]) -> ConfigMap {
+    fn stored(uid: u64, version: u64, by: &[(&str, &str)]) -> ConfigMap {
         let managers: Vec<_> = by.iter().map(|(manager, time)| json!({"manager": manager, "time": time})).collect();
-        let map = json!({"metadata": {"name": "a", "resourceVersion": version.to_string(), "managedFields": managers}});
-        serde_json::from_value(map).expect("a ConfigMap")
+        let metadata = json!({"name": "a", "uid": uid.to_string(), "resourceVersion": version.to_string(),
+                              "managedFields": managers});
+        serde_json::from_value(json!({"metadata": metadata})).expect("a ConfigMap")
+    }
+
+    /// By somebody who edits it before each write.
+    fn edited(version: u64) -> ConfigMap {
+        let early = ("early", "2026-01-01T00:00:00Z");
+        stored(1, version, &[(object::FIELD_MANAGER, "2026-01-01T00:00:02Z"), early, ("tug", "2026-01-01T00:00:01Z")])
     }
 
     /// After so many writes of the same, one a second, each of which somebody had made necessary.
-    fn after(writes: u64, found: Option<&ConfigMap>, start: Instant) -> Contest<&'static str> {
+    fn after(writes: u64, deletes: bool, start: Instant) -> Contest<&'static str> {
         let mut contest = Contest::default();
-        for write in 0..writes {
-            contest.wrote("a", found, &stored(write, &[]), start + Duration::from_secs(write));
+        for write in 1..=writes {
+            let found = (!deletes).then(|| edited(10 * write));
+            let answer = stored(if deletes { write } else { 1 }, 10 * write + 1, &[]);
+            contest.wrote("a", found.as_ref(), &answer, start + Duration::from_secs(write - 1));
         }
         contest
     }
@@ -107,22 +156,37 @@ mod tests {
     fn who_undoes_each_write_is_named_and_waited_for() {
         let start = Instant::now();
         let now = start + Duration::from_secs(6);
-        let theirs = stored(
-            0,
-            &[
-                (object::FIELD_MANAGER, "2026-01-01T00:00:02Z"),
-                ("early", "2026-01-01T00:00:00Z"),
-                ("tug", "2026-01-01T00:00:01Z"),
-            ],
-        );
-        assert_eq!(after(5, Some(&theirs), start).over(&"a", now), None, "the first write is no repair");
-        let contest = after(6, Some(&theirs), start);
-        let until = start + Duration::from_secs(1) + WINDOW;
+        assert_eq!(after(5, false, start).over(&"a", now), None, "the first write is no repair");
+        let contest = after(6, false, start);
+        let until = start + Duration::from_secs(5) + WINDOW;
         assert_eq!(contest.over(&"a", now), Some(Contested { by: "tug".to_owned(), until }));
         assert_eq!(contest.over(&"a", until), None);
         assert_eq!(contest.over(&"b", now), None, "a new wish is tried at once");
-        let deleted = after(6, None, start).over(&"a", now).expect("a fight");
+        let deleted = after(6, true, start).over(&"a", now).expect("a fight");
         assert_eq!(deleted.by, "somebody who deletes it");
+    }
+
+    #[test]
+    fn a_fight_is_on_until_it_has_stayed_for_a_while() {
+        let mut now = Instant::now();
+        let mut contest = after(6, true, now);
+        let mut next = 7;
+        now += Duration::from_secs(5);
+        // Whoever it is goes on: one try each minute, and never peace.
+        for _ in 0..3 {
+            let until = contest.over(&"a", now + WINDOW / 2).expect("a fight").until;
+            now = until;
+            assert_eq!(contest.over(&"a", now), None, "it is tried");
+            contest.wrote("a", None, &stored(next, 10 * next, &[]), now);
+            next += 1;
+            assert!(contest.going_on(now).is_some(), "and may be undone at once");
+        }
+        // They stop.
+        assert!(contest.going_on(now + WINDOW / 2).is_some());
+        assert_eq!(contest.going_on(now + WINDOW), None);
+        assert_eq!(contest.over(&"a", now + WINDOW / 2), None, "it is over");
+        contest.wrote("a", None, &stored(next, 10 * next, &[]), now + WINDOW);
+        assert_eq!(contest.over(&"a", now + WINDOW), None, "and once more is no fight");
     }
 
     #[test]
@@ -130,9 +194,33 @@ mod tests {
         let start = Instant::now();
         let mut contest = Contest::default();
         for _ in 0..20 {
-            contest.wrote("a", None, &stored(7, &[]), start);
+            contest.wrote("a", None, &stored(1, 7, &[]), start);
         }
         assert_eq!(contest.over(&"a", start), None, "the watch was behind");
+    }
+
+    /// One whose pods are made meanwhile, say.
+    #[test]
+    fn a_watch_that_is_behind_shows_no_repairs_though_the_version_changes() {
+        let start = Instant::now();
+        let mut contest = Contest::default();
+        let theirs = edited(5);
+        for found in [None, Some(&theirs)] {
+            for version in 10..30 {
+                contest.wrote("a", found, &stored(1, version, &[]), start);
+            }
+            assert_eq!(contest.over(&"a", start), None);
+        }
+    }
+
+    #[test]
+    fn a_write_that_nobody_made_necessary_is_no_repair() {
+        let start = Instant::now();
+        let mut contest = Contest::default();
+        for version in 1..20 {
+            contest.wrote("a", Some(&stored(1, version, &[])), &stored(1, version + 1, &[]), start);
+        }
+        assert_eq!(contest.over(&"a", start), None, "each went on from ours");
     }
 
     #[test]
@@ -140,7 +228,7 @@ mod tests {
         let start = Instant::now();
         let mut contest = Contest::default();
         for version in 0..20 {
-            contest.wrote(if version % 2 == 0 { "a" } else { "b" }, None, &stored(version, &[]), start);
+            contest.wrote(if version % 2 == 0 { "a" } else { "b" }, None, &stored(version, version, &[]), start);
         }
         assert_eq!((contest.over(&"a", start), contest.over(&"b", start)), (None, None));
     }

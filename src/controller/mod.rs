@@ -29,6 +29,7 @@ pub mod events;
 pub mod health;
 pub mod injection;
 pub mod lease;
+mod left;
 pub mod metrics;
 pub mod objects;
 mod plain;
@@ -37,6 +38,7 @@ pub mod replicas;
 mod schema;
 pub mod stack;
 pub mod status;
+mod stripped;
 
 use collector_pods::CollectorPods;
 use election::Election;

@@ -147,8 +147,8 @@ fn ownership(container: &Container<'_>, written: &Written) -> Vec<Ownership> {
 // === impl Names ===
 
 impl Names {
-    /// More is nobody's doing by hand, and would be slow.
-    const MAX_PAIRS: usize = 16;
+    /// So many bytes are compared at most: more is nobody's doing by hand, and would be slow.
+    const MAX_COMPARED: usize = 1 << 20;
 
     /// A container that was renamed in a manifest has its values still, and the status has them under the former name.
     /// They are otelgate's where one of them can be nobody else's; a name that fits twice, on either side, proves nothing.
@@ -164,7 +164,7 @@ impl Names {
             !container.env.items.is_empty() && !status.containers.contains_key(container.name.as_str())
         };
         let new: Vec<_> = containers::all(pod).map(|(_, container)| container).filter(is_new).collect();
-        if gone.len() * new.len() > Self::MAX_PAIRS {
+        if gone.len() * new.iter().map(|container| length(container)).sum::<usize>() > Self::MAX_COMPARED {
             return names;
         }
         let mut taken = BTreeMap::<&str, Vec<&str>>::new();
@@ -187,6 +187,14 @@ impl Names {
         }
         names
     }
+}
+
+/// What it costs to look at a container's variables once, in bytes.
+fn length(container: &Container<'_>) -> usize {
+    /// Of a search for its name.
+    const EACH: usize = 64;
+    let variables = container.env.items.iter();
+    variables.map(|variable| EACH + variable.name.as_str().len() + variable.value.value.as_str().len()).sum()
 }
 
 /// Whether a container has what was written into another.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use otelgate::api::condition::ConditionType;
+use otelgate::api::stack::COLLECTOR_VERSION;
 use otelgate::inject::Reason;
 use otelgate::metrics::Definition;
 use otelgate::monitoring::{FOREIGN, Foreign, SECURITY_SIGNALS, alerts, dashboard, monitors};
@@ -41,11 +42,35 @@ fn alerts_ask_for_metrics_that_exist() {
         let reads = of_prometheus(&alert.expression);
         assert!(!reads.is_empty(), "{} asks for something", alert.name);
         for read in reads {
-            check(&read, &OF_TARGETS, &alert.name);
-            seen.insert(read.metric);
+            for metric in names(&read.metric) {
+                check(&Read { metric: metric.clone(), labels: read.labels.clone() }, &OF_TARGETS, &alert.name);
+                seen.insert(metric);
+            }
         }
     }
     assert!(seen.len() > 20, "{seen:?}");
+}
+
+/// An alert on what no Collector of that release has never fires.
+#[test]
+fn alerts_and_the_dashboard_ask_for_what_the_default_collector_has() {
+    let minor = COLLECTOR_VERSION.split('.').nth(1).and_then(|minor| minor.parse().ok()).expect("a release");
+    let of = |name: &str| FOREIGN.iter().find(|metric| is_called(metric, name));
+    for minor in [149, minor] {
+        for alert in alerts() {
+            for read in of_prometheus(&alert.expression) {
+                let metrics: Vec<&Foreign> = names(&read.metric).iter().filter_map(|name| of(name)).collect();
+                let has = metrics.is_empty() || metrics.iter().any(|metric| metric.is_of(minor));
+                assert!(has, "{}: no Collector of 0.{minor} has {}", alert.name, read.metric);
+            }
+        }
+        let dashboard: Value = serde_json::from_str(dashboard()).expect("JSON");
+        walk_requests(&dashboard, &mut |queries: &[Value]| {
+            let texts = queries.iter().filter_map(|query| query["query"].as_str());
+            let metrics: Vec<&Foreign> = texts.flat_map(of_datadog).filter_map(|read| of(&read.metric)).collect();
+            assert!(metrics.is_empty() || metrics.iter().any(|metric| metric.is_of(minor)), "0.{minor}: {queries:?}");
+        });
+    }
 }
 
 #[test]
@@ -168,8 +193,10 @@ fn queries_are_read_as_they_are_meant() {
         of_prometheus(
             r#"sum by (pod) (rate({__name__=~"(x_)?a(_total)?",n="d,e"}[10m])) / on (pod) b > 0.9 * 1e3 or time()"#
         ),
-        [read("a", &[("n", Some("d,e")), ("pod", None)]), read("b", &[("pod", None)])]
+        [read("(x_)?a", &[("n", Some("d,e")), ("pod", None)]), read("b", &[("pod", None)])]
     );
+    assert_eq!(names("a_(b_)?c"), ["a_c", "a_b_c"]);
+    assert_eq!(names("(x_)?a"), ["a", "x_a"]);
     assert_eq!(
         of_datadog(
             "sum(last_10m):100 * max:a.b{*} by {host,x} / default_zero(p99:c{k:v,!l:w,$cluster}.as_count()) > 80"
@@ -272,7 +299,7 @@ fn selector<'e>(word: &str, braces: Option<&'e str>) -> (String, Labels, Option<
         let (label, behind) = rest.split_once('"').expect("a value begins");
         let (value, behind) = behind.split_once('"').expect("a value ends");
         match label.trim_matches([',', '=', '~', '!', ' ']) {
-            "__name__" => name = without_options(value),
+            "__name__" => without_endings(value).clone_into(&mut name),
             label => labels.push((label.to_owned(), Some(value.to_owned()))),
         }
         rest = behind.trim_start_matches([',', ' ']);
@@ -280,15 +307,20 @@ fn selector<'e>(word: &str, braces: Option<&'e str>) -> (String, Labels, Option<
     (name, labels, Some(&rest[1..]))
 }
 
-/// A pattern without what may be there or not.
-fn without_options(pattern: &str) -> String {
-    let mut name = String::new();
-    let mut rest = pattern;
-    while let Some((before, option)) = rest.split_once('(') {
-        name.push_str(before);
-        rest = option.split_once(")?").expect("an option ends").1;
+/// A pattern without the endings that a Collector's reader may put there: its name, with what else is in it or not.
+fn without_endings(pattern: &str) -> &str {
+    match pattern.strip_suffix(")?").and_then(|rest| rest.rsplit_once('(')) {
+        Some((before, _)) => without_endings(before),
+        None => pattern,
     }
-    name + rest
+}
+
+/// Each name that a pattern stands for.
+fn names(pattern: &str) -> Vec<String> {
+    let Some((before, rest)) = pattern.split_once('(') else { return vec![pattern.to_owned()] };
+    let (option, behind) = rest.split_once(")?").expect("an option ends");
+    let ends = names(behind);
+    ["", option].iter().flat_map(|option| ends.iter().map(move |end| format!("{before}{option}{end}"))).collect()
 }
 
 // === Datadog ===
@@ -327,6 +359,18 @@ fn walk(value: &Value, visit: &mut impl FnMut(&Value)) {
         Value::Array(items) => items.iter().for_each(|item| walk(item, visit)),
         Value::Object(fields) if fields.contains_key("data_source") => visit(value),
         Value::Object(fields) => fields.values().for_each(|field| walk(field, visit)),
+        _ => {}
+    }
+}
+
+/// The queries of every request, which its formulas put together.
+fn walk_requests(value: &Value, visit: &mut impl FnMut(&[Value])) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| walk_requests(item, visit)),
+        Value::Object(fields) => match fields.get("queries").and_then(Value::as_array) {
+            Some(queries) => visit(queries),
+            None => fields.values().for_each(|field| walk_requests(field, visit)),
+        },
         _ => {}
     }
 }

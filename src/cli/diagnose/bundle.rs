@@ -31,6 +31,8 @@ struct File {
 
 /// Shorter values stand in too many innocent places.
 const SHORTEST: usize = 8;
+/// Of what is no Secret's, and may be a word.
+const SHORTEST_OF_VARIABLES: usize = 16;
 
 // === impl Bundle ===
 
@@ -53,6 +55,13 @@ impl Bundle {
             let escaped = serde_json::to_string(part).unwrap_or_default();
             let escaped = escaped.trim_matches('"').to_owned();
             self.secrets.extend([part.to_owned(), STANDARD.encode(part), escaped]);
+        }
+    }
+
+    /// Likewise a variable's value that somebody wrote in the clear, if it's long enough to be a key.
+    pub fn hide_variable(&mut self, value: &str) {
+        if value.len() >= SHORTEST_OF_VARIABLES {
+            self.hide(value.as_bytes());
         }
     }
 
@@ -96,7 +105,7 @@ impl Bundle {
         out.push_str(
             "\n## Never in it\n\n- the data of Secrets: of these, the names of their keys and the dates of certificates\n\
              - values of environment variables and of arguments that aren't otelgate's own flags\n\
-             - bodies of annotations but otelgate's own\n- anything of other pods than otelgate's\n",
+             - bodies of annotations but otelgate's own\n- anything of other pods than those of otelgate, of Collectors and of Agents\n",
         );
         out
     }
@@ -152,6 +161,15 @@ mod tests {
         for secret in ["0123456789abcdef", &encoded, "quotes", "MIGHAgEAMBMG", "AgEGCCqGSM49"] {
             assert!(!all.contains(secret), "{secret} is in {all}");
         }
+    }
+
+    #[test]
+    fn a_variable_is_hidden_where_it_may_be_a_key() {
+        let mut bundle = Bundle::default();
+        bundle.hide_variable("production");
+        bundle.hide_variable("0123456789abcdef");
+        bundle.add("a", "x", "in production with 0123456789abcdef".to_owned());
+        assert_eq!(bundle.finished("t")[1].1, format!("in production with {HIDDEN}"));
     }
 
     #[test]

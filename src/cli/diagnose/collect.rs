@@ -5,12 +5,14 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::bundle::Bundle;
-use super::certificate;
 use super::redact::{self, Words};
+use super::{certificate, elsewhere};
 use crate::api::stack::{KeyReference, TelemetryStackSpec};
 use crate::api::{label, object};
 use crate::check::{self, Stage};
 use crate::cli::check::Report;
+use crate::cli::logs::{OWN, Origin, Source};
+use crate::cli::telemetry::Telemetry;
 use crate::cli::{fetch, status};
 use crate::config::{CONFIG_MAP_KEY, Document};
 use crate::k8s::{Client, ListParams, LogParams};
@@ -18,18 +20,22 @@ use crate::manifest;
 use crate::registration::Injector;
 use crate::unavailable::Unavailable;
 
-/// Lines of one log, and bytes.
-const LOG_LINES: i64 = 5_000;
-const LOG_BYTES: i64 = 4 << 20;
+/// The end of one log.
+pub struct End {
+    pub lines: i64,
+    pub bytes: i64,
+}
+
+const LOG: End = End { lines: 5_000, bytes: 4 << 20 };
 /// Names of what is about otelgate begin so.
 const OWN_PREFIX: &str = "otelgate";
 
-struct Collection<'a> {
-    client: &'a Client,
+pub struct Collection<'a> {
+    pub client: &'a Client,
     /// Otelgate's own.
     namespace: &'a str,
     words: &'a Words,
-    bundle: &'a mut Bundle,
+    pub bundle: &'a mut Bundle,
 }
 
 /// # Errors
@@ -40,13 +46,16 @@ pub async fn all(client: &Client, namespace: &str, words: &Words, bundle: &mut B
     // The Secrets first: their values are in no file that follows.
     let stacks = collection.stacks().await;
     let document = collection.configuration().await;
-    collection.secrets(&stacks, document.as_ref()).await;
+    let telemetry = Telemetry::of(&stacks, document.as_ref());
+    telemetry.variables.iter().for_each(|value| collection.bundle.hide_variable(value));
+    collection.secrets(&stacks, &telemetry.namespace).await;
     collection.registrations().await;
     collection.definition().await;
     collection.own_objects().await;
     collection.events().await;
     collection.namespaces().await;
     collection.logs().await;
+    elsewhere::all(&mut collection, &telemetry).await;
     Box::pin(collection.reports()).await;
     Ok(())
 }
@@ -67,7 +76,7 @@ impl Collection<'_> {
     }
 
     async fn stacks(&mut self) -> Vec<Value> {
-        let stacks = self.list("telemetrystacks.yaml", "/apis/otelgate.dev/v1alpha1/telemetrystacks", None).await;
+        let stacks = self.list("telemetrystacks.yaml", fetch::STACKS, None).await;
         let schema = schema::<TelemetryStackSpec>();
         let told = stacks.iter().map(|stack| {
             let mut stack = stack.clone();
@@ -97,7 +106,7 @@ impl Collection<'_> {
         document
     }
 
-    async fn secrets(&mut self, stacks: &[Value], document: Option<&Value>) {
+    async fn secrets(&mut self, stacks: &[Value], of_collector: &str) {
         let text = |value: Option<&Value>| value.and_then(Value::as_str).map(ToOwned::to_owned);
         let provided = stacks.iter().filter_map(|stack| text(stack.pointer("/spec/certificates/secretName")));
         let mut wanted: Vec<(String, String)> = [object::SERVING.to_owned(), object::AUTHORITY.to_owned()]
@@ -105,9 +114,7 @@ impl Collection<'_> {
             .chain(provided)
             .map(|name| (self.namespace.to_owned(), name))
             .collect();
-        let collector = text(document.and_then(|document| document.pointer("/collector/namespace")));
-        let collector = collector.unwrap_or_else(|| Document::default().collector.namespace);
-        wanted.push((collector, KeyReference::of(stacks).name));
+        wanted.push((of_collector.to_owned(), KeyReference::of(stacks).name));
         let mut told = Vec::new();
         for (namespace, name) in wanted {
             let collection = format!("/api/v1/namespaces/{namespace}/secrets");
@@ -186,12 +193,17 @@ impl Collection<'_> {
     }
 
     async fn events(&mut self) {
-        let events = self.list("events.yaml", &self.own("events"), None).await;
-        let is_own = |event: &&Value| {
+        let (path, about) = ("events.yaml", "events about otelgate's objects");
+        self.events_about(path, about, self.namespace, |name| name.starts_with(OWN_PREFIX)).await;
+    }
+
+    pub async fn events_about(&mut self, path: &str, about: &str, namespace: &str, wanted: impl Fn(&str) -> bool) {
+        let events = self.list(path, &format!("/api/v1/namespaces/{namespace}/events"), None).await;
+        let is_wanted = |event: &&Value| {
             let name = event.pointer("/involvedObject/name").and_then(Value::as_str);
-            name.is_some_and(|name| name.starts_with(OWN_PREFIX))
+            name.is_some_and(&wanted)
         };
-        let told = events.iter().filter(is_own).map(|event| {
+        let told = events.iter().filter(is_wanted).map(|event| {
             let fields = ["type", "reason", "message", "count", "firstTimestamp", "lastTimestamp", "eventTime"];
             let mut told: serde_json::Map<String, Value> =
                 fields.iter().filter_map(|field| Some(((*field).to_owned(), event.get(field)?.clone()))).collect();
@@ -200,7 +212,7 @@ impl Collection<'_> {
             Value::Object(told)
         });
         let told: Vec<_> = told.collect();
-        self.add("events.yaml", "events about otelgate's objects", &json!(told));
+        self.add(path, about, &json!(told));
     }
 
     async fn namespaces(&mut self) {
@@ -213,20 +225,24 @@ impl Collection<'_> {
     }
 
     async fn logs(&mut self) {
-        let labels = format!("{}={},{}", label::APP_NAME, object::APP, label::APP_COMPONENT);
-        let pods = self.list("logs", &self.own("pods"), Some(&labels)).await;
+        let source = Source::own(self.namespace, OWN);
+        let pods = self.list("logs", &self.own("pods"), Some(&source.labels)).await;
         for pod in pods {
-            let Some(origin) = serde_json::from_value(pod.clone()).ok().as_ref().and_then(crate::cli::logs::Origin::of)
-            else {
-                continue;
-            };
+            self.logs_of(&source, &pod, &LOG).await;
+        }
+    }
+
+    /// Of each container that counts, and of the one before where it started again.
+    pub async fn logs_of(&mut self, source: &Source, pod: &Value, end: &End) {
+        let origins = serde_json::from_value(pod.clone()).map(|pod| source.origins(&pod)).unwrap_or_default();
+        for origin in origins {
             let statuses = pod.pointer("/status/containerStatuses").and_then(Value::as_array).into_iter().flatten();
             let restarted = statuses
                 .filter(|status| status.get("name").and_then(Value::as_str) == Some(&origin.container))
                 .any(|status| status.get("restartCount").and_then(Value::as_i64).unwrap_or_default() > 0);
-            self.log(&origin.pod, &origin.container, false).await;
+            self.log(&origin, false, end).await;
             if restarted {
-                self.log(&origin.pod, &origin.container, true).await;
+                self.log(&origin, true, end).await;
             }
         }
     }
@@ -245,17 +261,19 @@ impl Collection<'_> {
         }
     }
 
-    async fn log(&mut self, pod: &str, container: &str, previous: bool) {
+    async fn log(&mut self, origin: &Origin, previous: bool, end: &End) {
+        let Origin { namespace, pod, container, .. } = origin;
         let params = LogParams {
-            container: Some(container.to_owned()),
+            container: Some(container.clone()),
             previous,
             timestamps: true,
-            tail_lines: Some(LOG_LINES),
-            limit_bytes: Some(LOG_BYTES),
+            tail_lines: Some(end.lines),
+            limit_bytes: Some(end.bytes),
             ..LogParams::default()
         };
-        let path = format!("logs/{pod}{}.log", if previous { ".previous" } else { "" });
-        match fetch::log(self.client, self.namespace, pod, &params).await {
+        let name = if origin.is_one_of_several { format!("{pod}.{container}") } else { pod.clone() };
+        let path = format!("logs/{name}{}.log", if previous { ".previous" } else { "" });
+        match fetch::log(self.client, namespace, pod, &params).await {
             Ok(log) => {
                 let about =
                     if previous { "the last lines before the container started again" } else { "the last lines" };
@@ -280,7 +298,7 @@ impl Collection<'_> {
         }
     }
 
-    async fn list(&mut self, what: &str, collection: &str, labels: Option<&str>) -> Vec<Value> {
+    pub async fn list(&mut self, what: &str, collection: &str, labels: Option<&str>) -> Vec<Value> {
         let params = labels.map_or_else(ListParams::default, |labels| ListParams::default().labels(labels));
         fetch::list(self.client, collection, params).await.unwrap_or_else(|fault| {
             self.bundle.leave_out(what, fault);
@@ -288,7 +306,7 @@ impl Collection<'_> {
         })
     }
 
-    fn add_objects(&mut self, path: &str, about: &str, objects: &[Value]) {
+    pub fn add_objects(&mut self, path: &str, about: &str, objects: &[Value]) {
         let told: Vec<_> = objects.iter().map(|one| redacted(one, self.words)).collect();
         self.add(path, about, &json!(told));
     }

@@ -3,6 +3,7 @@
 mod bundle;
 mod certificate;
 mod collect;
+mod elsewhere;
 mod redact;
 
 use std::io;
@@ -20,7 +21,7 @@ use redact::Words;
 
 /// Collect what a bug report needs into an archive, without secrets.
 ///
-/// It has otelgate's own objects, events and logs, and says in INDEX.md what is in it and what could not be read. It
+/// It has the objects, events and logs of otelgate's own, of Collectors and of Agents, and says in INDEX.md what is in it and what could not be read. It
 /// never has the data of a Secret, values of environment variables, or annotations of others; look through it all the
 /// same before you send it.
 #[derive(Debug, clap::Args)]

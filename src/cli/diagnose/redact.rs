@@ -15,15 +15,28 @@ use crate::api::annotation;
 pub const HIDDEN: &str = "<redacted>";
 
 /// Annotations whose bodies are told: otelgate's own report, and what its chart writes.
-const TOLD_ANNOTATIONS: [&str; 4] = [
+const TOLD_ANNOTATIONS: [&str; 8] = [
     annotation::STATUS,
+    annotation::REVISION,
+    annotation::SECRET_VERSION,
+    annotation::CREDENTIALS,
+    annotation::AGENT_REVISION,
     "cert-manager.io/inject-ca-from",
     "cert-manager.io/inject-ca-from-secret",
     "cert-manager.io/allow-direct-injection",
 ];
 /// Maps whose values may be anything.
-const HIDDEN_MAPS: [&str; 7] =
-    ["data", "stringData", "binaryData", "volumeAttributes", "options", "parameters", "attributes"];
+const HIDDEN_MAPS: [&str; 9] = [
+    "data",
+    "stringData",
+    "binaryData",
+    "env",
+    "podAnnotations",
+    "volumeAttributes",
+    "options",
+    "parameters",
+    "attributes",
+];
 
 /// The words of otelgate's own command lines: flags, whose values are no secrets, and subcommands.
 #[derive(Clone, Debug, Default)]
@@ -49,10 +62,12 @@ pub fn object(value: &Value, words: &Words) -> Value {
 fn field(key: &str, value: &Value, words: &Words) -> Value {
     match (key, value) {
         ("annotations", Value::Object(map)) => {
-            let told = |key: &str| TOLD_ANNOTATIONS.contains(&key);
-            map.iter()
-                .map(|(key, value)| (key.clone(), if told(key) { value.clone() } else { HIDDEN.into() }))
-                .collect()
+            let told = |key: &str, value: &Value| match key {
+                annotation::TRIAL => trial(value),
+                _ if TOLD_ANNOTATIONS.contains(&key) => value.clone(),
+                _ => HIDDEN.into(),
+            };
+            map.iter().map(|(key, value)| (key.clone(), told(key, value))).collect()
         }
         ("env" | "httpHeaders", Value::Array(items)) => items.iter().map(|item| named(item, words)).collect(),
         ("args" | "command", Value::Array(items)) => items.iter().map(|item| words.argument(item)).collect(),
@@ -66,6 +81,22 @@ fn field(key: &str, value: &Value, words: &Words) -> Value {
         (key, Value::Object(map)) if HIDDEN_MAPS.contains(&key) => hidden_values(map),
         (_, value) => object(value, words),
     }
+}
+
+/// How a trial ended, without the Collector's words, which may quote its configuration.
+fn trial(value: &Value) -> Value {
+    fn without_words(value: &mut Value) {
+        for (key, value) in value.as_object_mut().into_iter().flatten() {
+            if key == "words" {
+                *value = HIDDEN.into();
+            } else {
+                without_words(value);
+            }
+        }
+    }
+    let Some(mut mark) = value.as_str().and_then(|text| serde_json::from_str(text).ok()) else { return HIDDEN.into() };
+    without_words(&mut mark);
+    mark.to_string().into()
 }
 
 /// A variable or a header: its name, and where its value comes from.
@@ -203,6 +234,7 @@ mod tests {
                     "kubectl.kubernetes.io/last-applied-configuration": format!("{{\"env\": \"{SECRET}\"}}"),
                     "example.com/token": SECRET, "otelgate.dev/endpoint": format!("https://u:{SECRET}@host/"),
                     annotation::STATUS: "{\"version\":\"0.1.0\"}",
+                    annotation::TRIAL: json!({"failed": {"node": "node-7", "words": SECRET}}).to_string(),
                 },
                 "managedFields": [{"manager": "m", "fieldsV1": {format!("f:{SECRET}"): {}}}],
             },
@@ -214,7 +246,8 @@ mod tests {
             "status": {"containerStatuses": [
                 {"name": "webhook", "lastState": {"terminated": {"exitCode": 1, "message": SECRET}}},
             ]},
-            "data": {"config": SECRET},
+            "data": {"config": SECRET, "pod.json": json!({"env": [{"name": "A", "value": SECRET}]}).to_string()},
+            "env": {"KEY": SECRET}, "podAnnotations": {"example.com/key": SECRET},
             "url": format!("https://user:{SECRET}@example.com/path"),
         })
     }
@@ -233,6 +266,9 @@ mod tests {
             "https://<redacted>@example.com/path",
             "{\\\"version\\\":\\\"0.1.0\\\"}",
             "\"config\"",
+            "\"pod.json\"",
+            "\"KEY\"",
+            "node-7",
         ] {
             assert!(text.contains(kept), "{kept} is missing: {told:#}");
         }

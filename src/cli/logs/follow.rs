@@ -1,19 +1,20 @@
 //! Logs as they are written: of pods that are there, of those that start later, and of containers that start again.
 
 use std::collections::HashMap;
-use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::TryStreamExt as _;
+use futures::stream::select_all;
+use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::{Timestamp, ToSpan as _, Unit};
 use tokio::sync::mpsc;
 
-use super::{Extent, Line, Lines, Origin, Printer, cut_off};
+use super::sources::{MOST, NARROW, Source};
+use super::{Extent, Line, Lines, Origin, Printer, cut_off, note};
 use crate::cli::output::{self, Complaint};
-use crate::k8s::{Api, Event, ListParams, LogParams, Pod, WatchStreamExt as _, watcher};
+use crate::k8s::{Api, Client, Event, LogParams, Pod, WatchStreamExt as _, watcher};
 use crate::unavailable::Unavailable;
 
 /// Lines that wait for standard output; a pod that logs more waits with its next.
@@ -38,37 +39,42 @@ struct Tail {
     last: Option<Timestamp>,
 }
 
+/// The logs that are followed.
+struct Tails {
+    client: Client,
+    extent: Extent,
+    told: mpsc::Sender<Told>,
+    /// By the pod's uid and the container: set when the pod is gone.
+    open: HashMap<(String, String), Arc<AtomicBool>>,
+    /// Whether it was said that there are too many.
+    has_complained: bool,
+}
+
 /// Until nobody reads any more.
 pub async fn run(
-    pods: &Api<Pod>,
-    params: &ListParams,
+    client: &Client,
+    sources: &[Source],
     extent: Extent,
     printer: &mut Printer,
 ) -> Result<ExitCode, Complaint> {
-    let mut config = watcher::Config::default();
-    config.label_selector.clone_from(&params.label_selector);
-    let mut events = pin!(watcher(pods.clone(), config).default_backoff());
+    let mut events = select_all(sources.iter().map(|source| {
+        let mut config = watcher::Config::default().labels(&source.labels);
+        config.field_selector = source.fields();
+        let pods = Api::<Pod>::namespaced(client.clone(), &source.namespace);
+        let events = watcher(pods, config).default_backoff().map_ok(move |event| (source, event));
+        Box::pin(events)
+    }));
     let (told, mut lines) = mpsc::channel(QUEUE);
-    let mut tails: HashMap<String, Arc<AtomicBool>> = HashMap::new();
+    let mut tails = Tails { client: client.clone(), extent, told, open: HashMap::new(), has_complained: false };
     loop {
         tokio::select! {
-            event = events.try_next() => match event {
-                Ok(Some(Event::Apply(pod) | Event::InitApply(pod))) => {
-                    let Some(origin) = Origin::of(&pod).filter(|origin| origin.node.is_some()) else { continue };
-                    if tails.contains_key(&origin.uid) {
-                        continue;
-                    }
-                    printer.fit(&origin);
-                    let gone = Arc::new(AtomicBool::new(false));
-                    tails.insert(origin.uid.clone(), Arc::clone(&gone));
-                    let tail = Tail { pods: pods.clone(), origin, told: told.clone(), gone, last: None };
-                    tokio::spawn(tail.run(extent));
-                }
-                Ok(Some(Event::Delete(pod))) => {
-                    if let Some(gone) = pod.metadata.uid.and_then(|uid| tails.remove(&uid)) {
-                        gone.store(true, Ordering::Relaxed);
+            Some(event) = events.next() => match event {
+                Ok((source, Event::Apply(pod) | Event::InitApply(pod))) => {
+                    for origin in source.origins(&pod).into_iter().filter(|origin| origin.node.is_some()) {
+                        tails.add(origin, printer);
                     }
                 }
+                Ok((_, Event::Delete(pod))) => tails.end(pod.metadata.uid.as_deref().unwrap_or_default()),
                 // The watch goes on by itself.
                 Ok(_) | Err(_) => {}
             },
@@ -81,6 +87,39 @@ pub async fn run(
                 Told::Fault(origin, fault) => output::complain(&[cut_off(&origin, &fault)]),
             },
         }
+    }
+}
+
+impl Tails {
+    fn add(&mut self, origin: Origin, printer: &mut Printer) {
+        let key = (origin.uid.clone(), origin.container.clone());
+        if self.open.contains_key(&key) {
+            return;
+        }
+        if self.open.len() >= MOST {
+            if !self.has_complained {
+                note(&format!("{MOST} logs are followed, and there are more; {NARROW}"));
+                self.has_complained = true;
+            }
+            return;
+        }
+        printer.fit(&origin);
+        let gone = Arc::new(AtomicBool::new(false));
+        self.open.insert(key, Arc::clone(&gone));
+        let pods = Api::namespaced(self.client.clone(), &origin.namespace);
+        let tail = Tail { pods, origin, told: self.told.clone(), gone, last: None };
+        tokio::spawn(tail.run(self.extent));
+    }
+
+    /// Of a pod that is gone.
+    fn end(&mut self, pod: &str) {
+        self.open.retain(|(uid, _), gone| {
+            let ends = uid == pod;
+            if ends {
+                gone.store(true, Ordering::Relaxed);
+            }
+            !ends
+        });
     }
 }
 

@@ -7,19 +7,21 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::api::label;
 use crate::cli::output::{ATTENTION, BAD, DIM, PLACE, styled};
-use crate::k8s::{Pod, ResourceExt as _};
+use crate::k8s::{Container, Pod, ResourceExt as _};
 
 /// Where a line is from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
+    pub namespace: String,
     pub pod: String,
     /// One that takes a name over is another pod.
     pub uid: String,
     pub node: Option<String>,
     pub component: String,
     pub container: String,
+    /// Whether others of the pod are shown, too.
+    pub is_one_of_several: bool,
 }
 
 /// A line, with the time at which the node read it.
@@ -37,6 +39,7 @@ struct Record<'a> {
     pod: &'a str,
     node: Option<&'a str>,
     component: &'a str,
+    container: &'a str,
     /// What was logged: an object if it was one, else text.
     log: Value,
 }
@@ -47,19 +50,43 @@ const LEFT_OUT: [&str; 4] = ["timestamp", "level", "message", "target"];
 // === impl Origin ===
 
 impl Origin {
-    /// The container that has the component's name, else the first: others put sidecars into pods.
+    /// The containers of a pod that are shown: the one of that name, else the first, or where none is named all of them.
     #[must_use]
-    pub fn of(pod: &Pod) -> Option<Self> {
-        let spec = pod.spec.as_ref()?;
-        let component = pod.labels().get(label::APP_COMPONENT).cloned().unwrap_or_default();
-        let named = spec.containers.iter().find(|container| container.name == component);
-        let container = named.or(spec.containers.first())?.name.clone();
-        Some(Self { pod: pod.name_any(), uid: pod.uid()?, node: spec.node_name.clone(), component, container })
+    pub fn of(pod: &Pod, component: &str, named: Option<&str>) -> Vec<Self> {
+        let (Some(spec), Some(uid)) = (pod.spec.as_ref(), pod.uid()) else { return Vec::new() };
+        let containers = match named {
+            None => spec.containers.iter().collect(),
+            Some(name) => {
+                let found = spec.containers.iter().find(|container| container.name == name);
+                found.or(spec.containers.first()).into_iter().collect::<Vec<_>>()
+            }
+        };
+        let origin = |container: &&Container| Self {
+            namespace: pod.namespace().unwrap_or_default(),
+            pod: pod.name_any(),
+            uid: uid.clone(),
+            node: spec.node_name.clone(),
+            component: component.to_owned(),
+            container: container.name.clone(),
+            is_one_of_several: containers.len() > 1,
+        };
+        containers.iter().map(origin).collect()
+    }
+
+    /// What no other has.
+    #[must_use]
+    pub fn key(&self) -> (&str, &str) {
+        (&self.uid, &self.container)
     }
 
     #[must_use]
     pub fn prefix(&self) -> String {
-        format!("{} {}", self.pod, self.node.as_deref().unwrap_or("-"))
+        let node = self.node.as_deref().unwrap_or("-");
+        if self.is_one_of_several {
+            format!("{}/{} {node}", self.pod, self.container)
+        } else {
+            format!("{} {node}", self.pod)
+        }
     }
 }
 
@@ -97,6 +124,7 @@ impl Line {
             pod: &origin.pod,
             node: origin.node.as_deref(),
             component: &origin.component,
+            container: &origin.container,
             log: self.fields().map_or_else(|| Value::String(self.text.clone()), Value::Object),
         };
         serde_json::to_string(&record).expect("a record is plain data")
@@ -131,9 +159,9 @@ fn style(level: &str) -> Style {
     }
 }
 
-/// A terminal must not act on what somebody logged.
+/// A terminal must not act on what somebody logged. Tabs stand between the Collector's words.
 fn plain(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
+    text.replace('\t', " ").replace(char::is_control, "\u{fffd}")
 }
 
 #[cfg(test)]
@@ -142,11 +170,13 @@ mod tests {
 
     fn origin() -> Origin {
         Origin {
+            namespace: "otelgate".to_owned(),
             pod: "otelgate-webhook-a".to_owned(),
             uid: "u".to_owned(),
             node: Some("node-1".to_owned()),
             component: "webhook".to_owned(),
             container: "webhook".to_owned(),
+            is_one_of_several: false,
         }
     }
 
@@ -170,6 +200,16 @@ mod tests {
         assert!(told("no time").ends_with(" - no time"));
         let empty = Line::parse(b"2026-11-02T09:14:33Z");
         assert!(empty.time.is_some());
+        assert!(
+            told("2026-11-02T09:14:33Z 09:14\tinfo\tready").ends_with("Z 09:14 info ready"),
+            "as the Collector logs"
+        );
+    }
+
+    #[test]
+    fn of_several_containers_each_is_named() {
+        let origin = Origin { is_one_of_several: true, container: "trace-agent".to_owned(), ..origin() };
+        assert_eq!(origin.prefix(), "otelgate-webhook-a/trace-agent node-1");
     }
 
     #[test]
@@ -190,19 +230,5 @@ mod tests {
         assert_eq!((&record["pod"], &record["node"]), (&"otelgate-webhook-a".into(), &"node-1".into()));
         assert_eq!(record["log"]["n"], 3);
         assert_eq!(json("2026-11-02T09:14:33.5Z text")["log"], "text");
-    }
-
-    #[test]
-    fn the_components_own_container_is_read() {
-        let pod = |containers: &[&str]| -> Pod {
-            let containers: Vec<_> = containers.iter().map(|name| serde_json::json!({"name": name})).collect();
-            let metadata = serde_json::json!({"name": "p", "uid": "u", "labels": {label::APP_COMPONENT: "webhook"}});
-            let pod = serde_json::json!({"metadata": metadata, "spec": {"containers": containers}});
-            serde_json::from_value(pod).expect("a pod")
-        };
-        let container = |containers: &[&str]| Origin::of(&pod(containers)).map(|origin| origin.container);
-        assert_eq!(container(&["istio-proxy", "webhook"]).as_deref(), Some("webhook"));
-        assert_eq!(container(&["otelgate"]).as_deref(), Some("otelgate"));
-        assert_eq!(container(&[]), None);
     }
 }

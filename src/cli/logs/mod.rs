@@ -1,10 +1,11 @@
-//! `otelgate logs`: the logs of otelgate's own pods as one.
+//! `otelgate logs`: the logs of webhook, controller, Collectors and Agents as one.
 //!
 //! Nothing is collected: of each pod, one line waits for its turn. So a log of any length is read with the same memory.
 
 mod follow;
 mod line;
 mod read;
+mod sources;
 
 use std::io::{self, Write as _};
 use std::num::NonZeroU32;
@@ -13,16 +14,17 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use super::cluster::{self, Cluster, Connection};
-use super::output::{self, Complaint};
+use super::cluster::{self, Connection};
+use super::output::{self, ATTENTION, Complaint};
 use super::{UNREADABLE, webhook};
-use crate::api::{label, object};
-use crate::k8s::{Api, ListParams, LogParams, Pod};
+use crate::k8s::{Api, Client, LogParams, Pod};
 use crate::unavailable::Unavailable;
 pub use line::{Line, Origin};
 pub use read::{Lines, Merged};
+use sources::{Component, Found};
+pub use sources::{OWN, Source};
 
-/// Show the logs of otelgate's webhook and controller, merged by time.
+/// Show the logs of webhook, controller, Collectors and Agents, merged by time.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct Args {
@@ -35,9 +37,12 @@ pub struct Args {
     /// Only so many lines of each pod, the last ones.
     #[arg(long, value_name = "N")]
     tail: Option<NonZeroU32>,
-    /// Only the pods of this component.
+    /// Only the pods of this component; the Cluster Agent is one of the Agents.
     #[arg(long, value_enum, value_name = "COMPONENT")]
     component: Option<Component>,
+    /// Only the pods of this node.
+    #[arg(long, value_name = "NODE")]
+    node: Option<String>,
     #[command(flatten)]
     connection: Connection,
     /// For programs instead of people: a JSON object per line.
@@ -50,12 +55,6 @@ Exit codes:
   0   done
   2   the cluster, or the log of a pod, can't be read
   64  wrong usage";
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Component {
-    Webhook,
-    Controller,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -77,61 +76,69 @@ struct Printer {
 }
 
 pub fn run(args: &Args) -> ExitCode {
-    let Args { follow, since, tail, component, connection, output: format } = args;
+    let Args { follow, since, tail, component, node, connection, output: format } = args;
     let extent = Extent { since: *since, tail: *tail };
     cluster::run(async {
         let cluster = connection.open().await?;
         let namespace = cluster.otelgate_namespace().await?;
-        let params = ListParams::default().labels(&selector(*component));
-        let pods = Api::<Pod>::namespaced(cluster.client.clone(), &namespace);
+        let complaint = |fault: &Unavailable| cluster::complaint(&cluster.url, fault);
+        let sources = sources::of(&cluster.client, &namespace, *component, node.as_deref()).await;
+        let (sources, fault) = sources.map_err(|fault| complaint(&fault))?;
+        let mut complaints: Vec<_> = fault.iter().map(complaint).collect();
         let mut printer = Printer { format: *format, width: 0 };
         if *follow {
-            // A fault of the first list, silence among them, ends it; later ones are waited out.
-            pods.list_metadata(&params.clone().limit(1)).await.map_err(|error| cluster.complaint(&error))?;
-            let pods = Api::namespaced(connection.open_for_streams().await?.client, &namespace);
-            return follow::run(&pods, &params, extent, &mut printer).await;
+            output::complain(&complaints);
+            let sources = readable(&cluster.client, sources).await.map_err(|fault| complaint(&fault))?;
+            let client = connection.open_for_streams().await?.client;
+            return follow::run(&client, &sources, extent, &mut printer).await;
         }
-        let found = origins(&cluster, &pods, &params).await?;
-        if found.is_empty() {
-            return Err(Complaint {
-                place: format!("namespace {namespace}"),
-                message: "no pod of otelgate is there".to_owned(),
-                next: "give --otelgate-namespace, if it is installed elsewhere; else otelgate deploy installs it"
-                    .to_owned(),
-            });
+        let (found, faults) = sources::find(&cluster.client, &sources).await;
+        complaints.extend(faults.iter().map(complaint));
+        let is_missed = sources.iter().any(|source| source.is_missed(&found));
+        if complaints.is_empty() && (is_missed || found.origins.is_empty()) {
+            complaints.push(sources::nothing(&sources));
         }
-        once(&pods, found, extent, &mut printer).await
+        once(&cluster.client, found, complaints, extent, &mut printer).await
     })
 }
 
-fn selector(component: Option<Component>) -> String {
-    let components = match component {
-        None => "webhook,controller",
-        Some(Component::Webhook) => "webhook",
-        Some(Component::Controller) => "controller",
-    };
-    format!("{}={},{} in ({components})", label::APP_NAME, object::APP, label::APP_COMPONENT)
-}
-
-/// Otelgate's pods, in the order of their names.
-async fn origins(cluster: &Cluster, pods: &Api<Pod>, params: &ListParams) -> Result<Vec<Origin>, Complaint> {
-    let found = pods.list(params).await.map_err(|error| cluster.complaint(&error))?;
-    let mut origins: Vec<_> = found.items.iter().filter_map(Origin::of).collect();
-    origins.sort_by(|one, other| one.pod.cmp(&other.pod));
-    Ok(origins)
+/// Those whose pods may be listed. A fault of every first list, silence among them, ends it; later ones are waited out.
+async fn readable(client: &Client, sources: Vec<Source>) -> Result<Vec<Source>, Unavailable> {
+    let (mut readable, mut faults) = (Vec::new(), Vec::new());
+    for source in sources {
+        let pods = Api::<Pod>::namespaced(client.clone(), &source.namespace);
+        match pods.list_metadata(&source.params().limit(1)).await {
+            Ok(_) => readable.push(source),
+            Err(error) => faults.push(Unavailable::of(&error)),
+        }
+    }
+    match faults.into_iter().next() {
+        Some(fault) if readable.is_empty() => Err(fault),
+        Some(fault) => {
+            output::complain(&[Complaint {
+                place: "logs".to_owned(),
+                message: fault.to_string(),
+                next: fault.next_step(),
+            }]);
+            Ok(readable)
+        }
+        None => Ok(readable),
+    }
 }
 
 /// What there is now, in the order of time.
 async fn once(
-    pods: &Api<Pod>,
-    origins: Vec<Origin>,
+    client: &Client,
+    found: Found,
+    mut complaints: Vec<Complaint>,
     extent: Extent,
     printer: &mut Printer,
 ) -> Result<ExitCode, Complaint> {
-    let mut complaints = Vec::new();
     let mut merged = Merged::default();
-    for origin in origins {
+    let not_all = sources::not_all(&found);
+    for origin in found.origins {
         printer.fit(&origin);
+        let pods = Api::<Pod>::namespaced(client.clone(), &origin.namespace);
         match pods.log_stream(&origin.pod, &extent.params(&origin)).await {
             Ok(stream) => merged.add(origin, Lines::of(stream)),
             Err(error) => complaints.push(cut_off(&origin, &Unavailable::of(&error))),
@@ -151,12 +158,28 @@ async fn once(
         }
     }
     output::complain(&complaints);
+    if let Some(not_all) = not_all {
+        note(&not_all);
+    }
     Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(UNREADABLE) })
+}
+
+/// What is no fault, and yet to be known.
+fn note(text: &str) {
+    let line = output::wrapped(&format!("{ATTENTION}note{ATTENTION:#}: {text}"), 0, output::stderr_width());
+    // Nobody is left to tell when standard error is closed.
+    let _ = anstream::stderr().lock().write_all(line.as_bytes());
 }
 
 /// That a pod's log can't be read, or not to its end.
 fn cut_off(origin: &Origin, fault: &Unavailable) -> Complaint {
-    Complaint { place: format!("log of pod {}", origin.pod), message: fault.to_string(), next: fault.next_step() }
+    let container =
+        if origin.is_one_of_several { format!("container {} of ", origin.container) } else { String::new() };
+    Complaint {
+        place: format!("log of {container}pod {}", origin.pod),
+        message: fault.to_string(),
+        next: fault.next_step(),
+    }
 }
 
 // === impl Extent ===

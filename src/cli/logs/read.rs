@@ -96,7 +96,15 @@ mod tests {
 
     fn origin(pod: &str) -> Origin {
         let text = pod.to_owned();
-        Origin { pod: text.clone(), uid: text.clone(), node: None, component: text.clone(), container: text }
+        Origin {
+            namespace: text.clone(),
+            pod: text.clone(),
+            uid: text.clone(),
+            node: None,
+            component: text.clone(),
+            container: text,
+            is_one_of_several: false,
+        }
     }
 
     async fn all(logs: &[(&str, &'static str)]) -> Vec<String> {

@@ -68,7 +68,6 @@ const RUNNING: &str = "status.phase!=Succeeded,status.phase!=Failed";
 /// # Errors
 /// When the cluster can't be reached; what may not be seen is a gap.
 pub async fn observe(client: &Client, own: &str, only: Option<&str>) -> Result<Observed, Unavailable> {
-    let stacks = "/apis/otelgate.dev/v1alpha1/telemetrystacks";
     let (deployments, maps, leases) = (
         format!("/apis/apps/v1/namespaces/{own}/deployments"),
         format!("/api/v1/namespaces/{own}/configmaps"),
@@ -76,7 +75,7 @@ pub async fn observe(client: &Client, own: &str, only: Option<&str>) -> Result<O
     );
     let labelled = ListParams::default().labels(&format!("{}={}", label::APP_NAME, object::APP));
     let (stacks, deployments, map, lease, namespaces) = tokio::join!(
-        fetch::list(client, stacks, ListParams::default()),
+        fetch::list(client, fetch::STACKS, ListParams::default()),
         fetch::list(client, &deployments, labelled),
         fetch::object(client, &maps, object::INJECTION),
         fetch::object(client, &leases, object::CONTROLLER),

@@ -6,7 +6,7 @@ use snapbox::{Data, assert_data_eq};
 
 use super::Spec;
 use crate::api::stack::{AgentMode, Exporter, LogScope};
-use crate::config::{Collection, IpFamily, LogOwner};
+use crate::config::{Collection, LogOwner};
 
 fn golden(name: &str, spec: &Spec) {
     let rendered = spec.render().expect("a configuration");
@@ -46,12 +46,11 @@ fn to_the_agent_which_owns_the_logs() {
 }
 
 #[test]
-fn of_an_older_collector_for_all_logs_on_ipv6() {
+fn of_an_older_collector_for_all_logs() {
     let mut spec = Spec::named("east");
     spec.collector.image.tag = "0.149.0".to_owned();
     spec.collector.logs.scope = LogScope::All;
     spec.injection.logs.collection = Collection::Disabled;
-    spec.injection.otlp.ip_family = IpFamily::IPv6;
     spec.injection.identity.from_well_known_labels = true;
     golden("all-logs-0.149.yaml", &spec);
 }

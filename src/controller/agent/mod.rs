@@ -7,8 +7,10 @@
 
 use std::time::Duration;
 
+use super::left::Traces;
 use super::metrics::Write;
 use super::objects::{Kind, Part, Scope};
+use crate::api::{annotation, label};
 
 pub mod cluster_agent;
 mod discover;
@@ -50,6 +52,14 @@ pub const PART: Part = Part {
 /// What the Datadog Operator makes an Agent from: only there where its definition is. Its label has another value, as
 /// the operator may hand labels on to what it makes.
 pub const OF_OPERATOR: Part = Part { name: "operator", kinds: &[DATADOG_AGENT], write: Write::Agent };
+
+/// Of Agents in a former namespace. What the operator makes is taken away by its `DatadogAgent`.
+pub const TRACES: Traces = Traces {
+    of: "Datadog Agent",
+    labels: label::AGENT_COMPONENT,
+    marks: &[annotation::AGENT_REVISION, annotation::CREDENTIALS],
+    parts: &[(OF_OPERATOR, Some(annotation::AGENT_REVISION)), (PART, None)],
+};
 
 pub const DATADOG_AGENT: Kind = kind("datadoghq.com/v2alpha1", "DatadogAgent", "datadogagents", Scope::Namespace);
 

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::api::{annotation, label};
+use crate::controller::stripped::is_stripped;
 use crate::k8s::{self, DaemonSet, Deployment, DynamicObject, LabelSelector, ObjectMeta, ResourceExt as _, Time};
 use crate::lean::Lean;
 
@@ -42,6 +43,8 @@ pub struct Replicas {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Maker {
     Controller,
+    /// The controller too; but somebody took its label away, by which it would be found.
+    Stripped,
     Operator,
     #[default]
     SomebodyElse,
@@ -52,6 +55,8 @@ pub enum Maker {
 pub struct DatadogAgent {
     pub name: String,
     pub ours: bool,
+    /// Ours as well, without its label.
+    pub stripped: bool,
     pub deleting: bool,
     pub has_status: bool,
     /// Types of its conditions that tell of a fault, with their messages.
@@ -105,6 +110,8 @@ impl Maker {
         let owners = metadata.owner_references.iter().flatten();
         if is_of(super::PART.name, metadata) {
             Self::Controller
+        } else if is_stripped(metadata) {
+            Self::Stripped
         } else if owners.into_iter().any(|owner| owner.api_version.starts_with("datadoghq.com/")) {
             Self::Operator
         } else {
@@ -190,6 +197,7 @@ impl DatadogAgent {
         Self {
             name: found.name_any(),
             ours: is_of(super::OF_OPERATOR.name, &found.metadata),
+            stripped: is_stripped(&found.metadata),
             deleting: found.metadata.deletion_timestamp.is_some(),
             has_status: status.as_object().is_some_and(|status| !status.is_empty()),
             faults: conditions.filter(is_fault).map(told).collect(),

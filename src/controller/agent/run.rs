@@ -11,14 +11,15 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::mode::{self, Allowed, Present, Served, VERSION};
-use super::observe::Maker;
+use super::observe::{DatadogAgent, Maker};
 use super::settings::Settings;
 use super::verdict::{Said, Sight};
 use super::watches::{self, Place, Seen, Token};
-use super::{OF_OPERATOR, PART, SETTLE, cluster_agent, discover, operator};
+use super::{OF_OPERATOR, PART, SETTLE, TRACES, cluster_agent, discover, operator};
 use crate::api::condition::{ConditionType, Holds};
 use crate::api::object;
 use crate::api::stack::{AgentMode, AgentStatus, AgentWay, TelemetryStackStatus};
+use crate::controller::left::{self, Left};
 use crate::controller::metrics::Write;
 use crate::controller::objects::{self, Outcome, Wanted};
 use crate::controller::stack::{Stack, Written};
@@ -46,12 +47,15 @@ pub fn start(tasks: &mut Tasks, context: &Context, written: watch::Receiver<Arc<
     let (of_operator, wanted) = watch::channel(None);
     let (kept, outcome) = watch::channel(None);
     tasks.spawn("DatadogAgent", keep_datadog_agent(context.clone(), kinds.clone(), wanted, kept));
+    let (left, lefts) = watch::channel(None);
+    tasks.spawn("Agents left behind", left::run(context.clone(), TRACES, Arc::clone(&context.state.agent), left));
     let part = Running {
         context: context.clone(),
         written,
         served: kinds,
         seen: sights,
         outcomes: [own_outcome, outcome],
+        left: lefts,
         place,
         own,
         of_operator,
@@ -99,6 +103,8 @@ struct Running {
     served: watch::Receiver<Option<Served>>,
     seen: watch::Receiver<Seen>,
     outcomes: [watch::Receiver<Option<Outcome>>; 2],
+    /// In a namespace where it was before.
+    left: watch::Receiver<Option<Left>>,
     place: watch::Sender<Option<Place>>,
     own: watch::Sender<Option<Arc<Wanted>>>,
     of_operator: watch::Sender<Option<Arc<Wanted>>>,
@@ -136,6 +142,7 @@ impl Running {
                 Ok(()) = joining.changed() => {}
                 Ok(()) = own.changed() => {}
                 Ok(()) = of_operator.changed() => {}
+                Ok(()) = self.left.changed() => {}
             }
             sleep(SETTLE).await;
         }
@@ -188,6 +195,7 @@ impl Running {
             }
         }
         sight.outcomes = self.outcomes.iter_mut().filter_map(|one| one.borrow_and_update().clone()).collect();
+        sight.left = self.left.borrow_and_update().clone();
         let holds = self.report(stack, settings.as_ref(), &sight);
         soon.or((holds != Holds::True).then_some(LOOK_AGAIN))
     }
@@ -251,6 +259,8 @@ impl Running {
             Allowed::Way(AgentWay::Daemonset) => {
                 send(&self.of_operator, stack, settings, Vec::new());
                 match seen.token.clone().flatten() {
+                    // What is in it isn't known, so that it can't be written again as it was.
+                    Some(Token { ours: true, stripped: true, .. }) => soon = self.drop_token(settings, seen).await,
                     Some(Token { version, .. }) => {
                         send(&self.own, stack, settings, cluster_agent::objects(settings, Some(&version)));
                     }
@@ -327,6 +337,10 @@ impl Running {
                 Some(Said::Off) => reports.switch_off(ConditionType::AgentAvailable),
                 Some(Said::Verdict(reason, detail)) => {
                     let verdict = Verdict::new(*reason, detail.clone(), stack.generation);
+                    let verdict = match &sight.left {
+                        Some(left) => verdict.naming(&[("NAMESPACE", &left.namespace)]),
+                        None => verdict,
+                    };
                     reports.say(ConditionType::AgentAvailable, verdict);
                 }
             }
@@ -398,16 +412,23 @@ fn fill(sight: &mut Sight, seen: &Seen, way: AgentWay) {
     sight.cluster_agent = seen.cluster_agent.clone().flatten();
     sight.pods = seen.pods.to_vec();
     let agents = seen.datadog_agents.clone().unwrap_or_default();
-    sight.datadog_agent = agents.iter().find(|agent| agent.ours).cloned();
-    let stranger = agents.iter().find(|agent| !agent.ours).map(|agent| format!("DatadogAgent {}", agent.name));
+    // What is wanted gets its label back; of anything else without one, nobody can say that it's to go.
+    let is_ours = |agent: &&DatadogAgent| agent.ours || (agent.stripped && way == AgentWay::Operator);
+    sight.datadog_agent = agents.iter().find(is_ours).cloned();
+    let stranger = agents.iter().find(|agent| !is_ours(agent)).map(|agent| format!("DatadogAgent {}", agent.name));
     let nodes = sight.nodes.as_ref().map(|nodes| (nodes.maker, format!("DaemonSet {}", nodes.name)));
     let replicas = sight.cluster_agent.as_ref().map(|one| (one.maker, format!("Deployment {}", one.name)));
     let workloads: Vec<_> = [nodes, replicas].into_iter().flatten().collect();
     let made_by = |maker: Maker| workloads.iter().find(|(one, _)| *one == maker).map(|(_, name)| name.clone());
+    let stripped = made_by(Maker::Stripped).filter(|_| way != AgentWay::Daemonset);
     sight.present = Present {
         own: made_by(Maker::Controller).is_some(),
         of_operator: sight.datadog_agent.is_some() || (stranger.is_none() && made_by(Maker::Operator).is_some()),
-        foreign: if way == AgentWay::Adopt { None } else { stranger.or_else(|| made_by(Maker::SomebodyElse)) },
+        foreign: if way == AgentWay::Adopt {
+            None
+        } else {
+            stranger.or(stripped).or_else(|| made_by(Maker::SomebodyElse))
+        },
     };
     sight.looked = seen.nodes.is_some()
         && seen.cluster_agent.is_some()

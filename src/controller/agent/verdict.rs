@@ -13,6 +13,7 @@ use super::observe::{DatadogAgent, Nodes, Pod, Replicas, State};
 use crate::api::condition::Reason;
 use crate::api::object;
 use crate::api::stack::{AgentMode, AgentWay};
+use crate::controller::left::Left;
 use crate::controller::objects::Outcome;
 
 /// Everything that counts.
@@ -39,6 +40,8 @@ pub struct Sight {
     pub pods: Vec<Arc<Pod>>,
     /// Nodes that have just joined, where they are looked at.
     pub joining: Arc<BTreeSet<String>>,
+    /// Agents elsewhere, that should have gone.
+    pub left: Option<Left>,
 }
 
 /// What there is to say.
@@ -105,6 +108,9 @@ impl Sight {
     pub fn verdict(&self, now: Timestamp) -> Said {
         if let Some(fault) = &self.fault {
             return Said::Verdict(Reason::AgentUnusable, fault.clone());
+        }
+        if let Some(left) = &self.left {
+            return Said::Verdict(Reason::AgentLeftBehind, left.told());
         }
         let Some(way) = self.way else { return Said::Verdict(Reason::AgentUndecided, String::new()) };
         if let Some((reason, detail)) = self.of_writing(way).or_else(|| self.of_operator(way)) {

@@ -9,8 +9,8 @@ use tokio::time::sleep;
 use super::observe::{self, DatadogAgent, Nodes, Pod, Replicas};
 use super::{DATADOG_AGENT, SETTLE};
 use crate::api::{label, object};
-use crate::controller::Context;
-use crate::k8s::{Api, DaemonSet, Deployment, DynamicObject, PartialObjectMeta, Secret, watcher};
+use crate::controller::{Context, stripped};
+use crate::k8s::{Api, DaemonSet, Deployment, DynamicObject, ObjectMeta, PartialObjectMeta, Secret, watcher};
 use crate::watch::{self as watching, Store};
 
 /// Where to look.
@@ -46,6 +46,19 @@ pub(super) struct Seen {
 pub(super) struct Token {
     pub version: String,
     pub ours: bool,
+    /// It lacks its label or its owner: it wouldn't be known for ours any more, or go with the stack.
+    pub stripped: bool,
+}
+
+impl Token {
+    fn of(metadata: &ObjectMeta) -> Self {
+        let labelled = metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(label::PART));
+        Self {
+            version: metadata.resource_version.clone().unwrap_or_default(),
+            ours: labelled || stripped::is_stripped(metadata),
+            stripped: !(labelled && stripped::is_owned(metadata)),
+        }
+    }
 }
 
 /// Looks wherever it is told to. Never returns.
@@ -103,10 +116,7 @@ async fn key(context: Context, place: Place, seen: watch::Sender<Seen>) {
 async fn token(context: Context, place: Place, seen: watch::Sender<Seen>) {
     let api = Api::<PartialObjectMeta<Secret>>::namespaced(context.client, &place.namespace);
     watching::objects(api, watching::named(object::CLUSTER_AGENT), &context.state.cluster_agent_token, |objects| {
-        let token = objects.get(object::CLUSTER_AGENT).map(|found| Token {
-            version: found.metadata.resource_version.clone().unwrap_or_default(),
-            ours: found.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(label::PART)),
-        });
+        let token = objects.get(object::CLUSTER_AGENT).map(|found| Token::of(&found.metadata));
         seen.send_if_modified(|seen| seen.token.replace(token.clone()) != Some(token));
     })
     .await;
@@ -160,5 +170,28 @@ async fn publish(store: &Store<Arc<Pod>>, news: &Notify, seen: &watch::Sender<Se
         sleep(SETTLE).await;
         let pods = store.lock().iter().flat_map(|pods| pods.values()).cloned().collect();
         seen.send_modify(|seen| seen.pods = pods);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_token_that_lost_its_label_or_its_owner_is_still_ours() {
+        let owner =
+            json!([{"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack", "name": "default", "uid": "u"}]);
+        let labels = json!({"otelgate.dev/part": "agent"});
+        let writers = json!([{"manager": "otelgate-controller", "operation": "Update"}]);
+        let told = |metadata: Value| {
+            let token = Token::of(&serde_json::from_value(metadata).expect("metadata"));
+            (token.ours, token.stripped)
+        };
+        assert_eq!(told(json!({"labels": labels, "ownerReferences": owner})), (true, false));
+        assert_eq!(told(json!({"labels": labels})), (true, true));
+        assert_eq!(told(json!({"ownerReferences": owner})), (true, true));
+        assert_eq!(told(json!({"managedFields": writers})), (true, true));
+        assert!(!told(json!({"labels": {"app": "theirs"}})).0);
     }
 }

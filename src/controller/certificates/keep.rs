@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::warn;
 
+use super::contests::Fight;
 use super::plan::{Phase, Plan, plan};
 use super::run::Watched;
 use super::settings::Settings;
@@ -16,7 +17,6 @@ use super::write::Fault;
 use super::{handshake, verdict};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::stack::Provider;
-use crate::controller::contest::Contested;
 use crate::controller::endpoints::{Endpoint, Endpoints};
 use crate::controller::stack::Stack;
 use crate::controller::status::Verdict;
@@ -41,6 +41,8 @@ pub(super) struct Keeper {
 const PATIENCE: Duration = Duration::from_secs(2);
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LAST_RETRY: Duration = Duration::from_secs(30);
+/// Of an API server that isn't well, which is soon back.
+const LAST_RETRY_UNWELL: Duration = Duration::from_secs(10);
 
 // === impl Keeper ===
 
@@ -94,20 +96,21 @@ impl Keeper {
         let endpoints = handshake::look_at(endpoints, settings.name(), patience).await;
         // A list that fails for good wakes nobody.
         let Some(look) = self.watched.look(&self.context.state.source) else { return Some(settings.poll()) };
-        let observed = look.observed(endpoints);
+        let observed = look.observed(endpoints, &stack.owner());
         let plan = plan(&observed, &settings, Timestamp::now());
         self.injector_late =
             (plan.phase == Phase::WaitingForInjector).then(|| self.injector_late.unwrap_or_else(Instant::now));
-        let contested = self.watched.contested(&plan);
+        let fight = self.watched.contests.fight(plan.action.as_ref(), &settings, Instant::now());
         if self.failures == 0 || plan.action.is_none() {
-            self.report(stack, &settings, &plan, contested.as_ref(), invalid);
+            self.report(stack, &settings, &plan, fight.as_ref(), invalid);
         }
         self.unseen = plan.unseen;
+        let left = fight.map(|fight| fight.contested.wait());
         let Some(action) = plan.action else {
-            return Some(contested.map_or(plan.look_again, |contested| contested.wait().min(plan.look_again)));
+            return Some(left.map_or(plan.look_again, |left| left.min(plan.look_again)));
         };
-        if let Some(contested) = contested {
-            return Some(contested.wait());
+        if left.is_some() {
+            return left;
         }
         match self.watched.write(&self.context, &look, action, &observed, &settings, stack.owner()).await {
             Ok(()) => {
@@ -118,14 +121,7 @@ impl Keeper {
         }
     }
 
-    fn report(
-        &self,
-        stack: &Stack,
-        settings: &Settings,
-        plan: &Plan,
-        contested: Option<&Contested>,
-        invalid: Option<String>,
-    ) {
+    fn report(&self, stack: &Stack, settings: &Settings, plan: &Plan, fight: Option<&Fight>, invalid: Option<String>) {
         let source = self.context.state.source.failure().filter(|_| settings.provider != Provider::Otelgate);
         let verdict = match (invalid, source) {
             (Some(fault), _) => Verdict::new(Reason::InvalidSpec, fault, stack.generation),
@@ -137,7 +133,7 @@ impl Keeper {
                 // One look that comes to nothing says little.
                 let twice: Vec<_> = plan.unseen.iter().filter(|name| self.unseen.contains(name)).cloned().collect();
                 let waits = self.injector_late.is_some_and(|since| since.elapsed() >= settings.settle());
-                verdict::verdict(plan, contested, &twice, waits, stack.generation)
+                verdict::verdict(plan, fight, &twice, waits, stack.generation)
             }
         };
         let status = verdict::status(plan, settings);
@@ -152,7 +148,8 @@ impl Keeper {
         warn!(error.message = %fault, "the certificate can't be kept; trying again");
         let verdict = Verdict::new(Reason::CertificateNotWritten, fault.to_string(), stack.generation);
         self.context.status.report(|reports| reports.say(ConditionType::CertificateReady, verdict));
-        let delay = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(self.failures)).min(LAST_RETRY);
+        let delay = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(self.failures));
+        let delay = delay.min(if fault.passes() { LAST_RETRY_UNWELL } else { LAST_RETRY });
         let share = u32::try_from(RandomState::new().hash_one(self.failures) % 256).unwrap_or_default();
         self.failures = (self.failures + 1).min(16);
         delay / 2 + delay / 512 * share

@@ -3,6 +3,7 @@
 //! [`observe`] says what is looked at, [`plan`] what to do next about it, [`perform`] what that writes; all three are
 //! pure. `keep` does it, with what `run` watches and `write` writes.
 
+mod contests;
 pub(in crate::controller) mod handshake;
 mod keep;
 pub(in crate::controller) mod observe;

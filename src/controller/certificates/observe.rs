@@ -15,8 +15,16 @@ pub struct Observed {
     /// The Secret of cert-manager, or of whoever provides the certificate.
     pub source: Option<Contents>,
     pub registration: Option<Registration>,
+    pub stripped: Stripped,
     /// All of the webhook's Service, ready or not.
     pub endpoints: Vec<Endpoint>,
+}
+
+/// Which of otelgate's own Secrets lack what they go by, and go with: a label of theirs, or the owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stripped {
+    pub authority: bool,
+    pub serving: bool,
 }
 
 /// A Secret's data, and what counts of the rest. What is missing is empty.

@@ -45,6 +45,7 @@ pub fn perform(
                 ..Contents::default()
             }))
         }
+        Action::KeepAuthority => observed.authority.clone().map(Write::Authority).ok_or(PerformError::Gone),
         Action::WriteServing(Serving { pair, authorities, previous, direct_injection }) => {
             let (certificate, key) = match pair {
                 Pair::Keep => pair_of(observed.serving.as_ref()).unwrap_or_default(),

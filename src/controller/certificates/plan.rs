@@ -43,6 +43,8 @@ pub struct Plan {
 pub enum Action {
     /// Make an authority, in place of the stored one if there is one.
     MakeAuthority,
+    /// Write the stored one as it is, with its labels and its owner.
+    KeepAuthority,
     WriteServing(Serving),
     /// Write this into `caBundle` of every entry.
     WriteRegistration(Vec<u8>),
@@ -187,6 +189,10 @@ impl View<'_> {
         if bundle.is_empty() {
             return None;
         }
+        let stripped = self.observed.stripped;
+        if stripped.authority && matches!(self.source, Some(Source::Own(_))) {
+            return Some(Action::KeepAuthority);
+        }
         let authorities = bundle.pem().into_bytes();
         let previous = self.previous(pair).iter().map(Chain::pem).collect::<String>().into_bytes();
         let direct_injection = self.settings.provider == Provider::CertManager || self.is_injected();
@@ -195,6 +201,7 @@ impl View<'_> {
             stored.authorities == authorities
                 && stored.previous == previous
                 && (stored.direct_injection || !direct_injection)
+                && !stripped.serving
         });
         if pair != Pair::Keep || !as_stored {
             return Some(Action::WriteServing(Serving { pair, authorities, previous, direct_injection }));

@@ -5,16 +5,15 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
+use super::contests::Contests;
 use super::keep::Keeper;
-use super::observe::{Endpoint, Observed};
-use super::plan::{Action, Plan};
+use super::observe::{Endpoint, Observed, Stripped};
 use super::stored::{self, Trust};
 use crate::api::object;
 use crate::api::stack::Provider;
 use crate::controller::Context;
-use crate::controller::contest::{Contest, Contested};
 use crate::controller::stack::Stack;
-use crate::k8s::{Api, MutatingWebhookConfiguration, Secret};
+use crate::k8s::{Api, MutatingWebhookConfiguration, OwnerReference, Secret};
 use crate::watch::{self as watching, Health};
 
 /// An object, if there is one; nothing before that is known.
@@ -33,8 +32,7 @@ pub(super) struct Watched {
     pub(super) serving: watch::Receiver<Seen<Arc<Secret>>>,
     source: watch::Receiver<Seen<Arc<Secret>>>,
     pub(super) registration: watch::Receiver<Seen<Registered>>,
-    /// About `caBundle`.
-    pub(super) contest: Contest<Vec<u8>>,
+    pub(super) contests: Contests,
 }
 
 /// The objects of one look.
@@ -56,7 +54,7 @@ pub async fn run(context: Context, registration: watch::Sender<Seen<Registered>>
         serving: servings,
         source: sources,
         registration: registered,
-        contest: Contest::default(),
+        contests: Contests::default(),
     };
     let state = Arc::clone(&context.state);
     tokio::join!(
@@ -131,16 +129,6 @@ impl Watched {
         })
     }
 
-    /// Whether somebody else writes `caBundle` too.
-    pub(super) fn contested(&self, plan: &Plan) -> Option<Contested> {
-        let now = Instant::now();
-        match &plan.action {
-            Some(Action::WriteRegistration(bundle)) => self.contest.over(bundle, now),
-            None => self.contest.going_on(now),
-            Some(Action::MakeAuthority | Action::WriteServing(_)) => None,
-        }
-    }
-
     pub(super) async fn changed(&mut self) {
         tokio::select! {
             Ok(()) = self.authority.changed() => {}
@@ -154,14 +142,17 @@ impl Watched {
 // === impl Look ===
 
 impl Look {
-    pub(super) fn observed(&self, endpoints: Vec<Endpoint>) -> Observed {
+    pub(super) fn observed(&self, endpoints: Vec<Endpoint>, owner: &OwnerReference) -> Observed {
         let contents = |secret: &Option<Arc<Secret>>| secret.as_deref().map(stored::contents);
+        let is_stripped =
+            |secret: &Option<Arc<Secret>>| secret.as_deref().is_some_and(|secret| stored::is_stripped(secret, owner));
         let registration = self.registration.as_ref();
         Observed {
             authority: contents(&self.authority),
             serving: contents(&self.serving),
             source: contents(&self.source),
             registration: registration.map(|it| stored::registration(&it.object, &it.trust, Instant::now())),
+            stripped: Stripped { authority: is_stripped(&self.authority), serving: is_stripped(&self.serving) },
             endpoints,
         }
     }

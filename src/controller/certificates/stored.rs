@@ -22,6 +22,8 @@ const ALLOW_INJECTION: &str = "cert-manager.io/allow-direct-injection";
 const INJECT: [&str; 3] =
     ["cert-manager.io/inject-ca-from", "cert-manager.io/inject-ca-from-secret", "cert-manager.io/inject-apiserver-ca"];
 
+const LABELS: [(&str, &str); 2] = [(label::APP_NAME, object::APP), (label::APP_COMPONENT, "controller")];
+
 /// Since when every entry of the registration has trusted an authority.
 pub type Trust = BTreeMap<Fingerprint, Instant>;
 
@@ -63,8 +65,7 @@ pub fn secret(stored: Option<&Secret>, name: &str, contents: Contents, owner: Ow
     let metadata = &mut secret.metadata;
     metadata.managed_fields = None;
     let labels = metadata.labels.get_or_insert_default();
-    labels.insert(label::APP_NAME.to_owned(), object::APP.to_owned());
-    labels.insert(label::APP_COMPONENT.to_owned(), "controller".to_owned());
+    labels.extend(LABELS.map(|(key, value)| (key.to_owned(), value.to_owned())));
     if direct_injection {
         metadata.annotations.get_or_insert_default().insert(ALLOW_INJECTION.to_owned(), "true".to_owned());
     }
@@ -72,6 +73,12 @@ pub fn secret(stored: Option<&Secret>, name: &str, contents: Contents, owner: Ow
     owners.retain(|other| (&other.kind, &other.name) != (&owner.kind, &owner.name));
     owners.push(owner);
     secret
+}
+
+/// Whether it isn't known for otelgate's any more, or wouldn't go with the stack.
+pub fn is_stripped(secret: &Secret, owner: &OwnerReference) -> bool {
+    let has = |(key, value): (&str, &str)| secret.labels().get(key).is_some_and(|found| found == value);
+    !LABELS.into_iter().all(has) || !secret.owner_references().contains(owner)
 }
 
 /// `caBundle` of each entry.
@@ -150,6 +157,26 @@ mod tests {
         assert!(data.contains_key("other") && !data.contains_key(PREVIOUS));
         let owners = written.metadata.owner_references.as_ref().expect("owners");
         assert_eq!(owners.iter().map(|owner| owner.uid.as_str()).collect::<Vec<_>>(), ["2"]);
+    }
+
+    #[test]
+    fn one_without_its_labels_or_its_owner_is_seen() {
+        let written = secret(None, "s", some_contents(), owner("1"));
+        assert!(!is_stripped(&written, &owner("1")));
+        assert!(is_stripped(&written, &owner("2")), "the stack was made anew");
+        let strip = |strip: fn(&mut ObjectMeta)| {
+            let mut stripped = written.clone();
+            strip(&mut stripped.metadata);
+            stripped
+        };
+        let extended = strip(|metadata| {
+            metadata.labels.get_or_insert_default().insert("a".to_owned(), "b".to_owned());
+        });
+        assert!(!is_stripped(&extended, &owner("1")), "what others added is theirs");
+        for stripped in [strip(|metadata| metadata.labels = None), strip(|metadata| metadata.owner_references = None)] {
+            assert!(is_stripped(&stripped, &owner("1")));
+            assert!(!is_stripped(&secret(Some(&stripped), "s", some_contents(), owner("1")), &owner("1")));
+        }
     }
 
     #[test]

@@ -1,36 +1,30 @@
 //! How the webhook's certificate stands, in words: the condition, and the status.
 
+use super::contests::Fight;
 use super::plan::{Phase, Plan};
 use super::settings::Settings;
 use crate::api::condition::Reason;
 use crate::api::stack::CertificatesStatus;
-use crate::controller::contest::Contested;
 use crate::controller::status::Verdict;
 
 /// Names in a message.
 const MAX_NAMES: usize = 3;
 
-/// What the condition says of a plan, of who else writes `caBundle`, of replicas that haven't been seen for a while, and
-/// of an injector that is late.
-pub(super) fn verdict(
-    plan: &Plan,
-    contested: Option<&Contested>,
-    unseen: &[String],
-    waits: bool,
-    generation: i64,
-) -> Verdict {
+/// What the condition says of a plan, of who else writes what it is about, of replicas that haven't been seen for a while,
+/// and of an injector that is late.
+pub(super) fn verdict(plan: &Plan, fight: Option<&Fight>, unseen: &[String], waits: bool, generation: i64) -> Verdict {
     let of = |reason, detail: String| Verdict::new(reason, detail, generation);
     if let Some(fault) = &plan.fault {
         return of(Reason::SourceUnusable, fault.clone());
     }
-    if plan.phase == Phase::WaitingForInjector && waits {
-        return of(Reason::NotInjected, String::new());
-    }
     if !plan.registered {
         return of(Reason::NotRegistered, String::new());
     }
-    if let Some(Contested { by, .. }) = contested {
-        return of(Reason::RegistrationContested, format!("caBundle is changed back each time by {by}"));
+    if let Some((reason, detail)) = fight.map(Fight::told) {
+        return of(reason, detail);
+    }
+    if plan.phase == Phase::WaitingForInjector && waits {
+        return of(Reason::NotInjected, String::new());
     }
     if !plan.untrusted.is_empty() {
         return of(Reason::NotTrusted, format!("no call of {} can succeed", some_of(&plan.untrusted)));
@@ -70,10 +64,12 @@ pub(super) fn status(plan: &Plan, settings: &Settings) -> CertificatesStatus {
 mod tests {
     use std::time::{Duration, Instant};
 
+    use super::super::contests::Over;
     use super::*;
+    use crate::controller::contest::Contested;
 
     #[test]
-    fn who_else_writes_the_bundle_is_told_before_what_comes_of_it() {
+    fn who_else_writes_is_told_before_what_comes_of_it() {
         let plan = Plan {
             action: None,
             phase: Phase::Stable,
@@ -85,12 +81,14 @@ mod tests {
             leaf_not_after: None,
             authority_not_after: None,
         };
-        let tug = Contested { by: "tug".to_owned(), until: Instant::now() };
-        for (contested, reason, detail) in [
+        let tug = |over| Fight { over, contested: Contested { by: "tug".to_owned(), until: Instant::now() } };
+        let (bundle, secret) = (tug(Over::Registration), tug(Over::Secret("otelgate-ca")));
+        for (fight, reason, detail) in [
             (None, Reason::NotTrusted, "no call of webhook-a can succeed"),
-            (Some(&tug), Reason::RegistrationContested, "caBundle is changed back each time by tug"),
+            (Some(&bundle), Reason::RegistrationContested, "caBundle is changed back each time by tug"),
+            (Some(&secret), Reason::CertificateContested, "Secret otelgate-ca is changed back each time by tug"),
         ] {
-            let verdict = verdict(&plan, contested, &[], false, 1);
+            let verdict = verdict(&plan, fight, &[], false, 1);
             assert_eq!((verdict.reason, verdict.detail.as_str()), (reason, detail));
         }
     }

@@ -21,7 +21,7 @@ use crate::controller::metrics::Write;
 use crate::k8s::{
     self, Api, MutatingWebhookConfiguration, OwnerReference, Patch, PatchParams, PostParams, ResourceExt as _, Secret,
 };
-use crate::unavailable::Unavailable;
+use crate::unavailable::{self, Unavailable};
 use crate::watch::Health;
 
 /// Nothing was written.
@@ -31,6 +31,13 @@ pub(super) enum Fault {
     Perform(#[from] PerformError),
     #[error("{}", Unavailable::of(.0))]
     Refused(k8s::Error),
+}
+
+impl Fault {
+    /// Whether the same may well do better in a moment.
+    pub(super) fn passes(&self) -> bool {
+        matches!(self, Self::Refused(error) if unavailable::passes(error))
+    }
 }
 
 /// For the watch to tell of a write of ours.
@@ -51,10 +58,14 @@ impl Watched {
     ) -> Result<(), Fault> {
         let told = describe(&action);
         let secrets = Api::<Secret>::namespaced(context.client.clone(), &context.namespace);
+        let now = Instant::now();
         let write = match perform(action, observed, settings, Timestamp::now())? {
             perform::Write::Authority(contents) => {
                 let stored = look.authority.as_deref();
                 let written = write_secret(&secrets, stored, object::AUTHORITY, contents, owner).await;
+                if let Ok(answer) = &written {
+                    self.contests.authority.wrote(settings.clone(), stored, answer, now);
+                }
                 settle(written, stored, &mut self.authority, &context.state.authority)
                     .await?
                     .then_some(Write::Authority)
@@ -62,6 +73,9 @@ impl Watched {
             perform::Write::Serving(contents) => {
                 let stored = look.serving.as_deref();
                 let written = write_secret(&secrets, stored, object::SERVING, contents, owner).await;
+                if let Ok(answer) = &written {
+                    self.contests.serving.wrote(settings.clone(), stored, answer, now);
+                }
                 settle(written, stored, &mut self.serving, &context.state.serving).await?.then_some(Write::Certificate)
             }
             perform::Write::Registration(bundle) => {
@@ -71,7 +85,7 @@ impl Watched {
                 let params = PatchParams::apply(object::FIELD_MANAGER).force();
                 let written = k8s::in_time(api.patch(object::REGISTRATION, &params, &Patch::Apply(patch))).await;
                 if let Ok(answer) = &written {
-                    self.contest.wrote(bundle, Some(&**object), answer, Instant::now());
+                    self.contests.registration.wrote(bundle, Some(&**object), answer, now);
                 }
                 let before = object.resource_version();
                 let ours = is_ours(written, &context.state.registration)?;
@@ -92,6 +106,7 @@ impl Watched {
 fn describe(action: &Action) -> &'static str {
     match action {
         Action::MakeAuthority => "made an authority",
+        Action::KeepAuthority => "labelled the authority, and named its owner",
         Action::WriteServing(serving) => match serving.pair {
             Pair::Keep => "changed whom the webhook's clients should trust",
             Pair::Issue => "issued a certificate",

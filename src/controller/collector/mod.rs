@@ -8,7 +8,6 @@
 mod busy;
 mod compare;
 mod joining;
-mod left;
 mod node;
 mod objects;
 mod observe;
@@ -18,6 +17,7 @@ mod revision;
 mod run;
 mod sample;
 mod spec;
+mod taken;
 mod template;
 mod trial;
 mod verdict;
@@ -26,3 +26,10 @@ mod words;
 pub(crate) use node::real_ones;
 pub(crate) use pod::{Pod, Read as ReadPod};
 pub use run::run;
+
+use super::left::Traces;
+use crate::api::label;
+
+/// Of Collectors in a former namespace.
+pub const TRACES: Traces =
+    Traces { of: "Collector", labels: label::ROLLOUT, marks: &[], parts: &[(objects::PART, None)] };

@@ -5,8 +5,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
+use tracing::info;
 
 use super::busy::Busy;
 use super::node::{self, Node};
@@ -16,8 +17,8 @@ use super::trial::Deployed;
 use super::{objects, refusal, template, words};
 use crate::api::stack::CollectorMode;
 use crate::api::{label, object};
-use crate::controller::Context;
 use crate::controller::collector_pods;
+use crate::controller::{Context, stripped};
 use crate::k8s::{
     self, Api, ConfigMap, CoreEvent, DaemonSet, ListParams, LogParams, Patch, PatchParams, ResourceExt as _, watcher,
 };
@@ -41,7 +42,8 @@ pub struct Place {
 #[derive(Debug, Default)]
 pub struct Seen {
     pub nodes: Store<Node>,
-    pub sets: Store<Set>,
+    /// Nothing of what isn't ours.
+    pub sets: Store<Option<Set>>,
     pub maps: Store<Map>,
     pub changed: Notify,
 }
@@ -52,6 +54,8 @@ pub struct Set {
     pub deployed: Deployed,
     /// Pods are due that aren't made.
     pub lacks_pods: bool,
+    /// It has no label, so that nobody else would see it.
+    pub stripped: bool,
 }
 
 /// A `ConfigMap` of ours.
@@ -110,9 +114,10 @@ impl Seen {
         let of_part = || watcher::Config::default().labels(&format!("{}={}", label::PART, objects::PART.name));
         let namespace = place.namespace.as_str();
         tokio::join!(
+            // By their names, whatever became of their labels: as long as one is there unseen, no node is ever vacated.
             watching::fill(
                 Api::namespaced(client.clone(), namespace),
-                of_part(),
+                watcher::Config::default(),
                 &state.collector_sets,
                 |set| Set::of(&set),
                 &self.sets,
@@ -158,7 +163,12 @@ impl Seen {
 }
 
 impl Set {
-    fn of(set: &DaemonSet) -> Self {
+    fn of(set: &DaemonSet) -> Option<Self> {
+        let stripped = stripped::is_stripped(&set.metadata);
+        let labelled = set.labels().get(label::PART).is_some_and(|part| part == objects::PART.name);
+        if !(stripped || labelled) {
+            return None;
+        }
         let template = set.spec.as_ref().and_then(|spec| serde_json::to_value(&spec.template).ok()).unwrap_or_default();
         let status = set.status.clone().unwrap_or_default();
         let deployed = Deployed {
@@ -167,8 +177,19 @@ impl Set {
             settled: status.observed_generation >= set.metadata.generation && set.metadata.deletion_timestamp.is_none(),
             created: set.creation_timestamp().map_or(Timestamp::MIN, |time| time.0),
         };
-        Self { deployed, lacks_pods: status.current_number_scheduled < status.desired_number_scheduled }
+        Some(Self { deployed, lacks_pods: status.current_number_scheduled < status.desired_number_scheduled, stripped })
     }
+}
+
+/// Gives a `DaemonSet` of ours its label back; what else it lacks is then seen.
+pub async fn relabel(context: &Context, place: &Place, rollout: Rollout) -> k8s::Result<()> {
+    let api = Api::<DaemonSet>::namespaced(context.client.clone(), &place.namespace);
+    let patch = json!({"metadata": {"labels": {label::PART: objects::PART.name}}});
+    let params = PatchParams { field_manager: Some(object::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let name = rollout.daemon_set();
+    k8s::in_time(api.patch_metadata(name, &params, &Patch::Merge(patch))).await?;
+    info!(otelgate.object.kind = "DaemonSet", otelgate.object.name = name, "labelled again");
+    Ok(())
 }
 
 impl Map {
@@ -318,7 +339,23 @@ fn shortened(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+
+    #[test]
+    fn a_daemon_set_without_its_label_is_seen_and_nobody_elses() {
+        let seen =
+            |metadata: Value| Set::of(&serde_json::from_value(json!({"metadata": metadata})).expect("a DaemonSet"));
+        let owner =
+            json!([{"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack", "name": "default", "uid": "u"}]);
+        let labelled =
+            |part: &str| json!({"name": "otel-collector", "labels": {label::PART: part}, "ownerReferences": owner});
+        assert_eq!(seen(labelled("collector")).map(|set| set.stripped), Some(false));
+        assert_eq!(
+            seen(json!({"name": "otel-collector", "ownerReferences": owner})).map(|set| set.stripped),
+            Some(true)
+        );
+        assert_eq!(seen(labelled("agent")), None);
+        assert_eq!(seen(json!({"name": "otel-collector", "labels": {"app": "otel-collector"}})), None);
+    }
 
     #[test]
     fn an_event_of_another_day_is_no_cause_of_today() {

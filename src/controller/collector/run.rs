@@ -12,21 +12,22 @@ use tracing::{info, warn};
 
 use super::compare::Fares;
 use super::joining::Joining;
-use super::left::{self, Left};
 use super::node::Node;
-use super::objects;
 use super::observe::{self, Asked, Place, Seen, Set};
 use super::pod::{Pod, Rollout, State};
 use super::revision::{Revision, Stored};
 use super::sample::{self, Sample};
 use super::spec::Spec;
+use super::taken::{self, Taken};
 use super::trial::{self, Mark, Observed, Phase, Plan};
 use super::verdict::{self, Managed, Said};
+use super::{TRACES, objects};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::stack::{CollectorMode, CollectorStatus, Exporter};
 use crate::collector::Rendered;
 use crate::controller::Context;
 use crate::controller::health::Secrets;
+use crate::controller::left::{self, Left};
 use crate::controller::objects::{Outcome, Wanted, keep};
 use crate::controller::stack::Stack;
 use crate::controller::status::Verdict;
@@ -43,8 +44,8 @@ pub async fn run(context: Context, joining: watch::Sender<Arc<BTreeSet<String>>>
     let health = Arc::clone(&context.state.collector);
     let (left, lefts) = watch::channel(None);
     tokio::join!(
-        keep(context.clone(), objects::PART, health, wants, outcome),
-        left::run(context.clone(), left),
+        keep(context.clone(), objects::PART, Arc::clone(&health), wants, outcome),
+        left::run(context.clone(), TRACES, health, left),
         follow(context, wanted, joining, outcomes, lefts),
     );
 }
@@ -152,7 +153,7 @@ impl Task<'_> {
             let again = match (self.place.mode, &unseen) {
                 (CollectorMode::Disabled, _) => {
                     self.want(&now, Vec::new());
-                    self.switch_off();
+                    self.switch_off(&now, look.left.as_ref());
                     None
                 }
                 // What was seen before may be long past.
@@ -208,7 +209,13 @@ impl Task<'_> {
         let mut stored = self.seen.stored()?;
         memory.forgive(&mut stored);
         let sets = self.seen.sets.lock().clone()?;
-        let set = |rollout: Rollout| sets.get(rollout.daemon_set());
+        let set = |rollout: Rollout| sets.get(rollout.daemon_set())?.as_ref();
+        for rollout in Rollout::ALL.into_iter().filter(|rollout| set(*rollout).is_some_and(|set| set.stripped)) {
+            if let Err(error) = observe::relabel(self.context, self.place, rollout).await {
+                self.context.state.collector.failed(&error);
+                return Some(LOOK_AGAIN);
+            }
+        }
         let secret = match secrets {
             Some(secret) => secret.as_ref().map(|secret| secret.resource_version.clone()),
             None if spec.collector.exporter == Exporter::Agent => None,
@@ -232,7 +239,12 @@ impl Task<'_> {
         });
         let no_pod = asked.why_no_pod(self.context, self.place, lacking).await;
         let now = Timestamp::now();
-        let untried = revision.filter(|one| {
+        let mark = revision.and_then(|one| stored.iter().find(|known| known.revision.hash == one.hash));
+        let due = taken::due(&sets, revision, mark.map(|known| &known.mark));
+        let foreign = memory.taken.look(self.context, self.place, stack, &due).await;
+        // What runs goes on, and nothing new is begun.
+        let wanted = revision.filter(|_| foreign.is_none());
+        let untried = wanted.filter(|one| {
             let known = || stored.iter().any(|known| known.revision.hash == one.hash && known.mark != Mark::Untried);
             let there = set(Rollout::Trial).is_some_and(|set| set.deployed.revision == one.hash);
             runs.is_some_and(|runs| *runs != *one.hash) && !there && !known()
@@ -256,7 +268,7 @@ impl Task<'_> {
 
         let deployed = |rollout| set(rollout).map(|set: &Set| set.deployed.clone());
         let plan = trial::plan(&Observed {
-            candidate: revision.map(|revision| revision.hash.as_str()),
+            candidate: wanted.map(|revision| revision.hash.as_str()),
             stable: deployed(Rollout::Stable),
             trial: deployed(Rollout::Trial),
             known: stored.iter().map(|one| (one.revision.hash.as_str(), one.mark.clone())).collect(),
@@ -273,18 +285,22 @@ impl Task<'_> {
         });
         memory.learn(&plan, should.iter().map(|(name, _)| name.as_str()));
         tell(&plan, revision, &mut memory.told);
-        self.want(stack, self.objects(spec, candidate.as_ref(), &stored, &plan, &pods));
+        if foreign.is_some() && sets.values().all(Option::is_none) && stored.is_empty() {
+            self.want_as_it_is();
+        } else {
+            self.want(stack, self.objects(spec, candidate.as_ref(), &stored, &plan, &pods));
+        }
 
         let seen = seen_for_verdict(stack, spec, &nodes, &pods, &busy, left.as_ref(), &joining);
         let managed = Managed {
             fault: fault.as_deref(),
             candidate: revision.map(|revision| revision.hash.as_str()),
             plan: &plan,
-            outcome,
+            outcome: foreign.as_ref().or(outcome),
             no_pod: no_pod.as_deref(),
         };
         self.report(verdict::managed(&seen, &managed));
-        let looks_again = lacking.is_some() || look_for_pods || plan.phase.is_looked_at();
+        let looks_again = lacking.is_some() || !due.is_empty() || look_for_pods || plan.phase.is_looked_at();
         let joined = memory.joining.again(Instant::now());
         plan.again.into_iter().chain(looks_again.then_some(LOOK_AGAIN)).chain(joined).min()
     }
@@ -405,6 +421,11 @@ impl Task<'_> {
         });
     }
 
+    /// Half of a Collector beside somebody else's other half is worse than none.
+    fn want_as_it_is(&self) {
+        self.wanted.send_if_modified(|wanted| wanted.take().is_some());
+    }
+
     fn report(&self, said: Said) {
         let Said { verdict, status, waiting } = said;
         self.context.state.measured.set_rollout(waiting);
@@ -414,11 +435,18 @@ impl Task<'_> {
         });
     }
 
-    fn switch_off(&self) {
+    /// Nothing is said of what isn't to be there, unless it is.
+    fn switch_off(&self, stack: &Stack, left: Option<&Left>) {
         self.tell_joining(BTreeSet::new());
         self.context.state.measured.set_rollout(None);
         self.context.status.report(|reports| {
-            reports.switch_off(ConditionType::CollectorAvailable);
+            if let Some(left) = left {
+                let verdict = Verdict::new(Reason::CollectorLeftBehind, left.told(), stack.generation)
+                    .naming(&[("NAMESPACE", &left.namespace)]);
+                reports.say(ConditionType::CollectorAvailable, verdict);
+            } else {
+                reports.switch_off(ConditionType::CollectorAvailable);
+            }
             reports.collector = Some(CollectorStatus { ready: "off".to_owned(), ..CollectorStatus::default() });
         });
     }
@@ -456,6 +484,8 @@ struct Memory {
     unfit: BTreeSet<String>,
     /// When the record of each revision that failed was made.
     failed: BTreeMap<String, String>,
+    /// Names that somebody else may have.
+    taken: Taken,
     /// Since when the API server doesn't take the trial of which revision.
     refused: Option<(String, Timestamp)>,
     joining: Joining,

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::left::Left;
 use super::node::Node;
 use super::pod::{Pod, State};
 use super::trial::{Cause, Fault, Phase, Plan};
 use crate::api::condition::Reason;
 use crate::api::stack::{CollectorStatus, CollectorTrial, Placement};
+use crate::controller::left::Left;
 use crate::controller::objects::Outcome;
 use crate::controller::status::Verdict;
 
@@ -130,7 +130,7 @@ pub fn adopted(seen: &Seen<'_>) -> Said {
     };
     let none = || with.is_empty().then(|| (Reason::NoCollectorToAdopt, String::new()));
     let not_there = |node: &str| (!with.contains(&node)).then(|| "no adopted Collector runs there".to_owned());
-    let (reason, detail) = seen.left.map(Left::told).or_else(none).unwrap_or_else(|| {
+    let (reason, detail) = seen.left.map(left_behind).or_else(none).unwrap_or_else(|| {
         let (reason, detail) = worst(&lacks, settled)
             .or_else(|| seen.without_collector(not_there))
             .unwrap_or_else(|| (Reason::CollectorOnEveryNode, format!("on {}", count(settled, "node"))));
@@ -241,13 +241,17 @@ fn crash(words: &str) -> Reason {
     if words.contains("OOMKilled") { Reason::CollectorOutOfMemory } else { Reason::CollectorCrashing }
 }
 
+fn left_behind(left: &Left) -> (Reason, String) {
+    (Reason::CollectorLeftBehind, left.told())
+}
+
 /// What is wrong whatever nodes have.
 fn of_the_whole(seen: &Seen<'_>, managed: &Managed<'_>) -> Option<(Reason, String)> {
     if let Some(fault) = managed.fault {
         return Some((Reason::CollectorSpecInvalid, fault.to_owned()));
     }
     if let Some(left) = seen.left {
-        return Some(left.told());
+        return Some(left_behind(left));
     }
     match managed.outcome {
         Some(Outcome::Refused { object, why, .. }) => {

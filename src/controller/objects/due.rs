@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::held::{FIRST_RETRY, Held, Why};
 use super::{Key, Outcome};
+use crate::controller::contest::Contested;
 use crate::unavailable::Unavailable;
 
 /// What a step came to.
@@ -40,16 +41,16 @@ impl Due {
             Why::Foreign => {
                 self.foreign.get_or_insert_with(|| key.clone());
             }
-            Why::Refused(why) => {
+            Why::Refused(why) | Why::Unwell(why) => {
                 self.refused.get_or_insert_with(|| (key.clone(), why.clone()));
             }
         }
         true
     }
 
-    pub fn contested(&mut self, key: Key, by: String, until: Instant) {
-        self.at(until);
-        self.contested.get_or_insert((key, by));
+    pub fn contested(&mut self, key: Key, contested: Contested) {
+        self.at(contested.until);
+        self.contested.get_or_insert((key, contested.by));
     }
 
     #[must_use]

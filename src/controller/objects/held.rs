@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::Key;
-use crate::unavailable::Unavailable;
+use crate::k8s;
+use crate::unavailable::{self, Unavailable};
 
 #[derive(Debug, Default)]
 pub struct Held(BTreeMap<Key, Hold>);
@@ -19,13 +20,17 @@ struct Hold {
     why: Why,
     /// In a row.
     failures: u32,
+    since: Instant,
     until: Instant,
 }
 
 /// Why it isn't written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
+    /// It has the same answer each time, until somebody mends the cause.
     Refused(Unavailable),
+    /// Another time it would have been taken, as far as the answer tells.
+    Unwell(Unavailable),
     /// There is one of its name that isn't ours.
     Foreign,
     /// It couldn't be told whether it was deleted, or another one is there: the watch tells, soon or late.
@@ -35,10 +40,20 @@ pub enum Why {
 /// After a call that failed: short at first.
 pub const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_mins(1);
-/// An API server that can't be reached refuses nothing, and is soon back.
-const LAST_RETRY_UNREACHED: Duration = Duration::from_secs(10);
+/// An API server that isn't well, or can't be reached, refuses nothing, and is soon back.
+const LAST_RETRY_UNWELL: Duration = Duration::from_secs(5);
 /// Nobody tells when what isn't ours has gone.
 const LOOK_FOR_FOREIGN_EVERY: Duration = Duration::from_secs(10);
+
+// === impl Why ===
+
+impl Why {
+    #[must_use]
+    pub fn of(error: &k8s::Error) -> Self {
+        let why = Unavailable::of(error);
+        if unavailable::passes(error) { Self::Unwell(why) } else { Self::Refused(why) }
+    }
+}
 
 // === impl Held ===
 
@@ -58,7 +73,19 @@ impl Held {
         let before = self.0.remove(&key).filter(|hold| hold.sent == sent).map_or(0, |hold| hold.failures);
         let failures = before.saturating_add(1);
         let until = now + retry_after(&why, failures, jitter);
-        self.0.insert(key, Hold { sent, why, failures, until });
+        self.0.insert(key, Hold { sent, why, failures, since: now, until });
+    }
+
+    /// The API server has taken a write: what it was too unwell for is tried again, and no sooner than after a first
+    /// failure. Tells when the first of these is due.
+    #[must_use]
+    pub fn answered(&mut self, now: Instant) -> Option<Instant> {
+        let unwell = self.0.values_mut().filter(|hold| matches!(hold.why, Why::Unwell(_)) && now < hold.until);
+        let due = unwell.map(|hold| {
+            hold.until = hold.until.min(hold.since + FIRST_RETRY);
+            hold.until
+        });
+        due.min()
     }
 
     pub fn release(&mut self, key: &Key) {
@@ -93,8 +120,7 @@ impl Held {
 fn retry_after(why: &Why, failures: u32, jitter: f64) -> Duration {
     let last = match why {
         Why::Foreign => return LOOK_FOR_FOREIGN_EVERY,
-        Why::Doubtful => LAST_RETRY_UNREACHED,
-        Why::Refused(why) if why.is_of_connection() => LAST_RETRY_UNREACHED,
+        Why::Doubtful | Why::Unwell(_) => LAST_RETRY_UNWELL,
         Why::Refused(_) => LAST_RETRY,
     };
     let delay = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(8))).min(last);
@@ -111,6 +137,11 @@ fn jitter() -> f64 {
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::io;
+
+    fn answer(code: u16) -> k8s::Error {
+        k8s::Error::Api(k8s::Status::failure("no", "").with_code(code).boxed())
+    }
 
     fn key(name: &str) -> Key {
         Key { kind: "Service", name: name.to_owned() }
@@ -160,8 +191,41 @@ mod tests {
 
     #[test]
     fn an_api_server_that_is_away_and_what_isnt_ours_are_looked_for_often() {
-        let away = Why::Refused(Unavailable::Unreachable { why: "no".to_owned() });
-        assert_eq!(retry_after(&away, 20, 0.0), LAST_RETRY_UNREACHED);
+        for code in [409, 429, 500, 503] {
+            let unwell = Why::of(&answer(code));
+            assert!(matches!(unwell, Why::Unwell(_)), "{code}");
+            assert_eq!(retry_after(&unwell, 20, 0.0), LAST_RETRY_UNWELL);
+        }
+        let away = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert_eq!(retry_after(&Why::of(&k8s::Error::Service(away.into())), 20, 0.0), LAST_RETRY_UNWELL);
         assert_eq!(retry_after(&Why::Foreign, 20, 0.0), LOOK_FOR_FOREIGN_EVERY);
+        for code in [400, 403, 404, 413, 422] {
+            let refused = Why::of(&answer(code));
+            assert!(matches!(refused, Why::Refused(_)), "{code}");
+            assert_eq!(retry_after(&refused, 20, 0.0), LAST_RETRY);
+        }
+    }
+
+    /// Each with a time of its own, that may be the longest.
+    #[test]
+    fn an_api_server_that_takes_one_is_asked_for_the_others_at_once() {
+        let mut held = Held::default();
+        let (sent, start) = (json!({}), Instant::now());
+        let mut now = start;
+        for _ in 0..8 {
+            held.hold_with(key("a"), sent.clone(), Why::of(&answer(503)), now, 1.0);
+            held.hold_with(key("b"), sent.clone(), refused(), now, 1.0);
+            now += Duration::from_mins(2);
+        }
+        held.hold_with(key("a"), sent.clone(), Why::of(&answer(503)), now, 1.0);
+        held.hold_with(key("b"), sent.clone(), refused(), now, 1.0);
+        assert_eq!(held.answered(now), Some(now + FIRST_RETRY), "not in the same moment");
+        assert!(held.until(&key("a"), &sent, now).is_some());
+        assert_eq!(held.until(&key("a"), &sent, now + FIRST_RETRY), None);
+        assert!(held.until(&key("b"), &sent, now + FIRST_RETRY).is_some(), "that one lies in the object");
+        assert_eq!(held.answered(now + FIRST_RETRY), None, "it is due");
+        held.hold_with(key("a"), sent.clone(), Why::of(&answer(503)), now, 0.0);
+        let (_, until) = held.until(&key("a"), &sent, now).expect("a hold");
+        assert_eq!(until, now + LAST_RETRY_UNWELL, "one that is never taken isn't tried more often");
     }
 }

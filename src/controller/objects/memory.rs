@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::Key;
-use crate::api::object;
+use crate::controller::contest::{Contest, Contested};
 use crate::k8s::DynamicObject;
 
 /// Of each object that was applied since this controller leads. Without an entry an object is applied once more: where
@@ -16,14 +16,10 @@ pub struct Memory(BTreeMap<Key, Applied>);
 
 #[derive(Debug)]
 struct Applied {
-    /// As it was sent.
-    sent: Value,
+    /// Over what was sent.
+    contest: Contest<Value>,
     /// The fields that were sent, as the answer had them.
     kept: Value,
-    /// When the same object had to be applied because somebody had changed it.
-    repairs: Vec<Instant>,
-    /// Who changes it back each time, from when that was seen until it has stayed for a whole [`WINDOW`].
-    fought: Option<String>,
     /// What the watch showed when it was applied: as long as that is all it shows, it is behind.
     shown: Option<String>,
     at: Instant,
@@ -41,11 +37,8 @@ pub enum Drift {
     Differs,
 }
 
-/// So many repairs within [`WINDOW`] are a fight.
-const MOST_REPAIRS: usize = 5;
-const WINDOW: Duration = Duration::from_mins(1);
-/// How long a watch may be behind a write.
-const BEHIND: Duration = Duration::from_secs(5);
+/// How long a watch may be behind a write: longer than it takes to list again where it fails.
+const BEHIND: Duration = Duration::from_secs(8);
 
 // === impl Memory ===
 
@@ -53,7 +46,7 @@ impl Memory {
     /// Whether the object has to be applied.
     #[must_use]
     pub fn drift(&mut self, key: &Key, wanted: &Value, found: Option<&DynamicObject>, now: Instant) -> Drift {
-        let Some(applied) = self.0.get_mut(key).filter(|applied| applied.sent == *wanted) else {
+        let Some(applied) = self.0.get_mut(key).filter(|applied| applied.contest.wanted() == Some(wanted)) else {
             return Drift::Differs;
         };
         if found.is_some_and(|found| within(wanted, &whole(found)) == applied.kept) {
@@ -75,65 +68,26 @@ impl Memory {
         now: Instant,
     ) {
         let kept = within(&sent, &whole(answer));
-        let before = self.0.remove(&key);
-        let mut repairs = before.as_ref().map(|before| before.repairs.clone()).unwrap_or_default();
-        repairs.retain(|at| now.saturating_duration_since(*at) < WINDOW);
-        let before = before.filter(|before| before.sent == sent);
-        if before.is_some() {
-            repairs.push(now);
-        }
-        let fought = before.and_then(|before| before.fought);
-        self.0.insert(key, Applied { sent, kept, repairs, fought, shown: version(found), at: now, seen: false });
+        let mut contest = self.0.remove(&key).map(|before| before.contest).unwrap_or_default();
+        contest.wrote(sent, found, answer, now);
+        self.0.insert(key, Applied { contest, kept, shown: version(found), at: now, seen: false });
     }
 
-    /// Who changes it again and again, and until when it is left to them.
+    /// Whether others change back each time what differs.
     #[must_use]
-    pub fn contest(
-        &mut self,
-        key: &Key,
-        wanted: &Value,
-        found: Option<&DynamicObject>,
-        now: Instant,
-    ) -> Option<(String, Instant)> {
-        let applied = self.0.get_mut(key).filter(|applied| applied.sent == *wanted)?;
-        let recent = applied.repairs.iter().filter(|at| now.saturating_duration_since(**at) < WINDOW);
-        if applied.fought.is_some() || recent.count() >= MOST_REPAIRS {
-            applied.fought = Some(other_manager(found));
-        }
-        let (by, until) = applied.fight()?;
-        (now < until).then_some((by, until))
+    pub fn over(&self, key: &Key, wanted: &Value, now: Instant) -> Option<Contested> {
+        self.0.get(key)?.contest.over(wanted, now)
     }
 
-    /// Who changed it again and again, and until when it has to stay as it is for that to be over.
+    /// Whether others change back each time what is as it should be just now.
     #[must_use]
-    pub fn fight(&mut self, key: &Key, now: Instant) -> Option<(String, Instant)> {
-        let applied = self.0.get_mut(key)?;
-        let fight = applied.fight().filter(|(_, until)| now < *until);
-        if fight.is_none() {
-            applied.fought = None;
-        }
-        fight
+    pub fn going_on(&mut self, key: &Key, now: Instant) -> Option<Contested> {
+        self.0.get_mut(key)?.contest.going_on(now)
     }
 
     pub fn forget(&mut self, key: &Key) {
         self.0.remove(key);
     }
-}
-
-// === impl Applied ===
-
-impl Applied {
-    fn fight(&self) -> Option<(String, Instant)> {
-        Some((self.fought.clone()?, *self.repairs.last()? + WINDOW))
-    }
-}
-
-/// Who wrote it last, beside us.
-fn other_manager(found: Option<&DynamicObject>) -> String {
-    let managers = found.into_iter().flat_map(|found| found.metadata.managed_fields.iter().flatten());
-    let others = managers.filter(|entry| entry.manager.as_deref() != Some(object::FIELD_MANAGER));
-    let last = others.max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
-    last.and_then(|entry| entry.manager.clone()).unwrap_or_else(|| "somebody who deletes it".to_owned())
 }
 
 fn version(found: Option<&DynamicObject>) -> Option<String> {
@@ -253,53 +207,28 @@ mod tests {
     fn who_undoes_each_repair_is_named_and_waited_for() {
         let mut memory = Memory::default();
         let start = Instant::now();
-        let theirs = stored(|one| {
-            one["metadata"]["managedFields"] = json!([
-                {"manager": object::FIELD_MANAGER, "operation": "Apply", "time": "2026-01-01T00:00:02Z"},
-                {"manager": "early", "operation": "Update", "time": "2026-01-01T00:00:00Z"},
-                {"manager": "tug", "operation": "Update", "time": "2026-01-01T00:00:01Z"},
-            ]);
-        });
-        for second in 0..=5 {
-            assert_eq!(memory.contest(&key(), &wanted(), Some(&theirs), start), None, "after {second}");
-            memory.applied(key(), wanted(), Some(&theirs), &stored(|_| {}), start + Duration::from_secs(second));
+        let of = |version: u64| stored(|one| one["metadata"]["resourceVersion"] = json!(version.to_string()));
+        let theirs = |version: u64| {
+            stored(|one| {
+                one["metadata"]["resourceVersion"] = json!(version.to_string());
+                one["metadata"]["managedFields"] = json!([{"manager": "tug", "operation": "Update"}]);
+            })
+        };
+        // A watch that is behind has the same applied over and over.
+        for version in 10..30 {
+            memory.applied(key(), wanted(), Some(&theirs(1)), &of(version), start);
         }
-        let now = start + Duration::from_secs(6);
-        let contest = memory.contest(&key(), &wanted(), Some(&theirs), now);
-        let over = start + Duration::from_secs(5) + WINDOW;
-        assert_eq!(contest, Some(("tug".to_owned(), over)));
+        for round in 3..=7 {
+            assert_eq!(memory.over(&key(), &wanted(), start), None, "before {round}");
+            memory.applied(key(), wanted(), Some(&theirs(10 * round)), &of(10 * round + 1), start);
+        }
+        let contested = memory.over(&key(), &wanted(), start).expect("a fight");
+        assert_eq!(contested.by, "tug");
+        assert_eq!(memory.going_on(&key(), start), Some(contested), "though it is as it should be just now");
         let mut other = wanted();
         other["spec"]["cpu"] = json!("3");
-        assert_eq!(memory.contest(&key(), &other, Some(&theirs), now), None, "a new wish is tried at once");
-        assert_eq!(memory.contest(&key(), &wanted(), Some(&theirs), over), None);
-    }
-    /// Else what is said of it would change with each try, and nobody be told who waits for it to stay.
-    #[test]
-    fn a_fight_is_on_until_it_has_stayed_for_a_while() {
-        let mut memory = Memory::default();
-        let mut now = Instant::now();
-        let repair = |memory: &mut Memory, now| memory.applied(key(), wanted(), None, &stored(|_| {}), now);
-        repair(&mut memory, now);
-        for _ in 0..5 {
-            assert_eq!(memory.fight(&key(), now), None);
-            repair(&mut memory, now);
-        }
-        let (_, mut until) = memory.contest(&key(), &wanted(), None, now).expect("a fight");
-        // Whoever it is goes on: one try each minute, and never peace.
-        for _ in 0..3 {
-            assert!(memory.fight(&key(), now + WINDOW / 2).is_some());
-            now = until;
-            assert_eq!(memory.contest(&key(), &wanted(), None, now), None, "it is tried");
-            repair(&mut memory, now);
-            assert!(memory.fight(&key(), now).is_some(), "and may be undone at once");
-            now += Duration::from_secs(1);
-            (_, until) = memory.contest(&key(), &wanted(), None, now).expect("it was");
-        }
-        // They stop.
-        now = until;
-        repair(&mut memory, now);
-        assert!(memory.fight(&key(), now + WINDOW / 2).is_some());
-        assert_eq!(memory.fight(&key(), now + WINDOW), None);
-        assert_eq!(memory.fight(&key(), now), None, "it is over");
+        assert_eq!(memory.over(&key(), &other, start), None, "a new wish is tried at once");
+        memory.forget(&key());
+        assert_eq!(memory.going_on(&key(), start), None);
     }
 }

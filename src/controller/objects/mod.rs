@@ -19,8 +19,8 @@ use super::Context;
 use super::metrics::Write;
 use crate::api::{label, object};
 use crate::k8s::{
-    self, Api, ApiResource, DeleteParams, DynamicObject, ListParams, ObjectMeta, OwnerReference, Patch, PatchParams,
-    Preconditions, PropagationPolicy, ResourceExt, watcher,
+    self, Api, ApiResource, DeleteParams, DynamicObject, ListParams, OwnerReference, Patch, PatchParams, Preconditions,
+    PropagationPolicy, ResourceExt, watcher,
 };
 use crate::unavailable::Unavailable;
 use crate::watch::{self as watching, Health, Objects};
@@ -34,7 +34,8 @@ mod plan;
 use due::{Due, Step};
 use held::{Held, Why};
 pub use memory::{Drift, Memory};
-use ours::is_ours;
+pub use ours::is_taken;
+use ours::{find, is_ours};
 pub use plan::{Action, Observed, plan};
 
 /// A kind of objects, and where those of a part are.
@@ -322,16 +323,16 @@ impl Keeper {
         for action in actions {
             match action {
                 Action::Await { until } => due.at(until),
-                Action::Wait { key, by, until } => due.contested(key, by, until),
+                Action::Wait { key, contested } => due.contested(key, contested),
                 Action::Apply { key, object } => {
                     if due.is_held(&self.held, &key, &object) || !reached || nothing_new {
                         continue;
                     }
                     let done = self.apply(&key, object.clone(), observed.get(&key).map(Arc::as_ref)).await;
                     if done.is_ok()
-                        && let Some((by, until)) = self.memory.fight(&key, Instant::now())
+                        && let Some(contested) = self.memory.going_on(&key, Instant::now())
                     {
-                        due.contested(key.clone(), by, until);
+                        due.contested(key.clone(), contested);
                     }
                     if !self.did(&mut due, &key, &object, done) {
                         break;
@@ -361,16 +362,18 @@ impl Keeper {
 
     /// Whether it makes sense to go on to the next.
     fn did(&mut self, due: &mut Due, key: &Key, sent: &Value, done: k8s::Result<()>) -> bool {
+        let now = Instant::now();
         let Err(error) = done else {
             self.held.release(key);
+            if let Some(soon) = self.held.answered(now) {
+                due.at(soon);
+            }
             return true;
         };
         self.health.failed(&error);
-        let why = Unavailable::of(&error);
-        let reached = !why.is_of_connection();
-        self.held.hold(key.clone(), sent.clone(), Why::Refused(why), Instant::now());
+        self.held.hold(key.clone(), sent.clone(), Why::of(&error), now);
         due.is_held(&self.held, key, sent);
-        reached
+        !Unavailable::of(&error).is_of_connection()
     }
 
     /// The watches see only what has our label. Of what is missing, that somebody else may have made one of its name: it
@@ -382,31 +385,22 @@ impl Keeper {
             if observed.contains_key(key) || self.held.until(key, object, now).is_some() {
                 continue;
             }
-            match self.find(key).await {
+            let Some(api) = self.api(key) else { continue };
+            match find(&api, &key.name).await {
                 Ok(Some(found)) if !is_ours(&found, self.part, owner) => {
                     self.held.hold(key.clone(), object.clone(), Why::Foreign, now);
                 }
                 Ok(_) => self.held.is_free(key),
                 Err(error) => {
                     self.health.failed(&error);
-                    let why = Unavailable::of(&error);
-                    let reached = !why.is_of_connection();
-                    self.held.hold(key.clone(), object.clone(), Why::Refused(why), now);
-                    if !reached {
+                    self.held.hold(key.clone(), object.clone(), Why::of(&error), now);
+                    if Unavailable::of(&error).is_of_connection() {
                         return false;
                     }
                 }
             }
         }
         true
-    }
-
-    /// By the right to list, which it has anyway.
-    async fn find(&self, key: &Key) -> k8s::Result<Option<ObjectMeta>> {
-        let Some(api) = self.api(key) else { return Ok(None) };
-        let named = ListParams::default().fields(&format!("metadata.name={}", key.name));
-        let found = k8s::in_time(api.list_metadata(&named)).await?;
-        Ok(found.items.into_iter().next().map(|found| found.metadata))
     }
 
     /// What others need comes first, and goes last.

@@ -1,8 +1,32 @@
 //! Whose an object is.
 
-use super::Part;
+use super::{Kind, Part};
 use crate::api::{label, object};
-use crate::k8s::{ObjectMeta, OwnerReference};
+use crate::controller::Context;
+use crate::k8s::{self, Api, DynamicObject, ListParams, ObjectMeta, OwnerReference};
+
+/// Whether an object of that name is there that isn't ours.
+///
+/// # Errors
+/// When it can't be looked for.
+pub async fn is_taken(
+    context: &Context,
+    part: Part,
+    kind: &Kind,
+    namespace: &str,
+    name: &str,
+    owner: &OwnerReference,
+) -> k8s::Result<bool> {
+    let found = find(&kind.api(context.client.clone(), namespace), name).await?;
+    Ok(found.is_some_and(|found| !is_ours(&found, part, owner)))
+}
+
+/// By the right to list, which the controller has anyway.
+pub async fn find(api: &Api<DynamicObject>, name: &str) -> k8s::Result<Option<ObjectMeta>> {
+    let named = ListParams::default().fields(&format!("metadata.name={name}"));
+    let found = k8s::in_time(api.list_metadata(&named)).await?;
+    Ok(found.items.into_iter().next().map(|found| found.metadata))
+}
 
 /// Whether we have made it, or written it before: by its label, its owner, or who wrote it, whichever of these somebody
 /// has taken away.

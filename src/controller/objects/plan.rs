@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::memory::Drift;
 use super::{Key, Memory};
+use crate::controller::contest::Contested;
 use crate::k8s::{DynamicObject, ResourceExt as _};
 
 /// The objects of a part that are there.
@@ -27,8 +28,7 @@ pub enum Action {
     /// It differs again and again, or did so just now: somebody else writes it too.
     Wait {
         key: Key,
-        by: String,
-        until: Instant,
+        contested: Contested,
     },
     /// It was applied, and the watch hasn't shown it yet.
     Await {
@@ -60,8 +60,8 @@ pub fn plan(wanted: &BTreeMap<Key, Value>, observed: &Observed, memory: &mut Mem
         }
         match memory.drift(key, object, found, now) {
             Drift::None => {
-                let fought = memory.fight(key, now);
-                actions.extend(fought.map(|(by, until)| Action::Wait { key: key.clone(), by, until }));
+                let contested = memory.going_on(key, now);
+                actions.extend(contested.map(|contested| Action::Wait { key: key.clone(), contested }));
                 continue;
             }
             Drift::Awaited { until } => {
@@ -70,8 +70,8 @@ pub fn plan(wanted: &BTreeMap<Key, Value>, observed: &Observed, memory: &mut Mem
             }
             Drift::Differs => {}
         }
-        match memory.contest(key, object, found, now) {
-            Some((by, until)) => actions.push(Action::Wait { key: key.clone(), by, until }),
+        match memory.over(key, object, now) {
+            Some(contested) => actions.push(Action::Wait { key: key.clone(), contested }),
             None => actions.push(Action::Apply { key: key.clone(), object: object.clone() }),
         }
     }

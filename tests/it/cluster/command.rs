@@ -17,6 +17,9 @@ use crate::control_plane::{ControlPlane, Version, Webhook, wait_for};
 /// In Datadog's Secret, in an environment, and wherever else people put it.
 pub const API_KEY: &str = "0123456789abcdef0123456789abcdef";
 
+/// In the clear: in the Collector's environment, its configuration, its log, and what the controller keeps of them.
+pub const WRITTEN: &str = "fedcba9876543210fedcba9876543210";
+
 pub struct Installed {
     pub plane: &'static ControlPlane,
     pub webhook: Webhook<'static>,
@@ -129,6 +132,8 @@ fn plant(installed: &Installed) {
                "stringData": {"tls.crt": plane.authority().pem(), "tls.key": "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n"}}),
         json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack", "metadata": {"name": "default"},
                "spec": {"datadog": {"secret": {"name": "keys", "key": "of-datadog"}},
+                        "collector": {"env": {"INTAKE_KEY": WRITTEN}, "podAnnotations": {"example.com/key": WRITTEN},
+                                      "config": {"exporters": {"otlp_http/more": {"headers": {"key": WRITTEN}}}}},
                         "injection": {"clusterName": "east", "env": [{"name": "KEY", "value": API_KEY}],
                                       "otlp": {"endpoint": format!("https://user:{API_KEY}@example.com:4318")}}}}),
         workload,
@@ -136,8 +141,50 @@ fn plant(installed: &Installed) {
                "involvedObject": {"kind": "Pod", "name": "otelgate-webhook-x", "namespace": "otelgate"},
                "reason": "Failed", "message": format!("it printed {API_KEY}"), "type": "Warning"}),
     ]);
+    plane.apply(&telemetry());
+    installed.kubelet.log("otel-collector-x1", "2026-11-02T09:00:02.5Z", &format!("09:00\tinfo\tready {WRITTEN}"));
+    installed.kubelet.log("datadog-agent-y1", "2026-11-02T09:00:03.5Z", "2026-11-02 09:00:03 UTC | CORE | INFO | up");
     let pod = &installed.pods("otelgate", "app.kubernetes.io/component=webhook", 1)[0];
     installed.kubelet.log(pod, "2026-11-02T09:00:01Z", &format!("{{\"message\":\"listening\",\"key\":\"{API_KEY}\"}}"));
+}
+
+/// A Collector and an Agent, and what the controller keeps of the Collector.
+fn telemetry() -> Vec<Value> {
+    let env = json!([{"name": "INTAKE_KEY", "value": WRITTEN}]);
+    let pod = |name: &str, node: &str, labels: Value, containers: &[&str]| {
+        let containers: Vec<_> =
+            containers.iter().map(|name| json!({"name": name, "image": "i:1", "env": env})).collect();
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "namespace": "datadog", "labels": labels, "annotations": {"key": WRITTEN}},
+            // Whatever the cluster thinks of a node on which nothing runs.
+            "spec": {"nodeName": node, "containers": containers, "tolerations": [{"operator": "Exists"}]},
+        })
+    };
+    let trial = json!({"app": "otel-collector", "otelgate.dev/rollout": "trial"});
+    let (name, kept) =
+        ("otel-collector-config-0123456789", json!({"app": "otel-collector", "otelgate.dev/part": "collector"}));
+    let failed =
+        json!({"failed": {"node": "node-2", "cause": "collector", "words": format!("no {WRITTEN}")}}).to_string();
+    vec![
+        pod("otel-collector-x1", "node-1", json!({"app": "otel-collector"}), &["otel-collector"]),
+        pod("datadog-agent-y1", "node-2", json!({"agent.datadoghq.com/component": "agent"}), &["agent", "trace-agent"]),
+        json!({
+            "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "otel-collector-trial", "namespace": "datadog"},
+            "spec": {"selector": {"matchLabels": trial}, "template": {
+                "metadata": {"labels": trial, "annotations": {"key": WRITTEN}},
+                "spec": {"nodeSelector": {"no": "node"}, "containers": [{"name": "otel-collector", "image": "i:1", "env": env}]},
+            }},
+        }),
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": "datadog", "labels": kept, "annotations": {"otelgate.dev/trial": failed}},
+            "data": {"config.yaml": format!("key: {WRITTEN}"), "pod.json": json!({"env": env}).to_string()},
+        }),
+        json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "otel-collector.1", "namespace": "datadog"},
+               "involvedObject": {"kind": "DaemonSet", "name": "otel-collector-trial", "namespace": "datadog"},
+               "reason": "FailedCreate", "message": format!("{API_KEY} and {WRITTEN}"), "type": "Warning"}),
+    ]
 }
 
 pub fn deployment(namespace: &str, name: &str, replicas: u32) -> Value {

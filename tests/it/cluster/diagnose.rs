@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::command::{API_KEY, installed};
+use super::command::{API_KEY, WRITTEN, installed};
 use crate::control_plane::plane::base64;
 
 /// The files of an archive, without its root.
@@ -37,7 +37,7 @@ fn the_bundle_has_what_is_needed_and_no_secret() {
     assert_eq!(fs::metadata(&archive).expect("an archive").permissions().mode() & 0o777, 0o600);
     let files = files(&archive);
     for (path, content) in &files {
-        for secret in [API_KEY, &base64(API_KEY), "MIGHAgEAMBMGByqGSM49"] {
+        for secret in [API_KEY, &base64(API_KEY), WRITTEN, &base64(WRITTEN), "MIGHAgEAMBMGByqGSM49"] {
             assert!(!content.contains(secret) && !path.contains(secret), "{path} has a secret: {content}");
         }
     }
@@ -62,6 +62,17 @@ fn the_bundle_has_what_is_needed_and_no_secret() {
     has("secrets.yaml", "tls.key: []");
     has("secrets.yaml", "CN=cluster tests");
     has("namespaces.yaml", "name: datadog");
+    has("telemetry/daemonsets.yaml", "name: otel-collector-trial");
+    has("telemetry/daemonsets.yaml", "name: INTAKE_KEY");
+    has("telemetry/collectors.yaml", "nodeName: node-1");
+    has("telemetry/agents.yaml", "name: trace-agent");
+    has("telemetry/revisions.yaml", "name: otel-collector-config-0123456789");
+    has("telemetry/revisions.yaml", "node-2");
+    has("telemetry/revisions.yaml", "pod.json: <redacted>");
+    has("telemetry/events.yaml", "reason: FailedCreate");
+    has("logs/otel-collector-x1.log", "info\tready <redacted>");
+    has("logs/datadog-agent-y1.trace-agent.log", "CORE | INFO | up");
+    has("telemetrystacks.yaml", "INTAKE_KEY: <redacted>");
     has("check.yaml", "result: ");
     has("status.yaml", "mode: enabled");
     let log = files.iter().find(|(path, _)| path.starts_with("logs/otelgate-webhook-")).expect("a log").1;
@@ -84,6 +95,7 @@ fn what_may_not_be_read_is_in_the_index() {
     let index = &files["INDEX.md"];
     for part in [
         "- events.yaml: not allowed to list events in namespace otelgate\n",
+        "- telemetry/collectors.yaml: not allowed to list pods in namespace datadog\n",
         "- Secret datadog/datadog-secret: not allowed to get secrets in namespace datadog\n",
         "- registration.yaml: not allowed to list mutatingwebhookconfigurations.admissionregistration.k8s.io in the whole",
     ] {

@@ -1,4 +1,4 @@
-//! `otelgate logs`, of pods whose lines a test writes.
+//! `otelgate logs`, of pods whose lines a test writes. The installation that is shared has a Collector and an Agent.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::OTELGATE;
-use super::command::{Installed, installed};
+use super::command::{Installed, WRITTEN, installed};
 use crate::control_plane::network::Process;
 use crate::control_plane::wait_for;
 
@@ -49,14 +49,19 @@ fn logs_of_all_pods_are_one_in_the_order_of_time() {
         let arguments = [&["logs", "--otelgate-namespace", "logs"], further].concat();
         installed.otelgate(&arguments).expect("otelgate logs")
     };
-    assert_eq!(
-        logs(&[]),
-        "logs-webhook-a node-1  2026-11-02T09:00:01.250Z INFO  one n=1\n\
-         logs-webhook-b node-2  2026-11-02T09:00:02.250Z INFO  two n=1\n\
-         logs-controller node-1 2026-11-02T09:00:03.250Z not JSON\n\
-         logs-webhook-b node-2  2026-11-02T09:00:04.250Z INFO  four n=1\n\
-         logs-webhook-a node-1  2026-11-02T09:00:05.250Z INFO  five n=1\n"
-    );
+    let expected = [
+        ("logs-webhook-a node-1", "01.250Z INFO  one n=1"),
+        ("logs-webhook-b node-2", "02.250Z INFO  two n=1"),
+        // Those that every test of commands finds.
+        ("otel-collector-x1 node-1", &format!("02.500Z 09:00 info ready {WRITTEN}")),
+        ("logs-controller node-1", "03.250Z not JSON"),
+        ("datadog-agent-y1/agent node-2", "03.500Z 2026-11-02 09:00:03 UTC | CORE | INFO | up"),
+        ("datadog-agent-y1/trace-agent node-2", "03.500Z 2026-11-02 09:00:03 UTC | CORE | INFO | up"),
+        ("logs-webhook-b node-2", "04.250Z INFO  four n=1"),
+        ("logs-webhook-a node-1", "05.250Z INFO  five n=1"),
+    ];
+    let expected = expected.map(|(place, line)| format!("{place:<35} 2026-11-02T09:00:{line}\n"));
+    assert_eq!(logs(&[]), expected.concat());
     let json = logs(&["-o", "json", "--component", "webhook"]);
     let records: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let messages: Vec<_> = records.iter().map(|record| &record["log"]["message"]).collect();
@@ -64,11 +69,54 @@ fn logs_of_all_pods_are_one_in_the_order_of_time() {
     assert_eq!(
         records[1],
         json!({"time": "2026-11-02T09:00:02.25Z", "pod": "logs-webhook-b", "node": "node-2", "component": "webhook",
-               "log": {"timestamp": "x", "level": "INFO", "message": "two", "target": "otelgate::x", "n": 1}})
+               "container": "webhook", "log": {"timestamp": "x", "level": "INFO", "message": "two", "target": "otelgate::x", "n": 1}})
     );
     let last: Vec<String> = logs(&["--tail", "1", "--component", "webhook"]).lines().map(str::to_owned).collect();
     assert!(last.len() == 2 && last[0].ends_with("four n=1") && last[1].ends_with("five n=1"), "{last:?}");
     assert_eq!(logs(&["--since", "10m"]), "", "all of it is older");
+}
+
+#[test]
+fn collectors_and_agents_are_found_where_the_stack_says() {
+    let installed = installed();
+    let logs = |further: &[&str]| installed.otelgate(&[&["logs", "-o", "json"], further].concat());
+    let places = |further: &[&str]| {
+        let said = logs(further).expect("otelgate logs");
+        let records = said.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let place = |record: Value| ["component", "pod", "container", "node"].map(|field| record[field].clone());
+        records.map(place).collect::<Vec<_>>()
+    };
+    let collector = ["collector", "otel-collector-x1", "otel-collector", "node-1"].map(Value::from);
+    let agent = |container: &str| ["agent", "datadog-agent-y1", container, "node-2"].map(Value::from);
+    assert_eq!(places(&["--component", "collector"]), [collector]);
+    assert_eq!(places(&["--component", "agent"]), [agent("agent"), agent("trace-agent")]);
+    assert_eq!(places(&["--node", "node-2"]), [agent("agent"), agent("trace-agent")]);
+    let outcome = logs(&["--component", "collector", "--node", "node-2"]);
+    let missed = "namespace datadog: no pod of the Collector is there on node node-2";
+    assert!(!outcome.success && outcome.stderr.contains(missed), "{}", outcome.stderr);
+}
+
+/// Whoever may see otelgate's own namespace alone sees its logs, and is told of what is missing.
+#[test]
+fn what_may_not_be_seen_is_named_and_the_others_are_shown() {
+    let installed = installed();
+    installed.plane.make_namespace("narrow", &json!({}), &json!({}));
+    pod(installed, "narrow", "narrow-a", "node-1", "webhook");
+    installed.kubelet.log("narrow-a", "2026-11-02T09:00:01Z", &line("here"));
+    let rules = json!([{"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list"]}]);
+    let metadata = json!({"name": "logs", "namespace": "narrow"});
+    installed.plane.apply(&[
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": metadata, "rules": rules}),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": metadata,
+               "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "logs"},
+               "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "narrow"}]}),
+    ]);
+    let outcome = installed.otelgate_as("narrow", "default", &["logs", "--otelgate-namespace", "narrow"]);
+    assert!(!outcome.success && outcome.stdout.contains("narrow-a node-1 "), "{}{}", outcome.stdout, outcome.stderr);
+    let missing = "not allowed to list telemetrystacks.otelgate.dev in the whole cluster";
+    assert!(outcome.stderr.contains(missing), "{}", outcome.stderr);
+    let own = ["logs", "--otelgate-namespace", "narrow", "--component", "webhook"];
+    assert!(installed.otelgate_as("narrow", "default", &own).expect("otelgate logs").contains("here"));
 }
 
 #[test]

@@ -22,8 +22,8 @@ const PODS: usize = 10_000;
 const MISSED: usize = 1_000;
 const AT_ONCE: usize = 32;
 const PORT: u16 = 18_080;
-/// Of memory of its own, beyond what it has without any pod: for ten times as many it is a tenth of the budget for all that
-/// a cluster of that size has.
+/// Of memory of its own, in kB, beside what it has without any pod. Ten times as many pods may take all of the budget of
+/// 100 MiB; `docs/performance.md` has what these take.
 const GROWTH: u64 = 10 << 10;
 
 #[test]

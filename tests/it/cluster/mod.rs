@@ -18,6 +18,7 @@ mod controller;
 mod controller_alone;
 mod deploy;
 mod diagnose;
+mod edited;
 mod explain;
 mod failures;
 mod generated;

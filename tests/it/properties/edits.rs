@@ -3,7 +3,7 @@
 //! Each edit is done to two pods at once: the one that carries otelgate's values, and the same one without them. The
 //! second is what undo has to give back.
 
-use otelgate::api::otel::var;
+use otelgate::api::otel::{attr, var};
 use otelgate::api::{annotation, label};
 use serde_json::{Map, Value, json};
 
@@ -52,6 +52,11 @@ pub enum Edit {
         key: String,
         value: String,
     },
+    /// A container gets another name, and perhaps a copy beside it under yet another.
+    RenameContainer {
+        container: usize,
+        copied: bool,
+    },
     RemoveStatus,
     BreakStatus,
 }
@@ -65,13 +70,17 @@ pub struct Pair {
     pub touched: bool,
     /// Text was written behind ours, in the user's own value.
     pub appended: bool,
+    /// What was ours, and was edited or removed since: the same once more would be ours again.
+    pub replaced: Vec<Value>,
+    /// A container that is to get another name once all else is done, and whether it is to be copied.
+    pub renamed: Option<(usize, bool)>,
 }
 
 impl Edit {
     pub fn generate(random: &mut Random) -> Self {
         let container = random.below(8);
         let ours = random.below(16);
-        match random.below(20) {
+        match random.below(22) {
             0..3 => {
                 let name = format!("added-{:x}", random.bits());
                 let mut added = containers::container(random, &mut vec![name.clone()], false);
@@ -94,6 +103,7 @@ impl Edit {
                 Self::AddAnnotation { key, value }
             }
             18 => Self::RemoveStatus,
+            19 | 20 => Self::RenameContainer { container, copied: random.percent(40) },
             _ => Self::BreakStatus,
         }
     }
@@ -118,6 +128,7 @@ impl Pair {
                 let Some((at, name)) = self.own_variable(index, *ours) else { return };
                 let edited = json!({ "name": name, "value": value });
                 let Some(before) = self.users_before(index, at) else { return };
+                self.replaced.push(list(&self.injected, index)[at].clone());
                 set_variable(&mut self.injected, index, at, edited.clone());
                 insert_variable(&mut self.users, index, before, edited);
             }
@@ -125,7 +136,7 @@ impl Pair {
                 let index = self.container(*container);
                 let Some((at, _)) = self.own_variable(index, *ours) else { return };
                 if let Some(Value::Array(list)) = self.injected.pointer_mut(&format!("/spec/containers/{index}/env")) {
-                    list.remove(at);
+                    self.replaced.push(list.remove(at));
                 }
             }
             Edit::Append { container, text } => {
@@ -147,6 +158,7 @@ impl Pair {
                     put(&mut self.users, "annotations", key, value);
                 }
             }
+            Edit::RenameContainer { container, copied } => self.renamed = Some((*container, *copied)),
             Edit::RemoveStatus => {
                 remove(&mut self.injected, "annotations", annotation::STATUS);
                 self.forget();
@@ -154,6 +166,43 @@ impl Pair {
             Edit::BreakStatus => {
                 put(&mut self.injected, "annotations", annotation::STATUS, "{ broken");
                 self.forget();
+            }
+        }
+    }
+
+    /// What is done last.
+    pub fn finish(&mut self) {
+        let Some((pick, copied)) = self.renamed else { return };
+        let index = self.container(pick);
+        let containers = |pod: &Value| pod["spec"]["containers"].as_array().cloned().unwrap_or_default();
+        let named = |pod: &Value, name: &Value| containers(pod).iter().filter(|one| one["name"] == *name).count();
+        let name = self.injected["spec"]["containers"][index]["name"].clone();
+        let Some(was) = name.as_str().filter(|was| !was.is_empty() && named(&self.injected, &name) == 1) else {
+            return;
+        };
+        // Whose its values are is known by what tells its name, or refers to a variable of ours; not of two that have it.
+        let (injected, users) = (list(&self.injected, index), list(&self.users, index));
+        let own = |at: usize| match align(users, injected)?.iter().position(|place| *place == at) {
+            Some(place) => own_text(&users[place], &injected[at]),
+            None => injected[at]["value"].as_str(),
+        };
+        let tells = |text: &str| {
+            text.contains("$(OTELGATE_")
+                || text.split(',').any(|pair| pair == format!("{}={was}", attr::CONTAINER_NAME))
+        };
+        let known = !copied
+            && (0..injected.len())
+                .any(|at| injected[at]["name"] == var::RESOURCE_ATTRIBUTES && own(at).is_some_and(tells));
+        if let (false, Some(env)) = (known, self.injected["spec"]["containers"][index].get("env")) {
+            self.users["spec"]["containers"][index]["env"] = env.clone();
+        }
+        for pod in [&mut self.injected, &mut self.users] {
+            let Some(Value::Array(list)) = pod.pointer_mut("/spec/containers") else { return };
+            list[index]["name"] = json!("renamed");
+            if copied {
+                let copy = list[index].clone();
+                list.push(copy);
+                list[index]["name"] = json!("renamed-too");
             }
         }
     }
@@ -174,7 +223,7 @@ impl Pair {
         }
         let index = self.container(container);
         // The same entry once more: whose is whose can't be told by anybody.
-        if list(&self.injected, index).contains(variable) {
+        if list(&self.injected, index).contains(variable) || self.replaced.contains(variable) {
             return;
         }
         let at = at % (list(&self.injected, index).len() + 1);

@@ -80,8 +80,14 @@ impl Run {
 
 /// The pod after its history.
 fn pair(case: &Case) -> Pair {
-    let mut pair =
-        Pair { injected: case.original.clone(), users: case.original.clone(), touched: false, appended: false };
+    let mut pair = Pair {
+        injected: case.original.clone(),
+        users: case.original.clone(),
+        touched: false,
+        appended: false,
+        renamed: None,
+        replaced: Vec::new(),
+    };
     let Some(history) = &case.history else { return pair };
     let configuration = Configuration::try_from(history.setting.document.clone()).expect("checked when generated");
     if let Some(first) = decide(&case.original, &history.setting, &configuration).filter(|one| one.decision == "inject")
@@ -95,6 +101,7 @@ fn pair(case: &Case) -> Pair {
     for edit in &history.edits {
         pair.apply(edit);
     }
+    pair.finish();
     pair
 }
 

@@ -19,7 +19,7 @@ use futures::{Stream, StreamExt as _, stream};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 pub use super::api_call::{Call, call};
 use super::network::ADDRESS;
@@ -70,6 +70,7 @@ struct Shared {
     fault: watch::Sender<Fault>,
     calls: Mutex<Calls>,
     held: Condvar,
+    let_in: Notify,
 }
 
 #[derive(Default)]
@@ -86,8 +87,10 @@ struct Calls {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pass {
     Through,
-    Hold,
+    /// Until it is let in, and then held.
+    Door,
     ThroughThenHold,
+    Hold,
 }
 
 /// What each request is answered with.
@@ -108,8 +111,12 @@ impl ApiProxy {
     pub fn start(plane: &ControlPlane, name: &str) -> Self {
         let folder = plane.network().folder();
         let admin = folder.join("admin.conf");
-        let shared =
-            Arc::new(Shared { fault: watch::channel(Fault::None).0, calls: Mutex::default(), held: Condvar::new() });
+        let shared = Arc::new(Shared {
+            fault: watch::channel(Fault::None).0,
+            calls: Mutex::default(),
+            held: Condvar::new(),
+            let_in: Notify::new(),
+        });
         let (stop, stopped) = oneshot::channel();
         let (listening, port) = std::sync::mpsc::channel();
         plane.network().spawn({
@@ -170,9 +177,10 @@ impl ApiProxy {
         self.shared.lock().held
     }
 
-    pub fn let_go(&self) {
-        let mut calls = self.shared.lock();
-        (calls.hold, calls.met, calls.held) = (None, false, false);
+    /// The call that is held before it reaches the API server gets there, and is held once that has done it.
+    pub fn let_in(&self) {
+        self.shared.lock().held = false;
+        self.shared.let_in.notify_one();
     }
 
     /// Waits until it is. False, when that doesn't come.
@@ -214,12 +222,12 @@ impl Shared {
         }
         calls.changing += 1;
         let pass = match calls.hold {
-            Some(Hold::Before(at)) if at == calls.changing => Pass::Hold,
+            Some(Hold::Before(at)) if at == calls.changing => Pass::Door,
             Some(Hold::After(at)) if at == calls.changing => Pass::ThroughThenHold,
             _ => return (index, Pass::Through),
         };
         calls.met = true;
-        calls.held = pass == Pass::Hold;
+        calls.held = pass == Pass::Door;
         self.held.notify_all();
         (index, pass)
     }
@@ -267,7 +275,9 @@ fn failure(code: u16, reason: &str, message: &str) -> Response {
     (code, [(header::CONTENT_TYPE, "application/json")], status.to_string()).into_response()
 }
 
-async fn client(kubeconfig: &Path) -> Client {
+/// # Panics
+/// When the kubeconfig is none.
+pub async fn client(kubeconfig: &Path) -> Client {
     let file = Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");
     let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.expect("a kubeconfig");
     Client::try_from(config).expect("a client")
@@ -278,8 +288,10 @@ async fn answer(State(front): State<Front>, request: Request) -> Response {
     let Ok(body) = to_bytes(body, MOST).await else { return failure(400, "BadRequest", "half a request") };
     let call = Call::new(&parts);
     let (index, pass) = front.shared.note(call.clone());
-    if pass == Pass::Hold {
-        pending::<()>().await;
+    match pass {
+        Pass::Hold => pending::<()>().await,
+        Pass::Door => front.shared.let_in.notified().await,
+        Pass::Through | Pass::ThroughThenHold => {}
     }
     let mut faults = front.shared.fault.subscribe();
     until_it_gets_through(&mut faults).await;
@@ -293,7 +305,7 @@ async fn answer(State(front): State<Front>, request: Request) -> Response {
     }
     until_it_gets_through(&mut faults).await;
     front.shared.answered(index, answer.status());
-    if pass == Pass::ThroughThenHold {
+    if pass != Pass::Through {
         front.shared.hold_now();
         pending::<()>().await;
     }

@@ -11,6 +11,7 @@ use super::super::observe::{DatadogAgent, Maker, Nodes, Pod, Replicas};
 use super::super::verdict::{PATIENCE, Said, Sight};
 use crate::api::condition::{Holds, Reason};
 use crate::api::stack::{AgentMode, AgentWay};
+use crate::controller::left::Left;
 use crate::controller::objects::Outcome;
 
 fn now() -> Timestamp {
@@ -49,6 +50,17 @@ fn well() -> Sight {
         outcomes: vec![Outcome::Kept { generation: 1 }],
         pods: (1..=3).map(|at| pod(at, json!({"ready": true, "started": true, "state": {"running": {}}}))).collect(),
         ..Sight::default()
+    }
+}
+
+/// Two of a host are told before whatever else, and in every mode.
+#[test]
+fn an_agent_that_was_left_behind_is_told() {
+    let left = Left { namespace: "old".to_owned(), pods: 3, why: Some("DaemonSet: no".to_owned()) };
+    for way in [AgentWay::Daemonset, AgentWay::Operator, AgentWay::Adopt, AgentWay::Disabled] {
+        let sight = Sight { way: Some(way), left: Some(left.clone()), ..well() };
+        let detail = "3 pods in namespace old, which can't be taken away: DaemonSet: no".to_owned();
+        assert_eq!(sight.verdict(now()), Said::Verdict(Reason::AgentLeftBehind, detail), "{way:?}");
     }
 }
 
@@ -472,5 +484,13 @@ fn who_made_a_workload_is_told_from_what_it_carries() {
     assert_eq!(made(json!({"otelgate.dev/part": "agent"}), stack.clone()), Maker::Controller);
     assert_eq!(made(json!({"otelgate.dev/part": "operator"}), internal.clone()), Maker::Operator);
     assert_eq!(made(json!({}), internal), Maker::Operator);
+    assert_eq!(made(json!({}), stack.clone()), Maker::Stripped);
+    let written = |by: &str| {
+        let fields = json!([{"manager": by, "operation": "Apply"}]);
+        let found = json!({"metadata": {"name": "datadog-agent", "managedFields": fields}});
+        Nodes::of(&serde_json::from_value(found).expect("a DaemonSet")).maker
+    };
+    assert_eq!(written("otelgate-controller"), Maker::Stripped);
+    assert_eq!(written("kubectl"), Maker::SomebodyElse);
     assert_eq!(made(json!({"otelgate.dev/part": "collector"}), stack), Maker::SomebodyElse);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::observe::{Contents, Registration};
+use super::observe::{Contents, Registration, Stripped};
 use super::plan::Phase;
 use crate::api::stack::Provider;
 use crate::tls::Authority;
@@ -164,6 +164,22 @@ fn the_secrets_own_bundle_is_put_right() {
         world.observed.serving.as_mut().expect("there").authorities = edit.into();
         world.run_without_failure(MINUTE);
         assert_eq!(world.bundle(), bundle);
+    }
+}
+
+#[test]
+fn secrets_that_lost_their_owner_get_it_back_with_what_is_in_them() {
+    for (authority, serving) in [(true, false), (false, true), (true, true)] {
+        let mut world = World::settled(own());
+        let (secrets, writes) =
+            (|world: &World| (world.observed.authority.clone(), world.observed.serving.clone()), world.writes);
+        let before = secrets(&world);
+        world.observed.stripped = Stripped { authority, serving };
+        world.act();
+        assert_eq!(world.observed.stripped, Stripped::default());
+        assert!(secrets(&world) == before, "no other certificate");
+        let due = [usize::from(authority), usize::from(serving), 0];
+        assert_eq!(world.writes, [0, 1, 2].map(|kind| writes[kind] + due[kind]));
     }
 }
 

@@ -111,10 +111,12 @@ impl World {
             Write::Authority(contents) => {
                 self.writes[0] += 1;
                 self.observed.authority = Some(contents);
+                self.observed.stripped.authority = false;
             }
             Write::Serving(contents) => {
                 self.writes[1] += 1;
                 self.observed.serving = Some(contents);
+                self.observed.stripped.serving = false;
             }
             Write::Registration(bundle) => {
                 self.writes[2] += 1;

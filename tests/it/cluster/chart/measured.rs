@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
-use otelgate::monitoring::{FOREIGN, alerts};
+use otelgate::monitoring::{FOREIGN, Foreign, alerts};
 use serde_json::{Value, json};
 
 use crate::control_plane::network::{Network, Process};
@@ -14,6 +14,7 @@ use crate::control_plane::wait_for;
 
 /// As in `tests/programs/otelcol/builder.yaml`.
 const VERSION: &str = "0.149.0";
+const MINOR: u32 = 149;
 /// Ports: of a receiver that takes everything, which is lost then; of one that is short of memory; of the Collector's own
 /// metrics; and of somebody who never answers.
 const OPEN: u16 = 4318;
@@ -47,7 +48,8 @@ fn assert_alerts_are_on(names: &BTreeSet<String>) {
 
 /// Those of others that are a Collector's, without what Datadog's exporter puts in front of some.
 fn of_collector() -> impl Iterator<Item = &'static str> {
-    let names = FOREIGN.iter().filter(|metric| metric.name.starts_with("otelcol_")).map(|metric| metric.name);
+    let is_its_own = |metric: &&Foreign| metric.name.starts_with("otelcol_") && metric.is_of(MINOR);
+    let names = FOREIGN.iter().filter(is_its_own).map(|metric| metric.name);
     names.map(|name| name.strip_prefix("otelcol_").filter(|name| name.starts_with("datadog_")).unwrap_or(name))
 }
 

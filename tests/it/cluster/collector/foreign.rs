@@ -21,6 +21,38 @@ fn theirs() -> [Value; 2] {
     ]
 }
 
+/// It is under this name that a Collector is on every node, once its trial on one has passed.
+#[test]
+fn a_daemon_set_of_somebody_else_is_told_before_anything_is_made() {
+    let plane = plane(&["otelgate", "datadog"]);
+    let labels = json!({"app": "otel-collector"});
+    plane.apply(&[json!({
+        "apiVersion": "apps/v1", "kind": "DaemonSet",
+        "metadata": {"name": "otel-collector", "namespace": "datadog", "labels": labels},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "otel-collector", "image": "collector:1"}]},
+            },
+        },
+    })]);
+    let theirs = || plane.get("datadog", "daemonset/otel-collector");
+    let before = theirs();
+    let controller = start(&plane);
+    let cluster = Cluster { plane: &plane, controller: &controller };
+    cluster.apply(&json!({}));
+    cluster.says("CollectorForeign", "DaemonSet otel-collector isn't otelgate's");
+    cluster.wait_for("datadog", &[]);
+    let made = plane.kubectl(&["get", "configmap", "-n", "datadog", "-l", "otelgate.dev/part=collector", "-o", "name"]);
+    assert_eq!(made.expect("kubectl get"), "");
+    assert_eq!(theirs(), before);
+
+    plane.kubectl(&["delete", "-n", "datadog", "daemonset/otel-collector"]).expect("kubectl delete");
+    cluster.wait_for("datadog", &NAMES);
+    cluster.condition("CollectorWithoutNode");
+}
+
 #[test]
 fn what_isnt_ours_is_neither_taken_over_nor_deleted() {
     let plane = plane(&["otelgate", "datadog"]);

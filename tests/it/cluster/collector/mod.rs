@@ -1,6 +1,7 @@
 //! The Collector as the controller keeps it: from an empty cluster to all of its objects, back to them whatever is done
 //! by hand, one node first, and to nothing again.
 
+mod admission;
 mod foreign;
 mod intake;
 mod nodes;
@@ -12,6 +13,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::OTELGATE;
+use super::edited::Hand;
 use crate::control_plane::kubectl::Outcome;
 use crate::control_plane::plane::Parts;
 use crate::control_plane::process_nodes::ProcessNodes;
@@ -42,7 +44,7 @@ fn a_collector_is_on_every_node_and_stays_there() {
     cluster.one_stack_gives_the_whole_set();
     cluster.what_is_deleted_is_made_again();
     cluster.what_is_edited_is_as_before();
-    cluster.an_edited_pod_template_is_as_before();
+    cluster.an_edited_daemon_set_is_as_before();
     cluster.a_change_is_tried_on_one_node_first();
     cluster.one_that_ends_in_its_trial_is_gone_back_from();
     cluster.one_that_the_api_server_refuses_changes_nothing();
@@ -189,31 +191,12 @@ impl Cluster<'_> {
         self.wait_for_reason("CollectorOnEveryNode");
     }
 
+    /// Each field that was applied, whatever becomes of it.
     fn what_is_edited_is_as_before(&self) {
         let revision = self.revision();
         let pods = self.pods();
-        let edits = [
-            ("service/otel-collector", json!({"spec": {"internalTrafficPolicy": "Cluster"}})),
-            ("service/otel-collector", json!({"spec": {"selector": {"app": "other"}}})),
-            ("service/otel-collector", json!({"metadata": {"labels": {"otelgate.dev/part": null}}})),
-            ("service/otel-collector", json!({"metadata": {"ownerReferences": []}})),
-            ("serviceaccount/otel-collector", json!({"automountServiceAccountToken": true})),
-            ("networkpolicy/otel-collector", json!({"spec": {"ingress": []}})),
-            ("rolebinding/otelgate-collector", json!({"subjects": []})),
-            ("clusterrolebinding/otelgate-collector", json!({"subjects": []})),
-            ("configmap/otel-collector-config", json!({"data": {"config.yaml": "receivers: {}"}})),
-            ("daemonset/otel-collector", json!({"spec": {"updateStrategy": {"rollingUpdate": {"maxUnavailable": 2}}}})),
-        ];
-        for (name, edit) in edits {
-            let before = self.plane.get(COLLECTOR, name);
-            self.kubectl(&["patch", name, "--type=merge", "-p", &edit.to_string()]).expect("kubectl patch");
-            self.wait(&format!("{name} to be as before {edit}"), || {
-                let now = self.plane.get(COLLECTOR, name);
-                let same = |field: &str| now[field] == before[field];
-                let of_metadata = |field: &str| now["metadata"][field] == before["metadata"][field];
-                let fields = ["spec", "data", "subjects", "automountServiceAccountToken"];
-                (fields.into_iter().all(same) && of_metadata("labels") && of_metadata("ownerReferences")).then_some(())
-            });
+        for (name, object) in objects(self.plane).iter().filter(|(name, _)| !name.starts_with("DaemonSet/")) {
+            assert!(self.edit(object) > 0, "{name}");
         }
         // One that can't be changed was deleted, and made with something else in it, while nobody looked.
         let name = format!("otel-collector-config-{revision}");
@@ -234,27 +217,21 @@ impl Cluster<'_> {
         assert_eq!(self.pods(), pods, "no pod was replaced for any of it");
     }
 
-    /// All at once: its pods are replaced for it, and may be for each.
-    fn an_edited_pod_template_is_as_before(&self) {
-        const NAME: &str = "daemonset/otel-collector";
-        let before = self.plane.get(COLLECTOR, NAME)["spec"].clone();
-        let container = &before["template"]["spec"]["containers"][0];
-        let variables = container["env"].as_array().expect("variables");
-        let told = variables.iter().position(|one| one["value"].is_string()).expect("one with a value");
-        let in_container = |field: &str| format!("/spec/template/spec/containers/0/{field}");
-        let edits = json!([
-            {"op": "replace", "path": in_container("image"), "value": "another"},
-            {"op": "replace", "path": in_container("args"), "value": ["--another"]},
-            {"op": "replace", "path": in_container(&format!("env/{told}/value")), "value": "another"},
-            {"op": "replace", "path": in_container("resources/limits/memory"), "value": "2Gi"},
-            {"op": "remove", "path": in_container("volumeMounts/0")},
-            {"op": "replace", "path": in_container("securityContext/readOnlyRootFilesystem"), "value": false},
-            {"op": "replace", "path": "/spec/template/spec/tolerations", "value": []},
-            {"op": "replace", "path": "/spec/template/metadata/labels/otelgate.dev~1revision", "value": "another"},
-        ]);
-        self.kubectl(&["patch", NAME, "--type=json", "-p", &edits.to_string()]).expect("kubectl patch");
-        self.wait("the template to be as before", || (self.plane.get(COLLECTOR, NAME)["spec"] == before).then_some(()));
+    /// Its pods are replaced for it, and may be for each.
+    fn an_edited_daemon_set_is_as_before(&self) {
+        const NAME: &str = "DaemonSet/otel-collector";
+        let set = objects(self.plane).remove(NAME).expect("it is there");
+        assert!(self.edit(&set) > 50);
         self.settled();
+    }
+
+    /// So many fields.
+    fn edit(&self, object: &Value) -> usize {
+        let hand = Hand::on(self.plane, object);
+        let before = hand.object();
+        let edits = hand.edits(&before);
+        hand.make(&before, &edits, |what, is_as_before| self.wait(what, || is_as_before().then_some(())));
+        edits.count()
     }
 
     /// So many, and no more.

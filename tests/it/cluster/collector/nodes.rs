@@ -6,9 +6,9 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
-use super::super::installed::rendered;
 use super::intake::Intake;
 use super::places;
+use crate::cluster::installed::rendered;
 use crate::control_plane::network::{ADDRESS, Process};
 use crate::control_plane::node::{Node, Place};
 use crate::control_plane::plane::{Parts, sum_of};
@@ -16,6 +16,7 @@ use crate::control_plane::programs::built;
 use crate::control_plane::webhook::http_get_from;
 use crate::control_plane::{ControlPlane, Version, image, wait_for};
 
+mod faults;
 mod outage;
 
 const NAMESPACE: &str = "datadog";
@@ -44,7 +45,9 @@ fn a_collector_runs_on_every_node() {
     cluster.only_lines_of_opted_in_pods_are_sent();
     cluster.that_lines_are_sent_is_measured();
     cluster.each_pod_is_answered_by_its_own_nodes();
+    cluster.a_node_without_a_collector_is_told_as_long_as_it_has_none();
     cluster.a_bad_configuration_is_stopped_at_the_first_node();
+    cluster.one_whose_data_are_refused_is_stopped_there_too();
     cluster.lines_are_read_on_where_reading_stopped();
     cluster.what_nobody_gets_rid_of_is_no_fault_of_a_revision();
     cluster.that_lines_are_refused_is_measured();
@@ -110,6 +113,7 @@ impl Cluster<'_> {
                     "env": {"INTAKE_KEY": "0123456789abcdef0123456789abcdef"},
                     "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
                     "batch": {"timeoutSeconds": 1},
+                    "tolerations": [],
                     "config": {
                         "exporters": {"datadog": exporter},
                         "service": {"pipelines": {"logs": sends, "logs/files": sends}},
@@ -196,6 +200,7 @@ impl Cluster<'_> {
             "metadata": {"name": format!("{name}-{}", node.name), "namespace": namespace},
             "spec": {
                 "nodeName": node.name, "terminationGracePeriodSeconds": 0, "restartPolicy": "Never",
+                "tolerations": [{"operator": "Exists"}],
                 "containers": [{"name": "main", "image": BUSYBOX, "imagePullPolicy": "Never",
                                 "args": ["sh", "-c", script]}],
             },
@@ -261,29 +266,7 @@ impl Cluster<'_> {
         }
     }
 
-    /// It passes every check that is made without a Collector.
-    fn a_bad_configuration_is_stopped_at_the_first_node(&self) {
-        let before = self.collectors();
-        let revision = self.status()["collector"]["revision"].clone();
-        self.plane.apply(&[self.stack(&json!({"logs": {"endpoin": "http://nowhere"}}))]);
-        let message = self.wait_for_reason("CollectorRolledBack");
-        assert!(message.contains("by exporters.datadog.logs.endpoin: Error: failed to get config"), "{message}");
-        assert!(message.contains("has invalid keys: endpoin"), "{message}");
-        assert_eq!(self.status()["collector"]["revision"], revision);
-        let tried = self.nodes.iter().filter(|node| message.contains(&format!("on node {}", node.name)));
-        let tried: Vec<_> = tried.map(|node| node.name).collect();
-        assert_eq!(tried.len(), 1, "{message}");
-        let after = wait_for("the last good one on every node", || {
-            let now = self.collectors();
-            (now.len() == 2 && now.values().all(|one| revision == one.revision)).then_some(now)
-        });
-        let after = after.unwrap_or_else(|error| panic!("{error}{}", self.words()));
-        for node in self.nodes {
-            assert_eq!(after[node.name] == before[node.name], node.name != tried[0], "{}: {after:#?}", node.name);
-        }
-    }
-
-    /// The Collector of the trial's node was replaced twice.
+    /// The Collector of the trials' node was replaced twice for each.
     fn lines_are_read_on_where_reading_stopped(&self) {
         self.plane.apply(&[self.stack(&json!({}))]);
         self.wait_for_reason("CollectorOnEveryNode");

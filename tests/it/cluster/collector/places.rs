@@ -42,6 +42,9 @@ fn what_is_told_to_be_elsewhere_moves() {
     assert_eq!(now["metadata"]["uid"], binding["metadata"]["uid"], "it never went");
 
     what_was_left_behind_goes(&cluster);
+    what_was_left_behind_is_told_where_none_is_wanted(&cluster);
+    cluster.apply(&moved);
+    cluster.wait_for("observability", &expected);
 
     // Without the cluster's metrics, nobody has to be chosen to read them.
     let mut without = moved.clone();
@@ -91,9 +94,32 @@ fn what_was_left_behind_goes(cluster: &Cluster<'_>) {
     cluster.apply(&back);
 }
 
+/// One that runs, whoever keeps it there, while the spec wants none at all.
+fn what_was_left_behind_is_told_where_none_is_wanted(cluster: &Cluster<'_>) {
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "left", "namespace": "former", "labels": {"otelgate.dev/rollout": "stable"}},
+        "spec": {"nodeName": "a", "containers": [{"name": "otel-collector", "image": "collector:1"}]},
+    });
+    cluster.plane.apply(&[pod]);
+    // It looks when it is told another namespace.
+    cluster.apply(&json!({"collector": {"mode": "disabled"}, "injection": {"collector": {"service": "gateway"}}}));
+    cluster.says("CollectorLeftBehind", "1 pod in namespace former");
+    cluster.plane.kubectl(&["delete", "pod", "left", "-n", "former", "--force", "--grace-period=0"]).expect("kubectl");
+    cluster.wait("the condition to go", || {
+        let stack = cluster.plane.kubectl(&["get", "telemetrystack", "default", "-o", "json"]).json("a stack");
+        let conditions = stack["status"]["conditions"].as_array()?;
+        conditions.iter().all(|one| one["type"] != "CollectorAvailable").then_some(())
+    });
+}
+
 /// One with those namespaces, and what a `TelemetryStack` takes.
 pub fn plane(namespaces: &[&str]) -> ControlPlane {
-    let plane = ControlPlane::start(Version::Newest, Parts::ApiServer).unwrap_or_else(|error| panic!("{error}"));
+    plane_of(Parts::ApiServer, namespaces)
+}
+
+pub fn plane_of(parts: Parts, namespaces: &[&str]) -> ControlPlane {
+    let plane = ControlPlane::start(Version::Newest, parts).unwrap_or_else(|error| panic!("{error}"));
     for namespace in namespaces {
         plane.make_namespace(namespace, &json!({}), &json!({}));
     }

@@ -15,6 +15,10 @@ const SHORT: Duration = Duration::from_secs(7);
 /// Longer than that, so that it stands by and begins anew.
 const LONG: Duration = Duration::from_secs(14);
 const QUIET: Duration = Duration::from_secs(18);
+/// From a fault's end. Nothing that is held back for a minute is repaired in time by chance.
+const SOON: Duration = Duration::from_secs(30);
+/// Whoever undoes the same five times within a minute is taken for somebody who fights, and left to it for a minute.
+const NO_FIGHT: Duration = Duration::from_secs(20);
 const NAMESPACE: &str = "/api/v1/namespaces/datadog";
 
 #[test]
@@ -25,6 +29,7 @@ fn what_is_undone_while_the_api_server_is_unwell_is_repaired_without_a_storm() {
         let expected = world.wait_for_quiet(&controller, QUIET);
         let watchers = watchers(&controller.proxy.calls());
         let mut wrong = Vec::new();
+        let mut next = Instant::now();
         for (fault, lasts) in [
             (Fault::Error(500), SHORT),
             (Fault::Flapping(503), SHORT),
@@ -37,6 +42,8 @@ fn what_is_undone_while_the_api_server_is_unwell_is_repaired_without_a_storm() {
             (Fault::Partition, SHORT),
             (Fault::Partition, LONG),
         ] {
+            std::thread::sleep(next.saturating_duration_since(Instant::now()));
+            next = Instant::now() + NO_FIGHT;
             wrong.extend(world.survives(&controller, fault, lasts, &expected, &watchers));
         }
         wrong.extend(world.deletes_what_it_once_could_not(&controller, &expected));
@@ -83,7 +90,11 @@ impl World<'_> {
             calls.len(),
             ended.elapsed().as_millis()
         ));
+        let took = ended.elapsed();
         let mut wrong: Vec<_> = repaired.err().into_iter().map(|error| format!("{fault:?}: {error}")).collect();
+        if took > SOON {
+            wrong.push(format!("{fault:?}: repaired {} s after it, and not within {}", took.as_secs(), SOON.as_secs()));
+        }
         for (target, count) in &counted {
             let bound = bound(target, watchers, lasted);
             if *count > bound {

@@ -9,6 +9,7 @@ mod faults;
 mod killed;
 mod leaders;
 mod nodes;
+mod operator;
 mod state;
 
 use std::collections::BTreeSet;
@@ -136,20 +137,6 @@ impl World<'_> {
         });
         let (status, answer) = self.door.call("POST", STACK, &stack);
         assert_eq!(status, 201, "{answer:#}");
-    }
-
-    /// With no controller there: the stack is deleted, and all that was made for it goes by itself.
-    #[track_caller]
-    fn take_it_all_away(&self) {
-        self.delete(&format!("{STACK}/default"));
-        self.delete(LEASE);
-        self.delete(&format!("{REGISTRATIONS}/{REGISTRATION}"));
-        let mut left = Objects::new();
-        wait_for("nothing to be left", || {
-            left = self.objects();
-            left.is_empty().then_some(())
-        })
-        .unwrap_or_else(|error| panic!("{error}: {left:#?}"));
     }
 
     /// Until everything is as it should be, and the controller has nothing more to do.

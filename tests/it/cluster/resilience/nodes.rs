@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::operator;
 use super::state::PODS;
 use crate::control_plane::api_proxy::{ApiProxy, call};
 use crate::control_plane::network::Network;
@@ -24,6 +25,8 @@ struct Work {
     stop: AtomicBool,
     /// Whether pods are Ready since they are, and not since long ago: then a trial takes its time.
     takes_time: AtomicBool,
+    /// Whether there is a Datadog Operator.
+    has_operator: AtomicBool,
     /// Every pod that ever was, by its uid.
     seen: Mutex<BTreeMap<String, Seen>>,
 }
@@ -36,6 +39,8 @@ pub struct Seen {
     pub revision: String,
 }
 
+/// Annotation of pods whose containers end as soon as they start: in these words.
+pub const ENDS: &str = "ends";
 const ROUND: Duration = Duration::from_millis(50);
 const LONG_AGO: &str = "2026-01-01T00:00:00Z";
 const NODE: &str = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0/matchFields/0/values/0";
@@ -64,6 +69,7 @@ impl Nodes {
             port,
             stop: AtomicBool::new(false),
             takes_time: AtomicBool::new(false),
+            has_operator: AtomicBool::new(false),
             seen: Mutex::default(),
         });
         let thread = network.spawn({
@@ -80,6 +86,10 @@ impl Nodes {
 
     pub fn take_time(&self) {
         self.work.takes_time.store(true, Ordering::Relaxed);
+    }
+
+    pub fn play_operator(&self) {
+        self.work.has_operator.store(true, Ordering::Relaxed);
     }
 
     /// Every pod of the Collector's that ever ran that revision.
@@ -101,6 +111,9 @@ impl Drop for Nodes {
 impl Work {
     /// What fails is tried again in the next one.
     fn round(&self) {
+        if self.has_operator.load(Ordering::Relaxed) {
+            let _ = operator::round(self.port);
+        }
         let Ok((200, list)) = call(self.port, "GET", PODS, &Value::Null) else { return };
         for pod in list["items"].as_array().into_iter().flatten() {
             let _ = self.keep(pod);
@@ -130,20 +143,31 @@ impl Work {
                                  "target": {"apiVersion": "v1", "kind": "Node", "name": node}});
             call(self.port, "POST", &format!("{path}/binding"), &binding)?;
         }
+        let ends = metadata["annotations"][ENDS].as_str();
+        let ready = if ends.is_some() { "False" } else { "True" };
         let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
-        if conditions.into_iter().any(|one| one["type"] == "Ready" && one["status"] == "True") {
+        if conditions.into_iter().any(|one| one["type"] == "Ready" && one["status"] == ready) {
             return Ok(());
         }
         let now = jiff::Timestamp::now().strftime("%FT%TZ").to_string();
         let since = if self.takes_time.load(Ordering::Relaxed) { now.as_str() } else { LONG_AGO };
         let container = |container: &Value| {
-            json!({"name": container["name"], "image": container["image"], "imageID": "", "ready": true, "started": true,
-                   "restartCount": 0, "state": {"running": {"startedAt": since}}})
+            let mut told = json!({"name": container["name"], "image": container["image"], "imageID": "", "ready": true,
+                   "started": true, "restartCount": 0, "state": {"running": {"startedAt": since}}});
+            if let Some(words) = ends {
+                let ended = json!({"exitCode": 1, "reason": "Error", "message": words});
+                (told["ready"], told["started"], told["restartCount"]) = (json!(false), json!(false), json!(1));
+                told["state"] = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}});
+                told["lastState"] = json!({"terminated": ended});
+            }
+            told
         };
         let containers: Vec<_> = pod["spec"]["containers"].as_array().into_iter().flatten().map(container).collect();
-        let condition = |name: &str| json!({"type": name, "status": "True", "lastTransitionTime": since});
-        let status = json!({"status": {"phase": "Running", "containerStatuses": containers,
-            "conditions": [condition("PodScheduled"), condition("Initialized"), condition("ContainersReady"), condition("Ready")]}});
+        let condition = |name: &str, status: &str| json!({"type": name, "status": status, "lastTransitionTime": since});
+        let conditions =
+            [("PodScheduled", "True"), ("Initialized", "True"), ("ContainersReady", ready), ("Ready", ready)];
+        let conditions: Vec<_> = conditions.iter().map(|(name, status)| condition(name, status)).collect();
+        let status = json!({"status": {"phase": "Running", "containerStatuses": containers, "conditions": conditions}});
         call(self.port, "PATCH", &format!("{path}/status"), &status)?;
         Ok(())
     }

@@ -10,7 +10,7 @@ use super::{REGISTRATIONS, STACK, World};
 /// By kind and name.
 pub type Objects = BTreeMap<String, Value>;
 
-const LISTS: [&str; 17] = [
+pub const LISTS: [&str; 18] = [
     "/api/v1/namespaces/otelgate/secrets",
     "/api/v1/namespaces/otelgate/configmaps",
     "/api/v1/namespaces/datadog/secrets",
@@ -26,34 +26,64 @@ const LISTS: [&str; 17] = [
     "/apis/rbac.authorization.k8s.io/v1/namespaces/datadog/rolebindings",
     "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+    DATADOG_AGENTS,
     REGISTRATIONS,
     STACK,
 ];
 pub const PODS: &str = "/api/v1/namespaces/datadog/pods";
+/// Of which there are none where their definition isn't.
+pub const DATADOG_AGENTS: &str = "/apis/datadoghq.com/v2alpha1/namespaces/datadog/datadogagents";
 
 impl World<'_> {
     /// What there is beside what was there before otelgate.
     pub fn objects(&self) -> Objects {
         let mut all = Objects::new();
         for list in LISTS {
-            for object in self.get(list)["items"].as_array().into_iter().flatten() {
-                let (name, object) = if list == PODS { pod(object) } else { (name(list, object), kept(list, object)) };
+            for object in self.list(list) {
+                let (name, object) =
+                    if list == PODS { pod(&object) } else { (name(list, &object), kept(list, &object)) };
                 if !self.foreign.contains(&name) {
                     all.insert(name, object);
                 }
             }
         }
-        let addresses: Vec<_> = self.get("/api/v1/namespaces/datadog/services")["items"]
-            .as_array()
-            .into_iter()
-            .flatten()
+        let addresses: Vec<_> = self
+            .list("/api/v1/namespaces/datadog/services")
+            .iter()
             .filter_map(|service| service["spec"]["clusterIP"].as_str().map(str::to_owned))
             .filter(|address| address != "None")
             .collect();
         for object in all.values_mut() {
             without_addresses(object, &addresses);
         }
+        if let (Some(registration), Some(authorities)) = (all.get_mut(REGISTERED), self.authorities()) {
+            tell_trust(registration, &authorities);
+        }
         all
+    }
+
+    pub fn list(&self, list: &str) -> Vec<Value> {
+        match self.door.call("GET", list, &Value::Null) {
+            (404, _) if list == DATADOG_AGENTS => Vec::new(),
+            (200, mut all) => serde_json::from_value(all["items"].take()).unwrap_or_default(),
+            (status, answer) => panic!("{list}: {status} {answer:#}"),
+        }
+    }
+
+    /// That the webhook's certificate comes from.
+    fn authorities(&self) -> Option<Value> {
+        let (status, secret) =
+            self.door.call("GET", "/api/v1/namespaces/otelgate/secrets/otelgate-webhook-tls", &Value::Null);
+        (status == 200).then(|| secret["data"]["ca.crt"].clone())
+    }
+}
+
+const REGISTERED: &str = "mutatingwebhookconfigurations/otelgate";
+
+fn tell_trust(registration: &mut Value, authorities: &Value) {
+    for webhook in registration["webhooks"].as_array_mut().into_iter().flatten() {
+        let bundle = &mut webhook["clientConfig"]["caBundle"];
+        *bundle = if bundle == authorities { json!("the webhook's") } else { json!("another's") };
     }
 }
 
@@ -89,7 +119,7 @@ fn kept(list: &str, object: &Value) -> Value {
     });
     kept["status"] = if list == STACK { status(&object["status"]) } else { Value::Null };
     if list.ends_with("/secrets") {
-        kept["data"].as_object_mut().into_iter().flatten().for_each(|(_, value)| *value = json!("…"));
+        kept["data"].as_object_mut().into_iter().flatten().for_each(|(_, value)| *value = in_kind(value));
     }
     for field in ["clusterIP", "clusterIPs"] {
         if let Some(spec) = kept["spec"].as_object_mut() {
@@ -100,15 +130,24 @@ fn kept(list: &str, object: &Value) -> Value {
     kept
 }
 
+/// Random bytes are others each time, and a certificate isn't always as long.
+fn in_kind(value: &Value) -> Value {
+    const PEM: &str = "LS0tLS1CRUdJTi";
+    let text = value.as_str().unwrap_or_default();
+    if text.starts_with(PEM) { json!("PEM") } else { json!(format!("{} characters", text.len())) }
+}
+
 /// What is told of it, but for times, measures that come with time, and hashes of addresses.
 fn status(status: &Value) -> Value {
     const LASTING: [&str; 5] =
         ["AgentAvailable", "CertificateReady", "CollectorAvailable", "ConfigurationAccepted", "CredentialsReady"];
+    // Without an operator that acts, its patience ends at some time.
+    let is_told = |name: &str| name != "AgentAvailable" || status["agent"]["mode"] != "operator";
     let conditions: Vec<_> = status["conditions"]
         .as_array()
         .into_iter()
         .flatten()
-        .filter(|one| LASTING.iter().any(|name| one["type"] == *name))
+        .filter(|one| LASTING.iter().any(|name| one["type"] == *name && is_told(name)))
         .map(|one| json!([one["type"], one["status"], one["reason"]]))
         .collect();
     json!({"conditions": conditions, "collector": status["collector"], "agent": status["agent"], "owners": status["owners"]})
@@ -116,7 +155,7 @@ fn status(status: &Value) -> Value {
 
 /// Versions of what is made anew each time, wherever they stand.
 fn forget(value: &mut Value) {
-    const VARYING: [&str; 2] = ["caBundle", "otelgate.dev/credentials"];
+    const VARYING: [&str; 1] = ["otelgate.dev/credentials"];
     match value {
         Value::Object(fields) => {
             for (name, field) in fields {
