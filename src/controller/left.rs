@@ -58,7 +58,7 @@ struct Pod {
 struct Metadata {
     namespace: String,
     #[serde(default)]
-    annotations: BTreeMap<String, serde::de::IgnoredAny>,
+    annotations: BTreeMap<String, String>,
 }
 
 /// While there are none: somebody may give a backup back.

@@ -81,13 +81,11 @@ impl<'a> Pieces<'a> {
         let rest = self.rest;
         match rest.as_bytes().get(1) {
             Some(b'$') => (Piece::Text(&rest[..1]), 2),
-            Some(b'(') => match self.may_close.then(|| rest.find(')')).flatten() {
-                Some(end) => (Piece::Reference(&rest[2..end]), end + 1),
-                None => {
-                    self.may_close = false;
-                    (Piece::Unclosed, 2)
-                }
-            },
+            Some(b'(') => {
+                let end = self.may_close.then(|| rest.find(')')).flatten();
+                self.may_close = end.is_some();
+                end.map_or((Piece::Unclosed, 2), |end| (Piece::Reference(&rest[2..end]), end + 1))
+            }
             _ => (Piece::Text(&rest[..1]), 1),
         }
     }

@@ -193,7 +193,7 @@ impl Running {
             }
         }
         sight.outcomes.extend(self.outcomes.iter_mut().filter_map(|one| one.borrow_and_update().clone()));
-        sight.left = self.left.borrow_and_update().clone();
+        sight.left.clone_from(&self.left.borrow_and_update());
         let holds = self.report(stack, settings.as_ref(), &sight);
         soon.or((holds != Holds::True).then_some(LOOK_AGAIN))
     }
