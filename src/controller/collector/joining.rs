@@ -59,6 +59,12 @@ impl Joining {
     }
 }
 
+/// When the last of them was created.
+pub fn newest(nodes: &BTreeMap<String, Node>) -> Timestamp {
+    let newest = nodes.values().map(|node| node.created).max().unwrap_or_default();
+    Timestamp::from_second(newest).unwrap_or(Timestamp::MIN)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +127,16 @@ mod tests {
         let names: Vec<_> = joining.among(&nodes, second(1000), second(1002), now).into_iter().collect();
         assert_eq!(names, ["after"]);
         assert_eq!(joining.again(now), Some(Duration::from_secs(298)));
+    }
+
+    #[test]
+    fn of_somebody_elses_collector_those_that_are_there_first_arent_new() {
+        let (mut joining, now) = (Joining::default(), Instant::now());
+        let first = nodes(&[("a", 1000), ("b", 1001)]);
+        let made = newest(&first);
+        assert!(joining.among(&first, made, second(1002), now).is_empty());
+        let later = nodes(&[("a", 1000), ("b", 1001), ("c", 1003)]);
+        assert_eq!(joining.among(&later, made, second(1004), now), ["c".to_owned()].into());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::busy::Busy;
 use super::compare::Fares;
-use super::joining::Joining;
+use super::joining::{self, Joining};
 use super::node::Node;
 use super::observe::{self, Asked, Place, Seen, Set};
 use super::pod::{Pod, Rollout, State};
@@ -324,7 +324,8 @@ impl Task<'_> {
         let with = verdict::by_node(pods.iter().map(AsRef::as_ref));
         let without = nodes.keys().filter(|name| !with.contains_key(name.as_str())).cloned().collect();
         self.busy.ask(without, &spec.configuration);
-        let joining = memory.joining.among(&nodes, Timestamp::MIN, Timestamp::now(), Instant::now());
+        let made = *memory.adopting.get_or_insert_with(|| joining::newest(&nodes));
+        let joining = memory.joining.among(&nodes, made, Timestamp::now(), Instant::now());
         self.tell_joining(joining.clone());
         let seen = seen_for_verdict(stack, spec, &nodes, &pods, &busy, left.as_ref(), &joining);
         self.report(verdict::adopted(&seen));
@@ -497,6 +498,8 @@ struct Memory {
     /// Names that somebody else may have.
     taken: Taken,
     joining: Joining,
+    /// Nobody says since when somebody else's is to be on every node: nodes that are there first aren't new.
+    adopting: Option<Timestamp>,
 }
 
 impl Memory {
