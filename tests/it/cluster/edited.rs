@@ -302,7 +302,7 @@ fn is_in_list(field: &str) -> bool {
 // === edits ===
 
 /// Of words that the API server knows, others that stand in the same places.
-const WORDS: [(&str, &str); 10] = [
+const WORDS: [(&str, &str); 11] = [
     ("TCP", "UDP"),
     ("Local", "Cluster"),
     ("PreferDualStack", "SingleStack"),
@@ -313,6 +313,7 @@ const WORDS: [(&str, &str); 10] = [
     ("RuntimeDefault", "Unconfined"),
     ("NotIn", "In"),
     ("status.podIP", "status.hostIP"),
+    ("metadata.name", "metadata.namespace"),
 ];
 
 /// What may be made of a field, the likeliest first.
