@@ -310,7 +310,9 @@ impl Cluster<'_> {
     }
 
     fn events_tell_each_change_once(&self) {
-        let told = |event: &Value| (event["reason"].clone(), event["message"].clone());
+        // What each leader told: what comes back under another one is told again.
+        let told =
+            |event: &Value| (event["reason"].clone(), event["message"].clone(), event["reportingInstance"].clone());
         let wanted = ["NotReached", "EndpointNotTrusted", "SecretMissing", "KeyMalformed", "SendFailed", "NotScraped"];
         wait_for("the events", || {
             let events = self.events();
@@ -323,7 +325,7 @@ impl Cluster<'_> {
         assert_eq!(of("SendFailed")["reportingComponent"], "otelgate.dev/controller");
         // Another controller takes over, and has nothing new to tell.
         // But for the configuration that is written here in the meantime.
-        let of_others = |event: &(Value, Value)| event.0 != "InForce" && event.0 != "NotInForce";
+        let of_others = |event: &(Value, Value, Value)| event.0 != "InForce" && event.0 != "NotInForce";
         let before: Vec<_> = self.events().iter().map(told).filter(of_others).collect();
         self.have_another_lead();
         self.patch(&json!({"injection": {"environment": "afterwards"}}));
