@@ -81,17 +81,19 @@ impl World<'_> {
         let calls = controller.proxy.calls().split_off(from);
         controller.proxy.set(Fault::None);
         let (lasted, ended) = (began.elapsed(), Instant::now());
-        let repaired = self.wait_for_state(expected, controller);
+        let repaired = self.wait_for_objects(expected, controller);
+        let took = ended.elapsed();
         let counted = counted(&calls);
         let busiest = counted.iter().max_by_key(|(_, count)| **count);
         tell(&format!(
             "{fault:?} for {} s: {} calls, most of them {busiest:?}; repaired {} ms after it",
             lasts.as_secs(),
             calls.len(),
-            ended.elapsed().as_millis()
+            took.as_millis()
         ));
-        let took = ended.elapsed();
-        let mut wrong: Vec<_> = repaired.err().into_iter().map(|error| format!("{fault:?}: {error}")).collect();
+        let told = self.wait_for_state(expected, controller);
+        let mut wrong: Vec<_> =
+            repaired.err().into_iter().chain(told.err()).map(|error| format!("{fault:?}: {error}")).collect();
         if took > SOON {
             wrong.push(format!("{fault:?}: repaired {} s after it, and not within {}", took.as_secs(), SOON.as_secs()));
         }

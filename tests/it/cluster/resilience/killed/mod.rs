@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use self::stages::{STAGES, Stage};
 use super::state::{Objects, difference};
-use super::{Controller, LEASE, World, stage, tell};
+use super::{Controller, LEASE, STACK_DEFAULT, World, stage, tell};
 use crate::control_plane::api_proxy::{ApiProxy, Hold};
 use crate::control_plane::{datadog_operator, wait_for};
 
@@ -24,7 +24,6 @@ const LIVES: usize = 1;
 const STATUS_EVERY: usize = 3;
 /// Longer than the controller waits for anything before it writes the status.
 const QUIET: Duration = Duration::from_secs(18);
-const STACK_DEFAULT: &str = "telemetrystacks/default";
 /// Longer than it takes from one step to the next, where it's known what the last one is.
 const STILL: Duration = Duration::from_secs(4);
 
