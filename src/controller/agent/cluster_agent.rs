@@ -74,7 +74,8 @@ pub fn objects(settings: &Settings, token_version: Option<&str>) -> Vec<Value> {
     all
 }
 
-/// In the Collector's place, where pods are told to send to a Collector that isn't there.
+/// In the Collector's place, where pods are told to send to a Collector that isn't there. Either comes to stand where the
+/// other was: what one sets and the other doesn't would stay, or not, as it happens.
 #[must_use]
 pub fn otlp_service(settings: &Settings) -> Option<Value> {
     let Otlp::Pods { .. } = settings.otlp else { return None };
@@ -85,6 +86,7 @@ pub fn otlp_service(settings: &Settings) -> Option<Value> {
         "spec": {
             "selector": pod::selector("agent"),
             "internalTrafficPolicy": "Local",
+            "ipFamilyPolicy": "PreferDualStack",
             "ports": otlp_ports(),
         },
     }))

@@ -105,6 +105,7 @@ pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> Said {
             let everywhere = || (Reason::CollectorOnEveryNode, format!("on {}{untold}", count(settled, "node")));
             let (reason, detail) = of_nodes(&lacks, settled, managed)
                 .or_else(|| held(managed))
+                .or_else(|| on_trial(managed))
                 .or_else(|| seen.without_collector(|node| seen.excluded(node)))
                 .unwrap_or_else(everywhere);
             (reason, with_new(detail, &new))
@@ -329,6 +330,19 @@ fn held(managed: &Managed<'_>) -> Option<(Reason, String)> {
     let revision = managed.candidate.unwrap_or_default();
     let detail = format!("revision {revision} is tried on node {node}, where its {why}");
     Some((Reason::CollectorTrialHeld, detail))
+}
+
+/// Where no node lacks anything, and the trial's gives way to another as soon as it is over.
+fn on_trial(managed: &Managed<'_>) -> Option<(Reason, String)> {
+    let revision = managed.candidate.unwrap_or_default();
+    let detail = match &managed.plan.phase {
+        Phase::Vacating { node } | Phase::Trying { node } => {
+            format!("revision {revision} is tried on node {node} first")
+        }
+        Phase::Clearing => "the trial is over, and its Collector gives way to that of the rollout".to_owned(),
+        _ => return None,
+    };
+    Some((Reason::CollectorRollingOut, detail))
 }
 
 /// The reason that is most telling, and the nodes that it's true of.

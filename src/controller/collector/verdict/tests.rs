@@ -151,8 +151,21 @@ fn held() -> Phase {
 
 const HELD: &str = "revision new is tried on node a, where its exporter datadog fails to send logs, as on other nodes";
 
-const CASES: [Case; 33] = [
+const CASES: [Case; 35] = [
     (|_| {}, R::CollectorOnEveryNode, "on 2 nodes", "2/2"),
+    // The only node's, say.
+    (
+        |w| w.phase = Phase::Trying { node: "a".to_owned() },
+        R::CollectorRollingOut,
+        "revision new is tried on node a first",
+        "2/2",
+    ),
+    (
+        |w| w.phase = Phase::Clearing,
+        R::CollectorRollingOut,
+        "the trial is over, and its Collector gives way to that of the rollout",
+        "2/2",
+    ),
     (|w| w.fault = Some("spec.collector.x: no"), R::CollectorSpecInvalid, "spec.collector.x: no", "2/2"),
     (
         |w| w.outcome = Outcome::Foreign { generation: 1, object: "Service x".to_owned() },

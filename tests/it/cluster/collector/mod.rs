@@ -134,7 +134,7 @@ impl Cluster<'_> {
 
     fn one_stack_gives_the_whole_set(&self) {
         let stack = self.stack();
-        assert_eq!(stack["status"]["collector"]["ready"], "2/2");
+        assert_eq!(stack["status"]["collector"]["ready"], "2/2", "{:#}{}", stack["status"], self.words());
         let shown = self.plane.kubectl(&["get", "telemetrystack"]).expect("kubectl get");
         let lines: Vec<Vec<_>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
         let column = lines[0].iter().position(|name| *name == "COLLECTOR").expect("a column");
