@@ -8,31 +8,29 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::sleep;
-use tracing::{info, warn};
 
 use super::busy::Busy;
-use super::compare::Fares;
-use super::joining::{self, Joining};
+use super::joining;
 use super::node::Node;
-use super::observe::{self, Asked, Place, Seen, Set};
-use super::pod::{Pod, Rollout, State};
-use super::revision::{Revision, Stored};
+use super::observe::{Asked, Place, Seen};
+use super::pod::Pod;
 use super::sample::{self, Sample};
-use super::since::Clocks;
 use super::spec::Spec;
-use super::taken::{self, Taken};
-use super::trial::{self, Mark, Observed, Phase, Plan, Unfit};
-use super::verdict::{self, Managed, Said};
+use super::verdict::{self, Said};
 use super::{TRACES, objects};
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::stack::{CollectorMode, CollectorStatus, Exporter};
-use crate::collector::Rendered;
+use crate::api::stack::{CollectorMode, CollectorStatus};
 use crate::controller::Context;
 use crate::controller::health::Secrets;
 use crate::controller::left::{self, Left};
 use crate::controller::objects::{Outcome, Wanted, keep};
 use crate::controller::stack::Stack;
 use crate::controller::status::Verdict;
+
+mod manage;
+mod memory;
+
+use memory::Memory;
 
 /// Changes that come together are looked at together.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -207,114 +205,6 @@ impl Task<'_> {
     }
 
     /// Nothing before everything was listed.
-    async fn manage(
-        &self,
-        look: Look<'_>,
-        secrets: &Secrets,
-        outcome: Option<&Outcome>,
-        asked: &mut Asked,
-        memory: &mut Memory,
-    ) -> Option<Duration> {
-        let Look { stack, spec, pods, left, busy } = look;
-        let mut stored = self.seen.stored()?;
-        memory.forgive(&mut stored);
-        let sets = self.seen.sets.lock().clone()?;
-        let set = |rollout: Rollout| sets.get(rollout.daemon_set())?.as_ref();
-        for rollout in Rollout::ALL.into_iter().filter(|rollout| set(*rollout).is_some_and(|set| set.stripped)) {
-            if let Err(error) = observe::relabel(self.context, self.place, rollout).await {
-                self.context.state.collector.failed(&error);
-                return Some(LOOK_AGAIN);
-            }
-        }
-        let secret = match secrets {
-            Some(secret) => secret.as_ref().map(|secret| secret.resource_version.clone()),
-            None if spec.collector.exporter == Exporter::Agent => None,
-            // That it can't be looked at is told as a condition of its own, and holds nothing up.
-            None if self.context.state.credentials.failure().is_some() => None,
-            None => return None,
-        };
-        let mut pods = pods?;
-        let nodes = self.seen.nodes.lock().clone()?;
-        let runs = set(Rollout::Stable).map(|set| set.deployed.revision.as_str());
-        let (fault, candidate) = match spec.revision(secret, &stored, runs) {
-            Ok((candidate, rendered)) => (None, Some((candidate, rendered))),
-            Err(fault) => (Some(fault), None),
-        };
-        let revision = candidate.as_ref().map(|(revision, _)| revision);
-
-        let fares = self.ask_the_trial(&mut pods, revision, asked).await;
-        let lacking = Rollout::ALL.into_iter().find_map(|rollout| set(rollout).filter(|set| set.lacks_pods));
-        let no_pod = asked.why_no_pod(self.context, self.place, lacking).await;
-        let mark = revision.and_then(|one| stored.iter().find(|known| known.revision.hash == one.hash));
-        let due = taken::due(&sets, revision, mark.map(|known| &known.mark));
-        let foreign = memory.taken.look(self.context, self.place, stack, &due).await;
-        // What runs goes on, and nothing new is begun.
-        let wanted = revision.filter(|_| foreign.is_none());
-        let untried = wanted.filter(|one| {
-            let known = || stored.iter().any(|known| known.revision.hash == one.hash && known.mark != Mark::Untried);
-            let there = set(Rollout::Trial).is_some_and(|set| set.deployed.revision == one.hash);
-            runs.is_some_and(|runs| *runs != *one.hash) && !there && !known()
-        });
-        let refused = match untried {
-            Some(untried) => asked.why_refused(self.context, self.place, &self.trial_of(spec, untried), untried).await,
-            None => None,
-        };
-        let not_written = untried.and_then(|_| not_written(outcome));
-        let now = Timestamp::now();
-        let made = set(Rollout::Stable).map_or(now, |set| set.created);
-        let joining = memory.joining.among(&nodes, made, now, Instant::now());
-        self.tell_joining(joining.clone());
-        let (excluded, should): (Vec<_>, Vec<_>) = nodes
-            .iter()
-            .filter(|(_, node)| !node.leaving)
-            .partition(|(_, node)| node.should_run(&spec.collector.placement).is_err());
-        self.busy.ask(excluded.into_iter().map(|(name, _)| name.clone()).collect(), &spec.configuration);
-
-        let deployed = |rollout| set(rollout).map(|set: &Set| set.deployed.clone());
-        let (trial, pods_seen) = (deployed(Rollout::Trial), pods.iter().map(AsRef::as_ref).collect::<Vec<_>>());
-        let not_taken = untried.filter(|_| not_written.is_some()).map(|revision| revision.hash.as_str());
-        let times = memory.clocks.read(trial.as_ref(), &pods_seen, not_taken, Instant::now());
-        let plan = trial::plan(&Observed {
-            candidate: wanted.map(|revision| revision.hash.as_str()),
-            stable: deployed(Rollout::Stable),
-            trial,
-            known: stored.iter().map(|one| (one.revision.hash.as_str(), one.mark.clone())).collect(),
-            passed: last_passed(&stored),
-            pods: pods_seen,
-            nodes: should.iter().map(|(name, node)| (name.as_str(), node.ready)).collect(),
-            unfit: &memory.unfit,
-            fares,
-            measured: self.sample.lock().measured(now),
-            refused,
-            no_pod: not_written.or_else(|| no_pod.clone()),
-            times,
-        });
-        let ready = should.iter().filter(|(_, node)| node.ready).map(|(name, _)| name.as_str());
-        memory.unfit.learn(wanted.map(|revision| revision.hash.as_str()), &plan, ready);
-        let unmeasured = unmeasured(&stored, &plan);
-        tell(&plan, revision, unmeasured, &mut memory.told);
-        if foreign.is_some() && sets.values().all(Option::is_none) && stored.is_empty() {
-            self.want_as_it_is();
-        } else {
-            self.want(stack, self.objects(spec, candidate.as_ref(), &stored, &plan, &pods));
-        }
-
-        let seen = seen_for_verdict(stack, spec, &nodes, &pods, &busy, left.as_ref(), &joining);
-        let managed = Managed {
-            fault: fault.as_deref(),
-            candidate: revision.map(|revision| revision.hash.as_str()),
-            plan: &plan,
-            outcome: foreign.as_ref().or(outcome),
-            no_pod: no_pod.as_deref(),
-            unmeasured,
-        };
-        self.report(verdict::managed(&seen, &managed));
-        let looks_again = lacking.is_some() || !due.is_empty() || plan.phase.is_looked_at();
-        let joined = memory.joining.again(Instant::now());
-        plan.again.into_iter().chain(looks_again.then_some(LOOK_AGAIN)).chain(joined).min()
-    }
-
-    /// Nothing before everything was listed.
     fn adopt(&self, look: Look<'_>, memory: &mut Memory) -> Option<Duration> {
         let Look { stack, spec, pods, left, mut busy } = look;
         self.want(stack, Vec::new());
@@ -330,83 +220,6 @@ impl Task<'_> {
         let seen = seen_for_verdict(stack, spec, &nodes, &pods, &busy, left.as_ref(), &joining);
         self.report(verdict::adopted(&seen));
         memory.joining.again(Instant::now())
-    }
-
-    /// The words of a trial's Collector that ended, and how one that runs fares with the data that it is given.
-    async fn ask_the_trial(&self, pods: &mut [Arc<Pod>], candidate: Option<&Revision>, asked: &Asked) -> Fares {
-        let mut fares = Fares::default();
-        let Some(candidate) = candidate else { return fares };
-        let of_trial = |pod: &&mut Arc<Pod>| {
-            pod.rollout == Some(Rollout::Trial) && *pod.revision == *candidate.hash && !pod.leaving
-        };
-        for pod in pods.iter_mut().filter(of_trial) {
-            if pod.ended.is_some()
-                && let Some(words) = asked.last_words(self.context, self.place, pod).await
-            {
-                let pod = Arc::make_mut(pod);
-                if let Some(ended) = &mut pod.ended {
-                    ended.words.clone_from(&words);
-                }
-                // One that couldn't be made has a reason of its own.
-                if let State::Down(ended) = &mut pod.state
-                    && ended.has_run()
-                {
-                    ended.words = words;
-                }
-            }
-            if pod.is_ready() {
-                fares = self.sample.lock().fares(&pod.uid);
-                if let Fares::Worse { lost, .. } = &mut fares {
-                    *lost = observe::in_its_words(self.context, self.place, pod, lost).await;
-                }
-            }
-        }
-        fares
-    }
-
-    fn input<'a>(&'a self, spec: &'a Spec, lease: bool) -> objects::Input<'a> {
-        let Place { namespace, service, .. } = self.place;
-        objects::Input { namespace, service, max_unavailable: &spec.collector.placement.max_unavailable, lease }
-    }
-
-    /// Its `DaemonSet`, wherever it will be.
-    fn trial_of(&self, spec: &Spec, revision: &Revision) -> Value {
-        objects::trial(&self.input(spec, false), revision, "a")
-    }
-
-    fn objects(
-        &self,
-        spec: &Spec,
-        candidate: Option<&(Revision, Rendered)>,
-        stored: &[Stored],
-        plan: &Plan,
-        pods: &[Arc<Pod>],
-    ) -> Vec<Value> {
-        // With a fault, what was needed before is still.
-        let input = self.input(spec, candidate.is_none_or(|(_, rendered)| rendered.lease.is_some()));
-        let mut runs: Vec<_> = pods.iter().map(|pod| &*pod.revision).collect();
-        runs.extend(plan.stable.as_ref().map(|stable| stable.revision.as_str()));
-        runs.extend(plan.trial.as_ref().map(|trial| trial.revision.as_str()));
-        runs.sort_unstable();
-        runs.dedup();
-        let candidate = candidate.map(|(revision, _)| revision);
-        let mut kept = objects::kept(candidate, stored, &runs);
-        if let (Some(mark), Some(candidate)) = (&plan.mark, candidate) {
-            for (_, marked) in kept.iter_mut().filter(|(revision, _)| revision.hash == candidate.hash) {
-                *marked = mark.clone();
-            }
-        }
-        // What runs on every node has passed, whatever became of the record.
-        if let Some(stable) = &plan.stable {
-            let untold =
-                |(revision, mark): &&mut (&Revision, Mark)| revision.hash == stable.revision && *mark == Mark::Untried;
-            for (_, marked) in kept.iter_mut().filter(untold) {
-                *marked = Mark::Passed;
-            }
-        }
-        let mut all = objects::surroundings(&input);
-        all.extend(objects::rollouts(&input, plan, &kept));
-        all
     }
 
     fn want(&self, stack: &Stack, objects: Vec<Value>) {
@@ -463,16 +276,6 @@ impl Task<'_> {
     }
 }
 
-/// Why the trial's `DaemonSet` can't be written, where the API server has said so.
-fn not_written(outcome: Option<&Outcome>) -> Option<String> {
-    let (object, why) = match outcome? {
-        Outcome::Refused { object, why, answered: true, .. } => (object, why.clone()),
-        Outcome::Foreign { object, .. } => (object, format!("{object} isn't otelgate's")),
-        _ => return None,
-    };
-    (*object == format!("DaemonSet {}", Rollout::Trial.daemon_set())).then_some(why)
-}
-
 fn seen_for_verdict<'s>(
     stack: &Stack,
     spec: &'s Spec,
@@ -485,116 +288,4 @@ fn seen_for_verdict<'s>(
     let placement = &spec.collector.placement;
     let pods = verdict::by_node(pods.iter().map(AsRef::as_ref));
     verdict::Seen { generation: stack.generation, placement, nodes, pods, busy, left, joining }
-}
-
-/// What doesn't stand in the cluster. Another leader does without.
-#[derive(Debug, Default)]
-struct Memory {
-    told: Option<Phase>,
-    unfit: Unfit,
-    clocks: Clocks,
-    /// When the record of each revision that failed was made.
-    failed: BTreeMap<String, String>,
-    /// Names that somebody else may have.
-    taken: Taken,
-    joining: Joining,
-    /// Nobody says since when somebody else's is to be on every node: nodes that are there first aren't new.
-    adopting: Option<Timestamp>,
-}
-
-impl Memory {
-    /// A record that was deleted is written again as it was before anybody can have seen that it had gone. That it is
-    /// another one says so: its revision is to be tried again.
-    fn forgive(&mut self, stored: &mut [Stored]) {
-        for one in stored {
-            if !matches!(one.mark, Mark::Failed(_)) {
-                self.failed.remove(&one.revision.hash);
-            } else if *self.failed.entry(one.revision.hash.clone()).or_insert_with(|| one.created.clone())
-                != one.created
-            {
-                one.mark = Mark::Untried;
-            }
-        }
-    }
-}
-
-fn last_passed(stored: &[Stored]) -> Option<&str> {
-    let passed = stored.iter().filter(|one| one.mark.has_passed());
-    passed.max_by_key(|one| &one.created).map(|one| one.revision.hash.as_str())
-}
-
-/// Why the metrics of what goes to every node couldn't be read in its trial.
-fn unmeasured<'s>(stored: &'s [Stored], plan: &Plan) -> Option<&'s str> {
-    let stable = plan.stable.as_ref()?;
-    match &stored.iter().find(|one| one.revision.hash == stable.revision)?.mark {
-        Mark::Unmeasured(why) => Some(why),
-        _ => None,
-    }
-}
-
-/// Once for each change.
-fn tell(plan: &Plan, revision: Option<&Revision>, unmeasured: Option<&str>, told: &mut Option<Phase>) {
-    if told.as_ref() == Some(&plan.phase) {
-        return;
-    }
-    let revision = revision.map(|revision| revision.hash.as_str());
-    match &plan.phase {
-        Phase::RolledBack(fault) | Phase::Failing(fault) => {
-            warn!(otelgate.revision = revision, error.message = %fault, "the Collector's trial has failed");
-        }
-        Phase::Trying { node } => info!(otelgate.revision = revision, k8s.node.name = node, "the Collector is tried"),
-        Phase::Held { node, why } => {
-            info!(
-                otelgate.revision = revision,
-                k8s.node.name = node,
-                error.message = why,
-                "the Collector's trial is held: nothing of it is its own fault"
-            );
-        }
-        Phase::RolledOut if unmeasured.is_some() => {
-            warn!(
-                otelgate.revision = revision,
-                error.message = unmeasured,
-                "the Collector goes to every node, and its metrics couldn't be read in its trial"
-            );
-        }
-        Phase::RolledOut => info!(otelgate.revision = revision, "the Collector goes to every node"),
-        Phase::NothingToRun | Phase::NoNode | Phase::Vacating { .. } | Phase::Clearing => {}
-    }
-    *told = Some(plan.phase.clone());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::trial::{Cause, Fault};
-    use super::*;
-
-    fn failed(created: &str) -> Stored {
-        let fault = Fault { node: "a".to_owned(), cause: Cause::Unschedulable, words: "no".to_owned(), key: None };
-        Stored {
-            revision: Revision::new("text".to_owned(), &Value::Null),
-            mark: Mark::Failed(fault),
-            created: created.to_owned(),
-        }
-    }
-
-    #[test]
-    fn a_record_that_was_deleted_is_forgiven_though_it_is_back() {
-        let mut memory = Memory::default();
-        let mut look = |created: &str| {
-            let mut stored = [failed(created)];
-            memory.forgive(&mut stored);
-            let [one] = stored;
-            one.mark
-        };
-        assert!(matches!(look("2026-01-01T00:00:00Z"), Mark::Failed(_)));
-        assert!(matches!(look("2026-01-01T00:00:00Z"), Mark::Failed(_)));
-        assert_eq!(look("2026-01-01T00:09:00Z"), Mark::Untried);
-        // Until it is written that it is tried anew; then a failure is one again.
-        assert_eq!(look("2026-01-01T00:09:00Z"), Mark::Untried);
-        memory.forgive(&mut [Stored { mark: Mark::Untried, ..failed("2026-01-01T00:09:00Z") }]);
-        let mut again = [failed("2026-01-01T00:09:00Z")];
-        memory.forgive(&mut again);
-        assert!(matches!(again[0].mark, Mark::Failed(_)));
-    }
 }

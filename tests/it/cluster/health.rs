@@ -2,8 +2,6 @@
 //! say of themselves, and the Events that come of it.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::OTELGATE;
 use super::installed::condition;
+use crate::control_plane::metrics::Metrics;
 use crate::control_plane::network::ADDRESS;
 use crate::control_plane::plane::{Parts, sum_of};
 use crate::control_plane::process_nodes::ProcessNodes;
@@ -219,7 +218,13 @@ impl Cluster<'_> {
             ("otelcol_receiver_accepted_spans_total", 1000),
             ("otelcol_exporter_sent_spans_total", 1000),
         ])));
-        let stop = serve(self.plane, Arc::clone(&counters));
+        let metrics = Metrics::serve(self.plane.network(), METRICS, {
+            let counters = Arc::clone(&counters);
+            move || {
+                let counters = counters.lock().expect("whole");
+                counters.iter().map(|(name, value)| format!("{name}{{receiver=\"otlp\"}} {value}\n")).collect()
+            }
+        });
         for name in ["collector-a", "collector-b"] {
             self.make_collector(name);
         }
@@ -246,7 +251,7 @@ impl Cluster<'_> {
             add("otelcol_receiver_accepted_spans_total", 500);
             add("otelcol_exporter_send_failed_spans_total", 500);
         });
-        stop();
+        drop(metrics);
         let message = self.wait("CollectorDelivering", "NotScraped");
         assert!(message.contains(&format!("nothing listens on port {METRICS}")), "{message}");
         self.kubectl(&["delete", "pods", "-n", "datadog", "-l", "app=otel-collector", "--force"]);
@@ -371,32 +376,4 @@ fn cpu(id: u32) -> Duration {
         statistics.split_whitespace().next()?.parse::<u64>().ok()
     });
     Duration::from_nanos(nanoseconds.sum())
-}
-
-/// A Collector's metrics, until the answer is called.
-fn serve(plane: &ControlPlane, counters: Arc<Mutex<BTreeMap<&'static str, u64>>>) -> impl FnOnce() {
-    let listener = plane.network().inside(|| TcpListener::bind((ADDRESS, METRICS)).expect("the port is free"));
-    let ended = Arc::new(Mutex::new(false));
-    let thread = plane.network().spawn({
-        let ended = Arc::clone(&ended);
-        move || {
-            for stream in listener.incoming() {
-                if *ended.lock().expect("whole") {
-                    return;
-                }
-                let Ok(mut stream) = stream else { continue };
-                let _ = stream.read(&mut [0; 4096]);
-                let counters = counters.lock().expect("whole").clone();
-                let lines = counters.iter().map(|(name, value)| format!("{name}{{receiver=\"otlp\"}} {value}\n"));
-                let text: String = lines.collect();
-                let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len());
-            }
-        }
-    });
-    let network = Arc::clone(plane.network());
-    move || {
-        *ended.lock().expect("whole") = true;
-        network.inside(|| drop(std::net::TcpStream::connect((ADDRESS, METRICS))));
-        thread.join().expect("it served");
-    }
 }

@@ -19,6 +19,7 @@ pub mod datadog_operator;
 pub mod image;
 pub mod kubectl;
 pub mod kubelet;
+pub mod metrics;
 pub mod network;
 pub mod node;
 pub mod other;

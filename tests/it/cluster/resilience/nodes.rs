@@ -1,5 +1,5 @@
 //! Nodes as objects, and a thread that does for the pods of `datadog` what scheduler and kubelet would: each is bound to
-//! its node, is Ready, and goes when it's deleted.
+//! its node, is Ready, tells as its metrics that it is a Collector which has nothing to do, and goes when it's deleted.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,12 +12,14 @@ use serde_json::{Value, json};
 use super::operator;
 use super::state::PODS;
 use crate::control_plane::api_proxy::{ApiProxy, call};
-use crate::control_plane::network::Network;
+use crate::control_plane::metrics::Metrics;
+use crate::control_plane::network::{ADDRESS, Network};
 
 /// Its thread ends when this is dropped.
 pub struct Nodes {
     work: Arc<Work>,
     thread: Option<JoinHandle<()>>,
+    _metrics: Metrics,
 }
 
 struct Work {
@@ -41,6 +43,8 @@ pub struct Seen {
 
 /// Annotation of pods whose containers end as soon as they start: in these words.
 pub const ENDS: &str = "ends";
+/// Port of a Collector's metrics.
+const METRICS: u16 = 8888;
 const ROUND: Duration = Duration::from_millis(50);
 const LONG_AGO: &str = "2026-01-01T00:00:00Z";
 const NODE: &str = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0/matchFields/0/values/0";
@@ -64,7 +68,7 @@ pub fn add(door: &ApiProxy, names: &[&str]) {
 // === impl Nodes ===
 
 impl Nodes {
-    pub fn start(network: &Network, port: u16) -> Self {
+    pub fn start(network: &Arc<Network>, port: u16) -> Self {
         let work = Arc::new(Work {
             port,
             stop: AtomicBool::new(false),
@@ -81,7 +85,8 @@ impl Nodes {
                 }
             }
         });
-        Self { work, thread: Some(thread) }
+        let metrics = Metrics::serve(network, METRICS, || "otelcol_process_uptime 1\n".to_owned());
+        Self { work, thread: Some(thread), _metrics: metrics }
     }
 
     pub fn take_time(&self) {
@@ -167,7 +172,8 @@ impl Work {
         let conditions =
             [("PodScheduled", "True"), ("Initialized", "True"), ("ContainersReady", ready), ("Ready", ready)];
         let conditions: Vec<_> = conditions.iter().map(|(name, status)| condition(name, status)).collect();
-        let status = json!({"status": {"phase": "Running", "containerStatuses": containers, "conditions": conditions}});
+        let status = json!({"status": {"phase": "Running", "podIP": ADDRESS, "podIPs": [{"ip": ADDRESS}],
+                                       "containerStatuses": containers, "conditions": conditions}});
         call(self.port, "PATCH", &format!("{path}/status"), &status)?;
         Ok(())
     }
