@@ -354,7 +354,7 @@ fn default_collector_namespace() -> String {
 }
 
 fn default_collector_service() -> String {
-    "otel-collector".to_owned()
+    object::COLLECTOR.to_owned()
 }
 
 /// The pipeline's own pods, where it is by default.
@@ -372,7 +372,7 @@ pub fn own_pods(otelgate: &str, collector: &str) -> Vec<Exclusion> {
     };
     vec![
         Exclusion { namespace: Some(otelgate.to_owned()), selector: labelled(label::APP_NAME, object::APP) },
-        Exclusion { namespace: Some(collector.to_owned()), selector: labelled("app", "otel-collector") },
+        Exclusion { namespace: Some(collector.to_owned()), selector: labelled("app", object::COLLECTOR) },
         Exclusion {
             namespace: None,
             selector: Selector {

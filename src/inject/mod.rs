@@ -77,7 +77,7 @@ pub fn decide<'a>(
     let mut notes = Vec::new();
     rules::note_invalid(case, &mut notes);
     if let Some(reason) = rules::objection(case) {
-        note_annotated_opt_in(case, &mut notes);
+        options::note_annotated_opt_in(pod, namespace, &mut notes);
         note_injected_before(pod, &mut notes);
         return Decision::Skip { reason, notes };
     }
@@ -112,14 +112,6 @@ fn too_large(pod: &Pod<'_>) -> Result<(), Reason> {
         return Err(Reason::AnnotationsTooLarge);
     }
     Ok(())
-}
-
-/// Who wrote the label as an annotation is not opted in, and would wonder why.
-fn note_annotated_opt_in<'a>(case: Case<'a>, notes: &mut Vec<Note<'a>>) {
-    if case.pod.annotation(label::INJECT).is_some() {
-        let subject = Subject::Annotation(label::INJECT.into());
-        notes.push(Note { reason: Reason::OptInIsALabel, subject, detail: None });
-    }
 }
 
 /// A template that was injected and committed keeps what it has, whatever the pod says since.
@@ -198,13 +190,15 @@ impl<'a> Context<'a, '_> {
     }
 
     fn note_unknown_skips(&self, notes: &mut Vec<Note<'a>>) {
-        for key in self.options.skipped() {
+        let Some(listed) = self.options.skip() else { return };
+        for key in listed.names() {
             let known = otel::is_settable(key)
                 || self.options.attribute(key).is_some()
                 || self.configuration.extra().iter().any(|variable| variable.name == key);
             if !known {
                 let subject = Subject::Annotation(annotation::SKIP.into());
-                notes.push(Note { reason: Reason::UnsupportedSkip, subject, detail: Some(key.into()) });
+                let detail = Some(listed.detail(key));
+                notes.push(Note { reason: Reason::UnsupportedSkip, subject, detail });
             }
         }
     }
