@@ -47,7 +47,7 @@ use existing::Existing;
 use identity::{Identity, Sources};
 use options::Options;
 use plan::{Edit, ListState, MetadataState};
-use prior::Prior;
+use prior::{Former, Prior};
 use rules::Case;
 use status::{Digests, NewStatus, NewWritten, Pairs};
 use view::Presence;
@@ -140,6 +140,7 @@ impl<'a> Context<'a, '_> {
         let mut written = self.pod.size;
         for (slot, container) in containers::all(self.pod) {
             let existing = Existing::new(container, self.prior);
+            self.note_moved(container.name.as_str(), &mut notes);
             if !containers::is_selected(slot, container, self.options) {
                 if self.prior.container(container.name.as_str()).is_some() {
                     plans.push(self.cleared(slot, &existing));
@@ -231,7 +232,6 @@ impl<'a> Context<'a, '_> {
             let subject = variable(name, otel::var::RESOURCE_ATTRIBUTES);
             notes.push(Note { reason: Reason::MalformedAttributes, subject, detail: None });
         }
-        self.note_renamed(name, notes);
         self.note_edited_variables(existing, notes);
         if is_disabled(existing) {
             let subject = Subject::Container(name.into());
@@ -243,11 +243,11 @@ impl<'a> Context<'a, '_> {
         (ContainerPlan { name, env, attributes, slot, state }, identity)
     }
 
-    fn note_renamed(&self, name: &'a str, notes: &mut Vec<Note<'a>>) {
+    fn note_moved(&self, name: &'a str, notes: &mut Vec<Note<'a>>) {
         let subject = Subject::Container(name.into());
-        if let Some(was) = self.prior.former_name(name) {
-            let detail = Some(format!("was {was}").into());
-            notes.push(Note { reason: Reason::ContainerRenamed, subject, detail });
+        if let Some(Former { name: was, copied }) = self.prior.former(name) {
+            let reason = if *copied { Reason::ContainerCopied } else { Reason::ContainerRenamed };
+            notes.push(Note { reason, subject, detail: Some(format!("was {was}").into()) });
         } else if self.prior.is_doubtful(name) {
             notes.push(Note { reason: Reason::UnclaimedValues, subject, detail: None });
         }
@@ -419,6 +419,7 @@ impl Plan<'_> {
             Reason::EditedByUser,
             Reason::InvalidStatus,
             Reason::ContainerRenamed,
+            Reason::ContainerCopied,
             Reason::UnclaimedValues,
         ];
         let noted = self.notes.iter().map(|note| note.reason).filter(|reason| !passing.contains(reason));

@@ -137,8 +137,10 @@ reasons! {
         "nothing, if that is meant; remove the key to have it set again";
     ContainerRenamed: Notice, "the container had another name when otelgate wrote into it; what it wrote is renewed under this one",
         "nothing";
-    UnclaimedValues: Notice, "the container has values as otelgate wrote them into one that isn't there any more; whose they are can't be known, so they stay",
-        "if the container was renamed, take otelgate's variables out of it and inject it again";
+    ContainerCopied: Notice, "the container has what otelgate wrote into another, as a copy of it has; it is otelgate's here too",
+        "nothing";
+    UnclaimedValues: Notice, "the container has values as otelgate wrote them into another; whose they are can't be known, so they stay",
+        "if the container was renamed or copied, take otelgate's variables out of it and inject it again";
     ConfigurationChanged: Notice, "the pod carries values of an earlier configuration, which are replaced",
         "nothing";
     InjectedBefore: Notice, "the pod is left alone now, and still carries what otelgate wrote before",

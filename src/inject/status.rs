@@ -66,7 +66,7 @@ pub struct Status {
 }
 
 /// What was written into a list or a map, and how that stood before.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Written {
     #[serde(default = "filled")]
     pub was: Presence,
