@@ -30,7 +30,7 @@ struct Names {
     /// By the name now.
     former: BTreeMap<String, Former>,
     /// They have values of others, and nothing proves whose they are.
-    doubtful: BTreeSet<String>,
+    doubtful: BTreeMap<String, BTreeMap<String, Mark>>,
 }
 
 /// The name under which what a container has was written.
@@ -72,10 +72,10 @@ impl Prior {
         self.names.former.get(name)
     }
 
-    /// Whether a container has values as they were written into another, and it can't be known whose they are.
-    #[must_use]
-    pub fn is_doubtful(&self, name: &str) -> bool {
-        self.names.doubtful.contains(name)
+    /// What a container has as it was written into another, or had once, where it can't be known whose it is.
+    pub(super) fn unclaimed(&self, name: &str) -> Option<&BTreeMap<String, Mark>> {
+        let unclaimed = self.names.doubtful.get(name).or_else(|| Some(&self.container(name)?.unclaimed))?;
+        (!unclaimed.is_empty()).then_some(unclaimed)
     }
 
     #[must_use]
@@ -166,7 +166,8 @@ impl Names {
     /// name. They are otelgate's where one of them can be nobody else's; what fits two entries that differ proves nothing.
     fn of(pod: &Pod<'_>, status: &Status) -> Self {
         let mut names = Self::default();
-        let listed = status.containers.iter().filter(|(_, written)| !written.set.is_empty());
+        let is_filled = |written: &Written| !(written.set.is_empty() && written.unclaimed.is_empty());
+        let listed = status.containers.iter().filter(|(_, written)| is_filled(written));
         let listed: Vec<Listed<'_>> = listed.map(|(name, written)| (name.as_str(), written)).collect();
         let strange: Vec<_> =
             containers::all(pod).map(|(_, container)| container).filter(|one| is_strange(one, status)).collect();
@@ -193,8 +194,13 @@ impl Names {
             names.former.extend(by.iter().map(|name| ((*name).to_owned(), former.clone())));
         }
         let is_gone = |was: &str| !there.contains(was) && !taken.contains_key(was);
-        let doubtful = open.into_iter().filter(|one| listed.iter().any(|entry| is_like(one, *entry, is_gone(entry.0))));
-        names.doubtful = doubtful.map(|container| container.name.as_str().to_owned()).collect();
+        for container in open {
+            let mut doubtful = BTreeMap::new();
+            for entry in &listed {
+                doubtful.extend(alike(container, *entry, is_gone(entry.0)));
+            }
+            names.doubtful.insert(container.name.as_str().to_owned(), doubtful);
+        }
         names
     }
 }
@@ -249,13 +255,19 @@ fn is_proven(container: &Container<'_>, was: &str, written: &Written) -> bool {
     as_written(container, written).is_some_and(|ours| ours.contains("$(OTELGATE_") || ours.split(',').any(names_it))
 }
 
-/// Whether a container has values that were written into another, as anybody might have written them. While that one has
-/// them too, others may well have the same: but not those that only otelgate has a use for.
-fn is_like(container: &Container<'_>, (was, written): Listed<'_>, gone: bool) -> bool {
-    let ownership = ownership(container, written);
-    let same = container.env.items.iter().zip(&ownership).filter(|(_, own)| **own != Ownership::User);
-    same.map(|(variable, _)| variable).any(|variable| gone || is_reference(variable.name.as_str()))
-        || is_proven(container, was, written)
+/// What a container has as it was written into another, and as anybody might have written it. While that one has it too,
+/// others may well have the same: but not what only otelgate has a use for.
+fn alike(container: &Container<'_>, (was, written): Listed<'_>, gone: bool) -> BTreeMap<String, Mark> {
+    let marks = written.unclaimed.iter().chain(&written.set);
+    let marks: BTreeMap<&str, &Mark> = marks.map(|(name, mark)| (name.as_str(), mark)).collect();
+    let same = |variable: &Variable<'_>| {
+        let name = variable.name.as_str();
+        let mark = *marks.get(name)?;
+        mark.fits(variable, variable.value.value.as_str()).then(|| (name.to_owned(), *mark))
+    };
+    let alike: BTreeMap<_, _> = container.env.items.iter().filter_map(same).collect();
+    let tells = gone || alike.keys().any(|name| is_reference(name)) || is_proven(container, was, written);
+    if tells { alike } else { BTreeMap::new() }
 }
 
 fn is_own(written: &Written, key: &str, value: &str) -> bool {

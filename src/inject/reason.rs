@@ -140,7 +140,7 @@ reasons! {
     ContainerCopied: Notice, "the container has what otelgate wrote into another, as a copy of it has; it is otelgate's here too",
         "nothing";
     UnclaimedValues: Notice, "the container has values as otelgate wrote them into another; whose they are can't be known, so they stay",
-        "if the container was renamed or copied, take otelgate's variables out of it and inject it again";
+        "if the container was renamed or copied, take otelgate's variables out of it; if they are its own, undo and inject anew";
     ConfigurationChanged: Notice, "the pod carries values of an earlier configuration, which are replaced",
         "nothing";
     InjectedBefore: Notice, "the pod is left alone now, and still carries what otelgate wrote before",

@@ -211,12 +211,36 @@ fn what_may_be_the_users_stays() {
                 assert!(env.iter().any(|one| same(&one)), "{variable} in {env:#?}");
             }
         }
-        let third = Case { pod: outcome.pod, ..case(pod(app())) };
+        // It is told as long as they stand there.
+        let mut third = Case { pod: outcome.pod.clone(), ..case(pod(app())) };
         assert_eq!(third.decide().operations, [] as [Value; 0]);
-        let mut pod = second.pod.clone();
-        assert_eq!(undo(&mut pod).unwrap().unclaimed, ["x"]);
-        assert_eq!(pod["spec"]["containers"].as_array().unwrap().last(), before.last());
+        assert!(third.decide().has_note(Reason::UnclaimedValues));
+        for mut pod in [second.pod, outcome.pod] {
+            assert_eq!(undo(&mut pod).unwrap().unclaimed, ["x"]);
+            assert_eq!(pod["spec"]["containers"].as_array().unwrap().last(), before.last());
+        }
+        let env = third.pod["spec"]["containers"].as_array_mut().unwrap().last_mut().unwrap()["env"].as_array_mut();
+        env.unwrap().retain(|one| !before.last().unwrap()["env"].as_array().unwrap().contains(one));
+        let fourth = Case { pod: third.decide().pod, ..third };
+        assert!(!fourth.decide().has_note(Reason::UnclaimedValues));
     }
+}
+
+#[test]
+fn what_may_be_the_users_is_told_of_a_container_that_is_not_selected_too() {
+    let first = case(pod(app())).annotate("otelgate.dev/containers", "app");
+    let second = changed(first, |containers| {
+        let mut copy = containers[0].clone();
+        copy["name"] = "copy".into();
+        copy["env"].as_array_mut().unwrap().retain(|one| one["name"] != "OTEL_RESOURCE_ATTRIBUTES");
+        containers.push(copy);
+    });
+    let outcome = second.decide();
+    assert_eq!(outcome.pod["spec"], second.pod["spec"]);
+    let third = Case { pod: outcome.pod.clone(), ..second };
+    assert!(outcome.has_note(Reason::UnclaimedValues) && third.decide().has_note(Reason::UnclaimedValues));
+    assert_eq!(third.decide().operations, [] as [Value; 0]);
+    assert_eq!(undo(&mut third.pod.clone()).unwrap().unclaimed, ["copy"]);
 }
 
 #[test]
