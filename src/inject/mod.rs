@@ -415,7 +415,8 @@ impl Plan<'_> {
         serde_json::to_string(&status).expect("a status is plain data")
     }
 
-    /// Reasons that a second look would give again: the patch of a pod that is as it should be is empty.
+    /// Reasons that a second look would give again: the patch of a pod that is as it should be is empty. What is known of
+    /// the namespace depends on who looks.
     fn lasting_reasons(&self) -> Vec<Reason> {
         let passing = [
             Reason::ConfigurationChanged,
@@ -424,7 +425,8 @@ impl Plan<'_> {
             Reason::ContainerRenamed,
             Reason::ContainerCopied,
         ];
-        let noted = self.notes.iter().map(|note| note.reason).filter(|reason| !passing.contains(reason));
+        let of_pod = self.notes.iter().filter(|note| note.subject != Subject::Namespace);
+        let noted = of_pod.map(|note| note.reason).filter(|reason| !passing.contains(reason));
         let mut reasons: Vec<Reason> = noted.chain(self.entries().filter_map(|entry| entry.reason)).collect();
         reasons.sort_unstable();
         reasons.dedup();
