@@ -194,7 +194,9 @@ impl<'a> Sources<'a, '_> {
             Workload::Other { name, .. } => (name, "owner"),
             Workload::Pod(name) => (name.as_ref()?, "pod name"),
         };
-        (!name.is_empty()).then(|| Effective::Known { value: name.clone(), source })
+        // It will have one, which its pods know.
+        let unnamed = name.is_empty().then_some(Effective::Unknown(Reason::NoName));
+        unnamed.or_else(|| Some(Effective::Known { value: name.clone(), source }))
     }
 }
 
