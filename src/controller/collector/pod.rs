@@ -26,6 +26,8 @@ pub struct Pod {
     /// Why its container ended last, if it ever did.
     pub ended: Option<Box<Ended>>,
     pub leaving: bool,
+    /// No `DaemonSet` has it: its own was deleted without its pods.
+    pub orphan: bool,
     /// All of it has ended, and it stays as a record: one that was evicted, say.
     pub over: bool,
     pub address: Option<IpAddr>,
@@ -137,6 +139,7 @@ impl Pod {
             restarts: container.map_or(0, |container| container.restart_count),
             ended: ended.filter(Ended::has_run).map(Box::new),
             leaving: pod.metadata.deletion_timestamp.is_some(),
+            orphan: !pod.metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true)),
             over: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
             address: status.pod_ip.as_ref().and_then(|address| address.parse().ok()),
         }
@@ -266,9 +269,11 @@ impl fmt::Display for State {
 #[cfg(test)]
 pub(crate) fn pod(node: &str, rollout: Rollout, revision: &str, status: &serde_json::Value) -> Pod {
     let labels = serde_json::json!({label::ROLLOUT: rollout.as_str(), label::REVISION: revision});
+    let owner = serde_json::json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "name": rollout.daemon_set(), "uid": "u",
+                                   "controller": true});
     let pod = serde_json::json!({
         "metadata": {"name": format!("{node}-{revision}"), "uid": format!("{node}-{revision}"), "labels": labels,
-                     "creationTimestamp": "2026-01-01T00:00:00Z"},
+                     "creationTimestamp": "2026-01-01T00:00:00Z", "ownerReferences": [owner]},
         "spec": {"nodeName": node, "containers": []}, "status": status,
     });
     Pod::of(&serde_json::from_value(pod).expect("a pod"))
@@ -334,5 +339,14 @@ mod tests {
             json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}});
         let pod = json!({"metadata": {"name": "x"}, "spec": {"containers": [], "affinity": affinity}});
         assert_eq!(&*Pod::of(&serde_json::from_value(pod).expect("a pod")).node, "n7");
+    }
+
+    #[test]
+    fn a_pod_without_a_controller_is_an_orphan() {
+        assert!(!pod("a", Rollout::Trial, "r", &json!({})).orphan);
+        for owners in [json!(null), json!([]), json!([{"apiVersion": "v1", "kind": "Node", "name": "a", "uid": "u"}])] {
+            let pod = json!({"metadata": {"name": "x", "ownerReferences": owners}, "spec": {"containers": []}});
+            assert!(Pod::of(&serde_json::from_value(pod).expect("a pod")).orphan, "{owners}");
+        }
     }
 }
