@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use super::words;
 use crate::api::{label, object};
-use crate::k8s::{self, Affinity, ContainerStatus, PodStatus, ResourceExt as _};
+use crate::controller::placed::Placed;
+use crate::k8s::{self, ContainerStatus, PodStatus, ResourceExt as _};
 use crate::lean::Lean;
 use jiff::Timestamp;
-use serde::Deserialize;
 
 /// A pod, cut to what is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,14 +34,7 @@ pub struct Pod {
 }
 
 /// A pod, as far as it is read.
-pub type Read = Lean<k8s::Pod, Spec, PodStatus>;
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Spec {
-    node_name: Option<String>,
-    affinity: Option<Affinity>,
-}
+pub type Read = Lean<k8s::Pod, Placed, PodStatus>;
 
 /// Which of our `DaemonSet`s it is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -132,7 +125,7 @@ impl Pod {
         Self {
             name: pod.name_any().into(),
             uid: pod.uid().unwrap_or_default().into(),
-            node: node_of(pod),
+            node: pod.spec.node().unwrap_or_default().into(),
             rollout: Rollout::ALL.into_iter().find(|one| Some(one.as_str()) == rollout),
             revision: labels.get(label::REVISION).map(String::as_str).unwrap_or_default().into(),
             state: state_of(status, container, ended.as_ref()),
@@ -161,18 +154,6 @@ impl Pod {
     pub fn counts(&self) -> bool {
         !self.leaving && !self.over
     }
-}
-
-/// A pod of a `DaemonSet` says where it's to run before it's bound to the node.
-fn node_of(pod: &Read) -> Box<str> {
-    if let Some(node) = pod.spec.node_name.as_deref().filter(|node| !node.is_empty()) {
-        return node.into();
-    }
-    let affinity = serde_json::to_value(&pod.spec.affinity).unwrap_or_default();
-    let terms = &affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"];
-    let fields = terms.as_array().into_iter().flatten().filter_map(|term| term["matchFields"].as_array()).flatten();
-    let mut names = fields.filter(|field| field["key"] == "metadata.name" && field["operator"] == "In");
-    names.find_map(|field| field["values"][0].as_str()).unwrap_or_default().into()
 }
 
 fn state_of(status: &PodStatus, container: Option<&ContainerStatus>, ended: Option<&Ended>) -> State {
@@ -329,16 +310,6 @@ mod tests {
     #[test]
     fn a_pod_is_small() {
         assert!(size_of::<Pod>() <= 152, "{}", size_of::<Pod>());
-    }
-
-    #[test]
-    fn a_pod_that_isnt_bound_yet_has_its_node_by_name() {
-        let field = json!({"key": "metadata.name", "operator": "In", "values": ["n7"]});
-        let terms = json!([{"matchFields": [field]}]);
-        let affinity =
-            json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}});
-        let pod = json!({"metadata": {"name": "x"}, "spec": {"containers": [], "affinity": affinity}});
-        assert_eq!(&*Pod::of(&serde_json::from_value(pod).expect("a pod")).node, "n7");
     }
 
     #[test]

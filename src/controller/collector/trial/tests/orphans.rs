@@ -44,7 +44,13 @@ fn a_trials_pod_is_taken_away_whatever_is_wanted_by_then() {
         ("another is tried", |cluster| cluster.candidate = Some("three"), "three"),
         ("the one before is wanted again", |cluster| cluster.candidate = Some("one"), "one"),
         ("the spec has a fault", |cluster| cluster.candidate = None, "one"),
-        ("its node isn't fit any more", |cluster| drop(cluster.nodes.insert("a", false)), "two"),
+        (
+            "its node isn't fit any more",
+            |cluster| {
+                cluster.nodes.insert("a", false);
+            },
+            "two",
+        ),
         (
             "nothing is known of it",
             |cluster| {
