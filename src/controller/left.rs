@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::count::count;
 use super::objects::{self, Part};
 use super::pods::stream::Page;
 use super::stack::Stack;
@@ -72,10 +73,10 @@ impl Left {
     #[must_use]
     pub fn told(&self) -> String {
         let Self { namespace, pods, why } = self;
-        let plural = if *pods == 1 { "" } else { "s" };
+        let pods = count(*pods, "pod");
         match why {
-            Some(why) => format!("{pods} pod{plural} in namespace {namespace}, which can't be taken away: {why}"),
-            None => format!("{pods} pod{plural} in namespace {namespace}, on the way out"),
+            Some(why) => format!("{pods} in namespace {namespace}, which can't be taken away: {why}"),
+            None => format!("{pods} in namespace {namespace}, on the way out"),
         }
     }
 }

@@ -19,7 +19,8 @@ impl Placed {
     }
 
     fn pinned(&self) -> Option<&str> {
-        let terms = &self.affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"];
+        let terms =
+            &self.affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"];
         let fields = terms.as_array().into_iter().flatten().filter_map(|term| term["matchFields"].as_array()).flatten();
         let mut names = fields.filter(|field| field["key"] == "metadata.name" && field["operator"] == "In");
         names.find_map(|field| field["values"][0].as_str())

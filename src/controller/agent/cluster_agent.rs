@@ -94,11 +94,10 @@ pub fn otlp_service(settings: &Settings) -> Option<Value> {
 }
 
 fn otlp_ports() -> [Value; 2] {
-    let port = |Port { name, number }: Port, protocol: &str| {
-        json!({"name": name, "port": number, "targetPort": number, "protocol": "TCP", "appProtocol": protocol})
-    };
     let [grpc, http] = pod::OTLP;
-    [port(grpc, "grpc"), port(http, "http")]
+    [(grpc, "grpc"), (http, "http")].map(|(Port { name, number }, protocol)| {
+        json!({"name": name, "port": number, "targetPort": number, "protocol": "TCP", "appProtocol": protocol})
+    })
 }
 
 fn has_cluster_state(settings: &Settings) -> bool {

@@ -263,7 +263,12 @@ impl Pod {
         };
         let ready = is("Ready", "True").is_some();
         let containers = status.init_container_statuses.into_iter().chain(status.container_statuses);
-        Self { node: spec.node().unwrap_or("a node that isn't known yet").into(), ready, refused, containers: containers.map(State::from).collect() }
+        Self {
+            node: spec.node().unwrap_or("a node that isn't known yet").into(),
+            ready,
+            refused,
+            containers: containers.map(State::from).collect(),
+        }
     }
 }
 

@@ -32,9 +32,8 @@ fn api_server(ready: i32, pod: Value, changes: fn() -> Body) -> Client {
 }
 
 fn answer(request: &Request<k8s::Body>, (set, pod): &(Value, Value), changes: fn() -> Body) -> (u16, Body) {
-    let list = |items: &[&Value]| {
-        (200, Body::from(json!({"metadata": {"resourceVersion": "1"}, "items": items}).to_string()))
-    };
+    let list =
+        |items: &[&Value]| (200, Body::from(json!({"metadata": {"resourceVersion": "1"}, "items": items}).to_string()));
     let watches = request.uri().query().is_some_and(|query| query.contains("watch=true"));
     match (request.uri().path().rsplit('/').next().unwrap_or_default(), watches) {
         ("apis", _) => (200, Body::from(json!({"groups": []}).to_string())),
