@@ -146,7 +146,7 @@ impl Keeper {
     /// Later each time, and never at the same time as another controller that met the same fault.
     fn failed(&mut self, stack: &Stack, fault: &Fault) -> Duration {
         warn!(error.message = %fault, "the certificate can't be kept; trying again");
-        let verdict = Verdict::new(Reason::CertificateNotWritten, fault.to_string(), stack.generation);
+        let verdict = verdict::not_written(fault, stack.generation);
         self.context.status.report(|reports| reports.say(ConditionType::CertificateReady, verdict));
         let delay = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(self.failures));
         let delay = delay.min(if fault.passes() { LAST_RETRY_UNWELL } else { LAST_RETRY });
