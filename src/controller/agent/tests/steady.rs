@@ -18,7 +18,7 @@ use crate::k8s::{self, Client};
 use crate::tasks::Tasks;
 
 /// There is a DaemonSet, and its one pod is ready.
-fn answer(path: &str, watches: bool) -> (u16, Body) {
+pub(super) fn answer(path: &str, watches: bool) -> (u16, Body) {
     let list =
         |items: Value| (200, Body::from(json!({"metadata": {"resourceVersion": "1"}, "items": items}).to_string()));
     let of = path.rsplit('/').next().unwrap_or_default();
@@ -44,7 +44,7 @@ fn answer(path: &str, watches: bool) -> (u16, Body) {
     }
 }
 
-fn spec(change: &Value) -> Value {
+pub(super) fn spec(change: &Value) -> Value {
     let mut spec = json!({"agent": {"mode": "adopt", "adopt": {"daemonSet": "datadog-agent", "clusterAgent": ""}}});
     for (part, value) in change.as_object().expect("parts") {
         spec[part] = value.clone();
@@ -52,7 +52,8 @@ fn spec(change: &Value) -> Value {
     spec
 }
 
-struct Agent {
+/// As it is told of.
+pub(super) struct Agent {
     stack: watch::Sender<Option<Arc<Stack>>>,
     reports: watch::Receiver<Reports>,
     generation: i64,
@@ -63,10 +64,18 @@ struct Agent {
 impl Agent {
     /// With what a leader before has left.
     fn start(spec: &Value, status: Value) -> Self {
-        let service = tower::service_fn(|request: Request<k8s::Body>| async move {
-            let watches = request.uri().query().is_some_and(|query| query.contains("watch=true"));
-            let (status, body) = answer(request.uri().path(), watches);
-            Ok::<_, tower::BoxError>(Response::builder().status(status).body(body).expect("a response"))
+        Self::of(spec, status, |request| answer(request.uri().path(), watches(request)))
+    }
+
+    /// With the API server's answers.
+    pub fn of(
+        spec: &Value,
+        status: Value,
+        answer: impl Fn(&Request<k8s::Body>) -> (u16, Body) + Clone + Send + 'static,
+    ) -> Self {
+        let service = tower::service_fn(move |request: Request<k8s::Body>| {
+            let (status, body) = answer(&request);
+            async move { Ok::<_, tower::BoxError>(Response::builder().status(status).body(body).expect("a response")) }
         });
         let status = Status { uid: "u".to_owned(), generation: 1, status };
         let (kept, written) = watch::channel(Arc::new(Written::from([("default".to_owned(), status)])));
@@ -84,7 +93,7 @@ impl Agent {
     }
 
     /// Everything that is reported until that is said of the newest spec.
-    async fn until(&mut self, reason: &str) -> Vec<Reports> {
+    pub async fn until(&mut self, reason: &str) -> Vec<Reports> {
         let generation = format!("generation: {}", self.generation);
         let mut all = Vec::new();
         loop {
@@ -98,6 +107,17 @@ impl Agent {
             changed.expect("the context has the sender");
         }
     }
+}
+
+impl Agent {
+    pub async fn until_off(&mut self) {
+        let off = self.reports.wait_for(|reports| format!("{reports:?}").contains("AgentAvailable: Off"));
+        timeout(Duration::from_mins(1), off).await.expect("it is said").expect("the context has the sender");
+    }
+}
+
+pub(super) fn watches(request: &Request<k8s::Body>) -> bool {
+    request.uri().query().is_some_and(|query| query.contains("watch=true"))
 }
 
 fn nodes(reports: &[Reports]) -> Vec<&str> {

@@ -122,7 +122,14 @@ fn the_controllers_own_agent_is_made_watched_and_taken_away() {
     assert_ne!(other, token, "it is made anew, and not worked out");
     a_token_that_was_changed_is_made_anew(&plane, &controller);
 
+    // While nobody looks, somebody takes away what it is found by, and it isn't wanted any more.
+    drop(controller);
+    for object in ["daemonset/datadog-agent", "deployment/datadog-cluster-agent"] {
+        let label = ["label", "-n", super::NAMESPACE, object, "otelgate.dev/part-"];
+        plane.kubectl(&label).expect("kubectl label");
+    }
     ask_for(&plane, &json!({"mode": "disabled"}));
+    let controller = start_controller(&plane, "another");
     for object in MADE {
         wait_until_gone(&plane, &controller, object);
     }
