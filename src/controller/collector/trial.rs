@@ -209,12 +209,14 @@ impl Observed<'_> {
         self.pods.iter().copied().filter(move |pod| pod.rollout == Some(rollout))
     }
 
-    /// Without a trial: `target`, once the trial's pod has ended, and until then what runs now.
+    /// Without a trial: `target`, once the trial's pod has ended, and until then what runs now. Where nothing does yet, that
+    /// is nothing: pods of a template that spares a node would be replaced as soon as it spares none.
     fn settle(&self, good: Option<&str>, target: Option<&str>, phase: Phase) -> Plan {
         let stable = |revision: &str, spares| Stable { revision: revision.to_owned(), spares };
+        let runs = good.filter(|_| self.stable.is_some());
         let (stable, phase) = match self.left() {
             None => (target.map(|target| stable(target, None)), phase),
-            Some(node) => (good.map(|good| stable(good, Some(self.spared_or(node)))), Phase::Clearing),
+            Some(node) => (runs.map(|runs| stable(runs, Some(self.spared_or(node)))), Phase::Clearing),
         };
         Plan { stable, ..Plan::of(phase) }
     }

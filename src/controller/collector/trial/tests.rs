@@ -264,6 +264,10 @@ fn the_first_is_tried_on_one_node_and_then_goes_to_all() {
     assert_eq!(cluster.control().mark, None);
     cluster.now = 30;
     assert_eq!(cluster.control().mark, Some(Mark::Passed));
+    // Not before the trial's has ended: pods that are made while a node is spared are replaced when none is any more.
+    cluster.passed = Some("one");
+    let plan = cluster.control();
+    assert_eq!((plan.phase, plan.stable, plan.trial), (Phase::Clearing, None, None));
     cluster.settle();
     cluster.runs("one");
 }
