@@ -23,9 +23,9 @@ fn start(metadata: &Value) -> (Agent, Changes) {
         if *request.method() != Method::GET {
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
             seen.push(format!("{} {of}", request.method()));
-            let changed =
+            let patched =
                 json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": of}});
-            return (200, Body::from(changed.to_string()));
+            return (200, Body::from(patched.to_string()));
         }
         let name = match of {
             "daemonsets" => "datadog-agent",

@@ -20,9 +20,9 @@ async fn changes(metadata: &Value) -> Vec<String> {
         let of = path.rsplit('/').next().unwrap_or_default();
         let body = if *request.method() != Method::GET {
             seen.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{} {of}", request.method()));
-            let changed =
+            let patched =
                 json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": of}});
-            Body::from(changed.to_string())
+            Body::from(patched.to_string())
         } else if query.contains("watch=true") {
             Body::from_stream(stream::pending::<Result<String, tower::BoxError>>())
         } else {
@@ -37,10 +37,9 @@ async fn changes(metadata: &Value) -> Vec<String> {
     let stack = Stack::new("u".to_owned(), 1, &json!({"collector": {"mode": "disabled"}}));
     let (_stack, stacks) = watch::channel(Some(Arc::new(stack)));
     let context = Context { stack: stacks, ..Context::of_nothing(Client::new(service, "default")) };
-    let runs = run(context, watch::channel(Arc::default()).0);
+    let runs = Box::pin(run(context, watch::channel(Arc::default()).0));
     timeout(Duration::from_mins(1), runs).await.expect_err("it never returns");
-    let changes = changes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    changes
+    changes.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 #[tokio::test(start_paused = true)]

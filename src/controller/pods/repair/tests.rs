@@ -88,8 +88,8 @@ const GATES: [(ConditionType, Reason); 3] = [
     (ConditionType::WebhookReachable, Reason::Reachable),
 ];
 
-fn repairs(status: &Option<RepairStatus>) -> bool {
-    status.as_ref().is_some_and(|one| one.phase == RepairPhase::Repairing)
+fn repairs(status: Option<&RepairStatus>) -> bool {
+    status.is_some_and(|one| one.phase == RepairPhase::Repairing)
 }
 
 /// The status has them for true, and the webhook may have gone with the leader that said so.
@@ -111,7 +111,7 @@ async fn what_the_leader_before_has_found_lets_nobody_evict() {
         status.wait_for(|status| waits(status).is_some()).await.expect("it runs");
         cluster.find(gate, reason);
     }
-    status.wait_for(repairs).await.expect("it runs");
+    status.wait_for(|status| repairs(status.as_ref())).await.expect("it runs");
     cluster.find(ConditionType::WebhookReachable, Reason::NotReached);
     let waits = waits("WebhookReachable isn't true".to_owned());
     status.wait_for(|status| waits(status).is_some()).await.expect("it runs");
@@ -128,12 +128,12 @@ async fn what_was_waited_for_isnt_late_for_the_time_that_it_was_switched_off() {
     let (targets, wanted) = watch::channel(Arc::clone(&cluster.on));
     let (told, mut status) = watch::channel(None);
     let task = tokio::spawn(run(cluster.context.clone(), wanted, told));
-    status.wait_for(repairs).await.expect("it runs");
+    status.wait_for(|status| repairs(status.as_ref())).await.expect("it runs");
     targets.send_replace(Arc::default());
     status.wait_for(Option::is_none).await.expect("it runs");
     sleep(Duration::from_hours(2)).await;
     targets.send_replace(Arc::clone(&cluster.on));
-    status.wait_for(repairs).await.expect("it runs");
+    status.wait_for(|status| repairs(status.as_ref())).await.expect("it runs");
     sleep(10 * BETWEEN).await;
     let status = status.borrow().clone().expect("it is on");
     assert_eq!((status.phase, status.left), (RepairPhase::Repairing, Vec::new()));
