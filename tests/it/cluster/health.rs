@@ -338,7 +338,7 @@ impl Cluster<'_> {
         self.wait("Ready", "AsConfigured");
         let after = self.standing();
         let lasted: Vec<_> = before.iter().filter(|one| after.contains(one)).collect();
-        for kind in ["WebhookReachable", "CredentialsReady", "CertificateReady"] {
+        for kind in ["CertificateReady", "InjectionComplete"] {
             assert!(lasted.iter().any(|one| one[0] == kind), "{kind}: {before:#?} {after:#?}");
         }
         let events = self.events();
