@@ -113,6 +113,7 @@ pub struct State {
     pub collector_maps: Arc<Health>,
     pub writes: Writes,
     pub measured: health::Measured,
+    /// As they are told: of a new leader, maybe those of the one before.
     conditions: Mutex<Vec<(ConditionType, Holds)>>,
 }
 

@@ -83,6 +83,15 @@ impl Health {
         }
     }
 
+    /// Which right is missing, whether or not there was one before.
+    #[must_use]
+    pub fn forbidden(&self) -> Option<String> {
+        match &*self.lock() {
+            State::Failing { fault, forbidden: true, .. } => Some(fault.clone()),
+            State::NotAsked | State::Failing { .. } | State::Answered => None,
+        }
+    }
+
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.failures.get()

@@ -4,10 +4,12 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::{OF_OPERATOR, PART};
 use crate::api::{annotation, label};
 use crate::config::Selector;
+use crate::controller::objects::Part;
 use crate::controller::placed::Placed;
-use crate::controller::stripped::is_stripped;
+use crate::controller::stripped::{is_owned, is_stripped};
 use crate::k8s::{self, DaemonSet, Deployment, DynamicObject, ObjectMeta, ResourceExt as _, Time};
 use crate::lean::Lean;
 
@@ -45,21 +47,21 @@ pub struct Replicas {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Maker {
     Controller,
-    /// The controller too; but somebody took its label away, by which it would be found.
-    Stripped,
+    /// The controller too; but somebody took its label away, by which it would be found. That a `TelemetryStack` owns it says
+    /// so.
+    OwnedAlone,
+    /// The same, and nothing but that it was written says so.
+    WrittenAlone,
     Operator,
     #[default]
     SomebodyElse,
 }
 
 /// A `DatadogAgent`; its status holds a token and isn't kept.
-#[expect(clippy::struct_excessive_bools, reason = "each is looked at by itself")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DatadogAgent {
     pub name: String,
-    pub ours: bool,
-    /// Ours as well, without its label.
-    pub stripped: bool,
+    pub maker: Maker,
     pub deleting: bool,
     pub has_status: bool,
     /// Types of its conditions that tell of a fault, with their messages.
@@ -109,12 +111,12 @@ const FAULTS: [&str; 3] =
 // === impl Maker ===
 
 impl Maker {
-    fn of(metadata: &ObjectMeta) -> Self {
+    fn of(part: Part, metadata: &ObjectMeta) -> Self {
         let owners = metadata.owner_references.iter().flatten();
-        if is_of(super::PART.name, metadata) {
+        if is_of(part.name, metadata) {
             Self::Controller
         } else if is_stripped(metadata) {
-            Self::Stripped
+            if is_owned(metadata) { Self::OwnedAlone } else { Self::WrittenAlone }
         } else if owners.into_iter().any(|owner| owner.api_version.starts_with("datadoghq.com/")) {
             Self::Operator
         } else {
@@ -138,7 +140,7 @@ impl Nodes {
         let selector = found.spec.as_ref().and_then(|spec| Selector::read(&serde_json::to_value(&spec.selector).ok()?));
         Self {
             name: found.name_any(),
-            maker: Maker::of(&found.metadata),
+            maker: Maker::of(PART, &found.metadata),
             generation: found.metadata.generation.unwrap_or_default(),
             observed_generation: status.observed_generation.unwrap_or_default(),
             desired: status.desired_number_scheduled,
@@ -159,7 +161,7 @@ impl Replicas {
         let status = found.status.clone().unwrap_or_default();
         Self {
             name: found.name_any(),
-            maker: Maker::of(&found.metadata),
+            maker: Maker::of(PART, &found.metadata),
             generation: found.metadata.generation.unwrap_or_default(),
             observed_generation: status.observed_generation.unwrap_or_default(),
             desired: found.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
@@ -185,8 +187,7 @@ impl DatadogAgent {
         };
         Self {
             name: found.name_any(),
-            ours: is_of(super::OF_OPERATOR.name, &found.metadata),
-            stripped: is_stripped(&found.metadata),
+            maker: Maker::of(OF_OPERATOR, &found.metadata),
             deleting: found.metadata.deletion_timestamp.is_some(),
             has_status: status.as_object().is_some_and(|status| !status.is_empty()),
             faults: conditions.filter(is_fault).map(told).collect(),

@@ -8,18 +8,20 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::mode::{self, Allowed, Present, Served, VERSION};
-use super::observe::{DatadogAgent, Maker};
+use super::mode::{self, Allowed, Served};
+use super::observe::Maker;
+use super::present::{fill, status};
+use super::rights::Rights;
 use super::settings::Settings;
 use super::token::{Next, Token};
 use super::verdict::{Said, Sight};
 use super::watches::{self, Place, Seen};
 use super::{OF_OPERATOR, PART, SETTLE, TRACES, cluster_agent, discover, operator, token};
-use crate::api::condition::{ConditionType, Holds};
+use crate::api::condition::{ConditionType, Holds, Reason};
 use crate::api::object;
-use crate::api::stack::{AgentMode, AgentStatus, AgentWay, TelemetryStackStatus};
+use crate::api::stack::{AgentMode, AgentWay, TelemetryStackStatus};
 use crate::controller::left::{self, Left};
-use crate::controller::objects::{self, Outcome, Wanted};
+use crate::controller::objects::{self, Outcome, Progress, Wanted};
 use crate::controller::stack::{Stack, Written};
 use crate::controller::status::Verdict;
 use crate::controller::{Context, injection};
@@ -29,6 +31,9 @@ use crate::tasks::Tasks;
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How long a look may take before that is told. What was said before stands until then.
 const BLIND: Duration = Duration::from_secs(30);
+
+/// Told only where it takes too long.
+const NOT_WRITTEN: &str = "what the spec asks for hasn't been written yet";
 
 /// Starts everything that the Agent takes.
 pub fn start(tasks: &mut Tasks, context: &Context, written: watch::Receiver<Arc<Written>>) {
@@ -59,6 +64,7 @@ pub fn start(tasks: &mut Tasks, context: &Context, written: watch::Receiver<Arc<
         restored: false,
         behind_since: None,
         blind_since: None,
+        missing: None,
         token: token::Keeper::default(),
     };
     tasks.spawn("Agent's verdict", part.run());
@@ -73,7 +79,8 @@ async fn keep_datadog_agent(
 ) {
     loop {
         let is_served = *served.borrow_and_update() == Some(Served::Yes);
-        let health = Arc::clone(&context.state.datadog_agents);
+        // Of writes: that there may be none says nothing of what is seen.
+        let health = Arc::new(context.state.datadog_agents.of_one("DatadogAgent"));
         let keep = async {
             if is_served {
                 objects::keep(context.clone(), OF_OPERATOR, health, wanted.clone(), outcome.clone()).await;
@@ -113,6 +120,8 @@ struct Running {
     behind_since: Option<Instant>,
     /// Since when there is nothing to say: another place is looked at, say.
     blind_since: Option<Instant>,
+    /// The right that was.
+    missing: Option<String>,
     token: token::Keeper,
 }
 
@@ -130,9 +139,11 @@ impl Running {
                 self.forget();
                 None
             };
+            let rights = Rights::of(&self.context.state, self.way);
             let [own, of_operator] = &mut self.outcomes;
             tokio::select! {
                 () = sleep(again.unwrap_or_default()), if again.is_some() => {}
+                () = rights.until_other(self.missing.as_ref()) => {}
                 Ok(()) = stack.changed() => {}
                 Ok(()) = self.written.changed(), if !self.restored => {}
                 Ok(()) = self.served.changed() => {}
@@ -149,6 +160,7 @@ impl Running {
     /// The stack has gone: what it owned goes with it, and nothing is said of it.
     fn forget(&mut self) {
         (self.way, self.restored, self.behind_since, self.blind_since) = (None, false, None, None);
+        self.missing = None;
         self.own.send_if_modified(|wanted| wanted.take().is_some());
         self.of_operator.send_if_modified(|wanted| wanted.take().is_some());
         self.place.send_if_modified(|place| place.take().is_some());
@@ -174,6 +186,8 @@ impl Running {
             self.way = mode::settle(sight.asked, self.way, served.as_ref());
         }
         sight.way = self.way;
+        sight.missing = Rights::of(&self.context.state, self.way).missing();
+        self.missing.clone_from(&sight.missing);
         self.look(stack, &mut sight, served.as_ref());
         let seen = self.seen.borrow_and_update().clone();
         let here = *self.place.borrow() == seen.at;
@@ -192,10 +206,27 @@ impl Running {
                 soon = self.want(stack, settings, &seen, &mut sight).await;
             }
         }
-        sight.outcomes.extend(self.outcomes.iter_mut().filter_map(|one| one.borrow_and_update().clone()));
+        self.read_outcomes(stack, &mut sight);
         sight.left.clone_from(&self.left.borrow_and_update());
         let holds = self.report(stack, settings.as_ref(), &sight);
         soon.or((holds != Holds::True).then_some(LOOK_AGAIN))
+    }
+
+    /// How it stands with what the spec asks for now.
+    fn read_outcomes(&mut self, stack: &Stack, sight: &mut Sight) {
+        let mut progress = [Progress::Waiting; 2];
+        for (at, wanted) in [&self.own, &self.of_operator].into_iter().enumerate() {
+            let outcome = self.outcomes[at].borrow_and_update().clone();
+            let Some(wanted) = wanted.borrow().clone() else { continue };
+            sight.outcomes.extend(wanted.outcome_of(outcome.as_ref(), stack.generation).cloned());
+            progress[at] = wanted.progress(outcome.as_ref(), stack.generation);
+        }
+        let [own, of_operator] = progress;
+        sight.progress = match self.way {
+            Some(AgentWay::Daemonset) => own,
+            Some(AgentWay::Operator) => own.max(of_operator),
+            Some(AgentWay::Adopt | AgentWay::Disabled) | None => Progress::Known,
+        };
     }
 
     /// What a leader before has decided, and what it said: the status is written anew as a whole.
@@ -275,6 +306,9 @@ impl Running {
                 }
             }
             Allowed::Way(AgentWay::Adopt | AgentWay::Disabled) => {
+                if way == AgentWay::Disabled {
+                    soon = self.relabel(seen, &settings.namespace).await;
+                }
                 send(&self.of_operator, stack, settings, Vec::new());
                 send(&self.own, stack, settings, Vec::new());
             }
@@ -294,11 +328,27 @@ impl Running {
         soon
     }
 
+    /// What is to go is found by its label, which somebody may have taken away while nobody looked.
+    async fn relabel(&self, seen: &Seen, namespace: &str) -> Option<Duration> {
+        let nodes = seen.nodes.iter().flatten().map(|one| (one.maker, PART, "DaemonSet", &one.name));
+        let replicas = seen.cluster_agent.iter().flatten().map(|one| (one.maker, PART, "Deployment", &one.name));
+        let agents = seen.datadog_agents.iter().flatten();
+        let agents = agents.map(|one| (one.maker, OF_OPERATOR, "DatadogAgent", &one.name));
+        let stripped = nodes.chain(replicas).chain(agents).filter(|(maker, ..)| *maker == Maker::OwnedAlone);
+        for (_, part, kind, name) in stripped {
+            if let Err(error) = objects::relabel(&self.context, part, kind, namespace, name).await {
+                self.context.state.agent.failed(&error);
+                return Some(LOOK_AGAIN);
+            }
+        }
+        None
+    }
+
     fn report(&mut self, stack: &Stack, settings: Option<&Settings>, sight: &Sight) -> Holds {
         let said = self.say(sight);
         self.context.status.report(|reports| {
             match &said {
-                None => {}
+                None | Some(Said::NotYet) => {}
                 Some(Said::Off) => reports.switch_off(ConditionType::AgentAvailable),
                 Some(Said::Verdict(reason, detail)) => {
                     let verdict = Verdict::new(*reason, detail.clone(), stack.generation);
@@ -319,22 +369,22 @@ impl Running {
         match said {
             Some(Said::Off) => Holds::True,
             Some(Said::Verdict(reason, _)) => reason.holds(),
-            None => Holds::Unknown,
+            None | Some(Said::NotYet) => Holds::Unknown,
         }
     }
 
     /// Nothing before something was looked at, unless that takes too long.
     fn say(&mut self, sight: &Sight) -> Option<Said> {
-        match sight.verdict(Timestamp::now()) {
-            Said::Verdict(reason, detail) if reason.holds() == Holds::Unknown && detail.is_empty() => {
-                let since = *self.blind_since.get_or_insert_with(Instant::now);
-                (since.elapsed() >= BLIND).then(|| Said::Verdict(reason, self.failure().unwrap_or_default()))
-            }
+        let (reason, detail) = match sight.verdict(Timestamp::now()) {
+            Said::NotYet => (Reason::AgentRollingOut, NOT_WRITTEN),
+            Said::Verdict(reason, detail) if reason.holds() == Holds::Unknown && detail.is_empty() => (reason, ""),
             said => {
                 self.blind_since = None;
-                Some(said)
+                return Some(said);
             }
-        }
+        };
+        let since = *self.blind_since.get_or_insert_with(Instant::now);
+        (since.elapsed() >= BLIND).then(|| Said::Verdict(reason, self.failure().unwrap_or_else(|| detail.to_owned())))
     }
 
     /// Why nothing is seen.
@@ -350,56 +400,6 @@ impl Running {
         ];
         healths.iter().find_map(|health| health.failure().map(|why| format!("{}: {why}", health.what())))
     }
-}
-
-/// In numbers; those that are known stand for what hasn't been looked at.
-fn status(sight: &Sight, known: Option<&AgentStatus>) -> Option<AgentStatus> {
-    let mode = sight.way?;
-    let nodes = sight.count().or_else(|| known.map(|known| known.nodes.clone()));
-    let replicas = sight.cluster_agent.as_ref().map(|one| format!("{}/{}", one.ready, one.desired));
-    let replicas = if sight.looked { replicas } else { known.and_then(|known| known.cluster_agent.clone()) };
-    Some(AgentStatus {
-        mode,
-        nodes: nodes.unwrap_or_else(|| "0/0".to_owned()),
-        cluster_agent: replicas.filter(|_| mode != AgentWay::Disabled),
-        operator_versions: match &sight.served {
-            Some(Served::Yes) => vec![VERSION.to_owned()],
-            Some(Served::Others(versions)) => versions.clone(),
-            Some(Served::No) => Vec::new(),
-            None => known.map(|known| known.operator_versions.clone()).unwrap_or_default(),
-        },
-    })
-}
-
-/// What was seen, as the verdict takes it.
-fn fill(sight: &mut Sight, seen: &Seen, way: AgentWay) {
-    sight.nodes = seen.nodes.clone().flatten();
-    sight.cluster_agent = seen.cluster_agent.clone().flatten();
-    sight.pods = seen.pods.to_vec();
-    let agents = seen.datadog_agents.clone().unwrap_or_default();
-    // What is wanted gets its label back; of anything else without one, nobody can say that it's to go.
-    let is_ours = |agent: &&DatadogAgent| agent.ours || (agent.stripped && way == AgentWay::Operator);
-    sight.datadog_agent = agents.iter().find(is_ours).cloned();
-    let stranger = agents.iter().find(|agent| !is_ours(agent)).map(|agent| format!("DatadogAgent {}", agent.name));
-    let nodes = sight.nodes.as_ref().map(|nodes| (nodes.maker, format!("DaemonSet {}", nodes.name)));
-    let replicas = sight.cluster_agent.as_ref().map(|one| (one.maker, format!("Deployment {}", one.name)));
-    let workloads: Vec<_> = [nodes, replicas].into_iter().flatten().collect();
-    let made_by = |maker: Maker| workloads.iter().find(|(one, _)| *one == maker).map(|(_, name)| name.clone());
-    let stripped = made_by(Maker::Stripped).filter(|_| way != AgentWay::Daemonset);
-    sight.present = Present {
-        own: made_by(Maker::Controller).is_some(),
-        of_operator: sight.datadog_agent.is_some() || (stranger.is_none() && made_by(Maker::Operator).is_some()),
-        foreign: if way == AgentWay::Adopt {
-            None
-        } else {
-            stranger.or(stripped).or_else(|| made_by(Maker::SomebodyElse))
-        },
-    };
-    sight.looked = seen.nodes.is_some()
-        && seen.cluster_agent.is_some()
-        && seen.key_version.is_some()
-        && seen.token.is_some()
-        && seen.datadog_agents.is_some();
 }
 
 fn send(to: &watch::Sender<Option<Arc<Wanted>>>, stack: &Stack, settings: &Settings, objects: Vec<Value>) {

@@ -136,7 +136,7 @@ impl Keeper {
         match k8s::in_time(api.create(&params, &secret)).await {
             Ok(made) => {
                 self.contest.wrote((), self.changed.take().as_deref(), &made, Instant::now());
-                context.state.agent_secrets.answered();
+                context.state.agent.answered();
                 context.state.writes.add(Write::Agent);
                 info!(otelgate.object.kind = "Secret", otelgate.object.name = object::CLUSTER_AGENT, "created");
                 None
@@ -144,7 +144,7 @@ impl Keeper {
             // It came up meanwhile.
             Err(k8s::Error::Api(status)) if status.is_already_exists() => None,
             Err(error) => {
-                context.state.agent_secrets.failed(&error);
+                context.state.agent.failed(&error);
                 Some(RETRY)
             }
         }
@@ -164,7 +164,7 @@ pub async fn delete(context: &Context, namespace: &str, uid: String) -> Option<D
         }
         Err(k8s::Error::Api(status)) if status.is_not_found() || status.is_conflict() => None,
         Err(error) => {
-            context.state.agent_secrets.failed(&error);
+            context.state.agent.failed(&error);
             Some(RETRY)
         }
     }

@@ -14,7 +14,7 @@ use crate::api::condition::Reason;
 use crate::api::object;
 use crate::api::stack::{AgentMode, AgentWay};
 use crate::controller::left::Left;
-use crate::controller::objects::Outcome;
+use crate::controller::objects::{Outcome, Progress};
 
 /// Everything that counts.
 #[derive(Clone, Debug, Default)]
@@ -26,8 +26,11 @@ pub struct Sight {
     pub served: Option<Served>,
     pub present: Present,
     pub allowed: Option<Allowed>,
-    /// How it stands with what the controller writes.
+    /// How it stands with what the controller writes for the spec as it is now.
     pub outcomes: Vec<Outcome>,
+    pub progress: Progress,
+    /// The right to look that is missing.
+    pub missing: Option<String>,
     pub datadog_agent: Option<DatadogAgent>,
     /// For how long the operator hasn't acted on the newest `DatadogAgent`.
     pub behind: Option<Duration>,
@@ -48,6 +51,8 @@ pub struct Sight {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
     Off,
+    /// What is there is of an earlier spec; what was said of that stands.
+    NotYet,
     Verdict(Reason, String),
 }
 
@@ -113,15 +118,26 @@ impl Sight {
             return Said::Verdict(Reason::AgentLeftBehind, left.told());
         }
         let Some(way) = self.way else { return Said::Verdict(Reason::AgentUndecided, String::new()) };
+        if let Some(missing) = &self.missing {
+            return Said::Verdict(Reason::AgentNotReadable, missing.clone());
+        }
         if let Some((reason, detail)) = self.of_writing(way).or_else(|| self.of_operator(way)) {
             return Said::Verdict(reason, detail);
         }
         if way == AgentWay::Disabled && self.looked {
             return Said::Off;
         }
-        let (reason, detail) =
-            self.of_nodes(now).or_else(|| self.of_cluster_agent()).unwrap_or_else(|| self.ready(way));
-        Said::Verdict(reason, detail)
+        if self.progress == Progress::HandedOver {
+            return Said::NotYet;
+        }
+        match self.of_nodes(now).or_else(|| self.of_cluster_agent()) {
+            Some((reason, detail)) => Said::Verdict(reason, detail),
+            None if self.progress == Progress::Waiting => Said::NotYet,
+            None => {
+                let (reason, detail) = self.ready(way);
+                Said::Verdict(reason, detail)
+            }
+        }
     }
 
     /// Nodes with an Agent that is ready, of those that should have one; nothing before that was looked at.
@@ -156,7 +172,7 @@ impl Sight {
             Some(Allowed::LeftOver) => return Some((Reason::AgentLeftOver, self.left_over())),
             // What is to be gone, where nothing is to take its place.
             _ if matches!(way, AgentWay::Disabled | AgentWay::Adopt)
-                && (self.present.own || self.datadog_agent.as_ref().is_some_and(|one| one.ours)) =>
+                && (self.present.own || self.datadog_agent.is_some()) =>
             {
                 return Some((Reason::AgentLeftOver, self.left_over()));
             }
@@ -175,10 +191,10 @@ impl Sight {
 
     fn left_over(&self) -> String {
         match &self.datadog_agent {
-            Some(agent) if agent.ours && agent.deleting => {
+            Some(agent) if agent.deleting => {
                 format!("DatadogAgent {} is being deleted, and its finalizer isn't taken out yet", agent.name)
             }
-            Some(agent) if agent.ours => format!("DatadogAgent {} is still there", agent.name),
+            Some(agent) => format!("DatadogAgent {} is still there", agent.name),
             _ if self.present.own => {
                 format!("DaemonSet {} or Deployment {} is still there", object::AGENT, object::CLUSTER_AGENT)
             }

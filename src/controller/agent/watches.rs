@@ -47,6 +47,11 @@ pub(super) async fn run(context: Context, mut place: watch::Receiver<Option<Plac
     loop {
         let now = place.borrow_and_update().clone();
         seen.send_replace(Seen { at: now.clone(), ..Seen::default() });
+        let state = &context.state;
+        let of_secrets = [&state.agent_secrets, &state.cluster_agent_token];
+        for health in [&state.agent_set, &state.cluster_agent, &state.datadog_agents].into_iter().chain(of_secrets) {
+            health.forget();
+        }
         let mut watches = JoinSet::new();
         if let Some(now) = &now {
             watches.spawn(daemon_set(context.clone(), now.clone(), seen.clone()));
@@ -130,6 +135,7 @@ async fn pods(context: Context, place: Place, seen: watch::Sender<Seen>) {
             }
         };
         let Some(selector) = selector.clone().filter(|selector| !selector.is_empty()) else {
+            context.state.agent_pods.forget();
             seen.send_if_modified(|seen| !std::mem::take(&mut seen.pods).is_empty());
             another.await;
             continue;

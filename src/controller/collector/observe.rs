@@ -5,9 +5,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::Notify;
-use tracing::info;
 
 use super::no_pod::NoPod;
 use super::node::{self, Node};
@@ -58,6 +57,8 @@ pub struct Set {
     pub lacks_pods: bool,
     /// It has no label, so that nobody else would see it.
     pub stripped: bool,
+    /// By a `TelemetryStack`, so that it goes with that.
+    pub owned: bool,
 }
 
 /// A `ConfigMap` of ours.
@@ -93,7 +94,8 @@ impl Seen {
         match place.mode {
             CollectorMode::Managed => tokio::join!(self.watch_nodes(context, place), self.watch_own(context, place)).0,
             CollectorMode::Adopt => self.watch_nodes(context, place).await,
-            CollectorMode::Disabled => std::future::pending().await,
+            // What is to go, and has no label.
+            CollectorMode::Disabled => self.watch_sets(context, place).await,
         }
     }
 
@@ -107,19 +109,10 @@ impl Seen {
     async fn watch_own(&self, context: &Context, place: &Place) {
         let Context { client, state, .. } = context;
         let of_part = || watcher::Config::default().labels(&format!("{}={}", label::PART, objects::PART.name));
-        let namespace = place.namespace.as_str();
         tokio::join!(
-            // By their names, whatever became of their labels: as long as one is there unseen, no node is ever vacated.
+            self.watch_sets(context, place),
             watching::fill(
-                Api::namespaced(client.clone(), namespace),
-                watcher::Config::default(),
-                &state.collector_sets,
-                |set| Set::of(&set),
-                &self.sets,
-                &self.changed
-            ),
-            watching::fill(
-                Api::namespaced(client.clone(), namespace),
+                Api::namespaced(client.clone(), &place.namespace),
                 of_part(),
                 &state.collector_maps,
                 |map| Map::of(&map),
@@ -127,6 +120,13 @@ impl Seen {
                 &self.changed
             ),
         );
+    }
+
+    /// By their names, whatever became of their labels: as long as one is there unseen, no node is ever vacated.
+    async fn watch_sets(&self, context: &Context, place: &Place) {
+        let api = Api::namespaced(context.client.clone(), &place.namespace);
+        let (of_all, health) = (watcher::Config::default(), &context.state.collector_sets);
+        watching::fill(api, of_all, health, |set| Set::of(&set), &self.sets, &self.changed).await;
     }
 
     /// What the revisions of the cluster are; `None` before they are listed. The copy for people stands in for one whose
@@ -174,19 +174,9 @@ impl Set {
         let uid = set.uid().unwrap_or_default();
         let created = set.creation_timestamp().map_or(Timestamp::MIN, |time| time.0);
         let lacks_pods = status.current_number_scheduled < status.desired_number_scheduled;
-        Some(Self { deployed, uid, created, lacks_pods, stripped })
+        let owned = stripped::is_owned(&set.metadata);
+        Some(Self { deployed, uid, created, lacks_pods, stripped, owned })
     }
-}
-
-/// Gives a `DaemonSet` of ours its label back; what else it lacks is then seen.
-pub async fn relabel(context: &Context, place: &Place, rollout: Rollout) -> k8s::Result<()> {
-    let api = Api::<DaemonSet>::namespaced(context.client.clone(), &place.namespace);
-    let patch = json!({"metadata": {"labels": {label::PART: objects::PART.name}}});
-    let params = PatchParams { field_manager: Some(object::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    let name = rollout.daemon_set();
-    k8s::in_time(api.patch_metadata(name, &params, &Patch::Merge(patch))).await?;
-    info!(otelgate.object.kind = "DaemonSet", otelgate.object.name = name, "labelled again");
-    Ok(())
 }
 
 impl Map {
@@ -306,6 +296,7 @@ mod tests {
     use super::super::pod::pod;
     use super::*;
     use axum::http::{Request, Response};
+    use serde_json::json;
 
     #[test]
     fn a_daemon_set_without_its_label_is_seen_and_nobody_elses() {

@@ -158,9 +158,10 @@ impl Task<'_> {
             let again = match (self.place.mode, &unseen) {
                 (CollectorMode::Disabled, _) => {
                     self.busy.ask(BTreeSet::new(), &spec.configuration);
+                    let again = self.relabel_what_goes().await;
                     self.want(&now, Vec::new());
                     self.switch_off(&now, look.left.as_ref());
-                    None
+                    again
                 }
                 // What was seen before may be long past.
                 (_, Some(fault)) => {
@@ -188,6 +189,15 @@ impl Task<'_> {
             }
             sleep(SETTLE).await;
         }
+    }
+
+    /// It is by its label that an object is taken away, and nobody may have looked while somebody took that off. What has no
+    /// owner either isn't known to be anybody's to delete.
+    async fn relabel_what_goes(&self) -> Option<Duration> {
+        let sets = self.seen.sets.lock().clone()?;
+        let error = self.relabel(&sets, |set| set.owned).await.err()?;
+        self.context.state.collector.failed(&error);
+        Some(LOOK_AGAIN)
     }
 
     /// Why it can't be told how things are: which right is missing, say.
@@ -250,7 +260,7 @@ impl Task<'_> {
     }
 
     fn report(&self, said: Said) {
-        let Said { verdict, status, waiting } = said;
+        let Said { verdict, status, waiting, .. } = said;
         self.context.state.measured.set_rollout(waiting);
         self.context.status.report(|reports| {
             reports.say(ConditionType::CollectorAvailable, verdict);
@@ -288,3 +298,6 @@ fn seen_for_verdict<'s>(
     let pods = verdict::by_node(pods.iter().map(AsRef::as_ref));
     verdict::Seen { generation: stack.generation, placement, nodes, pods, busy, left, joining }
 }
+
+#[cfg(test)]
+mod tests;

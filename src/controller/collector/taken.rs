@@ -76,6 +76,7 @@ mod tests {
             created: Timestamp::UNIX_EPOCH,
             lacks_pods: false,
             stripped: false,
+            owned: true,
         };
         runs.iter().map(|(rollout, text)| (rollout.daemon_set().to_owned(), Some(set(text)))).collect()
     }

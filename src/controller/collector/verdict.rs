@@ -38,6 +38,7 @@ pub struct Managed<'s> {
     /// The hash of what should run; nothing with a fault.
     pub candidate: Option<&'s str>,
     pub plan: &'s Plan,
+    /// Of this spec or an earlier one.
     pub outcome: Option<&'s Outcome>,
     /// Why the API server makes no pods, in its words.
     pub no_pod: Option<&'s str>,
@@ -52,6 +53,8 @@ pub struct Said {
     pub status: CollectorStatus,
     /// Nodes that wait for a rollout, as long as that is all that is wrong.
     pub waiting: Option<u64>,
+    /// Whether this says nothing but that there is no word yet of what the spec asks for now.
+    pub unwritten: bool,
 }
 
 /// Why a node has no Collector that is ready and as it should be.
@@ -62,6 +65,8 @@ struct Lack {
     why: String,
 }
 
+/// Between a change of the spec and the word of whoever writes.
+const NOT_WRITTEN: &str = "what the spec asks for hasn't been written yet";
 /// Names in a message.
 const MAX_NAMES: usize = 3;
 /// Those that make a whole fleet wait come last: what is wrong on its own is told first.
@@ -98,7 +103,11 @@ pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> Said {
             .map(|trial| CollectorTrial { revision: trial.revision.clone(), node: trial.node.clone() }),
         without: lacks.iter().filter(|lack| !late(lack)).take(MAX_NAMES).map(Lack::told).collect(),
     };
-    let (reason, detail) = of_the_whole(seen, managed)
+    let outcome = managed.outcome.filter(|outcome| outcome.generation() == seen.generation);
+    let whole = of_the_whole(seen, managed, outcome);
+    let unwritten = whole.is_none() && outcome.is_none();
+    let (reason, detail) = whole
+        .or_else(|| unwritten.then(|| (Reason::CollectorRollingOut, NOT_WRITTEN.to_owned())))
         .or_else(|| should.is_empty().then(|| (Reason::CollectorWithoutNode, String::new())))
         .unwrap_or_else(|| {
             let untold = |why: &str| format!("; its metrics couldn't be read in its trial: {why}");
@@ -117,7 +126,7 @@ pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> Said {
     let waiting = rolls_out.then(|| u64::try_from(lacks.len()).unwrap_or(u64::MAX));
     let namespace = seen.left.map(|left| left.namespace.as_str()).unwrap_or_default();
     let names = [("REVISION", managed.candidate.unwrap_or_default()), ("NAMESPACE", namespace)];
-    Said { verdict: Verdict::new(reason, detail, seen.generation).naming(&names), status, waiting }
+    Said { verdict: Verdict::new(reason, detail, seen.generation).naming(&names), status, waiting, unwritten }
 }
 
 /// Of somebody else's: which nodes should have one, only its pods can tell, and the pods that need it.
@@ -145,7 +154,7 @@ pub fn adopted(seen: &Seen<'_>) -> Said {
     });
     let namespace = seen.left.map(|left| left.namespace.as_str()).unwrap_or_default();
     let verdict = Verdict::new(reason, detail, seen.generation).naming(&[("NAMESPACE", namespace)]);
-    Said { verdict, status, waiting: None }
+    Said { verdict, status, waiting: None, unwritten: false }
 }
 
 #[must_use]
@@ -254,14 +263,14 @@ fn left_behind(left: &Left) -> (Reason, String) {
 }
 
 /// What is wrong whatever nodes have.
-fn of_the_whole(seen: &Seen<'_>, managed: &Managed<'_>) -> Option<(Reason, String)> {
+fn of_the_whole(seen: &Seen<'_>, managed: &Managed<'_>, outcome: Option<&Outcome>) -> Option<(Reason, String)> {
     if let Some(fault) = managed.fault {
         return Some((Reason::CollectorSpecInvalid, fault.to_owned()));
     }
     if let Some(left) = seen.left {
         return Some(left_behind(left));
     }
-    match managed.outcome {
+    match outcome {
         Some(Outcome::Refused { object, why, .. }) => {
             return Some((Reason::CollectorNotWritten, format!("{object}: {why}")));
         }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -29,6 +29,7 @@ mod due;
 mod held;
 mod memory;
 mod ours;
+mod outcome;
 mod plan;
 
 use due::{Due, Step};
@@ -36,6 +37,7 @@ use held::{Held, Why};
 pub use memory::{Drift, Memory};
 pub use ours::is_taken;
 use ours::{find, is_ours};
+pub use outcome::{Outcome, Progress, Wanted};
 pub use plan::{Action, Observed, plan};
 
 /// A kind of objects, and where those of a part are.
@@ -60,33 +62,6 @@ pub enum Scope {
 pub struct Key {
     pub kind: &'static str,
     pub name: String,
-}
-
-/// What a part wants, as a whole.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Wanted {
-    /// Of all that is in a namespace. When it changes, what was wanted in the one before is deleted there.
-    pub namespace: String,
-    /// As they are applied, but for what the keeper adds: the part's label and the owner.
-    pub objects: Vec<Value>,
-    pub owner: OwnerReference,
-    /// Of the spec that it was made from.
-    pub generation: i64,
-}
-
-/// How it stands with what a part wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// All of it is there as it should be.
-    Kept { generation: i64 },
-    /// Objects of a kind can't be looked at, so that nothing is done: which, and why.
-    Unseen { generation: i64, kind: &'static str, why: String },
-    /// An object that the API server doesn't take, or a call without an answer: which, why, and whether it answered.
-    Refused { generation: i64, object: String, why: String, answered: bool },
-    /// An object of that name is there, and isn't ours.
-    Foreign { generation: i64, object: String },
-    /// Somebody changes an object back each time: which, and who.
-    Contested { generation: i64, object: String, by: String },
 }
 
 /// What a part is called: the value of its label.
@@ -200,6 +175,24 @@ async fn delete(api: &Api<DynamicObject>, name: &str, uid: &str) -> k8s::Result<
         Err(error) if !matches!(&error, k8s::Error::Api(status) if status.is_not_found()) => Err(error),
         _ => Ok(Deletion::Done),
     }
+}
+
+/// Gives an object of a part its label back, by which it is seen: what else it lacks, or whether it is to be there at all,
+/// is told then.
+///
+/// # Errors
+/// When it can't be written; one that has gone needs no label.
+pub async fn relabel(context: &Context, part: Part, kind: &str, namespace: &str, name: &str) -> k8s::Result<()> {
+    let Some(kind) = part.kinds.iter().find(|one| one.kind == kind) else { return Ok(()) };
+    let api = kind.api(context.client.clone(), namespace);
+    let patch = json!({"metadata": {"labels": {label::PART: part.name}}});
+    let params = PatchParams { field_manager: Some(object::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    match k8s::in_time(api.patch_metadata(name, &params, &Patch::Merge(patch))).await {
+        Err(k8s::Error::Api(status)) if status.is_not_found() => return Ok(()),
+        other => other?,
+    };
+    info!(otelgate.object.kind = kind.kind, otelgate.object.name = name, "labelled again");
+    Ok(())
 }
 
 struct Keeper {

@@ -28,6 +28,7 @@ use crate::controller::events::{Happening, Weight};
 use crate::controller::status::Verdict;
 use crate::coverage::{self, Coverage};
 use crate::k8s::{self, Client, ConfigMap, ObjectReference};
+use crate::watch::Health;
 
 /// Looks at whole pods at a time.
 const LOOKS: usize = 4;
@@ -50,6 +51,10 @@ pub struct Keeper {
     namespaces_listed: bool,
     looking: HashSet<(Arc<str>, Option<Box<str>>)>,
     look_after: Instant,
+    /// Of looks: that watches are answered says nothing of them.
+    looks: Health,
+    /// Why pods can't be seen, as it was looked at last.
+    unseen: Option<String>,
     /// When to report.
     due: Option<Instant>,
     reported: Option<(Reason, Instant)>,
@@ -64,6 +69,7 @@ impl Keeper {
     pub fn new(context: Context, before: &InjectionStatus, targets: watch::Sender<Arc<Targets>>) -> Self {
         let time = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
         let told_until = time(&before.told_until).map_or(0, Timestamp::as_second);
+        let looks = context.state.pods.of_one("Pod");
         Self {
             context,
             index: Index::default(),
@@ -75,6 +81,8 @@ impl Keeper {
             namespaces_listed: false,
             looking: HashSet::new(),
             look_after: Instant::now(),
+            looks,
+            unseen: None,
             due: Some(Instant::now()),
             reported: None,
         }
@@ -107,6 +115,29 @@ impl Keeper {
 
     fn is_listed(&self) -> bool {
         self.pods_listed && self.namespaces_listed
+    }
+
+    /// Which right is missing, say; that of looks, as long as there is something to look at.
+    fn why_unseen(&self) -> Option<String> {
+        let state = &self.context.state;
+        let told = |health: &Health, fault: String| format!("{}: {fault}", health.what());
+        let of_watch = |health: &Health| health.unseen().map(|fault| told(health, fault));
+        let of_looks = || self.looks.forbidden().filter(|_| self.index.totals().get(Count::Unseen) > 0);
+        of_watch(&state.pods)
+            .or_else(|| of_watch(&state.namespaces))
+            .or_else(|| of_looks().map(|fault| told(&self.looks, fault)))
+    }
+
+    /// Until pods can't be seen any more, or can be again.
+    pub async fn until_seen_otherwise(&self) {
+        while self.why_unseen() == self.unseen {
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    pub fn seen_otherwise(&mut self) {
+        self.unseen = self.why_unseen();
+        self.changed();
     }
 
     /// Takes what the `ConfigMap` says. Tells whether pods have to be listed, or listed again, for it.
@@ -212,9 +243,12 @@ impl Keeper {
         };
         self.looking.remove(&asked.key());
         let looked = match answer {
-            Ok(looked) => looked,
+            Ok(looked) => {
+                self.looks.answered();
+                looked
+            }
             Err(error) => {
-                self.context.state.pods.failed(&error);
+                self.looks.failed(&error);
                 self.look_after = Instant::now() + LOOK_AGAIN;
                 return;
             }
@@ -268,6 +302,7 @@ impl Keeper {
 
     pub fn report(&mut self) {
         self.due = None;
+        self.unseen = self.why_unseen();
         self.publish_targets();
         let Some(stack) = self.context.stack.borrow().clone() else {
             self.context.status.report(|reports| {
@@ -277,14 +312,15 @@ impl Keeper {
             self.reported = None;
             return;
         };
+        // What was seen before may be long past.
+        if let Some(fault) = &self.unseen {
+            let verdict = Verdict::new(Reason::PodsUnseen, fault.clone(), stack.generation);
+            self.context.state.coverage.set(None);
+            self.reported = Some((verdict.reason, Instant::now()));
+            self.context.status.report(|reports| reports.say(ConditionType::InjectionComplete, verdict));
+            return;
+        }
         if !self.is_listed() {
-            let healths = [&self.context.state.pods, &self.context.state.namespaces];
-            if let Some(fault) =
-                healths.iter().find_map(|health| health.failure().map(|fault| format!("{}: {fault}", health.what())))
-            {
-                let verdict = Verdict::new(Reason::PodsUnseen, fault, stack.generation);
-                self.context.status.report(|reports| reports.say(ConditionType::InjectionComplete, verdict));
-            }
             return;
         }
         let picture = Picture::of(&self.index);
@@ -312,11 +348,12 @@ impl Keeper {
         });
     }
 
-    /// What the repair goes by. Nothing, while it is switched off.
+    /// What the repair goes by. Nothing, while it is switched off, and while pods can't be seen.
     fn publish_targets(&self) {
         let asked =
             self.context.stack.borrow().as_ref().and_then(|stack| stack.repair.clone().ok()).unwrap_or_default();
-        let targets = if self.is_listed() { Targets::of(&self.index, &asked) } else { Targets::default() };
+        let sees = self.is_listed() && self.unseen.is_none();
+        let targets = if sees { Targets::of(&self.index, &asked) } else { Targets::default() };
         self.targets.send_if_modified(|known| {
             let changed = **known != targets;
             if changed {
@@ -335,3 +372,6 @@ async fn look_at(client: Client, configuration: Arc<Configuration>, asked: ToLoo
     }
     (asked, answer)
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,6 +106,7 @@ pub async fn run(context: Context, mut maps: watch::Receiver<Seen>, mut statuses
                 }
             }
             Ok(()) = stack.changed() => keeper.changed(),
+            () = keeper.until_seen_otherwise() => keeper.seen_otherwise(),
             Ok(()) = repairs.changed() => {
                 keeper.repaired(repairs.borrow_and_update().clone());
             }

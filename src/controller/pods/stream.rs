@@ -112,7 +112,7 @@ pub async fn follow<T: Send + 'static>(
             let started = Instant::now();
             let before = version.clone();
             let end = tokio::select! {
-                end = watch_once(&client, &source, &mut version, &told) => end,
+                end = watch_once(&client, &source, &health, &mut version, &told) => end,
                 Ok(()) = again.changed() => End::Asked,
             };
             match end {
@@ -173,7 +173,13 @@ async fn list<T>(client: &Client, source: &Source<T>, told: &mpsc::Sender<Told<T
 }
 
 /// Tells what changes after `version`, and moves that on.
-async fn watch_once<T>(client: &Client, source: &Source<T>, version: &mut String, told: &mpsc::Sender<Told<T>>) -> End {
+async fn watch_once<T>(
+    client: &Client,
+    source: &Source<T>,
+    health: &Health,
+    version: &mut String,
+    told: &mpsc::Sender<Told<T>>,
+) -> End {
     let params = WatchParams {
         field_selector: source.fields.map(str::to_owned),
         timeout: Some(k8s::WATCH_FOR),
@@ -188,6 +194,10 @@ async fn watch_once<T>(client: &Client, source: &Source<T>, version: &mut String
         Ok(events) => events,
         Err(error) => return End::of(error),
     };
+    // Whoever was waited for to give the right back has done so, though nothing may come for long.
+    if health.forbidden().is_some() {
+        health.answered();
+    }
     let mut events = std::pin::pin!(events);
     let idle = Duration::from_secs(u64::from(k8s::WATCH_FOR)) + MARGIN;
     loop {

@@ -65,6 +65,15 @@ impl Sink {
             *reports != before
         });
     }
+
+    /// Whether a condition holds by what this leader has seen itself, whatever the one before has left.
+    #[must_use]
+    pub fn holds(&self, part: ConditionType) -> Option<Holds> {
+        match self.0.borrow().said.get(&part)? {
+            Said::Verdict(verdict) => Some(verdict.reason.holds()),
+            Said::SoFar(_) | Said::Off => None,
+        }
+    }
 }
 
 // === impl Reports ===

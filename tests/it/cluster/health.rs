@@ -286,15 +286,16 @@ impl Cluster<'_> {
         assert_eq!((said("CollectorDelivering")["reason"].as_str(), told()), (Some("SendFailed"), 1));
     }
 
-    fn have_another_lead(&self) {
+    /// Tells which.
+    fn have_another_lead(&self) -> Value {
         let leader = || self.plane.get(NAMESPACE, "lease/otelgate-controller")["spec"]["holderIdentity"].clone();
         let first = leader();
         self.kubectl(&["delete", "pod", "-n", NAMESPACE, first.as_str().expect("a name")]);
         wait_for("another leader", || {
             let now = leader();
-            (now != first && now != "" && !now.is_null()).then_some(())
+            (now != first && now != "" && !now.is_null()).then_some(now)
         })
-        .unwrap_or_else(|error| panic!("{error}"));
+        .unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// One that no node has, at the address where this test serves.
@@ -329,19 +330,35 @@ impl Cluster<'_> {
         let of = |reason: &str| self.events().into_iter().find(|event| event["reason"] == reason).expect("it is there");
         assert_eq!((&of("NotReached")["type"], &of("Delivering")["type"]), (&json!("Warning"), &json!("Normal")));
         assert_eq!(of("SendFailed")["reportingComponent"], "otelgate.dev/controller");
-        // Another controller takes over, and has nothing new to tell.
-        // But for the configuration that is written here in the meantime.
-        let of_others = |event: &(Value, Value, Value)| event.0 != "InForce" && event.0 != "NotInForce";
-        let before: Vec<_> = self.events().iter().map(told).filter(of_others).collect();
-        self.have_another_lead();
+        // Another controller takes over, and tells nothing anew of what lasts. What changed and changed back has another time.
+        let before = self.standing();
+        let leader = self.have_another_lead();
         self.patch(&json!({"injection": {"environment": "afterwards"}}));
         self.wait("WebhookReachable", "Reachable");
         self.wait("Ready", "AsConfigured");
-        let after: Vec<_> = self.events().iter().map(told).filter(of_others).collect();
-        assert_eq!(after.len(), before.len(), "{after:#?}");
-        for one in &after {
-            assert_eq!(after.iter().filter(|other| *other == one).count(), 1, "{one:?}");
+        let after = self.standing();
+        let lasted: Vec<_> = before.iter().filter(|one| after.contains(one)).collect();
+        for kind in ["CertificateReady", "InjectionComplete"] {
+            assert!(lasted.iter().any(|one| one[0] == kind), "{kind}: {before:#?} {after:#?}");
         }
+        let events = self.events();
+        for [kind, _, reason, _] in lasted {
+            let is_told = |event: &&Value| event["action"] == *kind && event["reason"] == *reason;
+            let again = events.iter().filter(is_told).find(|event| event["reportingInstance"] == leader);
+            assert_eq!(again, None, "it lasts");
+        }
+        let all: Vec<_> = events.iter().map(told).collect();
+        for one in &all {
+            assert_eq!(all.iter().filter(|other| *other == one).count(), 1, "{one:?}");
+        }
+    }
+
+    /// Each condition with its status, its reason, and since when.
+    fn standing(&self) -> Vec<[Value; 4]> {
+        let stack = self.stack();
+        let conditions = stack["status"]["conditions"].as_array().expect("conditions");
+        let fields = ["type", "status", "reason", "lastTransitionTime"];
+        conditions.iter().map(|one| fields.map(|field| one[field].clone())).collect()
     }
 
     fn nothing_is_done_where_no_key_is_needed(&self) {

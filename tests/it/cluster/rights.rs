@@ -58,6 +58,7 @@ fn what_is_granted_is_used_and_nothing_else_is_asked_for() {
     what_is_used_inside_of_a_patch_is_missed(&plane);
     the_right_to_bind_is_missed(&plane);
     what_cant_be_kept_is_told_with_the_right_that_is_missing(&plane);
+    what_cant_be_seen_of_pods_is_told_with_the_right_that_is_missing(&plane);
 }
 
 /// Each way of making one, with everything that can be asked for.
@@ -296,16 +297,8 @@ fn what_cant_be_kept_is_told_with_the_right_that_is_missing(plane: &ControlPlane
         assert_ne!(without, rules, "{resource}");
         without
     };
-    let told = |what: &str, holds: &dyn Fn(&str, &str) -> bool| {
-        let mut last = Value::Null;
-        wait_for(what, || {
-            let stack = plane.kubectl(&["get", "telemetrystack", "default", "-o", "json"]).json("a stack");
-            let conditions = stack["status"]["conditions"].as_array()?.clone();
-            last = conditions.into_iter().find(|one| one["type"] == "CollectorAvailable")?;
-            holds(last["reason"].as_str()?, last["message"].as_str()?).then_some(())
-        })
-        .unwrap_or_else(|error| panic!("{error}: {last:#}"));
-    };
+    let told =
+        |what: &str, holds: &dyn Fn(&str, &str) -> bool| wait_for_condition(plane, "CollectorAvailable", what, holds);
     for (resource, named) in [
         ("networkpolicies", "networkpolicies.networking.k8s.io in namespace datadog"),
         ("daemonsets", "daemonsets.apps in namespace datadog"),
@@ -326,6 +319,47 @@ fn what_cant_be_kept_is_told_with_the_right_that_is_missing(plane: &ControlPlane
     });
     change(&rules);
     told("the NetworkPolicy to be written", &|reason, _| reason != "CollectorNotWritten");
+    change(&without("secrets", &["list", "watch"]));
+    wait_for_condition(plane, "CredentialsReady", "the right to read the key to be missed", &|reason, message| {
+        let names = message.contains("not allowed to ") && message.contains("secrets in namespace datadog");
+        reason == "SecretNotReadable" && names
+    });
+    change(&rules);
+    wait_for_condition(plane, "CredentialsReady", "the key to be read again", &|reason, _| {
+        reason != "SecretNotReadable"
+    });
+}
+
+/// The watch goes on where it was, once it may.
+fn what_cant_be_seen_of_pods_is_told_with_the_right_that_is_missing(plane: &ControlPlane) {
+    const ROLE: &str = "clusterrole/otelgate-controller";
+    let rules = plane.kubectl(&["get", ROLE, "-o", "json"]).json("the ClusterRole")["rules"].clone();
+    let mut without = rules.clone();
+    without.as_array_mut().expect("rules").retain(|rule| rule["resources"] != json!(["namespaces", "pods"]));
+    assert_ne!(without, rules);
+    let change = |rules: &Value| {
+        let patch = json!({"rules": rules}).to_string();
+        plane.kubectl(&["patch", ROLE, "--type=merge", "-p", &patch]).expect("kubectl patch");
+    };
+    change(&without);
+    wait_for_condition(plane, "InjectionComplete", "the right to see pods to be missed", &|reason, message| {
+        reason == "PodsUnseen" && message.contains("not allowed to ") && message.contains(" in the whole cluster")
+    });
+    change(&rules);
+    wait_for_condition(plane, "InjectionComplete", "pods to be seen again", &|reason, _| reason != "PodsUnseen");
+}
+
+/// By its reason and its message.
+#[track_caller]
+fn wait_for_condition(plane: &ControlPlane, kind: &str, what: &str, holds: &dyn Fn(&str, &str) -> bool) {
+    let mut last = Value::Null;
+    wait_for(what, || {
+        let stack = plane.kubectl(&["get", "telemetrystack", "default", "-o", "json"]).json("a stack");
+        let conditions = stack["status"]["conditions"].as_array()?.clone();
+        last = conditions.into_iter().find(|one| one["type"] == kind)?;
+        holds(last["reason"].as_str()?, last["message"].as_str()?).then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}: {last:#}"));
 }
 
 fn nothing_else_is_asked_for(asked: &[Entry]) {

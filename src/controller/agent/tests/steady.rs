@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::Request;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::super::start;
-use super::{api_server, silence};
+use super::{client, set, silence, watches};
 use crate::controller::Context;
 use crate::controller::stack::{Stack, Status, Written};
 use crate::controller::status::{Reports, Sink};
+use crate::k8s;
 use crate::tasks::Tasks;
 
 fn pod() -> Value {
@@ -22,7 +25,12 @@ fn pod() -> Value {
     })
 }
 
-fn spec(change: &Value) -> Value {
+/// There is a DaemonSet, and its one pod is ready.
+pub(super) fn answer(path: &str, watches: bool) -> (u16, Body) {
+    super::answer(path, watches, &(set(1), pod()), silence)
+}
+
+pub(super) fn spec(change: &Value) -> Value {
     let mut spec = json!({"agent": {"mode": "adopt", "adopt": {"daemonSet": "datadog-agent", "clusterAgent": ""}}});
     for (part, value) in change.as_object().expect("parts") {
         spec[part] = value.clone();
@@ -30,7 +38,8 @@ fn spec(change: &Value) -> Value {
     spec
 }
 
-struct Agent {
+/// As it is told of.
+pub(super) struct Agent {
     stack: watch::Sender<Option<Arc<Stack>>>,
     reports: watch::Receiver<Reports>,
     generation: i64,
@@ -41,12 +50,20 @@ struct Agent {
 impl Agent {
     /// With what a leader before has left.
     fn start(spec: &Value, status: Value) -> Self {
-        let client = api_server(1, pod(), silence);
+        Self::of(spec, status, |request| answer(request.uri().path(), watches(request)))
+    }
+
+    /// With the API server's answers.
+    pub fn of(
+        spec: &Value,
+        status: Value,
+        answer: impl Fn(&Request<k8s::Body>) -> (u16, Body) + Clone + Send + 'static,
+    ) -> Self {
         let status = Status { uid: "u".to_owned(), generation: 1, status };
         let (kept, written) = watch::channel(Arc::new(Written::from([("default".to_owned(), status)])));
         let (sink, reports) = Sink::new();
         let (stack, stacks) = watch::channel(Some(Arc::new(Stack::new("u".to_owned(), 1, spec))));
-        let context = Context { stack: stacks, status: sink, ..Context::of_nothing(client) };
+        let context = Context { stack: stacks, status: sink, ..Context::of_nothing(client(answer)) };
         let mut tasks = Tasks::default();
         start(&mut tasks, &context, written);
         Self { stack, reports, generation: 1, _written: kept, _tasks: tasks }
@@ -58,7 +75,7 @@ impl Agent {
     }
 
     /// Everything that is reported until that is said of the newest spec.
-    async fn until(&mut self, reason: &str) -> Vec<Reports> {
+    pub async fn until(&mut self, reason: &str) -> Vec<Reports> {
         let generation = format!("generation: {}", self.generation);
         let mut all = Vec::new();
         loop {
@@ -71,6 +88,13 @@ impl Agent {
             let changed = timeout(Duration::from_mins(1), self.reports.changed()).await.expect("it is said");
             changed.expect("the context has the sender");
         }
+    }
+}
+
+impl Agent {
+    pub async fn until_off(&mut self) {
+        let off = self.reports.wait_for(|reports| format!("{reports:?}").contains("AgentAvailable: Off"));
+        timeout(Duration::from_mins(1), off).await.expect("it is said").expect("the context has the sender");
     }
 }
 

@@ -12,7 +12,7 @@ use super::super::verdict::{PATIENCE, Said, Sight};
 use crate::api::condition::{Holds, Reason};
 use crate::api::stack::{AgentMode, AgentWay};
 use crate::controller::left::Left;
-use crate::controller::objects::Outcome;
+use crate::controller::objects::{Outcome, Progress};
 
 fn now() -> Timestamp {
     "2026-01-01T12:00:00Z".parse().expect("a time")
@@ -97,7 +97,12 @@ fn crashed(reason: &str, code: i32) -> Value {
 }
 
 fn of_operator() -> Sight {
-    let agent = DatadogAgent { name: "datadog".to_owned(), ours: true, has_status: true, ..DatadogAgent::default() };
+    let agent = DatadogAgent {
+        name: "datadog".to_owned(),
+        maker: Maker::Controller,
+        has_status: true,
+        ..DatadogAgent::default()
+    };
     Sight {
         asked: AgentMode::Operator,
         way: Some(AgentWay::Operator),
@@ -111,7 +116,7 @@ fn of_operator() -> Sight {
 fn told(sight: &Sight) -> (Reason, String) {
     match sight.verdict(now()) {
         Said::Verdict(reason, detail) => (reason, detail),
-        Said::Off => panic!("nothing is said"),
+        Said::Off | Said::NotYet => panic!("nothing is said"),
     }
 }
 
@@ -131,10 +136,57 @@ fn an_agent_that_is_switched_off_has_nothing_said_of_it_once_it_is_gone() {
     assert_eq!(off.count().as_deref(), Some("off"));
     let own = Sight { present: Present { own: true, ..Present::default() }, ..off.clone() };
     assert_eq!(told(&own).0, Reason::AgentLeftOver);
-    let agent = DatadogAgent { name: "datadog".to_owned(), ours: true, deleting: true, ..DatadogAgent::default() };
+    let agent = DatadogAgent {
+        name: "datadog".to_owned(),
+        maker: Maker::Controller,
+        deleting: true,
+        ..DatadogAgent::default()
+    };
     let (reason, detail) = told(&Sight { datadog_agent: Some(agent), ..off });
     assert_eq!(reason, Reason::AgentLeftOver);
     assert_eq!(detail, "DatadogAgent datadog is being deleted, and its finalizer isn't taken out yet");
+}
+
+/// What was said of the spec before stands until it is known what became of this one; what is wrong whatever that is, is
+/// told.
+#[test]
+fn nothing_is_said_of_a_spec_that_isnt_written_yet() {
+    let crashing = || with_pods(&[crashed("Error", 1)]);
+    for (sight, progress, expected) in [
+        (well(), Progress::Known, Some(Reason::AgentReady)),
+        (well(), Progress::HandedOver, None),
+        (well(), Progress::Waiting, None),
+        (crashing(), Progress::HandedOver, None),
+        (crashing(), Progress::Waiting, Some(Reason::AgentCrashing)),
+        (Sight { nodes: None, ..well() }, Progress::HandedOver, None),
+        (Sight { nodes: None, ..well() }, Progress::Waiting, Some(Reason::AgentMissing)),
+        (of_operator(), Progress::HandedOver, None),
+        (Sight { served: Some(Served::No), ..of_operator() }, Progress::HandedOver, Some(Reason::OperatorMissing)),
+        (Sight { fault: Some("no".to_owned()), ..well() }, Progress::HandedOver, Some(Reason::AgentUnusable)),
+        (
+            Sight { allowed: Some(Allowed::Foreign("DaemonSet x".to_owned())), ..well() },
+            Progress::Waiting,
+            Some(Reason::AgentForeign),
+        ),
+    ] {
+        let sight = Sight { progress, ..sight };
+        let reason = match sight.verdict(now()) {
+            Said::Verdict(reason, _) => Some(reason),
+            Said::NotYet => None,
+            Said::Off => panic!("nothing is off"),
+        };
+        assert_eq!(reason, expected, "{sight:?}");
+    }
+}
+
+/// By what was seen before, all would be well.
+#[test]
+fn a_right_that_is_missing_is_told_in_every_way() {
+    for way in [AgentWay::Daemonset, AgentWay::Operator, AgentWay::Adopt] {
+        let missing = "Pod of the Datadog Agent: not allowed to watch pods in namespace datadog";
+        let sight = Sight { way: Some(way), missing: Some(missing.to_owned()), ..of_operator() };
+        assert_eq!(told(&sight), (Reason::AgentNotReadable, missing.to_owned()), "{way:?}");
+    }
 }
 
 type Table = Vec<(Sight, Reason, &'static str)>;
@@ -484,13 +536,13 @@ fn who_made_a_workload_is_told_from_what_it_carries() {
     assert_eq!(made(json!({"otelgate.dev/part": "agent"}), stack.clone()), Maker::Controller);
     assert_eq!(made(json!({"otelgate.dev/part": "operator"}), internal.clone()), Maker::Operator);
     assert_eq!(made(json!({}), internal), Maker::Operator);
-    assert_eq!(made(json!({}), stack.clone()), Maker::Stripped);
+    assert_eq!(made(json!({}), stack.clone()), Maker::OwnedAlone);
     let written = |by: &str| {
         let fields = json!([{"manager": by, "operation": "Apply"}]);
         let found = json!({"metadata": {"name": "datadog-agent", "managedFields": fields}});
         Nodes::of(&serde_json::from_value(found).expect("a DaemonSet")).maker
     };
-    assert_eq!(written("otelgate-controller"), Maker::Stripped);
+    assert_eq!(written("otelgate-controller"), Maker::WrittenAlone);
     assert_eq!(written("kubectl"), Maker::SomebodyElse);
     assert_eq!(made(json!({"otelgate.dev/part": "collector"}), stack), Maker::SomebodyElse);
 }

@@ -18,7 +18,7 @@ use super::{LOOK_AGAIN, Look, Memory, Task, seen_for_verdict};
 use crate::api::stack::Exporter;
 use crate::collector::Rendered;
 use crate::controller::health::Secrets;
-use crate::controller::objects::Outcome;
+use crate::controller::objects::{Outcome, relabel};
 use crate::k8s;
 use crate::watch::Objects;
 
@@ -38,7 +38,7 @@ impl Task<'_> {
         let mut stored = self.seen.stored()?;
         memory.forgive(&mut stored);
         let sets = self.seen.sets.lock().clone()?;
-        if let Err(error) = self.relabel(&sets).await {
+        if let Err(error) = self.relabel(&sets, |_| true).await {
             self.context.state.collector.failed(&error);
             return Some(LOOK_AGAIN);
         }
@@ -117,16 +117,22 @@ impl Task<'_> {
             no_pod: no_pod.as_deref(),
             unmeasured,
         };
-        self.report(verdict::managed(&seen, &managed));
+        let said = verdict::managed(&seen, &managed);
+        let patient = memory.has_patience_with(&said, Instant::now());
+        if patient.is_none() {
+            self.report(said);
+        }
         let looks_again = lacking.is_some() || !due.is_empty() || plan.phase.is_looked_at();
         let joined = memory.joining.again(Instant::now());
-        plan.again.into_iter().chain(looks_again.then_some(LOOK_AGAIN)).chain(joined).min()
+        plan.again.into_iter().chain(looks_again.then_some(LOOK_AGAIN)).chain(joined).chain(patient).min()
     }
 
     /// Of ours whose label somebody has taken away.
-    async fn relabel(&self, sets: &Sets) -> k8s::Result<()> {
-        for rollout in Rollout::ALL.into_iter().filter(|rollout| set(sets, *rollout).is_some_and(|set| set.stripped)) {
-            observe::relabel(self.context, self.place, rollout).await?;
+    pub(super) async fn relabel(&self, sets: &Sets, counts: impl Fn(&Set) -> bool) -> k8s::Result<()> {
+        let (part, namespace) = (objects::PART, &self.place.namespace);
+        let is_stripped = |set: &Set| set.stripped && counts(set);
+        for rollout in Rollout::ALL.into_iter().filter(|rollout| set(sets, *rollout).is_some_and(is_stripped)) {
+            relabel(self.context, part, "DaemonSet", namespace, rollout.daemon_set()).await?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What doesn't stand in the cluster. Another leader does without.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tracing::{info, warn};
@@ -10,6 +11,7 @@ use super::super::revision::{Revision, Stored};
 use super::super::since::Clocks;
 use super::super::taken::Taken;
 use super::super::trial::{Mark, Phase, Plan, Unfit};
+use super::super::verdict::Said;
 
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -23,7 +25,12 @@ pub struct Memory {
     pub joining: Joining,
     /// Nobody says since when somebody else's is to be on every node: nodes that are there first aren't new.
     pub adopting: Option<Timestamp>,
+    /// Since when there is no word of what was handed over.
+    unwritten: Option<Instant>,
 }
+
+/// How long that may take before it is told. What was said before stands until then.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Memory {
     /// A record that was deleted is written again as it was before anybody can have seen that it had gone. That it is
@@ -38,6 +45,16 @@ impl Memory {
                 one.mark = Mark::Untried;
             }
         }
+    }
+
+    /// For how long what is said is kept back: as long as it is nothing but that there is no word yet.
+    pub fn has_patience_with(&mut self, said: &Said, now: Instant) -> Option<Duration> {
+        if !said.unwritten {
+            self.unwritten = None;
+            return None;
+        }
+        let since = *self.unwritten.get_or_insert(now);
+        Some(PATIENCE.saturating_sub(now.saturating_duration_since(since))).filter(|left| !left.is_zero())
     }
 
     /// Logs where the rollout stands, once for each change.
@@ -79,6 +96,9 @@ impl Memory {
 mod tests {
     use super::super::super::trial::{Cause, Fault};
     use super::*;
+    use crate::api::condition::Reason;
+    use crate::api::stack::CollectorStatus;
+    use crate::controller::status::Verdict;
     use serde_json::Value;
 
     fn failed(created: &str) -> Stored {
@@ -108,5 +128,20 @@ mod tests {
         let mut again = [failed("2026-01-01T00:09:00Z")];
         memory.forgive(&mut again);
         assert!(matches!(again[0].mark, Mark::Failed(_)));
+    }
+
+    #[test]
+    fn what_has_no_word_yet_is_kept_back_for_a_while() {
+        let said = |unwritten| Said {
+            verdict: Verdict::new(Reason::CollectorRollingOut, "", 1),
+            status: CollectorStatus::default(),
+            waiting: None,
+            unwritten,
+        };
+        let (mut memory, start) = (Memory::default(), Instant::now());
+        assert_eq!(memory.has_patience_with(&said(true), start), Some(PATIENCE));
+        assert_eq!(memory.has_patience_with(&said(true), start + PATIENCE), None);
+        assert_eq!(memory.has_patience_with(&said(false), start + PATIENCE), None);
+        assert_eq!(memory.has_patience_with(&said(true), start + 2 * PATIENCE), Some(PATIENCE), "of another spec");
     }
 }

@@ -105,6 +105,36 @@ fn a_rollout_whose_trial_was_not_measured_says_so() {
     assert_eq!(detail, "on 2 nodes; its metrics couldn't be read in its trial: no answer");
 }
 
+/// Each node may have what the spec asked for before, whose refusal says nothing of this one.
+#[test]
+fn nothing_but_that_is_said_of_a_spec_that_isnt_written_yet() {
+    type Case = (fn(&mut World), Option<R>);
+    let cases: [Case; 6] = [
+        (|w| w.outcome = Outcome::Kept { generation: 0 }, None),
+        (|w| w.outcome = of_another_spec(refused("Service x")), None),
+        (|w| (w.outcome, w.nodes) = (Outcome::Kept { generation: 0 }, BTreeMap::new()), None),
+        (|w| w.outcome = refused("Service x"), Some(R::CollectorNotWritten)),
+        (|w| (w.outcome, w.fault) = (Outcome::Kept { generation: 0 }, Some("no")), Some(R::CollectorSpecInvalid)),
+        (|_| {}, Some(R::CollectorOnEveryNode)),
+    ];
+    for (change, expected) in cases {
+        let world = world(|world| {
+            world.busy.clear();
+            change(world);
+        });
+        let Said { verdict, unwritten, .. } = said(&world, false);
+        assert_eq!(unwritten, expected.is_none(), "{verdict:?}");
+        assert_eq!(verdict.reason, expected.unwrap_or(R::CollectorRollingOut), "{verdict:?}");
+    }
+}
+
+fn of_another_spec(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Refused { object, why, answered, .. } => Outcome::Refused { generation: 0, object, why, answered },
+        other => other,
+    }
+}
+
 #[test]
 fn nodes_that_wait_for_a_rollout_are_counted_while_nothing_else_is_wrong() {
     type Case = (fn(&mut World), Option<u64>);

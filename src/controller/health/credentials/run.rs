@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const ASK_EVERY: Duration = Duration::from_mins(30);
 /// While somebody is expected to mend something.
 const ASK_AGAIN: Duration = Duration::from_mins(2);
-/// Between two looks at a watch that has nothing to tell.
+/// Between two looks at how a watch is.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// In the `ConfigMap` with further authorities.
 const AUTHORITIES: &str = "ca.crt";
@@ -110,8 +110,9 @@ async fn judge(context: &Context, wanted: &Wanted, secrets: &watch::Sender<Secre
     loop {
         let now = seen.borrow_and_update().clone();
         let generation = stack.borrow_and_update().as_deref().map_or(0, |stack| stack.generation);
-        let mut again = now.is_none().then_some(LOOK_AGAIN);
-        if let (Some(intake), Some(Some(credentials))) = (&wanted.validate, &now)
+        let mut again = None;
+        let unseen = context.state.credentials.unseen();
+        if let (Some(intake), Some(Some(credentials)), None) = (&wanted.validate, &now, &unseen)
             && credentials.shape == Some(Shape::Good)
         {
             if asked.as_ref().is_none_or(|asked| !asked.counts(credentials, intake)) {
@@ -119,16 +120,23 @@ async fn judge(context: &Context, wanted: &Wanted, secrets: &watch::Sender<Secre
             }
             again = asked.as_ref().map(Asked::ask_in);
         }
-        let unseen = context.state.credentials.failure();
         let answer = asked.as_ref().map(|asked| &asked.answer);
-        if let Some(verdict) = verdict(wanted, &now, unseen, answer, generation) {
+        if let Some(verdict) = verdict(wanted, &now, unseen.clone(), answer, generation) {
             context.status.report(|reports| reports.say(ConditionType::CredentialsReady, verdict));
         }
         tokio::select! {
             () = sleep(again.unwrap_or_default()), if again.is_some() => {}
+            () = until_seen_otherwise(context, unseen.as_ref()) => {}
             Ok(()) = seen.changed() => {}
             Ok(()) = stack.changed() => {}
         }
+    }
+}
+
+/// Until the Secret can't be looked at any more, or can be again.
+async fn until_seen_otherwise(context: &Context, before: Option<&String>) {
+    while context.state.credentials.unseen().as_ref() == before {
+        sleep(LOOK_AGAIN).await;
     }
 }
 
@@ -189,5 +197,72 @@ impl Asked {
     fn ask_in(&self) -> Duration {
         let stands = if self.answer == Answer::Accepted { ASK_EVERY } else { ASK_AGAIN };
         stands.saturating_sub(self.at.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+    use axum::body::Body;
+    use axum::http::{Request, Response};
+    use futures::stream;
+    use serde_json::json;
+
+    use super::*;
+    use crate::controller::status::Sink;
+    use crate::k8s::Client;
+
+    /// A watch ends in its time, whatever became of the right to it.
+    fn answer(request: &Request<k8s::Body>, allowed: bool) -> (u16, Body) {
+        let watches = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+        if !allowed {
+            let verb = if watches { "watch" } else { "list" };
+            let message = format!(
+                r#"secrets is forbidden: User "u" cannot {verb} resource "secrets" in API group "" in the namespace "datadog""#
+            );
+            let answer = json!({"status": "Failure", "message": message, "reason": "Forbidden", "code": 403});
+            return (403, Body::from(answer.to_string()));
+        }
+        if watches {
+            let ends = stream::once(async {
+                sleep(Duration::from_secs(u64::from(k8s::WATCH_FOR))).await;
+                Ok::<_, tower::BoxError>(String::new())
+            });
+            return (200, Body::from_stream(ends));
+        }
+        let secret = json!({
+            "metadata": {"name": "datadog-secret", "namespace": "datadog", "resourceVersion": "1"},
+            "data": {"api-key": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="},
+        });
+        (200, Body::from(json!({"metadata": {"resourceVersion": "1"}, "items": [secret]}).to_string()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_right_that_is_taken_away_is_told_and_so_is_that_it_is_back() {
+        let allowed = Arc::new(AtomicBool::new(true));
+        let now = Arc::clone(&allowed);
+        let service = tower::service_fn(move |request: Request<k8s::Body>| {
+            let (status, body) = answer(&request, now.load(Relaxed));
+            async move { Ok::<_, tower::BoxError>(Response::builder().status(status).body(body).expect("a response")) }
+        });
+        let (sink, mut reports) = Sink::new();
+        let spec = json!({"injection": {"collector": {"namespace": "datadog"}}});
+        let (_stack, stacks) = watch::channel(Some(Arc::new(Stack::new("u".to_owned(), 1, &spec))));
+        let context = Context { stack: stacks, status: sink, ..Context::of_nothing(Client::new(service, "default")) };
+        let task = tokio::spawn(run(context, watch::channel(None).0));
+        for (is_allowed, reason, detail) in [
+            (true, Reason::KeyInPlace, ""),
+            (false, Reason::SecretNotReadable, "secrets in namespace datadog"),
+            (true, Reason::KeyInPlace, ""),
+        ] {
+            allowed.store(is_allowed, Relaxed);
+            let told = reports.wait_for(|reports| {
+                let told = format!("{reports:?}");
+                told.contains(&format!("{reason:?}")) && told.contains(detail)
+            });
+            timeout(Duration::from_mins(5), told).await.expect("it is told").expect("the context has the sender");
+        }
+        task.abort();
     }
 }

@@ -74,16 +74,17 @@ pub fn verdict(
     let names = [("NAMESPACE", namespace.as_str()), ("SECRET", secret), ("KEY", key), ("SITE", site)];
     let of = |reason, detail: String| Some(Verdict::new(reason, detail, generation).naming(&names));
     let Credentials { keys, shape, .. } = match (seen, unseen) {
-        (None, None) => return None,
-        (None, Some(fault)) => {
+        // What was seen before may be long past.
+        (_, Some(fault)) => {
             return of(Reason::SecretNotReadable, format!("Secret {secret} in namespace {namespace}: {fault}"));
         }
-        (Some(None), _) => {
+        (None, None) => return None,
+        (Some(None), None) => {
             let detail =
                 format!("there is no Secret {secret} in namespace {namespace}, whose key {key} is to be the API key");
             return of(Reason::SecretMissing, detail);
         }
-        (Some(Some(credentials)), _) => credentials,
+        (Some(Some(credentials)), None) => credentials,
     };
     let of_key = |says: &str| format!("key {key} of Secret {secret} in namespace {namespace} {says}");
     let malformed = |says: &str| of(Reason::KeyMalformed, of_key(says));
@@ -214,8 +215,17 @@ mod tests {
                 )),
             ),
             (&plain, good(), None, None, Some((Reason::KeyInPlace, ""))),
-            // A watch that fails after it has seen something tells what it saw.
-            (&plain, good(), Some("no answer"), None, Some((Reason::KeyInPlace, ""))),
+            // It may have gone since.
+            (
+                &asking,
+                good(),
+                Some("not allowed to watch secrets"),
+                Some(&Answer::Accepted),
+                Some((
+                    Reason::SecretNotReadable,
+                    "Secret datadog-secret in namespace datadog: not allowed to watch secrets",
+                )),
+            ),
             (&asking, good(), None, None, None),
             (
                 &asking,

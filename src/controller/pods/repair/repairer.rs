@@ -52,7 +52,8 @@ enum Visit {
 const AT_ONCE: usize = 5;
 /// Before one that was left is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
-/// They hold while evicted pods come back as they should.
+/// They hold while evicted pods come back as they should, by what this leader has found: much may have changed since the
+/// one before.
 const GATES: &[ConditionType] =
     &[ConditionType::ConfigurationAccepted, ConditionType::CertificateReady, ConditionType::WebhookReachable];
 
@@ -88,13 +89,11 @@ impl Repairer {
         if idle && known {
             return self.outcome(targets);
         }
-        if let Some(gate) = (!idle).then(|| self.closed_gate()).flatten() {
+        if let Some(closed) = (!idle).then(|| self.closed_gate()).flatten() {
             // What is waited for meanwhile isn't late.
             self.running.values_mut().for_each(|(_, since)| *since = Instant::now());
-            return self.status(
-                RepairPhase::Waiting,
-                Some(format!("{gate} isn't true, so that evicted pods might be missed again")),
-            );
+            return self
+                .status(RepairPhase::Waiting, Some(format!("{closed}, so that evicted pods might be missed again")));
         }
         let candidates = self.candidates(targets);
         let due = !known || !candidates.is_empty();
@@ -152,10 +151,12 @@ impl Repairer {
         self.asked.dry_run || self.has_stopped()
     }
 
-    fn closed_gate(&self) -> Option<ConditionType> {
-        let conditions = self.context.state.conditions();
-        let holds = |gate: ConditionType| conditions.iter().any(|(one, holds)| *one == gate && *holds == Holds::True);
-        GATES.iter().copied().find(|gate| !holds(*gate))
+    fn closed_gate(&self) -> Option<String> {
+        GATES.iter().find_map(|gate| match self.context.status.holds(*gate) {
+            Some(Holds::True) => None,
+            Some(Holds::False | Holds::Unknown) => Some(format!("{gate} isn't true")),
+            None => Some(format!("{gate} hasn't been looked at yet")),
+        })
     }
 
     /// Those that are waited for, then those that weren't looked at lately.

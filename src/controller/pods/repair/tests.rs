@@ -1,4 +1,4 @@
-//! What becomes of a repair while it is switched off.
+//! What becomes of a repair while it is switched off, and while nobody has looked whether it helps.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use super::ledger::{Entry, Key, Ledger};
 use super::*;
-use crate::api::condition::{ConditionType, Holds};
+use crate::api::condition::{ConditionType, Holds, Reason};
 use crate::api::stack::RepairPhase;
 use crate::config::Configuration;
+use crate::controller::status::Verdict;
 use crate::k8s::{Body, Client, OwnerReference};
 
 fn web() -> Name {
@@ -44,41 +45,98 @@ fn answer(path: &str, hash: &str) -> Value {
     }
 }
 
+/// That takes a repair, of which all that is changed is noted.
+struct Cluster {
+    context: Context,
+    changes: Arc<Mutex<Vec<Method>>>,
+    on: Arc<Targets>,
+}
+
+impl Cluster {
+    fn new() -> Self {
+        let configuration = Arc::new(Configuration::default());
+        let hash = configuration.hash().to_owned();
+        let changes = Arc::<Mutex<Vec<Method>>>::default();
+        let seen = Arc::clone(&changes);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            if *request.method() != Method::GET {
+                seen.lock().unwrap_or_else(PoisonError::into_inner).push(request.method().clone());
+            }
+            let body = Body::from(answer(request.uri().path(), &hash).to_string().into_bytes());
+            async move { Ok::<_, tower::BoxError>(Response::builder().status(200).body(body).expect("a response")) }
+        });
+        let on = Arc::new(Targets {
+            asked: Repair { missed: true, ..Repair::default() },
+            in_force: Some(InForce { configuration, enabled_since: None }),
+            workloads: vec![Target { workload: Arc::new(web()), around: super::super::record::Around::default() }],
+        });
+        Self { context: Context::of_nothing(Client::new(service, "default")), changes, on }
+    }
+
+    fn find(&self, gate: ConditionType, reason: Reason) {
+        self.context.status.report(|reports| reports.say(gate, Verdict::new(reason, "", 1)));
+    }
+
+    fn changes(&self) -> Vec<Method> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+const GATES: [(ConditionType, Reason); 3] = [
+    (ConditionType::ConfigurationAccepted, Reason::InForce),
+    (ConditionType::CertificateReady, Reason::InForce),
+    (ConditionType::WebhookReachable, Reason::Reachable),
+];
+
+fn repairs(status: Option<&RepairStatus>) -> bool {
+    status.is_some_and(|one| one.phase == RepairPhase::Repairing)
+}
+
+/// The status has them for true, and the webhook may have gone with the leader that said so.
+#[tokio::test(start_paused = true)]
+async fn what_the_leader_before_has_found_lets_nobody_evict() {
+    let cluster = Cluster::new();
+    cluster.context.state.set_conditions(GATES.into_iter().map(|(gate, _)| (gate, Holds::True)));
+    let (_targets, wanted) = watch::channel(Arc::clone(&cluster.on));
+    let (told, mut status) = watch::channel(None);
+    let task = tokio::spawn(run(cluster.context.clone(), wanted, told));
+    let waits = |what: String| {
+        move |status: &Option<RepairStatus>| {
+            let message = status.as_ref().filter(|one| one.phase == RepairPhase::Waiting)?.message.as_ref()?;
+            (*message == format!("{what}, so that evicted pods might be missed again")).then_some(())
+        }
+    };
+    for (gate, reason) in GATES {
+        let waits = waits(format!("{gate} hasn't been looked at yet"));
+        status.wait_for(|status| waits(status).is_some()).await.expect("it runs");
+        cluster.find(gate, reason);
+    }
+    status.wait_for(|status| repairs(status.as_ref())).await.expect("it runs");
+    cluster.find(ConditionType::WebhookReachable, Reason::NotReached);
+    let waits = waits("WebhookReachable isn't true".to_owned());
+    status.wait_for(|status| waits(status).is_some()).await.expect("it runs");
+    assert_eq!(cluster.changes(), [] as [Method; 0]);
+    task.abort();
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_waited_for_isnt_late_for_the_time_that_it_was_switched_off() {
-    let configuration = Arc::new(Configuration::default());
-    let hash = configuration.hash().to_owned();
-    let changes = Arc::<Mutex<Vec<Method>>>::default();
-    let seen = Arc::clone(&changes);
-    let service = tower::service_fn(move |request: Request<Body>| {
-        if *request.method() != Method::GET {
-            seen.lock().unwrap_or_else(PoisonError::into_inner).push(request.method().clone());
-        }
-        let body = Body::from(answer(request.uri().path(), &hash).to_string().into_bytes());
-        async move { Ok::<_, tower::BoxError>(Response::builder().status(200).body(body).expect("a response")) }
-    });
-    let context = Context::of_nothing(Client::new(service, "default"));
-    let gates =
-        [ConditionType::ConfigurationAccepted, ConditionType::CertificateReady, ConditionType::WebhookReachable];
-    context.state.set_conditions(gates.into_iter().map(|gate| (gate, Holds::True)));
-    let on = Arc::new(Targets {
-        asked: Repair { missed: true, ..Repair::default() },
-        in_force: Some(InForce { configuration, enabled_since: None }),
-        workloads: vec![Target { workload: Arc::new(web()), around: super::super::record::Around::default() }],
-    });
-    let (targets, wanted) = watch::channel(Arc::clone(&on));
+    let cluster = Cluster::new();
+    for (gate, reason) in GATES {
+        cluster.find(gate, reason);
+    }
+    let (targets, wanted) = watch::channel(Arc::clone(&cluster.on));
     let (told, mut status) = watch::channel(None);
-    let task = tokio::spawn(run(context, wanted, told));
-    let repairs = |status: &Option<RepairStatus>| status.as_ref().map(|one| one.phase) == Some(RepairPhase::Repairing);
-    status.wait_for(repairs).await.expect("it runs");
+    let task = tokio::spawn(run(cluster.context.clone(), wanted, told));
+    status.wait_for(|status| repairs(status.as_ref())).await.expect("it runs");
     targets.send_replace(Arc::default());
     status.wait_for(Option::is_none).await.expect("it runs");
     sleep(Duration::from_hours(2)).await;
-    targets.send_replace(on);
-    status.wait_for(repairs).await.expect("it runs");
+    targets.send_replace(Arc::clone(&cluster.on));
+    status.wait_for(|status| repairs(status.as_ref())).await.expect("it runs");
     sleep(10 * BETWEEN).await;
     let status = status.borrow().clone().expect("it is on");
     assert_eq!((status.phase, status.left), (RepairPhase::Repairing, Vec::new()));
-    assert_eq!(*changes.lock().unwrap_or_else(PoisonError::into_inner), [] as [Method; 0]);
+    assert_eq!(cluster.changes(), [] as [Method; 0]);
     task.abort();
 }

@@ -159,6 +159,32 @@ async fn a_server_in_trouble_isnt_stormed() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_right_that_has_gone_is_told_until_it_is_back() {
+    let message = r#"pods is forbidden: User "u" cannot watch resource "pods" in API group "" at the cluster scope"#;
+    let forbidden = serde_json::json!({"status": "Failure", "message": message, "reason": "Forbidden", "code": 403});
+    let forbidden = forbidden.to_string();
+    let list = page(&["a"], "7", "");
+    let answers = [(200, list.as_str()), (403, forbidden.as_str()), (403, forbidden.as_str()), (200, "")];
+    let server = Server::new(&answers, None);
+    let health = Arc::new(Health::new("Pod"));
+    let (sender, mut receiver) = mpsc::channel(64);
+    let (_again, relist) = watch::channel(0);
+    let source = Source { path: "/api/v1/pods", fields: None, read: name };
+    let task = tokio::spawn(follow(server.client(), source, Arc::clone(&health), relist, sender));
+    while receiver.recv().await != Some(Told::End) {}
+    let mut told = Vec::new();
+    while server.asked().len() <= answers.len() {
+        sleep(Duration::from_millis(50)).await;
+        told.push(health.unseen());
+    }
+    task.abort();
+    told.dedup();
+    assert_eq!(told, [Some("not allowed to watch pods in the whole cluster".to_owned()), None]);
+    let lists = server.asked().iter().filter(|uri| !uri.contains("watch=true")).count();
+    assert_eq!(lists, 1, "it goes on where it was: {:?}", server.asked());
+}
+
 #[test]
 fn an_event_is_read_as_text() {
     let event = |line: &str| serde_json::from_str::<WatchEvent<Box<RawValue>>>(line).expect("an event");

@@ -122,7 +122,7 @@ fn the_controllers_own_agent_is_made_watched_and_taken_away() {
     assert_ne!(other, token, "it is made anew, and not worked out");
     a_token_that_was_changed_is_made_anew(&plane, &controller);
 
-    ask_for(&plane, &json!({"mode": "disabled"}));
+    let controller = switched_off_while_nobody_looks(&plane, controller);
     for object in MADE {
         wait_until_gone(&plane, &controller, object);
     }
@@ -132,6 +132,17 @@ fn the_controllers_own_agent_is_made_watched_and_taken_away() {
         conditions.iter().all(|one| one["type"] != "AgentAvailable").then_some(())
     })
     .unwrap_or_else(|error| panic!("{error}; {}", controller.log()));
+}
+
+/// And somebody takes away what an Agent is found by. Tells the controller that comes after that.
+fn switched_off_while_nobody_looks(plane: &ControlPlane, controller: Process) -> Process {
+    drop(controller);
+    for object in ["daemonset/datadog-agent", "deployment/datadog-cluster-agent"] {
+        let label = ["label", "-n", super::NAMESPACE, object, "otelgate.dev/part-"];
+        plane.kubectl(&label).expect("kubectl label");
+    }
+    ask_for(plane, &json!({"mode": "disabled"}));
+    start_controller(plane, "another")
 }
 
 /// Each object, and each field that was applied.

@@ -416,7 +416,11 @@ impl Cluster<'_> {
     }
 
     fn switched_off_it_is_gone(&self) {
+        // While nobody looks, somebody takes away what it is found by.
+        self.controllers(0);
+        self.kubectl(&["label", "daemonset/otel-collector", "otelgate.dev/part-"]).expect("kubectl label");
         self.patch(&json!({"collector": {"mode": "disabled"}}));
+        self.controllers(1);
         self.wait("all of it to be gone", || objects(self.plane).is_empty().then_some(()));
         self.wait("its pods to be gone", || self.pods().is_empty().then_some(()));
         self.wait("the status to say so", || {
