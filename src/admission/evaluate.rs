@@ -78,7 +78,7 @@ pub fn evaluate(
     };
     let decision = match &request.object {
         Object::Absent => return Err(Refusal::from(Reason::Undecodable)),
-        Object::TooLarge => Decision::Skip { reason: Reason::ObjectTooLarge, notes: Vec::new() },
+        Object::TooLarge => Decision::Skip { reason: too_large(settings.configuration()), notes: Vec::new() },
         Object::Pod(pod) => {
             let is_probe = is_probe(&request, pod, question.own_namespace);
             let configuration = if is_probe { settings.for_probe() } else { settings.configuration() };
@@ -89,12 +89,21 @@ pub fn evaluate(
         Decision::Inject(plan) => plan.operations(),
         Decision::Observe(_) | Decision::Skip { .. } => Vec::new(),
     };
-    let answer = response::patch(uid, &operations);
+    let answer = match &decision {
+        // Who creates the pod can make it smaller.
+        Decision::Skip { reason: reason @ Reason::ObjectTooLarge, .. } => response::warn(uid, *reason),
+        _ => response::patch(uid, &operations),
+    };
     if overdue() {
         return Err(Refusal::from(Reason::DeadlineExceeded));
     }
     report(&Report { request: &request, decision: &decision, operations: operations.len() });
     Ok(answer)
+}
+
+/// Why an object that nobody looks into is left alone: as where it is looked into, the mode comes first.
+fn too_large(configuration: &Configuration) -> Reason {
+    if configuration.mode() == OptIn::Disabled { Reason::ModeDisabled } else { Reason::ObjectTooLarge }
 }
 
 /// The controller's probe looks at the way through the API server, not at whether the webhook is switched on.

@@ -246,7 +246,8 @@ fn differences(inputs: &[Rewritten<'_>]) -> String {
     for Rewritten { name, old, new, .. } in inputs.iter().filter(|input| input.old != input.new) {
         let diff = TextDiff::from_lines(*old, new.as_str());
         let text = diff.unified_diff().context_radius(3).header(name, &format!("{name} (otelgate)")).to_string();
-        for line in text.lines() {
+        // The end of a line is a part of it: patch tells CRLF from LF.
+        for line in text.split_inclusive('\n') {
             let style = match line.as_bytes() {
                 [b'+', b'+', b'+', ..] | [b'-', b'-', b'-', ..] => output::BOLD,
                 [b'+', ..] => GOOD,
@@ -254,8 +255,9 @@ fn differences(inputs: &[Rewritten<'_>]) -> String {
                 [b'@', b'@', ..] => DIM,
                 _ => anstyle::Style::new(),
             };
+            let (line, end) = line.split_at(line.trim_end_matches(['\r', '\n']).len());
             out.push_str(&output::styled(style, line, 0));
-            out.push('\n');
+            out.push_str(end);
         }
     }
     out

@@ -60,9 +60,12 @@ pub fn load(args: &FileArgs) -> Result<Vec<Input>, Vec<Complaint>> {
             Err(complaint) => complaints.push(complaint),
         }
     }
-    // A file that is named twice would be applied twice.
+    // A file that is named twice, however it is spelt, would be applied twice.
     let mut seen = BTreeSet::new();
-    paths.retain(|path| seen.insert(path.clone()));
+    paths.retain(|path| {
+        let file = (path.as_os_str() != STANDARD_INPUT).then(|| fs::canonicalize(path).ok()).flatten();
+        seen.insert(file.unwrap_or_else(|| path.clone()))
+    });
     let mut inputs = Vec::new();
     for path in paths {
         match text(&path) {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::input::Parsed;
-use super::output::Complaint;
+use super::output::{self, Complaint};
 use super::shape::{self, Misfit, Shape};
 use crate::api::{OptIn, label};
 use crate::config::Configuration;
@@ -126,17 +126,14 @@ impl<'a> Place<'a> {
 
     #[must_use]
     pub fn position(&self) -> String {
-        format!("{}:{}", self.file, self.line)
+        output::printable(&format!("{}:{}", self.file, self.line)).into_owned()
     }
 
     /// `Deployment shop/web`.
     #[must_use]
     pub fn subject(&self) -> String {
-        let name = if self.object.name.is_empty() { "(no name)" } else { self.object.name };
-        match self.namespace {
-            Some(namespace) => format!("{} {namespace}/{name}", self.object.kind),
-            None => format!("{} {name}", self.object.kind),
-        }
+        let Object { kind, name, generate_name, .. } = self.object;
+        output::object(kind, self.namespace, name, generate_name)
     }
 
     /// That something is wrong in the object, on the line of the value that a JSON pointer of the document names.

@@ -1,5 +1,6 @@
 //! What people read: errors, colours, columns, and lines no wider than their terminal.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
@@ -30,6 +31,7 @@ pub fn complain(complaints: &[Complaint]) {
     let width = stderr_width();
     let mut out = anstream::stderr().lock();
     for Complaint { place, message, next } in complaints.iter().take(MOST) {
+        let [place, message, next] = [place, message, next].map(|text| printable_lines(text));
         let text = format!("{BAD}error{BAD:#}: {PLACE}{place}{PLACE:#}: {message}\n");
         // Nobody is left to tell when standard error is closed.
         let _ = out.write_all(text.as_bytes());
@@ -94,6 +96,33 @@ fn visible_length(text: &str) -> usize {
         .count()
 }
 
+/// What a report calls an object: `Deployment shop/web`, or `Pod shop/web-*` where the API server makes the name.
+#[must_use]
+pub fn object(kind: &str, namespace: Option<&str>, name: &str, generate_name: &str) -> String {
+    let name = match (name, generate_name) {
+        ("", "") => "(no name)".into(),
+        ("", generated) => format!("{generated}*").into(),
+        (name, _) => Cow::Borrowed(name),
+    };
+    let namespace = namespace.map_or(String::new(), |namespace| format!("{namespace}/"));
+    printable(&format!("{kind} {namespace}{name}")).into_owned()
+}
+
+/// Somebody else's text for a terminal, which must not act on it: control characters are written out.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let written_out = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(written_out).collect()
+}
+
+/// The same of a text that may have lines, such as another program's words.
+fn printable_lines(text: &str) -> String {
+    text.replace('\t', " ").split('\n').map(printable).collect::<Vec<_>>().join("\n")
+}
+
 /// Text in a style, padded to a number of columns.
 #[must_use]
 pub fn styled(style: Style, text: impl Display, width: usize) -> String {
@@ -146,6 +175,14 @@ mod tests {
         assert_eq!(text, "    one two three four\n    five six seven\n");
         assert_eq!(wrapped("one two", 2, None), "  one two\n");
         assert_eq!(wrapped(&format!("{BAD}one{BAD:#} two"), 0, Some(20)).lines().count(), 1);
+    }
+
+    #[test]
+    fn no_text_of_others_acts_on_a_terminal() {
+        assert_eq!(printable("a\u{1b}[31mb\n\u{9b}c\u{7f}é"), r"a\u{1b}[31mb\n\u{9b}c\u{7f}é");
+        assert_eq!(object("Pod", Some("shop"), "\u{1b}c", "p-"), r"Pod shop/\u{1b}c");
+        assert_eq!(object("Pod", None, "", "p-"), "Pod p-*");
+        assert_eq!(object("Pod", Some("shop"), "", ""), "Pod shop/(no name)");
     }
 
     #[test]

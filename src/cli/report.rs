@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use super::offline::Place;
-use super::output::{self, ATTENTION, BOLD, DIM, GOOD, PLACE, styled, wrapped};
+use super::output::{self, ATTENTION, BOLD, DIM, GOOD, PLACE, printable, styled, wrapped};
 use crate::inject::{Action, ContainerPlan, Decision, Entry, Plan, Reason, Undone};
 
 /// What became of one object.
@@ -55,7 +55,8 @@ impl Outcome {
             let detail = note.detail.as_deref().map_or(String::new(), |detail| format!(" ({detail})"));
             details.push((2, explained(note.reason, &format!("{about}{detail}"))));
         }
-        let service_name = decision.plan().and_then(|plan| plan.service_name.as_deref()).map(ToOwned::to_owned);
+        let service_name = decision.plan().and_then(|plan| plan.service_name.as_deref());
+        let service_name = service_name.map(|name| printable(name).into_owned());
         Self { place: place.position(), subject: place.subject(), result, service_name, details }
     }
 
@@ -86,6 +87,7 @@ pub fn next_step(reason: Reason, namespace_known: bool) -> &'static str {
 }
 
 fn explained(reason: Reason, about: &str) -> String {
+    let about = printable(about);
     format!("{ATTENTION}{}{ATTENTION:#} {about}: {}; next: {}", reason.code(), reason.summary(), reason.next_step())
 }
 
@@ -93,7 +95,7 @@ fn describe(plan: &Plan<'_>, details: &mut Vec<(usize, String)>) {
     for ContainerPlan { name, env, attributes, .. } in &plan.containers {
         let names = names(env, Action::Set);
         let set = if names.is_empty() { "no variable set".to_owned() } else { format!("set {}", names.join(", ")) };
-        details.push((2, format!("container {BOLD}{name}{BOLD:#}: {set}")));
+        details.push((2, format!("container {BOLD}{}{BOLD:#}: {set}", printable(name))));
         for key in self::names(env, Action::Merged) {
             let count = attributes.iter().filter(|entry| entry.is_written()).count();
             details.push((4, format!("appended {} to {key}", counted(count, "attribute"))));
@@ -122,7 +124,7 @@ fn exceptions<'a>(entries: impl Iterator<Item = &'a Entry<'a>>, details: &mut Ve
         }
     }
     if !kept.is_empty() {
-        details.push((4, format!("kept the user's {}", kept.join(", "))));
+        details.push((4, format!("kept the user's {}", printable(&kept.join(", ")))));
     }
     for (reason, keys) in explained {
         details.push((4, self::explained(reason, &keys.join(", "))));

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::api::{OptIn, label, object};
 
@@ -289,6 +290,12 @@ impl Default for Document {
 // === impl Selector ===
 
 impl Selector {
+    /// Of an object; nothing for what isn't one.
+    #[must_use]
+    pub fn read(json: &Value) -> Option<Self> {
+        Self::deserialize(json).ok()
+    }
+
     /// As the API server takes it in a query: `app=web,tier in (a,b),!old`.
     #[must_use]
     pub fn query(&self) -> String {
@@ -354,7 +361,7 @@ fn default_collector_namespace() -> String {
 }
 
 fn default_collector_service() -> String {
-    "otel-collector".to_owned()
+    object::COLLECTOR.to_owned()
 }
 
 /// The pipeline's own pods, where it is by default.
@@ -372,7 +379,7 @@ pub fn own_pods(otelgate: &str, collector: &str) -> Vec<Exclusion> {
     };
     vec![
         Exclusion { namespace: Some(otelgate.to_owned()), selector: labelled(label::APP_NAME, object::APP) },
-        Exclusion { namespace: Some(collector.to_owned()), selector: labelled("app", "otel-collector") },
+        Exclusion { namespace: Some(collector.to_owned()), selector: labelled("app", object::COLLECTOR) },
         Exclusion {
             namespace: None,
             selector: Selector {

@@ -73,7 +73,7 @@ pub fn all<'a>(pod: &'a Pod<'a>) -> impl Iterator<Item = (Slot, &'a Container<'a
 pub fn is_selected(slot: Slot, container: &Container<'_>, options: &Options<'_>) -> bool {
     let name = container.name.as_str();
     match &options.containers {
-        Some(list) => list.binary_search(&name).is_ok(),
+        Some(list) => list.has(name),
         None => !slot.init && !SIDECARS.contains(&name),
     }
 }
@@ -82,12 +82,12 @@ pub fn is_selected(slot: Slot, container: &Container<'_>, options: &Options<'_>)
 pub(super) fn note_unknown<'a>(pod: &'a Pod<'a>, options: &Options<'a>, notes: &mut Vec<Note<'a>>) {
     let Some(named) = &options.containers else { return };
     let there = Names::of(pod.containers().map(|container| container.name.as_str()));
-    for name in named {
+    for name in named.names() {
         if !there.contains(name) {
             notes.push(Note {
                 reason: Reason::UnknownContainer,
                 subject: Subject::Annotation(annotation::CONTAINERS.into()),
-                detail: Some((*name).into()),
+                detail: Some(named.detail(name)),
             });
         }
     }

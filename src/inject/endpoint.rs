@@ -75,9 +75,6 @@ impl Signal {
 impl<'a> Url<'a> {
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
-        if text.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '"' | '<' | '>' | '\\' | '#')) {
-            return None;
-        }
         let scheme = ["http://", "https://"]
             .iter()
             .find(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))?;
@@ -93,15 +90,25 @@ impl<'a> Url<'a> {
             }
             None => host_and_port.find(':').unwrap_or(host_and_port.len()),
         };
-        if host_length == 0 {
+        let host = &host_and_port[..host_length];
+        let user = authority[..host_start].strip_suffix('@').unwrap_or_default();
+        let after_port = &rest[authority.len()..];
+        let is_whole = (host.starts_with('[') || is_of_url(host, ""))
+            && is_of_url(user, IN_USER)
+            && is_of_url(after_port, IN_PATH_AND_QUERY);
+        if host.is_empty() || !is_whole {
             return None;
         }
         let port = match &host_and_port[host_length..] {
             "" => None,
-            port => Some(port.strip_prefix(':')?.parse().ok().filter(|port| *port != 0)?),
+            // Rust would read `+80` too.
+            port => {
+                let digits = port.strip_prefix(':').filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()))?;
+                Some(digits.parse().ok().filter(|port| *port != 0)?)
+            }
         };
         let split = scheme.len() + host_start + host_length;
-        Some(Self { before_port: &text[..split], port, after_port: &text[scheme.len() + authority.len()..] })
+        Some(Self { before_port: &text[..split], port, after_port })
     }
 
     fn with_port(&self, port: Option<u16>) -> String {
@@ -112,6 +119,21 @@ impl<'a> Url<'a> {
     }
 }
 
+/// Punctuation that may stand in a URL's user as it is: RFC 3986, section 3.2.1.
+const IN_USER: &str = "!$&'()*+,;=:";
+/// In its path and query: sections 3.3 and 3.4.
+const IN_PATH_AND_QUERY: &str = "!$&'()*+,;=:@/?";
+
+/// Whether a part of a URL is written as RFC 3986 has it: unreserved characters, octets as `%` and two hexadecimal
+/// digits, and this punctuation. For a host that is none, though a registered name might have some: no name of a network
+/// has it, but what a shell or a template was to replace (`$(HOST_IP)`). Letters of all scripts stay; SDKs encode them.
+fn is_of_url(part: &str, punctuation: &str) -> bool {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_' | '~' | '%') || punctuation.contains(c);
+    let is_octet =
+        |after: &str| after.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+    part.chars().all(is_plain) && part.split('%').skip(1).all(is_octet)
+}
+
 // === impl Destination ===
 
 impl Destination {
@@ -119,10 +141,11 @@ impl Destination {
     #[must_use]
     pub fn new(url: &Url<'_>, protocol: Option<Protocol>, configured: Protocol) -> Self {
         let of_port = match url.port {
-            Some(4317) => Some(Protocol::Grpc),
-            Some(4318) if configured == Protocol::HttpJson => Some(Protocol::HttpJson),
-            Some(4318) => Some(Protocol::HttpProtobuf),
-            _ => None,
+            Some(port) if port == Protocol::Grpc.port() => Some(Protocol::Grpc),
+            Some(port) if port != Protocol::HttpProtobuf.port() => None,
+            Some(_) if configured == Protocol::HttpJson => Some(Protocol::HttpJson),
+            Some(_) => Some(Protocol::HttpProtobuf),
+            None => None,
         };
         let own = protocol.or(of_port).unwrap_or(configured);
         // Only the two ports of OTLP say where the other protocol would be.
@@ -191,7 +214,16 @@ mod tests {
 
     #[test]
     fn only_http_urls_are_endpoints() {
-        for legal in ["http://a", "https://a:4318/x?y=z", "HTTP://[::1]:4317", "http://u:p@h/"] {
+        for legal in [
+            "http://a",
+            "https://a:4318/x?y=z",
+            "HTTP://[::1]:4317",
+            "http://u:p@h/",
+            "http://u:$(p)!@h/",
+            "http://a_b.c-d~e:4318",
+            "http://b\u{fc}cher.example:4318/\u{fc}",
+            "http://h:4318/%7Etenant/a;v=1,2/b(c)?q=$x&r=%2f/?@:!*'+",
+        ] {
             assert!(Url::parse(legal).is_some(), "{legal}");
         }
         for illegal in [
@@ -203,11 +235,37 @@ mod tests {
             "http://a:",
             "http://a:0",
             "http://a:99999",
+            "http://a:+80",
             "http://a b",
             "http://[::1",
             "http://[x]:1",
             "http:///path",
             "http://a\n",
+            "http://{host}:4318",
+            "http://${HOST_IP}:4318",
+            "http://$(HOST_IP):4318",
+            "http://%HOST_IP%:4318",
+            "http://a^b|c:4318",
+            "http://h%zz:4318",
+            "http://h%4:4318",
+            "http://h%",
+            "http://,:4318",
+            "http://a,b:4318",
+            "http://a[b]:4318",
+            "http://u@v@h:4318",
+            "http://u{p}@h:4318",
+            "http://a:4318/{tenant}",
+            "http://a:4318/x|y",
+            "http://a:4318/`id`",
+            "http://a:4318/a^b",
+            "http://a:4318/a\\b",
+            "http://a:4318/<b>",
+            "http://a:4318/\"b\"",
+            "http://a:4318/100%",
+            "http://a:4318/?q=%1",
+            "http://a:4318/[b]",
+            "http://a:4318/#b",
+            "http://a:4318/\u{a0}",
         ] {
             assert!(Url::parse(illegal).is_none(), "{illegal}");
         }

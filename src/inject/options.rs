@@ -7,7 +7,7 @@ use super::endpoint::{Destination, Url};
 use super::plan::{Namespace, Note, Subject};
 use super::prior::Prior;
 use super::{Pod, Reason};
-use crate::api::{annotation, otel};
+use crate::api::{annotation, label, otel};
 use crate::config::{Configuration, Protocol};
 
 /// A value and where it comes from.
@@ -24,11 +24,18 @@ enum Level {
     Namespace,
 }
 
+/// A comma-separated list, and where it stands.
+#[derive(Clone, Debug)]
+pub struct Listed<'a> {
+    /// In order.
+    names: Vec<&'a str>,
+    level: Level,
+}
+
 /// The options in force for a pod, legal ones only.
 #[derive(Clone, Debug, Default)]
 pub struct Options<'a> {
-    /// In order.
-    pub containers: Option<Vec<&'a str>>,
+    pub containers: Option<Listed<'a>>,
     /// `None` where no address is known that this pod could use.
     pub destination: Option<Cow<'a, Destination>>,
     pub endpoint_source: &'static str,
@@ -37,8 +44,7 @@ pub struct Options<'a> {
     pub sampler_arg: Option<Sourced<'a>>,
     pub logs: bool,
     pub log_source: Option<Sourced<'a>>,
-    /// In order.
-    skip: Vec<&'a str>,
+    skip: Option<Listed<'a>>,
     /// `<container>`, source: for one container; in order.
     container_log_sources: Vec<(&'a str, &'a str)>,
     /// `resource.opentelemetry.io/<attribute>`, by name: the pod's, else the namespace's.
@@ -50,6 +56,7 @@ pub struct Options<'a> {
 const POD: &str = "annotation of the pod";
 const NAMESPACE: &str = "annotation of the namespace";
 const CONFIGURATION: &str = "configuration";
+const ON_NAMESPACE: &str = "on the namespace";
 
 /// One option as found, before it is known to be legal.
 #[derive(Clone, Copy, Default)]
@@ -76,13 +83,14 @@ impl<'a> Options<'a> {
         notes: &mut Vec<Note<'a>>,
     ) -> Self {
         let mut reader = Reader { pod, namespace, prior, notes };
+        note_annotated_opt_in(pod, namespace, reader.notes);
         reader.unknown();
         let nonempty = |value: &str| !value.trim().is_empty();
-        let containers = reader.option(annotation::CONTAINERS, nonempty).map(|(value, _)| list(value));
+        let containers = reader.option(annotation::CONTAINERS, nonempty).map(Listed::new);
         let logs = reader.option(annotation::LOGS, |value| matches!(value, "enabled" | "disabled"));
         let propagators = reader.option(annotation::PROPAGATORS, otel::are_propagators).map(sourced);
         let log_source = reader.option(annotation::LOG_SOURCE, |value| !value.is_empty()).map(sourced);
-        let skip = reader.option(annotation::SKIP, nonempty).map(|(value, _)| list(value)).unwrap_or_default();
+        let skip = reader.option(annotation::SKIP, nonempty).map(Listed::new);
         let (sampler, sampler_arg) = reader.sampler(configuration);
         let (destination, endpoint_source) = reader.destination(configuration);
         let container_log_sources = reader.container_log_sources(configuration);
@@ -109,11 +117,13 @@ impl<'a> Options<'a> {
     /// Whether `otelgate.dev/skip` names this variable or attribute.
     #[must_use]
     pub fn skips(&self, key: &str) -> bool {
-        self.skip.binary_search(&key).is_ok()
+        self.skip.as_ref().is_some_and(|listed| listed.has(key))
     }
 
-    pub fn skipped(&self) -> impl Iterator<Item = &'a str> {
-        self.skip.iter().copied()
+    /// The list of those.
+    #[must_use]
+    pub fn skip(&self) -> Option<&Listed<'a>> {
+        self.skip.as_ref()
     }
 
     /// What the pod says of one container's log source.
@@ -152,7 +162,42 @@ impl Level {
     }
 
     fn detail(self) -> Option<Cow<'static, str>> {
-        (self == Self::Namespace).then_some(Cow::Borrowed("on the namespace"))
+        (self == Self::Namespace).then_some(Cow::Borrowed(ON_NAMESPACE))
+    }
+
+    /// A detail, and the level with it where one wouldn't look for the annotation.
+    fn with<'a>(self, detail: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
+        let detail = detail.into();
+        match self {
+            Self::Pod => detail,
+            Self::Namespace => format!("{ON_NAMESPACE}; {detail}").into(),
+        }
+    }
+}
+
+// === impl Listed ===
+
+impl<'a> Listed<'a> {
+    fn new((text, level): (&'a str, Level)) -> Self {
+        let mut names: Vec<&str> = text.split(',').map(str::trim).filter(|one| !one.is_empty()).collect();
+        names.sort_unstable();
+        names.dedup();
+        Self { names, level }
+    }
+
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.names.binary_search(&name).is_ok()
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.names.iter().copied()
+    }
+
+    /// What a note says of one of them.
+    #[must_use]
+    pub fn detail(&self, name: &'a str) -> Cow<'a, str> {
+        self.level.with(name)
     }
 }
 
@@ -225,8 +270,8 @@ impl<'a, 'n> Reader<'a, 'n> {
             }
         }
         let Some((name, configured)) = configuration.sampler() else {
-            if arg.first().is_some() {
-                self.note(Reason::InvalidOption, annotation::SAMPLER_ARG, Some("without a sampler".into()));
+            if let Some((_, level)) = arg.first() {
+                self.note(Reason::InvalidOption, annotation::SAMPLER_ARG, Some(level.with("without a sampler")));
             }
             return (None, None);
         };
@@ -330,22 +375,26 @@ impl<'a, 'n> Reader<'a, 'n> {
             let known = annotation::OPTIONS.iter().any(|option| option.key == key)
                 || matches!(key, annotation::STATUS | annotation::FLOOR)
                 || (level == Level::Pod && container_of_log_source(name).is_some());
-            if key == crate::api::label::INJECT {
-                self.note(Reason::OptInIsALabel, key, None);
-            } else if !known {
+            if !known && key != label::INJECT {
                 let nearest = annotation::nearest_option(key);
-                self.note(Reason::UnknownAnnotation, key, Some(format!("did you mean {nearest}?").into()));
+                let detail = level.with(format!("did you mean {nearest}?"));
+                self.note(Reason::UnknownAnnotation, key, Some(detail));
             }
         }
     }
 }
 
-/// A comma-separated list, sorted.
-fn list(text: &str) -> Vec<&str> {
-    let mut list: Vec<&str> = text.split(',').map(str::trim).filter(|one| !one.is_empty()).collect();
-    list.sort_unstable();
-    list.dedup();
-    list
+/// Who wrote the label as an annotation is not opted in by it, and would wonder why.
+pub(super) fn note_annotated_opt_in<'a>(pod: &'a Pod<'a>, namespace: &'a Namespace<'a>, notes: &mut Vec<Note<'a>>) {
+    let mut namespaces = namespace.annotations.into_iter().flatten();
+    let there = [
+        (pod.annotation(label::INJECT).is_some(), Level::Pod),
+        (namespaces.any(|(key, _)| **key == *label::INJECT), Level::Namespace),
+    ];
+    for (_, level) in there.into_iter().filter(|(is_there, _)| *is_there) {
+        let subject = Subject::Annotation(label::INJECT.into());
+        notes.push(Note { reason: Reason::OptInIsALabel, subject, detail: level.detail() });
+    }
 }
 
 fn container_of_log_source(name: &str) -> Option<&str> {
@@ -360,5 +409,61 @@ fn resolves_cluster_names(pod: &Pod<'_>) -> bool {
         "ClusterFirstWithHostNet" => true,
         "ClusterFirst" | "" => !pod.spec.host_network,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::inject::decide;
+
+    /// What is noted of a pod with one annotation, in a namespace with the same one.
+    fn noted(opt_in: Option<&str>, key: &str, value: &str) -> Vec<String> {
+        let pod =
+            serde_json::json!({"metadata": {"annotations": {key: value}}, "spec": {"containers": [{"name": "app"}]}});
+        let pod = pod.to_string();
+        let pod = Pod::from_json(&pod).expect("a pod");
+        let annotations = [(key.into(), value.into())];
+        let configuration = Configuration::default();
+        let told = |pod: &Pod<'_>, annotations: &[_]| -> Vec<String> {
+            let namespace = Namespace { name: Some("shop"), opt_in, annotations: Some(annotations) };
+            let decision = decide(pod, &namespace, &configuration, Timestamp::UNIX_EPOCH);
+            let about_it = decision.notes().iter().filter(|note| note.subject == Subject::Annotation(key.into()));
+            about_it.map(|note| format!("{} {}", note.reason, note.detail.as_deref().unwrap_or("-"))).collect()
+        };
+        let bare = Pod::from_json(r#"{"spec": {"containers": [{"name": "app"}]}}"#).expect("a pod");
+        [told(&pod, &[]), told(&bare, &annotations)].concat()
+    }
+
+    #[test]
+    fn notes_say_which_annotations_stand_on_the_namespace() {
+        for (key, value, on_pod, on_namespace) in [
+            ("otelgate.dev/inject", "enabled", "OptInIsALabel -", "OptInIsALabel on the namespace"),
+            ("otelgate.dev/logs", "x", "InvalidOption -", "InvalidOption on the namespace"),
+            ("otelgate.dev/containers", "b", "UnknownContainer b", "UnknownContainer on the namespace; b"),
+            ("otelgate.dev/skip", "b", "UnsupportedSkip b", "UnsupportedSkip on the namespace; b"),
+            (
+                "otelgate.dev/sampler-arg",
+                "1",
+                "InvalidOption without a sampler",
+                "InvalidOption on the namespace; without a sampler",
+            ),
+            (
+                "otelgate.dev/skp",
+                "b",
+                "UnknownAnnotation did you mean otelgate.dev/skip?",
+                "UnknownAnnotation on the namespace; did you mean otelgate.dev/skip?",
+            ),
+        ] {
+            assert_eq!(noted(Some("enabled"), key, value), [on_pod, on_namespace]);
+        }
+    }
+
+    #[test]
+    fn the_label_as_an_annotation_is_told_where_nothing_is_opted_in() {
+        let told = noted(None, "otelgate.dev/inject", "enabled");
+        assert_eq!(told, ["OptInIsALabel -", "OptInIsALabel on the namespace"]);
     }
 }

@@ -106,7 +106,7 @@ impl Editor<'_> {
         for entry in entries {
             match (old.get(&entry.key.name), new.get(&entry.key.name)) {
                 (Some(old), Some(new)) => self.entry(entry, old, new)?,
-                (Some(_), None) => self.remove(entry.key.range.start, entry.end())?,
+                (Some(_), None) => self.remove(self.start(&entry.key), entry.end())?,
                 (None, _) => {}
             }
         }
@@ -115,7 +115,7 @@ impl Editor<'_> {
         // What only a merge brings is written below it, and wins.
         let is_here = |key: &str| entries.iter().any(|entry| entry.key.name == key);
         for (key, value) in new.iter().filter(|(key, value)| old.get(*key) != Some(*value) && !is_here(key)) {
-            write::entry(&mut lines, key, value, first.key.column, self.layout);
+            write::entry(&mut lines, key, value, self.column(&first.key), self.layout);
         }
         self.insert(self.line_end(last.end()), lines);
         Some(())
@@ -129,8 +129,8 @@ impl Editor<'_> {
         }
         self.changes.truncate(known);
         let mut lines = String::new();
-        write::entry(&mut lines, &entry.key.name, new, entry.key.column, self.layout);
-        self.rewrite(entry.key.range.start, entry.end(), lines)
+        write::entry(&mut lines, &entry.key.name, new, self.column(&entry.key), self.layout);
+        self.rewrite(self.start(&entry.key), entry.end(), lines)
     }
 
     fn sequence(&mut self, items: &[Node], key: Option<&Key>, old: &[Value], new: &[Value]) -> Option<()> {
@@ -139,8 +139,8 @@ impl Editor<'_> {
         let pairs = align(old, new)?;
         // Where the next new entry goes: below the key, then below the entry before it.
         let mut place = match key {
-            Some(key) => self.line_end(key.range.end),
-            None => self.line_start(self.dash(items.first()?)?),
+            Some(key) if self.start(key) == key.range.start => self.line_end(key.range.end),
+            _ => self.line_start(self.dash(items.first()?)?),
         };
         let (mut at_old, mut at_new) = (0, 0);
         for (index_old, index_new) in pairs.into_iter().chain([(old.len(), new.len())]) {
@@ -281,14 +281,10 @@ impl Editor<'_> {
     }
 
     /// Puts lines in the place of those.
-    fn rewrite(&mut self, start: usize, end: usize, mut lines: String) -> Option<()> {
+    fn rewrite(&mut self, start: usize, end: usize, lines: String) -> Option<()> {
         let line = self.line_start(start);
         let alone = self.text[line..start].bytes().all(|byte| byte == b' ');
-        let end = self.line_end(end);
-        if !self.text[..end].ends_with('\n') && lines.ends_with('\n') {
-            lines.pop();
-        }
-        alone.then(|| self.replace(line..end, lines))
+        alone.then(|| self.replace(line..self.line_end(end), lines))
     }
 
     fn replace(&mut self, range: Range<usize>, text: String) {
@@ -296,13 +292,9 @@ impl Editor<'_> {
     }
 
     fn insert(&mut self, place: usize, lines: String) {
-        if lines.is_empty() {
-            return;
+        if !lines.is_empty() {
+            self.replace(place..place, lines);
         }
-        // The last line of a text may lack its newline.
-        let unfinished = place > 0 && !self.text[..place].ends_with('\n');
-        let text = if unfinished { format!("\n{lines}") } else { lines };
-        self.changes.push(Change { range: place..place, text });
     }
 
     /// Where an entry's dash stands, if only blanks stand before it, and at most comments between them.
@@ -318,6 +310,17 @@ impl Editor<'_> {
         }
         let dash = before.strip_suffix('-')?.len();
         self.text[self.line_start(dash)..dash].bytes().all(|byte| byte == b' ').then_some(dash)
+    }
+
+    /// Where an entry begins: at its key, or at the question mark before it.
+    fn start(&self, key: &Key) -> usize {
+        let before = self.text[..key.range.start].trim_end_matches([' ', '\t']);
+        let is_marked = before.len() < key.range.start && before.ends_with('?');
+        if is_marked { before.len() - 1 } else { key.range.start }
+    }
+
+    fn column(&self, key: &Key) -> usize {
+        key.column - (key.range.start - self.start(key))
     }
 
     /// Behind a key's colon.
@@ -341,15 +344,23 @@ impl Editor<'_> {
 
     fn apply(mut self) -> Option<String> {
         self.changes.sort_by_key(|change| (change.range.start, change.range.end));
-        let windows = self.text.contains("\r\n");
+        let newline = if self.text.contains("\r\n") { "\r\n" } else { "\n" };
         let mut edited = String::with_capacity(self.text.len() * 2);
         let mut copied = 0;
         for Change { range, text } in self.changes {
             edited.push_str(self.text.get(copied..range.start)?);
-            edited.push_str(&if windows { text.replace('\n', "\r\n") } else { text });
+            // Lines can go below one that lacks its newline, which then is the last no more.
+            if text.ends_with('\n') && !edited.is_empty() && !edited.ends_with('\n') {
+                edited.push_str(newline);
+            }
+            edited.push_str(&if newline == "\n" { text } else { text.replace('\n', newline) });
             copied = range.end;
         }
         edited.push_str(self.text.get(copied..)?);
+        // The last line of the text lacks it still.
+        if !self.text.ends_with('\n') && edited.ends_with(newline) {
+            edited.truncate(edited.len() - newline.len());
+        }
         Some(edited)
     }
 }

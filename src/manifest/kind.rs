@@ -39,7 +39,7 @@ pub struct Templated<'a> {
     pub object: Object<'a>,
     /// JSON pointer of the object, from the document's root: empty but in a list.
     pub pointer: String,
-    /// JSON pointer of the pod template, from the document's root.
+    /// JSON pointer of the pod template, from the document's root; where something on the way to it is no map, of that.
     pub template: String,
     /// Whose template it is; `None` for a pod, which says so itself.
     pub workload: Option<Workload<'a>>,
@@ -62,6 +62,8 @@ pub struct Object<'a> {
     pub namespace: Option<&'a str>,
     /// Empty for one that only has a `generateName`.
     pub name: &'a str,
+    /// What the API server begins the name with that it makes; empty where there is none.
+    pub generate_name: &'a str,
 }
 
 /// All objects of a document with a pod template, those in lists included.
@@ -96,12 +98,25 @@ fn collect<'a>(value: &'a Value, pointer: String, of_list: Option<(&'a str, &'a 
 fn template(found: Found<'_>) -> Option<Templated<'_>> {
     let Found { pointer, value, kind, .. } = found;
     let known = KINDS.iter().find(|known| known.name == kind && known.group == group(found.api_version))?;
-    value.pointer(known.template)?.as_object()?;
+    let way = way(value, known.template)?;
     let object = Object { kind, ..object(value) };
     let workload =
         (!known.template.is_empty()).then(|| owner(value, kind).unwrap_or_else(|| (known.workload)(object.name)));
-    let template = format!("{pointer}{}", known.template);
+    let template = format!("{pointer}{way}");
     Some(Templated { object, pointer, template, workload })
+}
+
+/// The part of a pointer that leads to a map, or to what stands in the way of one; nothing where nothing stands there.
+fn way<'p>(object: &Value, pointer: &'p str) -> Option<&'p str> {
+    let (mut value, mut end) = (object, 0);
+    for step in pointer.split('/').skip(1) {
+        if !value.is_object() {
+            break;
+        }
+        value = value.get(step)?;
+        end += 1 + step.len();
+    }
+    (!value.is_null()).then(|| &pointer[..end])
 }
 
 /// The Deployment, Rollout or `CronJob` behind an object that was taken from a cluster.
@@ -131,6 +146,7 @@ fn object(value: &Value) -> Object<'_> {
         kind: text(value, "kind").unwrap_or_default(),
         namespace: field("namespace"),
         name: field("name").unwrap_or_default(),
+        generate_name: field("generateName").unwrap_or_default(),
     }
 }
 

@@ -121,6 +121,17 @@ fn faulty_inputs_name_file_line_and_next_step_and_give_no_output() {
         );
         refused("x.yaml", deployment.as_bytes(), &[says]);
     }
+    for (kind, spec, says) in [
+        ("Deployment", "\n  template: x", "5: Deployment w: spec.template must be a map, and is a string"),
+        ("Deployment", "{template: [a]}", "4: Deployment w: spec.template must be a map, and is a list"),
+        ("StatefulSet", " 1", "4: StatefulSet w: spec must be a map, and is an integer"),
+        ("DaemonSet", "{template: {spec: x}}", "4: DaemonSet w: spec.template.spec must be a map, and is a string"),
+    ] {
+        let workload = format!("apiVersion: apps/v1\nkind: {kind}\nmetadata: {{name: w}}\nspec: {spec}\n");
+        refused("x.yaml", workload.as_bytes(), &[&format!("./x.yaml:{says}")]);
+    }
+    let job = b"apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: c}\nspec: {jobTemplate: {spec: yes}}\n";
+    refused("x.yaml", job, &["./x.yaml:4: CronJob c: spec.jobTemplate.spec must be a map, and is a boolean"]);
     for (metadata, says) in [
         (
             "labels:\n    otelgate.dev/inject: on",
@@ -325,20 +336,93 @@ fn injected_is_stable_and_undone_to_the_byte() {
         format!("\u{feff}{NAMESPACE}---\n{POD}"),
         json.clone(),
     ];
-    for input in inputs {
+    // The last line may lack its newline, and then does so ever after.
+    let unfinished = inputs.clone().map(|input| input.trim_end().to_owned());
+    for input in inputs.into_iter().chain(unfinished) {
         let once = otelgate_on(directory.path(), &["inject", "-q", "-f", "-"], &input);
         assert!(once.contains("OTEL_SERVICE_NAME"), "{once}");
+        assert_eq!(once.ends_with('\n'), input.ends_with('\n'), "{once}");
+        assert!(once.lines().all(|line| !line.trim().is_empty()), "{once}");
         assert_eq!(otelgate_on(directory.path(), &["inject", "-q", "-f", "-"], &input), once);
         let twice = fed(directory.path(), &["inject", "--check", "-f", "-"], once.as_bytes());
         assert_eq!((twice.status.code(), printed(&twice).as_str()), (Some(0), ""), "{}", told(&twice));
         let undone = otelgate_on(directory.path(), &["inject", "-q", "--undo", "-f", "-"], &once);
-        if input == json {
+        if input.trim_end() == json.trim_end() {
             let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
             assert_eq!(value(&undone), value(&input));
         } else {
             assert_eq!(undone, input);
         }
     }
+}
+
+#[test]
+fn a_difference_has_the_ends_of_the_lines() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for end in ["\n", "\r\n"] {
+        let pod = POD.replace('\n', end);
+        fs::write(directory.path().join("p.yaml"), pod.trim_end()).expect("written");
+        let args = ["inject", "-q", "--opt-in", "-f", "p.yaml"];
+        let whole = otelgate_on(directory.path(), &args, "");
+        let diff = otelgate_on(directory.path(), &[&args[..], &["--diff"]].concat(), "");
+        let of = |sign: char| -> String {
+            let body = diff.split_inclusive('\n').skip_while(|line| !line.starts_with("@@"));
+            body.filter_map(|line| line.strip_prefix([' ', sign])).collect()
+        };
+        let lacking = |text: &str| format!("{}\n", text.trim_end());
+        // The first lines are no context.
+        for (side, text) in [(of('-'), lacking(&pod)), (of('+'), lacking(&whole))] {
+            assert!(side.contains("image: nginx:1.27") && text.ends_with(&side), "{diff}");
+        }
+        assert_eq!(diff.matches("\n\\ No newline at end of file\n").count(), 2, "{diff}");
+    }
+}
+
+#[test]
+fn a_file_under_two_names_is_printed_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::create_dir(directory.path().join("d")).expect("made");
+    fs::write(directory.path().join("d/p.yaml"), POD).expect("written");
+    std::os::unix::fs::symlink("d/p.yaml", directory.path().join("link.yaml")).expect("linked");
+    let absolute = directory.path().join("d/p.yaml");
+    let names = ["d/p.yaml", "./d/p.yaml", "d/../d/p.yaml", "d", "link.yaml", absolute.to_str().expect("UTF-8")];
+    let args: Vec<&str> = ["inject", "-q"].into_iter().chain(names.into_iter().flat_map(|name| ["-f", name])).collect();
+    assert_eq!(otelgate_on(directory.path(), &args, ""), POD);
+    // Standard input is no file of that name.
+    fs::write(directory.path().join("-"), POD).expect("written");
+    assert_eq!(
+        otelgate_on(directory.path(), &["inject", "-q", "-f", "-", "-f", "./-"], POD),
+        format!("{POD}---\n{POD}")
+    );
+}
+
+#[test]
+fn both_commands_call_an_object_the_same_and_no_name_acts_on_a_terminal() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (metadata, called) in [
+        ("{generateName: p-, namespace: shop}", "Pod shop/p-*"),
+        ("{namespace: shop}", "Pod shop/(no name)"),
+        (
+            r#"{name: "p\e[31mX\n", namespace: shop, labels: {otelgate.dev/inject: "en\ex"}, annotations: {"otelgate.dev/\e": x}}"#,
+            r"Pod shop/p\u{1b}[31mX\n",
+        ),
+    ] {
+        let pod = format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {metadata}\nspec: {{containers: [{{name: \"a\\e[1m\", env: [{{name: \"\\eX\", value: \"\\e\"}}]}}]}}\n"
+        );
+        let told_by_both = [
+            told(&fed(directory.path(), &["inject", "--opt-in", "-f", "-"], pod.as_bytes())),
+            printed(&fed(directory.path(), &["explain", "--opt-in", "-f", "-"], pod.as_bytes())),
+        ];
+        for told in told_by_both {
+            assert!(told.contains(called), "{told}");
+            assert!(!told.contains(|c: char| c.is_control() && c != '\n'), "{told:?}");
+        }
+    }
+    let faulty = "apiVersion: v1\nkind: Pod\nmetadata: {name: \"\\e\"}\nspec: {nodeSelector: {\"\\e\": 1}}\n";
+    let output = fed(directory.path(), &["inject", "-f", "-"], faulty.as_bytes());
+    let says = r"Pod \u{1b}: spec.nodeSelector[\u{1b}] must be a string";
+    assert!(told(&output).contains(says) && !told(&output).contains('\u{1b}'), "{:?}", told(&output));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Image, Placement, Resources};
+use crate::api::object;
 use crate::config::Selector;
 
 /// The OpenTelemetry Collector on every node. Its namespace and the name of its Service are those that pods are told:
@@ -193,7 +194,7 @@ impl Default for CollectorMetrics {
 
 impl Default for AdoptedCollector {
     fn default() -> Self {
-        let labels = BTreeMap::from([("app".to_owned(), "otel-collector".to_owned())]);
+        let labels = BTreeMap::from([("app".to_owned(), object::COLLECTOR.to_owned())]);
         Self { selector: Selector { match_labels: labels, match_expressions: Vec::new() }, metrics_port: 8888 }
     }
 }

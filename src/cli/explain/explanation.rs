@@ -22,6 +22,9 @@ pub struct Explanation {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     pub name: String,
+    /// Of a manifest that leaves the name to the API server.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub generate_name: String,
     /// Whether the API server calls the webhook for it, which only a cluster knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calls: Option<Calls>,
@@ -55,6 +58,8 @@ pub struct Subject<'a> {
     pub kind: &'a str,
     pub namespace: Option<&'a str>,
     pub name: &'a str,
+    /// Empty where there is none.
+    pub generate_name: &'a str,
 }
 
 /// The configuration that decided.
@@ -144,6 +149,7 @@ impl Explanation {
             kind: subject.kind.to_owned(),
             namespace: subject.namespace.map(ToOwned::to_owned),
             name: subject.name.to_owned(),
+            generate_name: subject.generate_name.to_owned(),
             calls: None,
             configuration: None,
             decision: decision.name(),

@@ -167,7 +167,7 @@ impl Surroundings {
         let case = Case { pod, namespace: &view, configuration: &self.configuration };
         let decision = decide(pod, &view, &self.configuration, at);
         let kind::Object { kind, name, .. } = templated.object;
-        let subject = Subject { kind, namespace: Some(&surrounding.name), name };
+        let subject = Subject { kind, namespace: Some(&surrounding.name), name, generate_name: "" };
         let mut explanation = Explanation::new(subject, rules::verdicts(case), &decision, true);
         explanation.calls = Some(self.calls(pod, surrounding));
         explanation.configuration = Some(self.configured.clone());

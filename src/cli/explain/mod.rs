@@ -24,7 +24,8 @@ use super::table::{self, Format};
 use super::{UNREADABLE, explain::explanation::Explanation};
 use crate::inject::decide;
 use crate::inject::rules::{self, Case};
-use crate::manifest::{Lines, kind};
+use crate::manifest::Lines;
+use crate::manifest::kind::{self, Object};
 use explanation::Subject;
 use target::Target;
 
@@ -115,8 +116,8 @@ fn explain_all(inputs: &[Parsed<'_>], setting: &Setting<'_>) -> Result<Vec<Expla
                         let case = Case { pod: &pod, namespace: &namespace, configuration: setting.configuration };
                         let decision = decide(&pod, &namespace, setting.configuration, setting.now);
                         let known = namespaces.has(place.namespace);
-                        let object = place.object;
-                        let subject = Subject { kind: object.kind, namespace: place.namespace, name: object.name };
+                        let Object { kind, name, generate_name, .. } = place.object;
+                        let subject = Subject { kind, namespace: place.namespace, name, generate_name };
                         let mut explanation = Explanation::new(subject, rules::verdicts(case), &decision, known);
                         (explanation.file, explanation.line) = (Some(place.file.to_owned()), Some(place.line));
                         explanations.push(explanation);

@@ -7,7 +7,7 @@ use anstyle::Style;
 use super::calls::{Calls, Other};
 use super::explanation::{Asked, Configured, Explanation, Gap, Remark, Told, Why};
 use super::running::{Record, Replicas, Running};
-use crate::cli::output::{ATTENTION, BAD, BOLD, DIM, GOOD, PLACE, styled, wrapped};
+use crate::cli::output::{self, ATTENTION, BAD, BOLD, DIM, GOOD, PLACE, printable, styled, wrapped};
 use crate::cli::table::{Cell, Column, Table};
 use crate::coverage::Coverage;
 use crate::inject::Action;
@@ -48,19 +48,21 @@ impl Explanation {
             out.push_str(&wrapped(&format!("{source}, hash {hash}"), 4, width));
         }
         section(out, "rules");
-        let [names, inputs] = widths(self.rules.iter().map(|rule| [rule.rule, rule.input.as_str()]));
+        let rules: Vec<_> = self.rules.iter().map(|rule| (rule, printable(&rule.input))).collect();
+        let [names, inputs] = widths(rules.iter().map(|(rule, input)| [rule.rule, input]));
         let verdict = |rule: &Asked| rule.reason.as_ref().map_or("passes", |why| why.code);
         let verdicts = self.rules.iter().map(|rule| verdict(rule).len()).max().unwrap_or_default();
         let room = width.map_or(inputs, |width| width.saturating_sub(INDENT + names + GAP + GAP + verdicts));
         let inputs = inputs.min(room.max(NARROWEST));
-        for rule in &self.rules {
+        for (rule, input) in &rules {
             let style = if rule.passes { GOOD } else { BAD };
-            let input = shortened(&rule.input, inputs);
+            let input = shortened(input, inputs);
             line_of(out, INDENT, &[(BOLD, rule.rule, names), (DIM, &input, inputs), (style, verdict(rule), 0)]);
         }
         for container in &self.containers {
-            table(out, &format!("container {}: variables", container.name), &container.env, width);
-            table(out, &format!("container {}: resource attributes", container.name), &container.attributes, width);
+            let name = printable(&container.name);
+            table(out, &format!("container {name}: variables"), &container.env, width);
+            table(out, &format!("container {name}: resource attributes"), &container.attributes, width);
         }
         table(out, "pod: labels", &self.labels, width);
         table(out, "pod: annotations", &self.annotations, width);
@@ -69,7 +71,7 @@ impl Explanation {
         }
         for Remark { about, detail, reason } in &self.notes {
             let detail = detail.as_deref().map_or(String::new(), |detail| format!(" ({detail})"));
-            out.push_str(&reason.told(&format!("{about}{detail}: "), 4, width));
+            out.push_str(&reason.told(&printable(&format!("{about}{detail}: ")), 4, width));
         }
         if let Some(running) = &self.running {
             running.write(out, width);
@@ -88,13 +90,15 @@ impl Explanation {
 
     /// Where and what, the verdict, and why.
     fn write_heading(&self, out: &mut String, width: Option<usize>) {
-        let Self { file, line, kind, namespace, name, reason, .. } = self;
+        let Self { file, line, kind, namespace, name, generate_name, reason, .. } = self;
         let (style, verdict) = self.verdict();
-        let place =
-            file.as_deref().zip(*line).map_or(String::new(), |(file, line)| format!("{PLACE}{file}:{line}{PLACE:#} "));
-        let namespace = namespace.as_deref().map_or(String::new(), |namespace| format!("{namespace}/"));
+        let place = file.as_deref().zip(*line).map_or(String::new(), |(file, line)| {
+            let file = printable(file);
+            format!("{PLACE}{file}:{line}{PLACE:#} ")
+        });
+        let object = output::object(kind, namespace.as_deref(), name, generate_name);
         let verdict = styled(style, verdict, 0);
-        writeln!(out, "{place}{BOLD}{kind} {namespace}{name}{BOLD:#} {verdict}").expect("a String takes all");
+        writeln!(out, "{place}{BOLD}{object}{BOLD:#} {verdict}").expect("a String takes all");
         if let Some(reason) = reason {
             out.push_str(&reason.told("", 2, width));
         }
@@ -183,7 +187,8 @@ impl Running {
         }
         out.push_str(&wrapped(&line, 4, width));
         if let Some(written) = written {
-            out.push_str(&wrapped(&written.told(), 4, width));
+            // Anybody who may create the pod may have written this.
+            out.push_str(&wrapped(&printable(&written.told()), 4, width));
         }
     }
 }
@@ -275,21 +280,22 @@ fn table(out: &mut String, title: &str, keys: &[Told], width: Option<usize>) {
         return;
     }
     section(out, title);
-    let columns = widths(keys.iter().map(|key| [key.key.as_str(), key.source]));
+    let names: Vec<_> = keys.iter().map(|key| printable(&key.key)).collect();
+    let columns = widths(names.iter().zip(keys).map(|(name, key)| [&**name, key.source]));
     let mut reasons: Vec<(&Why, Vec<&str>)> = Vec::new();
     let before = INDENT + columns[0] + GAP + VERB + GAP + columns[1] + GAP;
     // On a narrow terminal, source and value have a line of their own.
     let is_narrow = width.is_some_and(|width| before + NARROWEST > width);
     let room = width.unwrap_or(PIPED).saturating_sub(if is_narrow { INDENT + GAP + columns[1] + GAP } else { before });
-    for Told { key, action, source, value, reason } in keys {
+    for (key, Told { action, source, value, reason, .. }) in names.iter().zip(keys) {
         let (style, verb) = match action {
             Action::Set => (GOOD, "set"),
             Action::Merged => (GOOD, "appended"),
             Action::Kept => (DIM, "kept"),
             Action::Left => (ATTENTION, "left out"),
         };
-        let value = shortened(value.as_deref().unwrap_or_default(), room);
-        let what = [(BOLD, key.as_str(), columns[0]), (style, verb, VERB)];
+        let value = shortened(&printable(value.as_deref().unwrap_or_default()), room);
+        let what = [(BOLD, &**key, columns[0]), (style, verb, VERB)];
         let whence = [(DIM, *source, columns[1]), (Style::new(), value.as_str(), 0)];
         if is_narrow {
             line_of(out, INDENT, &what);

@@ -215,10 +215,11 @@ fn a_pod_that_is_almost_too_large(shared: &Webhook<'_>) {
     webhook.register_at(webhook.port());
     webhook.make_namespace("large", Some("enabled"));
     let before = webhook.failed_open();
-    let (made, _) = create(&webhook, 500_000);
-    assert!(status(&made).is_some(), "half a megabyte is no problem");
-    let (made, _) = create(&webhook, 1_200_000);
+    let (made, warnings) = create(&webhook, 500_000);
+    assert!(status(&made).is_some() && warnings.is_empty(), "half a megabyte is no problem: {warnings:?}");
+    let (made, warnings) = create(&webhook, 1_200_000);
     assert_eq!(status(&made), None);
+    assert!(warnings.iter().any(|warning| warning.contains("ObjectTooLarge")), "{warnings:?}");
     assert_eq!(webhook.metric("otelgate_decisions_total", &["ObjectTooLarge"]), 1);
     assert_eq!(webhook.failed_open(), before);
 }

@@ -8,6 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use futures::{StreamExt as _, stream};
 use otelgate::admission::{Entry, MAX_BODY};
+use otelgate::api::OptIn;
 use otelgate::config::Document;
 use otelgate::inject::{Decision, Reason};
 use serde_json::{Value, json};
@@ -98,8 +99,11 @@ fn pointers(value: &Value, path: String, into: &mut Vec<String>) {
 #[tokio::test]
 async fn deep_nesting_overflows_no_stack() {
     let stack = Stack::new();
-    let depth = 1_000_000;
-    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+    // The deeper ones are too large to be looked into.
+    let too_large = 1_000_000;
+    for (depth, (open, close)) in
+        [100_000, too_large].into_iter().flat_map(|depth| [("[", "]"), ("{\"a\":", "}")].map(|pair| (depth, pair)))
+    {
         let nest = |closed: bool| {
             let tail = if closed { format!("1{}", close.repeat(depth)) } else { String::new() };
             format!("{}{tail}", open.repeat(depth))
@@ -112,7 +116,9 @@ async fn deep_nesting_overflows_no_stack() {
                 );
                 let response = stack.review(Entry::Enabled, body).await;
                 // What isn't read is passed over, however deep it is; what has no end can't be.
-                if closed && (is_decided(&response) || field == "unknown") {
+                if closed && depth == too_large {
+                    assert_warns(&response, Reason::ObjectTooLarge);
+                } else if closed && (is_decided(&response) || field == "unknown") {
                     assert_eq!(response, json!({"uid": UID, "allowed": true}), "{field}");
                 } else {
                     assert_warns(&response, Reason::Undecodable);
@@ -181,11 +187,18 @@ async fn an_object_that_is_too_large_is_skipped_unseen() {
     let unread = recorded_with("deployment-pod", |review| {
         review["request"]["object"]["spec"]["hostNetwork"] = json!("x".repeat(1 << 20));
     });
-    for body in [of_variables(600_000), unread] {
-        assert_eq!(stack.review(Entry::Pod, body).await, json!({"uid": UID, "allowed": true}));
+    for body in [of_variables(600_000), unread.clone()] {
+        assert_warns(&stack.review(Entry::Pod, body).await, Reason::ObjectTooLarge);
     }
     assert_eq!(stack.sample("otelgate_decisions_total{decision=\"skip\",reason=\"ObjectTooLarge\",path=\"pod\"}"), 2.0);
     assert!(stack.review(Entry::Pod, of_variables(100_000)).await.get("warnings").is_none());
+    // Where nothing is injected at all, its size is no matter.
+    let disabled = Stack::of(admission(Document { mode: OptIn::Disabled, ..Document::default() }));
+    assert_eq!(disabled.review(Entry::Pod, unread).await, json!({"uid": UID, "allowed": true}));
+    assert_eq!(
+        disabled.sample("otelgate_decisions_total{decision=\"skip\",reason=\"ModeDisabled\",path=\"pod\"}"),
+        1.0
+    );
 }
 
 #[expect(clippy::panic, reason = "stands in for a defect")]

@@ -8,7 +8,8 @@ use axum::http::{Method, Request};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::steady::{Agent, answer, watches};
+use super::steady::Agent;
+use super::{answer, client, silence, watches};
 use crate::k8s;
 
 type Changes = Arc<Mutex<Vec<String>>>;
@@ -17,7 +18,8 @@ type Changes = Arc<Mutex<Vec<String>>>;
 fn start(metadata: &Value) -> (Agent, Changes) {
     let changes = Changes::default();
     let (seen, metadata) = (Arc::clone(&changes), metadata.clone());
-    let agent = Agent::of(&json!({"agent": {"mode": "disabled"}}), Value::Null, move |request: &Request<k8s::Body>| {
+    let nothing = Arc::new((Value::Null, Value::Null));
+    let api_server = client(move |request: &Request<k8s::Body>| {
         let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
         let of = path.rsplit('/').next().unwrap_or_default();
         if *request.method() != Method::GET {
@@ -31,16 +33,17 @@ fn start(metadata: &Value) -> (Agent, Changes) {
             "daemonsets" => "datadog-agent",
             "deployments" => "datadog-cluster-agent",
             "pods" if !watches(request) => "",
-            _ => return answer(path, watches(request)),
+            _ => return answer(request, &nothing, silence),
         };
         if watches(request) {
-            return answer(path, true);
+            return (200, silence());
         }
         let mut object = json!({"metadata": metadata, "spec": {"selector": {}, "template": {}}});
         object["metadata"]["name"] = json!(name);
         let items = if name.is_empty() || query.contains("labelSelector") { json!([]) } else { json!([object]) };
         (200, Body::from(json!({"metadata": {"resourceVersion": "1"}, "items": items}).to_string()))
     });
+    let agent = Agent::of(&json!({"agent": {"mode": "disabled"}}), Value::Null, api_server);
     (agent, changes)
 }
 
