@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Case, app, case, pod};
 use crate::api::OptIn;
-use crate::inject::Reason;
+use crate::inject::{Reason, rules};
 
 #[test]
 fn the_pod_beats_its_namespace_both_ways() {
@@ -53,19 +53,19 @@ fn the_label_as_an_annotation_is_told() {
 
 #[test]
 fn some_pods_are_never_touched() {
-    let skipped = |change: &dyn Fn(&mut serde_json::Value)| {
+    let skipped = |change: &dyn Fn(&mut Value)| {
         let mut pod = pod(app());
         change(&mut pod);
         case(pod).decide().skipped
     };
     let mirror =
-        |pod: &mut serde_json::Value| pod["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
+        |pod: &mut Value| pod["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
     assert_eq!(skipped(&mirror), Some(Reason::MirrorPod));
     assert_eq!(skipped(&|pod| pod["spec"]["os"] = json!({"name": "windows"})), Some(Reason::WindowsPod));
-    let selected = |pod: &mut serde_json::Value| pod["spec"]["nodeSelector"] = json!({"kubernetes.io/os": "windows"});
+    let selected = |pod: &mut Value| pod["spec"]["nodeSelector"] = json!({"kubernetes.io/os": "windows"});
     assert_eq!(skipped(&selected), Some(Reason::WindowsPod));
     let formerly =
-        |pod: &mut serde_json::Value| pod["spec"]["nodeSelector"] = json!({"beta.kubernetes.io/os": "windows"});
+        |pod: &mut Value| pod["spec"]["nodeSelector"] = json!({"beta.kubernetes.io/os": "windows"});
     assert_eq!(skipped(&formerly), Some(Reason::WindowsPod));
     assert_eq!(skipped(&|pod| pod["spec"]["os"] = json!({"name": "linux"})), None);
     for namespace in ["kube-system", "kube-public", "kube-node-lease"] {
@@ -156,6 +156,18 @@ fn an_unknown_namespace_costs_its_defaults_only() {
     assert!(outcome.has_note(Reason::NamespaceUnknown));
     let known = case(pod(app())).on_namespace("resource.opentelemetry.io/deployment.environment.name", "qa").decide();
     assert_eq!(known.attribute("deployment.environment.name"), Some("qa"));
+}
+
+#[test]
+fn what_the_registration_leaves_out_is_left_alone_whatever_the_labels() {
+    for (key, value) in rules::LEFT_OUT {
+        assert!(rules::is_left_out(|asked| (asked == key).then_some(value)));
+        assert!(!rules::is_left_out(|asked| (asked == key).then_some("another")));
+    }
+    for pod in [pod(app()), case(pod(app())).label("otelgate.dev/inject", "enabled").pod] {
+        let outcome = Case { left_out: true, ..case(pod) }.decide();
+        assert_eq!((outcome.name, outcome.skipped), ("skip", Some(Reason::LeftOutNamespace)));
+    }
 }
 
 /// The webhook knows of the namespace only what its path tells: what it wrote, others have to find as it should be.
