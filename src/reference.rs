@@ -50,9 +50,11 @@ fn labels_and_annotations() -> String {
     writeln!(
         page,
         "The label `{}` on a Namespace or in a pod template: {values}. The pod beats its namespace, both ways.\n\
-         `observe` decides and reports, and changes nothing. Never touched are pods in {}.\n",
+         `observe` decides and reports, and changes nothing. Never touched are pods in {}, and in\n\
+         namespaces with the label {}.\n",
         label::INJECT,
-        rules::SYSTEM_NAMESPACES.map(|name| format!("`{name}`")).join(", ")
+        rules::SYSTEM_NAMESPACES.map(|name| format!("`{name}`")).join(", "),
+        rules::LEFT_OUT.map(|(key, value)| format!("`{key}: {value}`")).join(" or ")
     )
     .expect("writing to a String can't fail");
     page.push_str(

@@ -2,11 +2,8 @@
 
 use super::{Objection, Snapshot, Verdict, some_of};
 use crate::api::{OptIn, label};
-use crate::inject::rules::SYSTEM_NAMESPACES;
+use crate::inject::rules::{LEFT_OUT, SYSTEM_NAMESPACES, is_left_out};
 use crate::k8s::ObjectMeta;
-
-/// Labels of namespaces that the registration leaves out: those that AKS adds to every webhook.
-const LEFT_OUT: [(&str, &str); 2] = [("control-plane", "true"), ("kubernetes.azure.com/managedby", "aks")];
 
 pub fn labels(snapshot: &Snapshot) -> Verdict {
     let labelled = snapshot.namespaces.as_ref()?.iter().filter_map(|one| label_of(one).map(|value| (one, value)));
@@ -73,9 +70,7 @@ fn wants(namespace: &ObjectMeta) -> Option<OptIn> {
 
 fn is_looked_at(namespace: &ObjectMeta) -> bool {
     let labels = namespace.labels.as_ref();
-    let left_out =
-        |(key, value): &(&str, &str)| labels.is_some_and(|labels| labels.get(*key).is_some_and(|v| v == value));
-    !SYSTEM_NAMESPACES.contains(&name(namespace)) && !LEFT_OUT.iter().any(left_out)
+    !SYSTEM_NAMESPACES.contains(&name(namespace)) && !is_left_out(|key| labels?.get(key).map(String::as_str))
 }
 
 fn label_of(namespace: &ObjectMeta) -> Option<&str> {

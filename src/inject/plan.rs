@@ -18,6 +18,8 @@ pub struct Namespace<'a> {
     pub name: Option<&'a str>,
     /// The opt-in label's value, as it is or as the webhook's path tells it.
     pub opt_in: Option<&'a str>,
+    /// One of its labels keeps the API server from asking about its pods.
+    pub left_out: bool,
     /// Its annotations, as far as the engine reads them; `None` while they aren't known.
     pub annotations: Option<&'a [(Box<str>, Box<str>)]>,
 }

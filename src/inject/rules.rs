@@ -10,6 +10,10 @@ use crate::config::Configuration;
 /// Namespaces of Kubernetes itself.
 pub const SYSTEM_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 
+/// Labels of namespaces that the registration leaves out, in every cluster: those that AKS adds to every webhook. The API
+/// server never asks about their pods.
+pub const LEFT_OUT: [(&str, &str); 2] = [("control-plane", "true"), ("kubernetes.azure.com/managedby", "aks")];
+
 const WINDOWS: &str = "windows";
 const OS_LABELS: [&str; 2] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
 
@@ -47,6 +51,12 @@ const RULES: [Rule; 6] = [
 #[must_use]
 pub fn verdicts(case: Case<'_>) -> Vec<Verdict<'_>> {
     RULES.iter().map(|(rule, check, input)| Verdict { rule, input: input(case), reason: check(case) }).collect()
+}
+
+/// Whether a namespace is left out by one of its labels.
+#[must_use]
+pub fn is_left_out<'l>(label: impl Fn(&str) -> Option<&'l str>) -> bool {
+    LEFT_OUT.iter().any(|(key, value)| label(key) == Some(*value))
 }
 
 /// The first objection.
@@ -93,7 +103,9 @@ fn mode(case: Case<'_>) -> Option<Reason> {
 }
 
 fn system_namespace(case: Case<'_>) -> Option<Reason> {
-    case.namespace.name.is_some_and(|name| SYSTEM_NAMESPACES.contains(&name)).then_some(Reason::SystemNamespace)
+    let is_system = case.namespace.name.is_some_and(|name| SYSTEM_NAMESPACES.contains(&name));
+    let left_out = case.namespace.left_out.then_some(Reason::LeftOutNamespace);
+    is_system.then_some(Reason::SystemNamespace).or(left_out)
 }
 
 fn excluded(case: Case<'_>) -> Option<Reason> {

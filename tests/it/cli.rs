@@ -426,6 +426,26 @@ fn both_commands_call_an_object_the_same_and_no_name_acts_on_a_terminal() {
 }
 
 #[test]
+fn what_the_cluster_will_not_inject_or_name_so_is_not_here() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let left_out = NAMESPACE.replace("enabled}", "enabled, control-plane: 'true'}");
+    let input = format!("{left_out}---\n{POD}");
+    let output = fed(directory.path(), &["inject", "-f", "-"], input.as_bytes());
+    assert_eq!(printed(&output), input);
+    assert!(told(&output).contains("LeftOutNamespace"), "{}", told(&output));
+
+    let template = "{spec: {restartPolicy: Never, containers: [{name: main, image: 'import:1'}]}}";
+    let job = format!(
+        "{NAMESPACE}---\napiVersion: batch/v1\nkind: Job\nmetadata: {{generateName: import-, namespace: shop}}\n\
+         spec:\n  template: {template}\n"
+    );
+    let output = fed(directory.path(), &["inject", "-f", "-"], job.as_bytes());
+    assert!(printed(&output).contains("k8s.container.name=main"), "{}", printed(&output));
+    assert!(!printed(&output).contains("service.name=") && !printed(&output).contains("OTEL_SERVICE_NAME"));
+    assert!(told(&output).contains("NoName"), "{}", told(&output));
+}
+
+#[test]
 fn files_in_a_row_are_read_again_as_what_they_were() {
     let directory = tempfile::tempdir().expect("a directory");
     let json =

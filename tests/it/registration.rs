@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use otelgate::admission::Entry;
 use otelgate::api::{OptIn, annotation, label, object};
 use otelgate::config::Document;
+use otelgate::inject::rules::{LEFT_OUT, SYSTEM_NAMESPACES};
 use serde_json::{Value, json};
 
 use crate::control_plane::webhook::manifests;
@@ -63,13 +64,15 @@ fn each_opt_in_calls_the_path_that_says_so() {
 
 #[test]
 fn some_namespaces_are_never_asked_about() {
-    for excluded in [
-        ("kubernetes.io/metadata.name", "kube-system"),
-        ("kubernetes.io/metadata.name", "kube-public"),
-        ("kubernetes.io/metadata.name", "kube-node-lease"),
-        ("control-plane", "true"),
-        ("kubernetes.azure.com/managedby", "aks"),
-    ] {
+    let names = SYSTEM_NAMESPACES.map(|name| ("kubernetes.io/metadata.name", name));
+    let never: Vec<_> = names.into_iter().chain(LEFT_OUT).collect();
+    for entry in entries() {
+        let expressions = entry["namespaceSelector"]["matchExpressions"].as_array().expect("expressions").clone();
+        let others = expressions.iter().filter(|expression| expression["key"] != label::INJECT);
+        let left_out: usize = others.map(|one| one["values"].as_array().map_or(1, Vec::len)).sum();
+        assert_eq!(left_out, never.len(), "none besides");
+    }
+    for excluded in never {
         for opt_in in OptIn::ALL {
             let namespace = [(label::INJECT, opt_in.as_str()), excluded];
             assert!(called(&namespace, &[]).is_empty(), "{excluded:?} {opt_in}");

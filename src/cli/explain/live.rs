@@ -301,7 +301,9 @@ impl Surrounding {
     /// What the engine is told of it.
     fn view(&self) -> Namespace<'_> {
         let label = self.labels.as_ref().map(|labels| labels.get(label::INJECT).map(String::as_str));
+        let label_of = |key: &str| self.labels.as_ref()?.get(key).map(String::as_str);
         Namespace {
+            left_out: rules::is_left_out(label_of),
             name: Some(&self.name),
             opt_in: label.unwrap_or(Some(OptIn::Enabled.as_str())),
             annotations: self.annotations.as_deref(),

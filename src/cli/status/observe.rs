@@ -10,7 +10,7 @@ use crate::api::{OptIn, label, object};
 use crate::cli::fetch::{self, Part};
 use crate::config::{self, CONFIG_MAP_KEY, Configuration};
 use crate::coverage::{self, Changes, Coverage};
-use crate::inject::rules::Case;
+use crate::inject::rules::{self, Case};
 use crate::inject::{Namespace, Pod, Workload, decide};
 use crate::k8s::{Client, ListParams};
 use crate::unavailable::Unavailable;
@@ -56,6 +56,7 @@ struct Around {
     /// The label's value, as it is.
     opt_in: Option<String>,
     opted_in: Option<Timestamp>,
+    left_out: bool,
 }
 
 /// Lists of namespaces that are open at a time.
@@ -162,7 +163,8 @@ async fn namespaces(client: &Client, only: Option<&str>) -> Result<BTreeMap<Stri
         let name = namespace["metadata"]["name"].as_str().unwrap_or_default();
         let opted_in = coverage::written(namespace, &["f:metadata", "f:labels", &format!("f:{}", label::INJECT)]);
         let opt_in = namespace["metadata"]["labels"][label::INJECT].as_str().map(ToOwned::to_owned);
-        found.insert(name.to_owned(), Around { opt_in, opted_in });
+        let left_out = rules::is_left_out(|key| namespace["metadata"]["labels"][key].as_str());
+        found.insert(name.to_owned(), Around { opt_in, opted_in, left_out });
     };
     if let Some(name) = only {
         note(&fetch::object(client, "/api/v1/namespaces", name).await?);
@@ -237,7 +239,9 @@ impl Counting<'_> {
         let json = object.to_string();
         let pod = Pod::from_json(&json).ok()?;
         let around = self.around.get(name).cloned().unwrap_or_default();
-        let namespace = Namespace { name: Some(name), opt_in: around.opt_in.as_deref(), annotations: None };
+        let Around { opt_in, left_out, .. } = &around;
+        let namespace =
+            Namespace { name: Some(name), opt_in: opt_in.as_deref(), left_out: *left_out, annotations: None };
         let created = object["metadata"]["creationTimestamp"].as_str().and_then(|text| text.parse().ok());
         let at = created.unwrap_or(self.now);
         let case = Case { pod: &pod, namespace: &namespace, configuration: self.configuration };

@@ -117,7 +117,8 @@ fn at(json: &str, configuration: &Configuration, namespace: &str, around: &Aroun
 /// Whether the decision, made at the time of its creation, would be to inject it.
 pub fn injects(pod: &Pod<'_>, configuration: &Configuration, namespace: &str, around: &Around, created: i64) -> bool {
     let opt_in = around.own.opt_in().map(crate::api::OptIn::as_str);
-    let namespace = Namespace { name: Some(namespace), opt_in, annotations: Some(&*around.annotations) };
+    let annotations = Some(&*around.annotations);
+    let namespace = Namespace { name: Some(namespace), opt_in, left_out: around.left_out, annotations };
     let at = Timestamp::from_second(created).unwrap_or_default();
     matches!(decide(pod, &namespace, configuration, at), Decision::Inject(_))
 }

@@ -42,6 +42,8 @@ pub struct Around {
     pub opted_in: Option<i64>,
     /// The label is written as an annotation, too.
     pub annotated: bool,
+    /// The API server never asks about its pods.
+    pub left_out: bool,
     /// Those that are defaults for pods.
     pub annotations: Arc<[(Box<str>, Box<str>)]>,
     pub uid: Box<str>,
@@ -209,8 +211,8 @@ impl Record {
             Some(mark) if mark == Mark::of(configuration.hash()) => Carried::Current,
             Some(_) => Carried::Earlier,
         };
-        let asked =
-            !self.barred && configuration.mode() == OptIn::Enabled && self.opt_in(around) == Some(OptIn::Enabled);
+        let barred = self.barred || around.left_out;
+        let asked = !barred && configuration.mode() == OptIn::Enabled && self.opt_in(around) == Some(OptIn::Enabled);
         let injects = match (asked, carried, self.look) {
             (true, Carried::Nothing, Look::Not | Look::NotListed) => return None,
             (true, Carried::Nothing, Look::Skips) => false,

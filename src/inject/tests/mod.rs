@@ -23,6 +23,7 @@ use crate::config::{Configuration, Document};
 struct Case {
     pod: Value,
     opt_in: Option<&'static str>,
+    left_out: bool,
     namespace: Option<&'static str>,
     annotations: Option<Vec<(Box<str>, Box<str>)>>,
     document: Document,
@@ -57,6 +58,7 @@ fn case(pod: Value) -> Case {
     Case {
         pod,
         opt_in: Some("enabled"),
+        left_out: false,
         namespace: Some("shop"),
         annotations: Some(Vec::new()),
         document: Document::default(),
@@ -84,7 +86,7 @@ fn assert_linear(pod: impl Fn(usize) -> String, small: usize) {
 
 fn duration(pod: &str) -> Duration {
     let pod = Pod::from_json(pod).expect("a pod");
-    let namespace = Namespace { name: Some("shop"), opt_in: Some("enabled"), annotations: None };
+    let namespace = Namespace { name: Some("shop"), opt_in: Some("enabled"), left_out: false, annotations: None };
     let configuration = Configuration::default();
     let started = Instant::now();
     let decision = decide(&pod, &namespace, &configuration, jiff::Timestamp::UNIX_EPOCH);
@@ -125,8 +127,12 @@ impl Case {
     fn decide(&self) -> Outcome {
         let json = self.pod.to_string();
         let pod = Pod::from_json(&json).unwrap();
-        let namespace =
-            Namespace { name: self.namespace, opt_in: self.opt_in, annotations: self.annotations.as_deref() };
+        let namespace = Namespace {
+            name: self.namespace,
+            opt_in: self.opt_in,
+            left_out: self.left_out,
+            annotations: self.annotations.as_deref(),
+        };
         let configuration = Configuration::try_from(self.document.clone()).unwrap();
         let now = "2026-11-23T12:00:00Z".parse().unwrap();
         let decision = decide(&pod, &namespace, &configuration, now);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Case, app, case, pod};
 use crate::api::OptIn;
-use crate::inject::Reason;
+use crate::inject::{Reason, rules};
 
 #[test]
 fn the_pod_beats_its_namespace_both_ways() {
@@ -156,6 +156,18 @@ fn an_unknown_namespace_costs_its_defaults_only() {
     assert!(outcome.has_note(Reason::NamespaceUnknown));
     let known = case(pod(app())).on_namespace("resource.opentelemetry.io/deployment.environment.name", "qa").decide();
     assert_eq!(known.attribute("deployment.environment.name"), Some("qa"));
+}
+
+#[test]
+fn what_the_registration_leaves_out_is_left_alone_whatever_the_labels() {
+    for (key, value) in rules::LEFT_OUT {
+        assert!(rules::is_left_out(|asked| (asked == key).then_some(value)));
+        assert!(!rules::is_left_out(|asked| (asked == key).then_some("another")));
+    }
+    for pod in [pod(app()), case(pod(app())).label("otelgate.dev/inject", "enabled").pod] {
+        let outcome = Case { left_out: true, ..case(pod) }.decide();
+        assert_eq!((outcome.name, outcome.skipped), ("skip", Some(Reason::LeftOutNamespace)));
+    }
 }
 
 /// The webhook knows of the namespace only what its path tells: what it wrote, others have to find as it should be.

@@ -96,6 +96,7 @@ fn patched(case: &Case) -> Value {
     let namespace = Namespace {
         name: namespace.name.as_deref(),
         opt_in: namespace.opt_in.as_deref(),
+        left_out: namespace.left_out,
         annotations: namespace.annotations.as_deref(),
     };
     let json = case.original.to_string();

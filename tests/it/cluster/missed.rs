@@ -13,8 +13,7 @@ use crate::control_plane::programs::Helm;
 use crate::control_plane::release::{NAMESPACE, Release};
 use crate::control_plane::{ControlPlane, Version, wait_for};
 
-/// On a namespace, it keeps the API server from calling the webhook, as on AKS: pods are missed as long as it is there.
-const UNREACHED: &str = "control-plane";
+const REGISTRATION: &str = "mutatingwebhookconfiguration/otelgate";
 
 /// The chart, installed without Collector and Agent.
 pub(super) struct Cluster<'p> {
@@ -87,7 +86,7 @@ impl<'p> Cluster<'p> {
         self.plane
             .kubectl(&["scale", "-n", NAMESPACE, "deployment", "otelgate-webhook", &scale])
             .expect("kubectl scale");
-        wait_for("the webhook to come or go", || (self.is_called_in("shop") == (replicas > 0)).then_some(()))
+        wait_for("the webhook to come or go", || (is_called_in(self.plane, "shop") == (replicas > 0)).then_some(()))
             .unwrap_or_else(|error| panic!("{error}{}", self.nodes.last_words()));
     }
 
@@ -101,22 +100,10 @@ impl<'p> Cluster<'p> {
         .unwrap_or_else(|error| panic!("{error}: {:#}", self.stack()["status"]));
     }
 
-    fn is_called_in(&self, namespace: &str) -> bool {
-        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "asks", "namespace": namespace},
-            "spec": {"containers": [{"name": "app", "image": "app:1"}]}})
-        .to_string();
-        let created =
-            self.plane.kubectl_with(&["create", "--dry-run=server", "-o", "json", "-f", "-"], &pod).json("a pod");
-        created["metadata"]["annotations"]["otelgate.dev/status"].is_string()
-    }
-
     /// Makes an opted-in namespace, and waits until what is created in it is younger than its label.
     #[track_caller]
-    pub(super) fn make_namespace(&self, name: &str, further: &[(&str, &str)]) {
-        let mut labels = json!({"otelgate.dev/inject": "enabled"});
-        for (key, value) in further {
-            labels[*key] = json!(value);
-        }
+    pub(super) fn make_namespace(&self, name: &str) {
+        let labels = json!({"otelgate.dev/inject": "enabled"});
         self.plane.make_namespace(name, &labels, &json!({}));
         let written = self.plane.get("", &format!("namespace/{name}"))["metadata"]["creationTimestamp"].clone();
         wait_for("the next second", || {
@@ -160,8 +147,9 @@ impl<'p> Cluster<'p> {
     }
 
     fn what_is_created_without_the_webhook_is_found_and_named(&self) {
-        self.make_namespace("shop", &[]);
-        self.make_namespace("lost", &[(UNREACHED, "true")]);
+        self.make_namespace("shop");
+        self.make_namespace("lost");
+        keep_out(self.plane, &["lost"]);
         self.scale_webhook(0);
         let bare = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bare", "namespace": "shop"},
             "spec": {"containers": [{"name": "app", "image": "app:1"}]}});
@@ -281,11 +269,12 @@ impl<'p> Cluster<'p> {
         assert_eq!(self.of("committed"), 1);
 
         // One that was missed among three, as a single one is left.
-        self.make_namespace("crashing", &[(UNREACHED, "true")]);
+        self.make_namespace("crashing");
+        keep_out(self.plane, &["lost", "crashing"]);
         self.plane.apply(&[deployment("crashing", "loop", 1, &json!({}))]);
         self.wait_for_pods("crashing", "loop", 1);
-        self.plane.kubectl(&["label", "namespace", "crashing", &format!("{UNREACHED}-")]).expect("kubectl label");
-        wait_for("the webhook to be called there", || self.is_called_in("crashing").then_some(()))
+        keep_out(self.plane, &["lost"]);
+        wait_for("the webhook to be called there", || is_called_in(self.plane, "crashing").then_some(()))
             .unwrap_or_else(|error| panic!("{error}"));
         let missed = self.pods("crashing", "loop")[0]["metadata"]["uid"].clone();
         self.plane.apply(&[deployment("crashing", "loop", 3, &json!({}))]);
@@ -328,6 +317,32 @@ impl<'p> Cluster<'p> {
         });
         assert_eq!(self.evicted(), before);
     }
+}
+
+/// Has the API server call the webhook for pods of no namespace of these, as a condition of somebody else's may.
+#[track_caller]
+pub(super) fn keep_out(plane: &ControlPlane, namespaces: &[&str]) {
+    const CONDITION: &str = "kept-out";
+    let mut entries = plane.get("", REGISTRATION)["webhooks"].as_array().cloned().expect("entries");
+    for entry in &mut entries {
+        let conditions = entry["matchConditions"].as_array_mut().expect("conditions");
+        conditions.retain(|condition| condition["name"] != CONDITION);
+        let others = format!("!(request.namespace in {})", json!(namespaces));
+        conditions.extend((!namespaces.is_empty()).then(|| json!({"name": CONDITION, "expression": others})));
+    }
+    let patch = json!([{"op": "replace", "path": "/webhooks", "value": entries}]).to_string();
+    plane.kubectl(&["patch", REGISTRATION, "--type=json", "-p", &patch]).expect("kubectl patch");
+    let is_called = || namespaces.iter().any(|namespace| is_called_in(plane, namespace));
+    wait_for("the webhook to be called no more", || (!is_called()).then_some(()))
+        .unwrap_or_else(|error| panic!("{error}"));
+}
+
+pub(super) fn is_called_in(plane: &ControlPlane, namespace: &str) -> bool {
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "asks", "namespace": namespace},
+        "spec": {"containers": [{"name": "app", "image": "app:1"}]}})
+    .to_string();
+    let created = plane.kubectl_with(&["create", "--dry-run=server", "-o", "json", "-f", "-"], &pod).json("a pod");
+    created["metadata"]["annotations"]["otelgate.dev/status"].is_string()
 }
 
 /// What is said of a workload that is left.

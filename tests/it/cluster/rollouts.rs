@@ -25,7 +25,7 @@ fn rollouts_have_their_pods_named_found_and_repaired() {
     let controller = argo_rollouts::start(&plane).unwrap_or_else(|error| panic!("{error}"));
     let nodes = ProcessNodes::join(&plane, Path::new(OTELGATE));
     let rollouts = Rollouts { cluster: Cluster::install(&plane, &nodes), controller };
-    rollouts.cluster.make_namespace("shop", &[]);
+    rollouts.cluster.make_namespace("shop");
     rollouts.pods_have_the_name_of_the_rollout();
     rollouts.what_is_missed_is_the_rollouts();
     rollouts.its_pods_are_evicted_one_by_one_unless_it_is_paused();

@@ -48,6 +48,7 @@ pub struct Setting {
 pub struct Surroundings {
     pub name: Option<String>,
     pub opt_in: Option<String>,
+    pub left_out: bool,
     pub annotations: Option<Vec<(Box<str>, Box<str>)>>,
 }
 
@@ -144,7 +145,8 @@ fn surroundings(random: &mut Random, offline: bool) -> Surroundings {
         _ => Some("shop"),
     };
     let annotations = (!random.percent(8)).then(|| metadata::namespace_annotations(random));
-    Surroundings { name: name.map(str::to_owned), opt_in: opt_in(random, [72, 8, 3, 10]), annotations }
+    let opt_in = opt_in(random, [72, 8, 3, 10]);
+    Surroundings { name: name.map(str::to_owned), opt_in, left_out: random.percent(1), annotations }
 }
 
 /// A value of the opt-in label: weights of enabled, observe, disabled and absent; else something invalid.

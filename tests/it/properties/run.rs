@@ -113,6 +113,7 @@ fn decide(pod: &Value, setting: &Setting, configuration: &Configuration) -> Opti
     let namespace = Namespace {
         name: surroundings.name.as_deref(),
         opt_in: surroundings.opt_in.as_deref(),
+        left_out: surroundings.left_out,
         annotations: surroundings.annotations.as_deref(),
     };
     Some(Outcome::new(&inject::decide(&pod, &namespace, configuration, setting.now)))

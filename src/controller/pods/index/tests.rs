@@ -204,6 +204,21 @@ fn a_change_of_the_namespace_counts_for_all_of_its_pods() {
     add_up(&index);
 }
 
+/// Nobody would inject what comes in an evicted pod's place.
+#[test]
+fn no_pod_is_missed_where_the_api_server_never_asks() {
+    let mut index = index();
+    index.pod(pod("a", None, |_| {}));
+    index.pod(pod("b", None, |pod| pod["metadata"]["labels"]["otelgate.dev/inject"] = json!("enabled")));
+    index.namespace_seen(namespace("shop", Some("enabled")));
+    assert_eq!(counts(&index), [0, 0, 0, 0, 2]);
+    let labels = json!({"otelgate.dev/inject": "enabled", "control-plane": "true"});
+    let left_out = json!({"metadata": {"name": "shop", "labels": labels}}).to_string();
+    index.namespace_seen(NamespaceSeen::read(&left_out).expect("a namespace"));
+    assert_eq!(counts(&index), [0; 5]);
+    add_up(&index);
+}
+
 #[test]
 fn another_configuration_makes_marks_old_and_new_again() {
     let mut index = index();
