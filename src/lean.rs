@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::k8s::{ObjectMeta, Resource, Time};
+use crate::k8s::{ObjectMeta, OwnerReference, Resource, Time};
 
 /// An object of kind `K`.
 #[derive(Clone, Debug, Deserialize)]
@@ -33,6 +33,7 @@ struct Metadata {
     creation_timestamp: Option<Time>,
     deletion_timestamp: Option<Time>,
     labels: Option<BTreeMap<String, String>>,
+    owner_references: Option<Vec<OwnerReference>>,
 }
 
 fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
@@ -45,6 +46,7 @@ fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D:
         creation_timestamp: read.creation_timestamp,
         deletion_timestamp: read.deletion_timestamp,
         labels: read.labels,
+        owner_references: read.owner_references,
         ..ObjectMeta::default()
     })
 }

@@ -17,6 +17,7 @@ pub mod controller;
 pub mod coverage;
 pub mod deploy;
 pub mod inject;
+pub mod jitter;
 pub mod json;
 pub mod k8s;
 pub mod lean;

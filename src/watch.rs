@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
+use crate::jitter;
 use crate::k8s::{self, Api, Backoff, Event, Resource, ResourceExt as _, WatchStreamExt as _, watcher};
 
 mod health;
@@ -28,11 +29,13 @@ pub type Objects<K> = BTreeMap<String, K>;
 #[derive(Debug)]
 pub struct Store<T>(Mutex<Option<Objects<T>>>);
 
-/// Soon at first; never so late that somebody who mended the cause would wonder.
-#[derive(Debug, Default)]
+/// Soon at first; never so late that somebody who mended the cause would wonder. Each by a time of its own: an API server
+/// that comes back has all of them fail at once.
+#[derive(Debug)]
 pub struct Pace {
     failures: u32,
     last: Option<Instant>,
+    jitter: fn() -> f64,
 }
 
 /// Objects of an answer to a list: whole ones are in memory that many at a time.
@@ -66,6 +69,12 @@ impl<T: PartialEq> Store<T> {
 
 // === impl Pace ===
 
+impl Default for Pace {
+    fn default() -> Self {
+        Self { failures: 0, last: None, jitter: jitter::any }
+    }
+}
+
 impl Iterator for Pace {
     type Item = Duration;
 
@@ -76,7 +85,7 @@ impl Iterator for Pace {
         }
         let delay = FIRST_RETRY * 2_u32.saturating_pow(self.failures);
         self.failures = self.failures.saturating_add(1).min(8);
-        Some(delay.min(LAST_RETRY))
+        Some(jitter::spread(delay.min(LAST_RETRY), (self.jitter)()))
     }
 }
 
@@ -283,6 +292,8 @@ fn is_of_unknown_kind(error: &watcher::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::k8s::{ConfigMap, ObjectMeta};
 
@@ -379,13 +390,27 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn retries_slow_down_to_a_few_seconds() {
-        let mut pace = Pace::default();
-        let delays: Vec<_> = pace.by_ref().take(40).collect();
-        assert_eq!(delays[..2], [Duration::from_millis(500), Duration::from_secs(1)]);
-        assert_eq!(delays.last(), Some(&LAST_RETRY));
-        pace.reset();
-        assert_eq!(pace.next(), Some(LAST_RETRY), "one list that comes through is no sign");
-        tokio::time::advance(FORGIVEN + FIRST_RETRY).await;
-        assert_eq!(pace.next(), Some(FIRST_RETRY));
+        for (jitter, longer) in [(|| 0.0, 1.0), (|| 1.0, 1.5)] as [(fn() -> f64, f64); 2] {
+            let first = FIRST_RETRY.mul_f64(longer);
+            let last = LAST_RETRY.mul_f64(longer);
+            let mut pace = Pace { jitter, ..Pace::default() };
+            let delays: Vec<_> = pace.by_ref().take(40).collect();
+            assert_eq!(delays[..3], [first, first * 2, first * 4]);
+            assert_eq!(delays.last(), Some(&last));
+            pace.reset();
+            assert_eq!(pace.next(), Some(last), "one list that comes through is no sign");
+            tokio::time::advance(FORGIVEN + FIRST_RETRY).await;
+            assert_eq!(pace.next(), Some(first));
+        }
+    }
+
+    /// As many as a leader has.
+    #[tokio::test(start_paused = true)]
+    async fn watches_that_fail_at_once_dont_come_back_together() {
+        let mut paces: Vec<_> = (0..40).map(|_| Pace::default()).collect();
+        for _ in 0..3 {
+            let delays: BTreeSet<_> = paces.iter_mut().filter_map(Pace::next).collect();
+            assert!(delays.len() > 35, "{delays:?}");
+        }
     }
 }

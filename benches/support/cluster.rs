@@ -1,5 +1,5 @@
 //! A large cluster, as far as the controller asks for it: an API server that lists page by page, watches from a version
-//! on, applies and creates. Pods and nodes are told from their number, so that a hundred thousand take no memory.
+//! on, applies, creates and deletes. Pods and nodes are told from their number, so that a hundred thousand take no memory.
 //!
 //! Beside the applications' pods, each node has a Collector's and an Agent's, in a namespace of their own.
 
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -23,6 +23,8 @@ use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
+use super::daemon_sets::{DAEMON_SETS, Runs};
+use super::objects::{namespace, namespace_name, node, pod, pod_name, pod_of_node};
 use super::{Certificate, free_port, serve};
 
 /// What is asked for, and what it is answered from.
@@ -36,6 +38,7 @@ pub struct Cluster {
     events: broadcast::Sender<Happening>,
     requests: AtomicUsize,
     watches: AtomicUsize,
+    ended: AtomicBool,
 }
 
 #[derive(Default)]
@@ -45,6 +48,9 @@ struct State {
     objects: BTreeMap<(String, String, String), Value>,
     /// Pods that were created since, by number.
     created: Vec<usize>,
+    /// What runs on each node.
+    collectors: Vec<Option<Runs>>,
+    agents: Vec<Option<Runs>>,
     history: Vec<Happening>,
 }
 
@@ -56,6 +62,8 @@ struct Happening {
     namespace: String,
     /// Whose pod it is; nobody's, of an application or of no pod at all.
     of: Option<OfNode>,
+    /// Of what isn't a pod.
+    labels: Option<Arc<Value>>,
     text: Bytes,
 }
 
@@ -99,17 +107,21 @@ impl OfNode {
 }
 
 impl Cluster {
-    pub fn new(nodes: usize, pods: usize, namespaces: usize, hash: &str) -> Arc<Self> {
-        let (events, _) = broadcast::channel(4096);
+    /// With or without somebody's Collector on each node, and with an Agent.
+    pub fn new(nodes: usize, pods: usize, namespaces: usize, hash: &str, collectors: bool) -> Arc<Self> {
+        let (events, _) = broadcast::channel(1 << 14);
+        let agents = vec![Some(Runs::first()); nodes];
+        let collectors = if collectors { agents.clone() } else { vec![None; nodes] };
         let cluster = Self {
             nodes,
             pods,
             namespaces,
             hash: hash.to_owned(),
-            state: Mutex::new(State { version: 1_000_000, ..State::default() }),
+            state: Mutex::new(State { version: 1_000_000, collectors, agents, ..State::default() }),
             events,
             requests: AtomicUsize::new(0),
             watches: AtomicUsize::new(0),
+            ended: AtomicBool::new(false),
         };
         Arc::new(cluster)
     }
@@ -136,6 +148,15 @@ impl Cluster {
         let path = folder.join("kubeconfig.json");
         fs::write(&path, kubeconfig.to_string()).expect("a kubeconfig");
         path
+    }
+
+    /// Nobody acts in it any more.
+    pub fn end(&self) {
+        self.ended.store(true, Relaxed);
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Relaxed)
     }
 
     /// Requests so far, and how many of them were watches.
@@ -165,17 +186,54 @@ impl Cluster {
         self.tell_of_pod("MODIFIED", index % self.pods);
     }
 
-    /// A node's pod is replaced by one of another version, as in a rollout.
-    pub fn roll(&self, of: OfNode, node: usize) {
-        for (kind, revision) in [("DELETED", 1), ("ADDED", 2)] {
-            let mut state = self.lock();
-            state.version += 1;
-            let text = format!("{{\"type\":\"{kind}\",\"object\":{}}}\n", pod_of_node(of, node, revision)).into();
-            let (version, collection) = (state.version, PODS.to_owned());
-            let happening = Happening { version, collection, namespace: TELEMETRY.to_owned(), of: Some(of), text };
-            state.history.push(happening.clone());
-            drop(state);
-            let _ = self.events.send(happening);
+    /// A node's Collector is replaced by another one, as in a rollout.
+    pub fn roll(&self, node: usize) {
+        let generation = self.runs(OfNode::Collector)[node].as_ref().map_or(1, |runs| runs.generation);
+        self.run(OfNode::Collector, node, None);
+        self.run(OfNode::Collector, node, Some(Runs { generation: generation + 1, ..Runs::first() }));
+    }
+
+    pub fn runs(&self, of: OfNode) -> Vec<Option<Runs>> {
+        let state = self.lock();
+        match of {
+            OfNode::Collector => state.collectors.clone(),
+            OfNode::Agent => state.agents.clone(),
+        }
+    }
+
+    /// A node's pod comes, or the one that is there goes.
+    pub fn run(&self, of: OfNode, node: usize, runs: Option<Runs>) {
+        let mut state = self.lock();
+        let there = match of {
+            OfNode::Collector => &mut state.collectors[node],
+            OfNode::Agent => &mut state.agents[node],
+        };
+        let before = std::mem::replace(there, runs.clone());
+        let (kind, Some(told)) = (if runs.is_some() { "ADDED" } else { "DELETED" }, runs.or(before)) else { return };
+        state.version += 1;
+        let mut pod = pod_of_node(of, node, &told);
+        pod["metadata"]["resourceVersion"] = json!(state.version.to_string());
+        let happening = Happening {
+            version: state.version,
+            collection: PODS.to_owned(),
+            namespace: TELEMETRY.to_owned(),
+            of: Some(of),
+            labels: None,
+            text: format!("{{\"type\":\"{kind}\",\"object\":{pod}}}\n").into(),
+        };
+        state.history.push(happening.clone());
+        drop(state);
+        let _ = self.events.send(happening);
+    }
+
+    /// Its controller has seen it as it is.
+    pub fn observe_daemon_set(&self, mut set: Value) {
+        let generation = set["metadata"]["generation"].clone();
+        if set["status"]["observedGeneration"] != generation {
+            let name = set["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            set["status"] = json!({"observedGeneration": generation, "currentNumberScheduled": 0,
+                                   "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0});
+            self.store(DAEMON_SETS, TELEMETRY, &name, set);
         }
     }
 
@@ -185,8 +243,14 @@ impl Cluster {
         let version = state.version;
         let pod = self.pod(index, version, false);
         let text = format!("{{\"type\":\"{kind}\",\"object\":{pod}}}\n").into();
-        let happening =
-            Happening { version, collection: PODS.to_owned(), namespace: self.namespace_of(index), of: None, text };
+        let happening = Happening {
+            version,
+            collection: PODS.to_owned(),
+            namespace: self.namespace_of(index),
+            of: None,
+            labels: None,
+            text,
+        };
         // Between two watches, nothing new gets lost.
         if kind == "ADDED" {
             state.history.push(happening.clone());
@@ -224,7 +288,7 @@ impl Cluster {
                 self.watches.fetch_add(1, Relaxed);
                 let from = parameter("resourceVersion").and_then(|version| version.parse().ok()).unwrap_or_default();
                 let seconds = parameter("timeoutSeconds").and_then(|seconds| seconds.parse().ok()).unwrap_or(30);
-                self.watch(&target, OfNode::chosen_by(parameter("labelSelector")), from, seconds)
+                self.watch(&target, parameter("labelSelector").map(str::to_owned), from, seconds)
             }
             (&Method::GET, None) => self.list(&target, &parameter, metadata_only),
             (&Method::GET, Some(name)) => match self.get(&target.collection, &target.namespace, name) {
@@ -239,7 +303,11 @@ impl Cluster {
             (&Method::PUT, Some(name)) => {
                 json_response(StatusCode::OK, self.store(&target.collection, &target.namespace, name, body).to_string())
             }
+            (&Method::PATCH, Some(_)) if parameter("dryRun").is_some() => {
+                json_response(StatusCode::OK, body.to_string())
+            }
             (&Method::PATCH, Some(name)) => self.patch(&target, name, body),
+            (&Method::DELETE, Some(name)) => self.delete(&target.collection, &target.namespace, name),
             _ => missing(),
         }
     }
@@ -258,9 +326,13 @@ impl Cluster {
                     object["metadata"]["managedFields"] = json!([{"manager": "otelgate-controller", "operation": "Apply",
                         "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:data": {}}}]);
                 }
-                if let Some(known) = known {
-                    object["metadata"]["uid"] = known["metadata"]["uid"].clone();
-                }
+                object["metadata"]["creationTimestamp"] = json!("2026-03-01T10:00:00Z");
+                let known = known.unwrap_or_default();
+                let generation = known["metadata"]["generation"].as_u64().unwrap_or_default();
+                let changed = u64::from(known["spec"] != object["spec"]);
+                object["metadata"]["generation"] = json!(generation + changed);
+                object["metadata"]["uid"] = known["metadata"]["uid"].clone();
+                object["status"] = known["status"].clone();
                 object
             }
         };
@@ -277,17 +349,37 @@ impl Cluster {
         }
         let before = state.objects.insert(key(collection, namespace, name), object.clone());
         let kind = if before.is_some() { "MODIFIED" } else { "ADDED" };
+        self.happened(state, kind, collection, namespace, &object);
+        object
+    }
+
+    fn delete(&self, collection: &str, namespace: &str, name: &str) -> Response {
+        let mut state = self.lock();
+        state.version += 1;
+        let Some(object) = state.objects.remove(&key(collection, namespace, name)) else { return missing() };
+        self.happened(state, "DELETED", collection, namespace, &object);
+        json_response(StatusCode::OK, object.to_string())
+    }
+
+    fn happened(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        kind: &str,
+        collection: &str,
+        namespace: &str,
+        object: &Value,
+    ) {
         let happening = Happening {
-            version,
+            version: state.version,
             collection: collection.to_owned(),
             namespace: namespace.to_owned(),
             of: None,
+            labels: Some(Arc::new(object["metadata"]["labels"].clone())),
             text: format!("{}\n", json!({"type": kind, "object": object})).into(),
         };
         state.history.push(happening.clone());
         drop(state);
         let _ = self.events.send(happening);
-        object
     }
 
     fn list<'q>(&self, target: &Target, parameter: &dyn Fn(&str) -> Option<&'q str>, metadata_only: bool) -> Response {
@@ -295,10 +387,11 @@ impl Cluster {
         let (from, limit) = (number("continue").unwrap_or(0), number("limit").unwrap_or(usize::MAX));
         let version = self.lock().version;
         let of_node = OfNode::chosen_by(parameter("labelSelector")).filter(|_| target.namespace == TELEMETRY);
+        let runs = of_node.map(|of| self.runs(of)).unwrap_or_default();
         let chosen: Vec<usize> = match target.collection.as_str() {
             NODES => (0..self.nodes).collect(),
             NAMESPACES => (0..self.namespaces).collect(),
-            PODS if of_node.is_some() => (0..self.nodes).collect(),
+            PODS if of_node.is_some() => (0..self.nodes).filter(|&node| runs[node].is_some()).collect(),
             PODS => self.chosen(target, parameter("labelSelector"), parameter("fieldSelector")),
             _ => Vec::new(),
         };
@@ -307,7 +400,7 @@ impl Cluster {
             NODES => node(index).to_string(),
             NAMESPACES => namespace(index).to_string(),
             _ => match of_node {
-                Some(of) => pod_of_node(of, index, 1).to_string(),
+                Some(of) => pod_of_node(of, index, runs[index].as_ref().expect("those alone are chosen")).to_string(),
                 None => self.pod(index, 1, !metadata_only),
             },
         });
@@ -316,7 +409,13 @@ impl Cluster {
         let of_it = |key: &(String, String, String)| {
             key.0 == target.collection && (target.namespace.is_empty() || key.1 == target.namespace)
         };
-        items.extend(state.objects.iter().filter(|(key, _)| of_it(key)).map(|(_, object)| object.to_string()));
+        let named = parameter("fieldSelector").and_then(|fields| fields.strip_prefix("metadata.name="));
+        let is_chosen = |key: &(String, String, String), object: &Value| {
+            named.is_none_or(|name| key.2 == name)
+                && parameter("labelSelector").is_none_or(|labels| selects(labels, &object["metadata"]["labels"]))
+        };
+        let objects = state.objects.iter().filter(|(key, object)| of_it(key) && is_chosen(key, object));
+        items.extend(objects.map(|(_, object)| object.to_string()));
         let next = if until < chosen.len() { until.to_string() } else { String::new() };
         let text = format!(
             "{{\"kind\":\"List\",\"apiVersion\":\"v1\",\"metadata\":{{\"resourceVersion\":\"{version}\",\"continue\":\"{next}\"}},\"items\":[{}]}}",
@@ -340,7 +439,8 @@ impl Cluster {
         .collect()
     }
 
-    fn watch(&self, target: &Target, chosen: Option<OfNode>, from: u64, seconds: u64) -> Response {
+    fn watch(&self, target: &Target, labels: Option<String>, from: u64, seconds: u64) -> Response {
+        let chosen = OfNode::chosen_by(labels.as_deref());
         let receiver = self.events.subscribe();
         let past: Vec<Happening> = self.lock().history.iter().filter(|one| one.version > from).cloned().collect();
         let last = past.last().map_or(from, |one| one.version);
@@ -359,7 +459,8 @@ impl Cluster {
         let of_it = move |one: Happening| {
             let matches = one.collection == collection
                 && (of.is_empty() || one.namespace == of)
-                && (chosen.is_none() || one.of == chosen);
+                && (chosen.is_none() || one.of == chosen)
+                && one.labels.as_deref().is_none_or(|of| labels.as_ref().is_none_or(|labels| selects(labels, of)));
             std::future::ready(matches.then_some(Ok::<_, Infallible>(one.text)))
         };
         let over = tokio::time::sleep(Duration::from_secs(seconds));
@@ -370,37 +471,9 @@ impl Cluster {
         namespace_name(index % self.namespaces)
     }
 
-    /// A Deployment's pod with three containers and thirty variables, as long as such a pod is.
     fn pod(&self, index: usize, version: u64, whole: bool) -> String {
-        let missed = index >= self.pods;
-        let mut labels = json!({"app": "web", "pod-template-hash": "5d9f7c6b8"});
-        let mut annotations = json!({"cni.projectcalico.org/podIP": "10.128.12.34/32"});
-        if !missed {
-            labels["otelgate.dev/config"] = json!(self.hash);
-            annotations["otelgate.dev/status"] = json!(status(&self.hash));
-        }
-        let metadata = json!({
-            "name": pod_name(index), "generateName": "web-5d9f7c6b8-", "namespace": self.namespace_of(index),
-            "uid": format!("6f0c2b7e-0000-4000-8000-{index:012}"), "resourceVersion": version.to_string(),
-            "creationTimestamp": if missed { "2026-11-01T10:00:00Z" } else { "2026-03-01T10:00:00Z" },
-            "labels": labels, "annotations": annotations,
-            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-5d9f7c6b8",
-                "uid": "6f0c2b7e-0000-4000-a000-000000000001", "controller": true, "blockOwnerDeletion": true}],
-            "managedFields": managed(),
-        });
-        let mut pod = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata});
-        if whole {
-            pod["kind"] = json!("Pod");
-            pod["apiVersion"] = json!("v1");
-            let env: Vec<Value> = (0..30)
-                .map(|number| json!({"name": format!("VARIABLE_{number}"), "value": "a value of some length"}))
-                .collect();
-            let container =
-                |name: &str| json!({"name": name, "image": "registry.example.com/shop/web:1.2.3", "env": env});
-            pod["spec"] = json!({"containers": [container("app"), container("proxy"), container("cache")]});
-            pod["status"] = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
-        }
-        pod.to_string()
+        let hash = (index < self.pods).then_some(self.hash.as_str());
+        pod(index, &self.namespace_of(index), hash, version, whole)
     }
 }
 
@@ -421,6 +494,11 @@ impl Target {
             subresource: word(2),
         }
     }
+}
+
+/// Whether labels are as a selector of `name=value` asks; of no other kind, an object here is ever chosen.
+fn selects(selector: &str, labels: &Value) -> bool {
+    selector.split(',').all(|one| one.split_once('=').is_some_and(|(name, value)| labels[name] == value))
 }
 
 fn key(collection: &str, namespace: &str, name: &str) -> (String, String, String) {
@@ -448,100 +526,4 @@ fn json_body(code: StatusCode, body: Body) -> Response {
 fn missing() -> Response {
     let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404, "message": "not found"});
     json_response(StatusCode::NOT_FOUND, status.to_string())
-}
-
-fn pod_name(index: usize) -> String {
-    format!("web-5d9f7c6b8-{index:06}")
-}
-
-fn namespace_name(index: usize) -> String {
-    format!("team-{index:04}")
-}
-
-fn namespace(index: usize) -> Value {
-    json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {
-        "name": namespace_name(index), "uid": format!("6f0c2b7e-0000-4000-b000-{index:012}"), "resourceVersion": "1",
-        "creationTimestamp": "2026-01-01T10:00:00Z", "labels": {"otelgate.dev/inject": "enabled"},
-        "managedFields": [{"manager": "kubectl", "operation": "Apply", "apiVersion": "v1", "time": "2026-01-01T10:00:00Z",
-            "fieldsType": "FieldsV1", "fieldsV1": {"f:metadata": {"f:labels": {"f:otelgate.dev/inject": {}}}}}],
-    }})
-}
-
-fn node(index: usize) -> Value {
-    json!({"kind": "Node", "apiVersion": "v1", "metadata": {
-        "name": format!("node-{index:04}"), "uid": format!("6f0c2b7e-0000-4000-c000-{index:012}"), "resourceVersion": "1",
-        "creationTimestamp": "2026-01-01T10:00:00Z", "labels": {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"},
-        "managedFields": managed(),
-    }, "spec": {}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}})
-}
-
-/// A pod of a `DaemonSet`, as long as such a pod is, its metrics on this machine.
-fn pod_of_node(of: OfNode, node: usize, revision: usize) -> Value {
-    let (key, value) = of.label();
-    let env: Vec<Value> = (0..20)
-        .map(|number| json!({"name": format!("VARIABLE_{number}"), "value": "a value of some length"}))
-        .collect();
-    let volumes: Vec<Value> = (0..8)
-        .map(|number| json!({"name": format!("volume-{number}"), "hostPath": {"path": format!("/var/lib/{number}")}}))
-        .collect();
-    json!({
-        "kind": "Pod", "apiVersion": "v1",
-        "metadata": {
-            "name": format!("{value}-{node:04}-{revision}"), "namespace": TELEMETRY, "resourceVersion": "1",
-            "uid": format!("6f0c2b7e-0000-400{revision}-d000-{node:012}"), "creationTimestamp": "2026-03-01T10:00:00Z",
-            "labels": {key: value, "app.kubernetes.io/name": value, "controller-revision-hash": format!("5d9f7c6b{revision}"),
-                "pod-template-generation": revision.to_string()},
-            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": value,
-                "uid": "6f0c2b7e-0000-4000-a000-000000000002", "controller": true, "blockOwnerDeletion": true}],
-            "managedFields": managed(),
-        },
-        "spec": {
-            "nodeName": format!("node-{node:04}"), "volumes": volumes,
-            "containers": [{"name": value, "image": "registry.example.com/telemetry/of-a-node:1.2.3", "env": env}],
-        },
-        "status": {
-            "phase": "Running", "podIP": "127.0.0.1",
-            "conditions": [
-                {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-03-01T10:00:00Z"},
-                {"type": "Ready", "status": "True", "lastTransitionTime": "2026-03-01T10:00:00Z"},
-            ],
-            "containerStatuses": [{"name": value, "image": "registry.example.com/telemetry/of-a-node:1.2.3", "imageID": "",
-                "ready": true, "started": true, "restartCount": 0, "state": {"running": {"startedAt": "2026-03-01T10:00:00Z"}}}],
-        },
-    })
-}
-
-/// What an injected pod's status annotation is like.
-fn status(hash: &str) -> String {
-    let names = [
-        "OTEL_SERVICE_NAME",
-        "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "OTEL_EXPORTER_OTLP_PROTOCOL",
-        "OTEL_RESOURCE_ATTRIBUTES",
-        "OTELGATE_POD_NAME",
-        "OTELGATE_POD_UID",
-        "OTELGATE_NODE_NAME",
-    ];
-    let set: serde_json::Map<String, Value> =
-        names.iter().map(|name| ((*name).to_owned(), json!("0a1b2c3d"))).collect();
-    let container = json!({"was": "filled", "set": set});
-    json!({"version": "0.1.0", "decision": "inject", "config": hash,
-        "containers": {"app": container, "proxy": container, "cache": container}})
-    .to_string()
-}
-
-/// What the controllers and the kubelet leave on a pod of that size.
-fn managed() -> Value {
-    let env: serde_json::Map<String, Value> = (0..30)
-        .map(|number| (format!("k:{{\"name\":\"VARIABLE_{number}\"}}"), json!({".": {}, "f:name": {}, "f:value": {}})))
-        .collect();
-    let container =
-        json!({".": {}, "f:env": env, "f:image": {}, "f:imagePullPolicy": {}, "f:name": {}, "f:resources": {}});
-    json!([
-        {"manager": "kube-controller-manager", "operation": "Update", "apiVersion": "v1", "time": "2026-03-01T10:00:00Z",
-         "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:containers": {
-            "k:{\"name\":\"app\"}": container, "k:{\"name\":\"proxy\"}": container, "k:{\"name\":\"cache\"}": container}}}},
-        {"manager": "kubelet", "operation": "Update", "apiVersion": "v1", "time": "2026-03-01T10:00:05Z", "subresource": "status",
-         "fieldsType": "FieldsV1", "fieldsV1": {"f:status": {"f:conditions": {"k:{\"type\":\"Ready\"}": {".": {}, "f:status": {}}}}}},
-    ])
 }

@@ -1,10 +1,14 @@
 //! What the benches of the running server share: the real program with a certificate, and clients like the API server.
 
 #![allow(dead_code, reason = "each bench uses its part")]
+#![allow(clippy::panic, reason = "a bench has nobody to tell but its user")]
 
 pub mod cluster;
+pub mod daemon_sets;
 pub mod load;
+pub mod objects;
 pub mod process;
+pub mod scale;
 pub mod serve;
 
 use std::fs;

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::part::Part;
 use super::reference::{literal, variable};
-use super::{Input, variables};
+use super::{Input, port, variables};
 use crate::api::object;
 use crate::api::stack::{Exporter, Owner};
 
@@ -89,7 +89,7 @@ fn otlp(input: &Input<'_>) -> Part {
 fn agent(input: &Input<'_>) -> Part {
     let injection = input.injection;
     let host = format!("{}.{}.svc.{}", object::AGENT, injection.collector.namespace, injection.cluster_domain);
-    let endpoint: Value = literal(&format!("{host}:4317"));
+    let endpoint: Value = literal(&format!("{host}:{}", port::GRPC.number));
     Part::exporter("otlp_grpc/agent", json!({"endpoint": endpoint, "tls": {"insecure": true}}))
 }
 

@@ -79,9 +79,10 @@ pub struct Fault {
 /// Ports, by what speaks on them.
 pub mod port {
     use super::Port;
+    use crate::config::Protocol;
 
-    pub const GRPC: Port = Port { name: "otlp-grpc", number: 4317 };
-    pub const HTTP: Port = Port { name: "otlp-http", number: 4318 };
+    pub const GRPC: Port = Port { name: "otlp-grpc", number: Protocol::Grpc.port() };
+    pub const HTTP: Port = Port { name: "otlp-http", number: Protocol::HttpProtobuf.port() };
     /// Its own metrics, as Prometheus reads them.
     pub const METRICS: Port = Port { name: "metrics", number: 8888 };
     /// `GET /`: 200 once its pipelines run.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::api::{OptIn, label, object};
 
@@ -289,6 +290,12 @@ impl Default for Document {
 // === impl Selector ===
 
 impl Selector {
+    /// Of an object; nothing for what isn't one.
+    #[must_use]
+    pub fn read(json: &Value) -> Option<Self> {
+        Self::deserialize(json).ok()
+    }
+
     /// As the API server takes it in a query: `app=web,tier in (a,b),!old`.
     #[must_use]
     pub fn query(&self) -> String {

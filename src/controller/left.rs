@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::count::count;
 use super::objects::{self, Part};
 use super::pods::stream::Page;
 use super::stack::Stack;
@@ -65,7 +66,6 @@ struct Metadata {
 const LOOK_EVERY: Duration = Duration::from_mins(5);
 /// While there are some.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
-const PAGE: u32 = 200;
 
 // === impl Left ===
 
@@ -73,10 +73,10 @@ impl Left {
     #[must_use]
     pub fn told(&self) -> String {
         let Self { namespace, pods, why } = self;
-        let plural = if *pods == 1 { "" } else { "s" };
+        let pods = count(*pods, "pod");
         match why {
-            Some(why) => format!("{pods} pod{plural} in namespace {namespace}, which can't be taken away: {why}"),
-            None => format!("{pods} pod{plural} in namespace {namespace}, on the way out"),
+            Some(why) => format!("{pods} in namespace {namespace}, which can't be taken away: {why}"),
+            None => format!("{pods} in namespace {namespace}, on the way out"),
         }
     }
 }
@@ -125,24 +125,20 @@ fn namespace(stack: &Stack, context: &Context) -> Option<String> {
     Some(document.collector.namespace)
 }
 
-/// How many of ours are in each namespace but this one.
+/// How many of ours are in each namespace but this one: out of the API server's memory, since no index has them, and
+/// mostly there are none.
 async fn elsewhere(context: &Context, traces: &Traces, namespace: &str) -> k8s::Result<BTreeMap<String, Found>> {
     let others = format!("metadata.namespace!={namespace}");
-    let mut params = ListParams::default().labels(traces.labels).fields(&others).limit(PAGE);
+    let params = ListParams::default().labels(traces.labels).fields(&others).match_any();
+    let request = k8s::Request::new("/api/v1/pods").list_metadata(&params).map_err(k8s::Error::BuildRequest)?;
+    let text = k8s::in_time(context.client.request_text(request)).await?;
+    let page: Page<'_> = serde_json::from_str(&text).map_err(k8s::Error::SerdeError)?;
     let mut found = BTreeMap::new();
-    loop {
-        let request = k8s::Request::new("/api/v1/pods").list_metadata(&params).map_err(k8s::Error::BuildRequest)?;
-        let text = k8s::in_time(context.client.request_text(request)).await?;
-        let page: Page<'_> = serde_json::from_str(&text).map_err(k8s::Error::SerdeError)?;
-        for item in page.items {
-            let Pod { metadata } = serde_json::from_str(item.get()).map_err(k8s::Error::SerdeError)?;
-            traces.count(&mut found, metadata);
-        }
-        if page.metadata.r#continue.is_empty() {
-            return Ok(found);
-        }
-        params.continue_token = Some(page.metadata.r#continue);
+    for item in page.items {
+        let Pod { metadata } = serde_json::from_str(item.get()).map_err(k8s::Error::SerdeError)?;
+        traces.count(&mut found, metadata);
     }
+    Ok(found)
 }
 
 /// Takes them away; tells of the first that are still there, and rather of those that will stay.
@@ -195,8 +191,11 @@ impl Traces {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
     use crate::controller::{agent, collector};
+    use axum::http::{Request, Response};
     use serde_json::{Value, json};
 
     #[test]
@@ -221,6 +220,27 @@ mod tests {
             there.map(|(part, _)| part.name).collect()
         };
         found.iter().map(|(namespace, one)| (namespace.clone(), one.pods, parts(&one.marks))).collect()
+    }
+
+    #[tokio::test]
+    async fn they_are_asked_for_in_one_answer_from_memory() {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let service = tower::service_fn({
+            let asked = Arc::clone(&asked);
+            move |request: Request<k8s::Body>| {
+                asked.lock().expect("a lock").push(request.uri().to_string());
+                let list = json!({"metadata": {}, "items": [{"metadata": {"namespace": "old"}}]});
+                let answer = Response::builder().body(k8s::Body::from(list.to_string().into_bytes()));
+                async move { Ok::<_, tower::BoxError>(answer.expect("a response")) }
+            }
+        });
+        let context = Context::of_nothing(k8s::Client::new(service, "default"));
+        let found = elsewhere(&context, &collector::TRACES, "datadog").await.expect("an answer");
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["old"]);
+        let asked = asked.lock().expect("a lock");
+        let [asked] = asked.as_slice() else { panic!("{asked:?}") };
+        assert!(asked.contains("resourceVersion=0") && asked.contains("NotOlderThan"), "{asked}");
+        assert!(!asked.contains("limit="), "with one, the API server would be asked for the newest: {asked}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::configuration::{Outcome, Wanted};
+use super::count::count;
 use super::endpoints::{Endpoint, Endpoints};
 use super::status::Verdict;
 use super::{Context, plain};
@@ -145,11 +146,6 @@ fn behind(asked: &[Asked], revision: &str) -> Vec<String> {
         Some(format!("{} ({does})", one.name))
     };
     asked.iter().filter_map(late).collect()
-}
-
-fn count(number: usize, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
 }
 
 /// A few of many.

@@ -141,10 +141,11 @@ impl Destination {
     #[must_use]
     pub fn new(url: &Url<'_>, protocol: Option<Protocol>, configured: Protocol) -> Self {
         let of_port = match url.port {
-            Some(4317) => Some(Protocol::Grpc),
-            Some(4318) if configured == Protocol::HttpJson => Some(Protocol::HttpJson),
-            Some(4318) => Some(Protocol::HttpProtobuf),
-            _ => None,
+            Some(port) if port == Protocol::Grpc.port() => Some(Protocol::Grpc),
+            Some(port) if port != Protocol::HttpProtobuf.port() => None,
+            Some(_) if configured == Protocol::HttpJson => Some(Protocol::HttpJson),
+            Some(_) => Some(Protocol::HttpProtobuf),
+            None => None,
         };
         let own = protocol.or(of_port).unwrap_or(configured);
         // Only the two ports of OTLP say where the other protocol would be.

@@ -143,6 +143,19 @@ impl<'a> Existing<'a> {
         edited
     }
 
+    /// What still stands here as it was written into another container, by name: it can't be known whose it is.
+    #[must_use]
+    pub fn unclaimed(&self, prior: &Prior) -> Vec<(&'a str, Mark)> {
+        let Some(unclaimed) = prior.unclaimed(self.container.name.as_str()) else { return Vec::new() };
+        let stands = |(index, variable): (usize, &'a Variable<'a>)| {
+            let name = variable.name.as_str();
+            let mark = unclaimed.get(name)?;
+            mark.fits(variable, &self.text(index)).then_some((name, *mark))
+        };
+        let found: BTreeMap<_, _> = self.entries().filter_map(stands).collect();
+        found.into_iter().collect()
+    }
+
     /// Whether one of the user's own values refers to a variable.
     #[must_use]
     pub fn refers_to(&self, name: &str) -> bool {

@@ -172,15 +172,10 @@ impl<'a> Sources<'a, '_> {
         Effective::known(value, source)
     }
 
-    /// `tags.datadoghq.com/<container>.<tag>`; looked up without building the key.
+    /// `tags.datadoghq.com/<container>.<tag>`.
     fn container_label(&self, container: &str, tag: &str, source: &'static str) -> Option<Effective<'a>> {
-        let (_, value) = self.pod.metadata.value.labels.iter().find(|(key, _)| {
-            key.strip_prefix(label::DATADOG_TAGS)
-                .and_then(|rest| rest.strip_prefix(container))
-                .and_then(|rest| rest.strip_prefix('.'))
-                == Some(tag)
-        })?;
-        Effective::known(value, source)
+        let labels = &self.pod.metadata.value.labels;
+        Effective::known(labels.get_joined(&[label::DATADOG_TAGS, container, ".", tag])?, source)
     }
 
     fn well_known(&self, key: &str, source: &'static str) -> Option<Effective<'a>> {
@@ -199,7 +194,9 @@ impl<'a> Sources<'a, '_> {
             Workload::Other { name, .. } => (name, "owner"),
             Workload::Pod(name) => (name.as_ref()?, "pod name"),
         };
-        (!name.is_empty()).then(|| Effective::Known { value: name.clone(), source })
+        // It will have one, which its pods know.
+        let unnamed = name.is_empty().then_some(Effective::Unknown(Reason::NoName));
+        unnamed.or_else(|| Some(Effective::Known { value: name.clone(), source }))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Finding by name what a pod may have thousands of, in as many steps as their number has digits: whoever may create a pod
 //! chooses how many, and everybody else's pods wait meanwhile. In tests the steps are counted.
 
+use std::cmp::Ordering;
+
 /// Names, to ask for many.
 #[derive(Debug)]
 pub struct Names<'n>(Vec<&'n str>);
@@ -23,17 +25,22 @@ impl<'n> Names<'n> {
 
 /// The first place that has that name, of `count` places in the order of their names.
 pub fn first<'n>(count: usize, at: impl Fn(usize) -> &'n str, name: &str) -> Option<usize> {
+    first_by(count, |place| at(place).cmp(name))
+}
+
+/// The same, for a name that stands nowhere as a whole: `order` says how each place compares with it.
+pub fn first_by(count: usize, order: impl Fn(usize) -> Ordering) -> Option<usize> {
     let (mut from, mut to) = (0, count);
     while from < to {
         step();
         let middle = from.midpoint(to);
-        if at(middle) < name {
+        if order(middle).is_lt() {
             from = middle + 1;
         } else {
             to = middle;
         }
     }
-    (from < count && at(from) == name).then_some(from)
+    (from < count && order(from).is_eq()).then_some(from)
 }
 
 /// One thing of many was looked at.

@@ -47,9 +47,9 @@ use existing::Existing;
 use identity::{Identity, Sources};
 use options::Options;
 use plan::{Edit, ListState, MetadataState};
-use prior::Prior;
+use prior::{Former, Prior};
 use rules::Case;
-use status::{Digests, NewStatus, NewWritten, Pairs};
+use status::{Digests, Mark, NewStatus, NewWritten, Pairs};
 use view::Presence;
 
 /// Written into the status: which otelgate it was.
@@ -132,8 +132,10 @@ impl<'a> Context<'a, '_> {
         let mut written = self.pod.size;
         for (slot, container) in containers::all(self.pod) {
             let existing = Existing::new(container, self.prior);
+            self.note_moved(&existing, &mut notes);
             if !containers::is_selected(slot, container, self.options) {
-                if self.prior.container(container.name.as_str()).is_some() {
+                let name = container.name.as_str();
+                if self.prior.container(name).is_some() || self.prior.unclaimed(name).is_some() {
                     plans.push(self.cleared(slot, &existing));
                 }
                 continue;
@@ -225,7 +227,6 @@ impl<'a> Context<'a, '_> {
             let subject = variable(name, otel::var::RESOURCE_ATTRIBUTES);
             notes.push(Note { reason: Reason::MalformedAttributes, subject, detail: None });
         }
-        self.note_renamed(name, notes);
         self.note_edited_variables(existing, notes);
         if is_disabled(existing) {
             let subject = Subject::Container(name.into());
@@ -237,12 +238,14 @@ impl<'a> Context<'a, '_> {
         (ContainerPlan { name, env, attributes, slot, state }, identity)
     }
 
-    fn note_renamed(&self, name: &'a str, notes: &mut Vec<Note<'a>>) {
+    fn note_moved(&self, existing: &Existing<'a>, notes: &mut Vec<Note<'a>>) {
+        let name = existing.container.name.as_str();
         let subject = Subject::Container(name.into());
-        if let Some(was) = self.prior.former_name(name) {
-            let detail = Some(format!("was {was}").into());
-            notes.push(Note { reason: Reason::ContainerRenamed, subject, detail });
-        } else if self.prior.is_doubtful(name) {
+        if let Some(Former { name: was, copied }) = self.prior.former(name) {
+            let reason = if *copied { Reason::ContainerCopied } else { Reason::ContainerRenamed };
+            notes.push(Note { reason, subject: subject.clone(), detail: Some(format!("was {was}").into()) });
+        }
+        if !existing.unclaimed(self.prior).is_empty() {
             notes.push(Note { reason: Reason::UnclaimedValues, subject, detail: None });
         }
     }
@@ -378,18 +381,18 @@ impl Plan<'_> {
     fn status(&self, config: &str) -> String {
         fn written<'e>(
             entries: &'e [Entry<'_>],
-            edited: &'e [&'e str],
+            (edited, unclaimed): (&'e [&'e str], &[(&'e str, Mark)]),
             was: Presence,
             digests: &mut Digests<'e>,
         ) -> NewWritten<'e> {
             let marks = entries.iter().filter_map(|entry| Some((&*entry.key, entry.mark(digests)?)));
-            NewWritten { was, set: Pairs(marks.collect()), edited }
+            NewWritten { was, set: Pairs(marks.collect()), edited, unclaimed: Pairs(unclaimed.to_vec()) }
         }
 
         let digests = &mut Digests::default();
         let containers = self.containers.iter().map(|container| {
-            let ListState { was, edited, .. } = &container.state;
-            (container.name, written(&container.env, edited, *was, digests))
+            let ListState { was, edited, unclaimed, .. } = &container.state;
+            (container.name, written(&container.env, (edited, unclaimed), *was, digests))
         });
         let containers = Pairs(containers.collect());
         let MetadataState { labels, annotations, .. } = &self.metadata;
@@ -400,22 +403,24 @@ impl Plan<'_> {
             metadata: self.metadata.was,
             reasons: self.lasting_reasons(),
             containers,
-            annotations: written(&self.annotations, &annotations.edited, annotations.was, digests),
-            labels: written(&self.labels, &labels.edited, labels.was, digests),
+            annotations: written(&self.annotations, (&annotations.edited, &[]), annotations.was, digests),
+            labels: written(&self.labels, (&labels.edited, &[]), labels.was, digests),
         };
         serde_json::to_string(&status).expect("a status is plain data")
     }
 
-    /// Reasons that a second look would give again: the patch of a pod that is as it should be is empty.
+    /// Reasons that a second look would give again: the patch of a pod that is as it should be is empty. What is known of
+    /// the namespace depends on who looks.
     fn lasting_reasons(&self) -> Vec<Reason> {
         let passing = [
             Reason::ConfigurationChanged,
             Reason::EditedByUser,
             Reason::InvalidStatus,
             Reason::ContainerRenamed,
-            Reason::UnclaimedValues,
+            Reason::ContainerCopied,
         ];
-        let noted = self.notes.iter().map(|note| note.reason).filter(|reason| !passing.contains(reason));
+        let of_pod = self.notes.iter().filter(|note| note.subject != Subject::Namespace);
+        let noted = of_pod.map(|note| note.reason).filter(|reason| !passing.contains(reason));
         let mut reasons: Vec<Reason> = noted.chain(self.entries().filter_map(|entry| entry.reason)).collect();
         reasons.sort_unstable();
         reasons.dedup();

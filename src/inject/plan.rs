@@ -71,6 +71,8 @@ pub(super) struct ListState<'a> {
     pub removed: Vec<usize>,
     /// What otelgate wrote and somebody edited: still listed, so that undo knows.
     pub edited: Vec<&'a str>,
+    /// What may be otelgate's or the user's: listed as long as it stands.
+    pub unclaimed: Vec<(&'a str, Mark)>,
     /// A user's value that loses otelgate's earlier suffix, with its place.
     pub stripped: Option<(usize, Stripped)>,
 }

@@ -10,7 +10,8 @@ use std::ops::Range;
 use super::containers;
 use super::plan::Stripped;
 use super::status::{Mark, Status, Was, Written};
-use super::view::{Container, Pod, Presence};
+use super::variables::is_reference;
+use super::view::{Container, Pod, Presence, Variable};
 use crate::api::otel::{attr, var};
 use crate::api::{annotation, label};
 
@@ -23,13 +24,21 @@ pub struct Prior {
     names: Names,
 }
 
-/// Of containers that the status doesn't list, beside names that it does and that are gone.
+/// Of containers whose name doesn't tell what was written into them.
 #[derive(Clone, Debug, Default)]
 struct Names {
-    /// By the name now, that under which it was written into.
-    former: BTreeMap<String, String>,
-    /// They have values like those, and nothing proves whose they are.
-    doubtful: BTreeSet<String>,
+    /// By the name now.
+    former: BTreeMap<String, Former>,
+    /// They have values of others, and nothing proves whose they are.
+    doubtful: BTreeMap<String, BTreeMap<String, Mark>>,
+}
+
+/// The name under which what a container has was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Former {
+    pub name: String,
+    /// Another has it too.
+    pub copied: bool,
 }
 
 /// Whose an entry of a container's `env` is.
@@ -57,16 +66,16 @@ impl Prior {
         }
     }
 
-    /// What a container was called when it was written into, where it was renamed since.
+    /// What a container was called when it was written into, where it was renamed or copied since.
     #[must_use]
-    pub fn former_name(&self, name: &str) -> Option<&str> {
-        self.names.former.get(name).map(String::as_str)
+    pub fn former(&self, name: &str) -> Option<&Former> {
+        self.names.former.get(name)
     }
 
-    /// Whether a container has values of one that is gone, and it can't be known whose they are.
-    #[must_use]
-    pub fn is_doubtful(&self, name: &str) -> bool {
-        self.names.doubtful.contains(name)
+    /// What a container has as it was written into another, or had once, where it can't be known whose it is.
+    pub(super) fn unclaimed(&self, name: &str) -> Option<&BTreeMap<String, Mark>> {
+        let unclaimed = self.names.doubtful.get(name).or_else(|| Some(&self.container(name)?.unclaimed))?;
+        (!unclaimed.is_empty()).then_some(unclaimed)
     }
 
     #[must_use]
@@ -82,8 +91,8 @@ impl Prior {
     /// What was written into a container.
     #[must_use]
     pub fn container(&self, name: &str) -> Option<&Written> {
-        let containers = &self.status.as_ref()?.containers;
-        containers.get(name).or_else(|| containers.get(self.former_name(name)?))
+        let name = self.former(name).map_or(name, |former| &former.name);
+        self.status.as_ref()?.containers.get(name)
     }
 
     /// How a list or map stood before otelgate first wrote into it, given how it stands now.
@@ -146,46 +155,68 @@ fn ownership(container: &Container<'_>, written: &Written) -> Vec<Ownership> {
 
 // === impl Names ===
 
+/// What was written into a container of that name.
+type Listed<'s> = (&'s str, &'s Written);
+
 impl Names {
     /// So many bytes are compared at most: more is nobody's doing by hand, and would be slow.
     const MAX_COMPARED: usize = 1 << 20;
 
-    /// A container that was renamed in a manifest has its values still, and the status has them under the former name.
-    /// They are otelgate's where one of them can be nobody else's; a name that fits twice, on either side, proves nothing.
+    /// A container that was renamed or copied in a manifest has its values still, and the status has them under another
+    /// name. They are otelgate's where one of them can be nobody else's; what fits two entries that differ proves nothing.
     fn of(pod: &Pod<'_>, status: &Status) -> Self {
         let mut names = Self::default();
+        let is_filled = |written: &Written| !(written.set.is_empty() && written.unclaimed.is_empty());
+        let listed = status.containers.iter().filter(|(_, written)| is_filled(written));
+        let listed: Vec<Listed<'_>> = listed.map(|(name, written)| (name.as_str(), written)).collect();
+        let strange: Vec<_> =
+            containers::all(pod).map(|(_, container)| container).filter(|one| is_strange(one, status)).collect();
+        let length = strange.iter().map(|container| length(container)).sum::<usize>();
+        if strange.is_empty() || listed.len() * length > Self::MAX_COMPARED {
+            return names;
+        }
         let there: BTreeSet<_> = pod.containers().map(|container| container.name.as_str()).collect();
-        let is_gone = |(name, written): &(&String, &Written)| !written.set.is_empty() && !there.contains(name.as_str());
-        let gone: Vec<_> = status.containers.iter().filter(is_gone).collect();
-        if gone.is_empty() {
-            return names;
-        }
-        let is_new = |container: &&Container<'_>| {
-            !container.env.items.is_empty() && !status.containers.contains_key(container.name.as_str())
-        };
-        let new: Vec<_> = containers::all(pod).map(|(_, container)| container).filter(is_new).collect();
-        if gone.len() * new.iter().map(|container| length(container)).sum::<usize>() > Self::MAX_COMPARED {
-            return names;
-        }
         let mut taken = BTreeMap::<&str, Vec<&str>>::new();
-        for container in new {
+        let mut open = Vec::new();
+        for container in strange {
             let name = container.name.as_str();
-            let fits: Vec<_> =
-                gone.iter().map(|(was, written)| (was.as_str(), Fit::of(container, was, written))).collect();
-            let proven: Vec<_> = fits.iter().filter(|(_, fit)| *fit == Fit::Proven).map(|(was, _)| *was).collect();
-            match proven[..] {
-                [was] => taken.entry(was).or_default().push(name),
-                [] if fits.iter().all(|(_, fit)| *fit == Fit::Not) => {}
-                _ => drop(names.doubtful.insert(name.to_owned())),
+            let proven = listed.iter().filter(|(was, written)| *was != name && is_proven(container, was, written));
+            match origin(&proven.copied().collect::<Vec<_>>(), &there) {
+                Some(was) => taken.entry(was).or_default().push(name),
+                None if status.containers.contains_key(name) => {}
+                None => open.push(container),
             }
         }
-        for (was, of) in taken {
-            match of[..] {
-                [name] => drop(names.former.insert(name.to_owned(), was.to_owned())),
-                _ => names.doubtful.extend(of.into_iter().map(ToOwned::to_owned)),
+        let moved: BTreeSet<&str> = taken.values().flatten().copied().collect();
+        for (was, by) in &taken {
+            let copied = by.len() > 1 || (there.contains(was) && !moved.contains(was));
+            let former = Former { name: (*was).to_owned(), copied };
+            names.former.extend(by.iter().map(|name| ((*name).to_owned(), former.clone())));
+        }
+        let is_gone = |was: &str| !there.contains(was) && !taken.contains_key(was);
+        for container in open {
+            let mut doubtful = BTreeMap::new();
+            for entry in &listed {
+                doubtful.extend(alike(container, *entry, is_gone(entry.0)));
             }
+            names.doubtful.insert(container.name.as_str().to_owned(), doubtful);
         }
         names
+    }
+}
+
+/// The one container that it is, of those whose values it is proven to have: rather one that is gone.
+fn origin<'s>(proven: &[Listed<'s>], there: &BTreeSet<&str>) -> Option<&'s str> {
+    let gone: Vec<_> = proven.iter().filter(|(was, _)| !there.contains(was)).copied().collect();
+    let (first, others) = if gone.is_empty() { proven } else { &gone }.split_first()?;
+    others.iter().all(|(_, written)| *written == first.1).then_some(first.0)
+}
+
+/// Whether a container has variables, and not those that were written under its name.
+fn is_strange(container: &Container<'_>, status: &Status) -> bool {
+    match status.containers.get(container.name.as_str()) {
+        None => !container.env.items.is_empty(),
+        Some(written) => own_attributes(container).next().is_some() && as_written(container, written).is_none(),
     }
 }
 
@@ -197,38 +228,46 @@ fn length(container: &Container<'_>) -> usize {
     variables.map(|variable| EACH + variable.name.as_str().len() + variable.value.value.as_str().len()).sum()
 }
 
-/// Whether a container has what was written into another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fit {
-    Not,
-    /// Some values are the same, as anybody might have written them.
-    Maybe,
-    /// The resource attributes are what was written, and name that container, or a variable of otelgate's own.
-    Proven,
+fn own_attributes<'c, 'a>(container: &'c Container<'a>) -> impl Iterator<Item = &'c Variable<'a>> {
+    let literal = |variable: &&Variable<'_>| {
+        variable.name.as_str() == var::RESOURCE_ATTRIBUTES && variable.value_from.presence != Presence::Filled
+    };
+    container.env.items.iter().filter(literal)
 }
 
-impl Fit {
-    fn of(container: &Container<'_>, was: &str, written: &Written) -> Self {
-        let ownership = ownership(container, written);
-        let mut fit = Self::Not;
-        for (variable, own) in container.env.items.iter().zip(&ownership) {
-            let value = variable.value.value.as_str();
-            let ours = match own {
-                Ownership::User => continue,
-                Ownership::Whole if variable.name.as_str() != var::RESOURCE_ATTRIBUTES => "",
-                Ownership::Whole => value,
-                Ownership::Suffix(range) => &value[range.clone()],
-            };
-            let names_it = |pair: &str| {
-                pair.strip_prefix(attr::CONTAINER_NAME).is_some_and(|rest| rest.strip_prefix('=') == Some(was))
-            };
-            if ours.contains("$(OTELGATE_") || ours.split(',').any(names_it) {
-                return Self::Proven;
-            }
-            fit = Self::Maybe;
+/// The text of its resource attributes that is what was written into a container.
+fn as_written<'c>(container: &'c Container<'_>, written: &Written) -> Option<&'c str> {
+    let mark = written.set.get(var::RESOURCE_ATTRIBUTES)?;
+    own_attributes(container).find_map(|variable| {
+        let value = variable.value.value.as_str();
+        match mark {
+            Mark::Whole(_) => mark.is_variable(variable).then_some(value),
+            Mark::Suffix { .. } => Some(&value[mark.suffix_in(value)?]),
         }
-        fit
-    }
+    })
+}
+
+/// Whether a container has what was written into another: its resource attributes are that, and name that container, or
+/// a variable of otelgate's own.
+fn is_proven(container: &Container<'_>, was: &str, written: &Written) -> bool {
+    let names_it =
+        |pair: &str| pair.strip_prefix(attr::CONTAINER_NAME).is_some_and(|rest| rest.strip_prefix('=') == Some(was));
+    as_written(container, written).is_some_and(|ours| ours.contains("$(OTELGATE_") || ours.split(',').any(names_it))
+}
+
+/// What a container has as it was written into another, and as anybody might have written it. While that one has it too,
+/// others may well have the same: but not what only otelgate has a use for.
+fn alike(container: &Container<'_>, (was, written): Listed<'_>, gone: bool) -> BTreeMap<String, Mark> {
+    let marks = written.unclaimed.iter().chain(&written.set);
+    let marks: BTreeMap<&str, &Mark> = marks.map(|(name, mark)| (name.as_str(), mark)).collect();
+    let same = |variable: &Variable<'_>| {
+        let name = variable.name.as_str();
+        let mark = *marks.get(name)?;
+        mark.fits(variable, variable.value.value.as_str()).then(|| (name.to_owned(), *mark))
+    };
+    let alike: BTreeMap<_, _> = container.env.items.iter().filter_map(same).collect();
+    let tells = gone || alike.keys().any(|name| is_reference(name)) || is_proven(container, was, written);
+    if tells { alike } else { BTreeMap::new() }
 }
 
 fn is_own(written: &Written, key: &str, value: &str) -> bool {

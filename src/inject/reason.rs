@@ -96,6 +96,8 @@ reasons! {
         "nothing; to have one value, set it by annotation or select fewer containers";
     NoNamespace: Key, "the document names no namespace, so what depends on it is left out here",
         "give -n NAMESPACE; the webhook adds it in any case";
+    NoName: Key, "the document doesn't name the workload, or only how its name begins (generateName), so what depends on it is left out here",
+        "nothing: the webhook adds it by the name that the API server makes";
     NoEndpoint: Key, "this pod can't resolve cluster names (hostNetwork or dnsPolicy), and the Collector's address isn't known",
         "set dnsPolicy: ClusterFirstWithHostNet, or collector.address in the configuration";
     NoEndpointForProtocol: Key, "no endpoint is known that speaks this container's protocol",
@@ -137,8 +139,10 @@ reasons! {
         "nothing, if that is meant; remove the key to have it set again";
     ContainerRenamed: Notice, "the container had another name when otelgate wrote into it; what it wrote is renewed under this one",
         "nothing";
-    UnclaimedValues: Notice, "the container has values as otelgate wrote them into one that isn't there any more; whose they are can't be known, so they stay",
-        "if the container was renamed, take otelgate's variables out of it and inject it again";
+    ContainerCopied: Notice, "the container has what otelgate wrote into another, as a copy of it has; it is otelgate's here too",
+        "nothing";
+    UnclaimedValues: Notice, "the container has values as otelgate wrote them into another; whose they are can't be known, so they stay",
+        "if the container was renamed or copied, take otelgate's variables out of it; if they are its own, undo and inject anew";
     ConfigurationChanged: Notice, "the pod carries values of an earlier configuration, which are replaced",
         "nothing";
     InjectedBefore: Notice, "the pod is left alone now, and still carries what otelgate wrote before",

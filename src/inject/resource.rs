@@ -54,7 +54,11 @@ impl<'a, 'c, 'v> Resource<'a, 'c, 'v> {
         let container = self.variables.existing.container.name.as_str();
         self.offer(attr::CONTAINER_NAME, Source::Text(container.into(), "container name"));
         for (key, name) in context.workload.attributes() {
-            self.offer(key, Source::Text(name, "owner"));
+            if name.is_empty() && context.options.attribute(key).is_none() {
+                self.entries.push(Entry::left(key, Reason::NoName));
+            } else {
+                self.offer(key, Source::Text(name, "owner"));
+            }
         }
         let computed = self.entries.len();
         for (key, sourced) in &context.options.attributes {

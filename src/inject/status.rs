@@ -66,7 +66,7 @@ pub struct Status {
 }
 
 /// What was written into a list or a map, and how that stood before.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Written {
     #[serde(default = "filled")]
     pub was: Presence,
@@ -75,6 +75,9 @@ pub struct Written {
     /// Keys that were written once, and that somebody edited since: they are the user's.
     #[serde(default)]
     pub edited: Vec<String>,
+    /// What a container has as it was written into another, where nothing proves whose it is: it stays.
+    #[serde(default)]
+    pub unclaimed: BTreeMap<String, Mark>,
 }
 
 /// As written into a pod; the same format as [`Status`], borrowed.
@@ -100,6 +103,8 @@ pub(super) struct NewWritten<'a> {
     pub set: Pairs<'a, Mark>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub edited: &'a [&'a str],
+    #[serde(skip_serializing_if = "Pairs::is_empty")]
+    pub unclaimed: Pairs<'a, Mark>,
 }
 
 /// A JSON object in the order of its pairs.
@@ -219,6 +224,15 @@ impl Mark {
                 self == Self::Whole(Digest::of_field(field_ref.field_path.as_str()))
             }
             _ => false,
+        }
+    }
+
+    /// Whether a variable has what was written, wherever that was; `literal` is the user's part of its value.
+    pub(super) fn fits(self, variable: &Variable<'_>, literal: &str) -> bool {
+        match (self, variable.value_from.presence) {
+            (Self::Whole(_), Presence::Filled) => self.is_variable(variable),
+            (Self::Whole(_), _) => self.is_whole(literal),
+            (Self::Suffix { .. }, presence) => presence != Presence::Filled && self.suffix_in(literal).is_some(),
         }
     }
 }

@@ -20,7 +20,7 @@ pub struct Undone {
     pub found: bool,
     /// Keys that otelgate wrote and somebody edited since: they stay.
     pub kept: Vec<String>,
-    /// Containers with values as they were written into one that isn't there any more: they stay.
+    /// Containers with values as they were written into another: they stay.
     pub unclaimed: Vec<String>,
 }
 
@@ -47,11 +47,11 @@ pub fn undo(pod: &mut Value) -> Result<Undone, UndoError> {
     let Some(status) = &prior.status else { return Ok(Undone::default()) };
     let mut undone = Undone { found: true, ..Undone::default() };
     for (slot, container) in containers::all(&view) {
-        if prior.is_doubtful(container.name.as_str()) {
+        let existing = Existing::new(container, &prior);
+        if !existing.unclaimed(&prior).is_empty() {
             undone.unclaimed.push(container.name.as_str().to_owned());
         }
         if let Some(written) = prior.container(container.name.as_str()) {
-            let existing = Existing::new(container, &prior);
             let list = pod.pointer_mut(&format!("/spec/{}/{}", slot.list(), slot.index)).and_then(Value::as_object_mut);
             if let Some(container) = list {
                 undo_container(container, &existing, &prior, written, &mut undone);

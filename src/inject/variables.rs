@@ -359,6 +359,7 @@ pub(super) fn list_state<'a>(existing: &Existing<'a>, entries: &[Entry<'_>], pri
         insert_at,
         removed,
         edited: existing.edited(prior),
+        unclaimed: existing.unclaimed(prior),
         stripped,
     }
 }

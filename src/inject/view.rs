@@ -201,10 +201,22 @@ impl Map<'_> {
     /// The first of that key.
     #[must_use]
     pub fn entry(&self, key: &str) -> Option<(&str, &str)> {
-        let place = |at: usize| self.order.get(at).copied().unwrap_or(at);
-        let at = lookup::first(self.entries.len(), |at| &*self.entries[place(at)].0.0, key)?;
-        let (key, value) = &self.entries[place(at)];
-        Some((&*key.0, &*value.0))
+        let at = lookup::first(self.entries.len(), |at| self.at(at).0, key)?;
+        Some(self.at(at))
+    }
+
+    /// The value of a key that is given in parts, and isn't put together for that.
+    #[must_use]
+    pub fn get_joined(&self, parts: &[&str]) -> Option<&str> {
+        let bytes = || parts.iter().flat_map(|part| part.bytes());
+        let at = lookup::first_by(self.entries.len(), |at| self.at(at).0.bytes().cmp(bytes()))?;
+        Some(self.at(at).1)
+    }
+
+    /// By the order of the keys.
+    fn at(&self, at: usize) -> (&str, &str) {
+        let (key, value) = &self.entries[self.order.get(at).copied().unwrap_or(at)];
+        (&*key.0, &*value.0)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -328,6 +340,21 @@ mod tests {
                 format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
             }
             other => other.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_parts() {
+        for text in [
+            r#"{"metadata":{"labels":{"a/b.c":"1","a/b.d":"2","a/b":"3"}}}"#,
+            r#"{"metadata":{"labels":{"a/b":"3","a/b.c":"1","a/b.d":"2","a/c.b.d":"4"}}}"#,
+        ] {
+            let pod = read(text);
+            let get = |parts: &[&str]| pod.metadata.value.labels.get_joined(parts);
+            assert_eq!(
+                [get(&["a/", "b", ".", "d"]), get(&["a/", "b.c"]), get(&["a/b", ""]), get(&["a/", "b", "."])],
+                [Some("2"), Some("1"), Some("3"), None]
+            );
         }
     }
 

@@ -7,6 +7,7 @@ use super::pod::{self, Container, field, read, variable, write};
 use super::settings::{Otlp, Settings};
 use super::{node, seccomp};
 use crate::api::{label, object};
+use crate::collector::Port;
 
 const PORT: u16 = 5005;
 const HEALTH_PORT: u16 = 5556;
@@ -93,8 +94,9 @@ pub fn otlp_service(settings: &Settings) -> Option<Value> {
 }
 
 fn otlp_ports() -> [Value; 2] {
-    [("otlpgrpcport", 4317, "grpc"), ("otlphttpport", 4318, "http")].map(|(name, port, protocol)| {
-        json!({"name": name, "port": port, "targetPort": port, "protocol": "TCP", "appProtocol": protocol})
+    let [grpc, http] = pod::OTLP;
+    [(grpc, "grpc"), (http, "http")].map(|(Port { name, number }, protocol)| {
+        json!({"name": name, "port": number, "targetPort": number, "protocol": "TCP", "appProtocol": protocol})
     })
 }
 

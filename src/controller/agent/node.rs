@@ -7,6 +7,7 @@ use super::pod::{self, Container, Mount, field, read, variable, write};
 use super::seccomp;
 use super::settings::{Otlp, Settings};
 use crate::api::object;
+use crate::collector::Port;
 
 pub const HEALTH_PORT: u16 = 5555;
 const CONFIG: &str = "/etc/datadog-agent/datadog.yaml";
@@ -279,23 +280,23 @@ fn otlp_variables(settings: &Settings) -> Vec<Value> {
     if settings.otlp == Otlp::Nobody {
         return Vec::new();
     }
+    let [grpc, http] = pod::OTLP.map(|port| format!("0.0.0.0:{}", port.number));
     vec![
-        variable("DD_OTLP_CONFIG_RECEIVER_PROTOCOLS_GRPC_ENDPOINT", "0.0.0.0:4317"),
-        variable("DD_OTLP_CONFIG_RECEIVER_PROTOCOLS_HTTP_ENDPOINT", "0.0.0.0:4318"),
+        variable("DD_OTLP_CONFIG_RECEIVER_PROTOCOLS_GRPC_ENDPOINT", &grpc),
+        variable("DD_OTLP_CONFIG_RECEIVER_PROTOCOLS_HTTP_ENDPOINT", &http),
         variable("DD_OTLP_CONFIG_LOGS_ENABLED", "true"),
     ]
 }
 
 fn otlp_ports(settings: &Settings) -> Vec<Value> {
-    let ports = [("otlpgrpcport", 4317), ("otlphttpport", 4318)];
-    let port = |(name, port): (&str, u16)| {
-        let mut value = json!({"name": name, "containerPort": port, "protocol": "TCP"});
+    let port = |Port { name, number }: Port| {
+        let mut value = json!({"name": name, "containerPort": number, "protocol": "TCP"});
         if settings.otlp == (Otlp::Pods { host_ports: true }) {
-            value["hostPort"] = port.into();
+            value["hostPort"] = number.into();
         }
         value
     };
-    if settings.otlp == Otlp::Nobody { Vec::new() } else { ports.map(port).into() }
+    if settings.otlp == Otlp::Nobody { Vec::new() } else { pod::OTLP.map(port).into() }
 }
 
 fn trace(settings: &Settings) -> Container {

@@ -5,8 +5,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::api::{annotation, label};
+use crate::config::Selector;
+use crate::controller::placed::Placed;
 use crate::controller::stripped::is_stripped;
-use crate::k8s::{self, DaemonSet, Deployment, DynamicObject, LabelSelector, ObjectMeta, ResourceExt as _, Time};
+use crate::k8s::{self, DaemonSet, Deployment, DynamicObject, ObjectMeta, ResourceExt as _, Time};
 use crate::lean::Lean;
 
 /// The DaemonSet.
@@ -76,7 +78,7 @@ pub struct Pod {
 }
 
 /// A pod, as far as it is read.
-pub type Read = Lean<k8s::Pod, Value, Status>;
+pub type Read = Lean<k8s::Pod, Placed, Status>;
 
 /// A container's state.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -133,6 +135,7 @@ impl Nodes {
         let status = found.status.clone().unwrap_or_default();
         let template = found.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref());
         let annotations = template.and_then(|metadata| metadata.annotations.as_ref());
+        let selector = found.spec.as_ref().and_then(|spec| Selector::read(&serde_json::to_value(&spec.selector).ok()?));
         Self {
             name: found.name_any(),
             maker: Maker::of(&found.metadata),
@@ -143,24 +146,9 @@ impl Nodes {
             ready: status.number_ready,
             updated: status.updated_number_scheduled.unwrap_or_default(),
             revision: annotations.and_then(|all| all.get(annotation::AGENT_REVISION)).cloned(),
-            selector: found.spec.as_ref().map(|spec| selector(&spec.selector)).unwrap_or_default(),
+            selector: selector.map(|selector| selector.query()).unwrap_or_default(),
         }
     }
-}
-
-/// As a request has it.
-fn selector(selector: &LabelSelector) -> String {
-    let equal = selector.match_labels.iter().flatten().map(|(key, value)| format!("{key}={value}"));
-    let further = selector.match_expressions.iter().flatten().map(|one| {
-        let values = one.values.clone().unwrap_or_default().join(",");
-        match one.operator.as_str() {
-            "In" => format!("{} in ({values})", one.key),
-            "NotIn" => format!("{} notin ({values})", one.key),
-            "DoesNotExist" => format!("!{}", one.key),
-            _ => one.key.clone(),
-        }
-    });
-    equal.chain(further).collect::<Vec<_>>().join(",")
 }
 
 // === impl Replicas ===
@@ -275,15 +263,13 @@ impl Pod {
         };
         let ready = is("Ready", "True").is_some();
         let containers = status.init_container_statuses.into_iter().chain(status.container_statuses);
-        Self { node: node(&spec).into(), ready, refused, containers: containers.map(State::from).collect() }
+        Self {
+            node: spec.node().unwrap_or("a node that isn't known yet").into(),
+            ready,
+            refused,
+            containers: containers.map(State::from).collect(),
+        }
     }
-}
-
-/// A DaemonSet's pod says where it is to run before it does.
-fn node(spec: &Value) -> &str {
-    let terms = "/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0";
-    let pinned = || spec.pointer(terms)?.pointer("/matchFields/0/values/0")?.as_str();
-    spec["nodeName"].as_str().or_else(pinned).unwrap_or("a node that isn't known yet")
 }
 
 impl From<Container> for State {

@@ -62,11 +62,12 @@ fn features(settings: &Settings) -> Value {
     let features = &settings.agent.features;
     let owns = |data| settings.agent_has(data);
     let enabled = |is: bool| json!({"enabled": is});
+    let [grpc, http] = pod::OTLP.map(|port| port.number);
     json!({
         // Pods are otelgate's to change.
         "admissionController": enabled(false),
         "apm": {"enabled": features.apm, "hostPortConfig": {"enabled": false}},
-        "otlp": {"receiver": {"protocols": {"grpc": otlp(settings, 4317), "http": otlp(settings, 4318)}}},
+        "otlp": {"receiver": {"protocols": {"grpc": otlp(settings, grpc), "http": otlp(settings, http)}}},
         // A Collector within the Agent would be a third owner.
         "otelCollector": enabled(false),
         "logCollection": {"enabled": owns(|owners| owners.container_logs), "containerCollectAll": false},

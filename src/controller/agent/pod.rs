@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::settings::Settings;
 use crate::api::stack::{Image, KeyReference, Resources};
 use crate::api::{annotation, label, object};
+use crate::collector::{Port, port};
 use crate::controller::collector;
 
 /// A container that mounts a volume somewhere.
@@ -237,6 +238,12 @@ pub fn probes(port: u16) -> [(String, Value); 3] {
     [("livenessProbe", "/live"), ("readinessProbe", "/ready"), ("startupProbe", "/startup")]
         .map(|(name, path)| (name.to_owned(), probe(path, port)))
 }
+
+/// Where it takes OTLP, under the names that the Datadog Operator has for them.
+pub const OTLP: [Port; 2] = [
+    Port { name: "otlpgrpcport", number: port::GRPC.number },
+    Port { name: "otlphttpport", number: port::HTTP.number },
+];
 
 /// By which pods are found, of `agent` or `cluster-agent`. The default `exclude` of the injection knows them by it.
 #[must_use]

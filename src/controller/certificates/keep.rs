@@ -1,6 +1,5 @@
 //! Looks, plans, writes, reports; and again.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +20,7 @@ use crate::controller::endpoints::{Endpoint, Endpoints};
 use crate::controller::stack::Stack;
 use crate::controller::status::Verdict;
 use crate::controller::{Context, injection};
+use crate::jitter;
 
 pub(super) struct Keeper {
     context: Context,
@@ -146,13 +146,12 @@ impl Keeper {
     /// Later each time, and never at the same time as another controller that met the same fault.
     fn failed(&mut self, stack: &Stack, fault: &Fault) -> Duration {
         warn!(error.message = %fault, "the certificate can't be kept; trying again");
-        let verdict = Verdict::new(Reason::CertificateNotWritten, fault.to_string(), stack.generation);
+        let verdict = verdict::not_written(fault, stack.generation);
         self.context.status.report(|reports| reports.say(ConditionType::CertificateReady, verdict));
         let delay = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(self.failures));
         let delay = delay.min(if fault.passes() { LAST_RETRY_UNWELL } else { LAST_RETRY });
-        let share = u32::try_from(RandomState::new().hash_one(self.failures) % 256).unwrap_or_default();
         self.failures = (self.failures + 1).min(16);
-        delay / 2 + delay / 512 * share
+        jitter::spread(delay / 2, 2.0 * jitter::any())
     }
 }
 

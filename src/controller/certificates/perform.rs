@@ -19,9 +19,9 @@ pub enum Write {
 
 #[derive(Debug, Error)]
 pub enum PerformError {
-    #[error("no certificate could be made")]
+    #[error("no certificate could be made: {0}")]
     Making(#[from] MakingFailed),
-    #[error("the authority can't be used")]
+    #[error("the authority can't be used: {0}")]
     Authority(#[from] NoAuthority),
     /// A plan was made of something else than what is given here.
     #[error("the Secret that the certificate comes from is gone")]

@@ -3,6 +3,7 @@
 use super::contests::Fight;
 use super::plan::{Phase, Plan};
 use super::settings::Settings;
+use super::write::Fault;
 use crate::api::condition::Reason;
 use crate::api::stack::CertificatesStatus;
 use crate::controller::status::Verdict;
@@ -43,6 +44,11 @@ pub(super) fn verdict(plan: &Plan, fight: Option<&Fight>, unseen: &[String], wai
     }
 }
 
+/// What it says where the next step can't be made.
+pub(super) fn not_written(fault: &Fault, generation: i64) -> Verdict {
+    Verdict::new(Reason::CertificateNotWritten, fault.to_string(), generation)
+}
+
 fn some_of(names: &[String]) -> String {
     let told = names.iter().take(MAX_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(MAX_NAMES) {
@@ -65,31 +71,98 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::super::contests::Over;
+    use super::super::perform::PerformError;
     use super::*;
     use crate::controller::contest::Contested;
+    use crate::k8s;
+    use crate::tls::authority::MakingFailed;
 
-    #[test]
-    fn who_else_writes_is_told_before_what_comes_of_it() {
-        let plan = Plan {
+    /// Of a webhook that is well.
+    fn plan() -> Plan {
+        Plan {
             action: None,
             phase: Phase::Stable,
             fault: None,
-            untrusted: vec!["webhook-a".to_owned()],
+            untrusted: Vec::new(),
             unseen: Vec::new(),
             registered: true,
             look_again: Duration::ZERO,
-            leaf_not_after: None,
+            leaf_not_after: Some("2027-01-15T08:00:00Z".parse().expect("a time")),
             authority_not_after: None,
-        };
+        }
+    }
+
+    fn names(count: usize) -> Vec<String> {
+        (1..=count).map(|number| format!("webhook-{number}")).collect()
+    }
+
+    /// What a plan says where the injector has had its time, with replicas that showed nothing.
+    fn told(plan: &Plan, unseen: &[String], fight: Option<&Fight>) -> (Reason, String) {
+        let verdict = verdict(plan, fight, unseen, true, 1);
+        (verdict.reason, verdict.detail)
+    }
+
+    #[test]
+    fn every_cause_is_told() {
+        let waits = || Plan { phase: Phase::WaitingForInjector, ..plan() };
+        for (plan, unseen, reason, detail) in [
+            (plan(), 0, Reason::Trusted, "every replica's certificate is trusted, until 2027-01-15T08:00:00Z"),
+            (Plan { leaf_not_after: None, ..plan() }, 0, Reason::Trusted, ""),
+            (Plan { phase: Phase::Trusting, ..plan() }, 0, Reason::Rotating, ""),
+            (Plan { phase: Phase::Switching, ..plan() }, 0, Reason::Rotating, ""),
+            (Plan { phase: Phase::WaitingForSource, ..plan() }, 0, Reason::Rotating, ""),
+            (
+                Plan { fault: Some("Secret x: no key".to_owned()), ..plan() },
+                0,
+                Reason::SourceUnusable,
+                "Secret x: no key",
+            ),
+            (Plan { registered: false, ..plan() }, 0, Reason::NotRegistered, ""),
+            (waits(), 0, Reason::NotInjected, ""),
+            (Plan { untrusted: names(1), ..plan() }, 1, Reason::NotTrusted, "no call of webhook-1 can succeed"),
+            (
+                Plan { untrusted: names(5), ..plan() },
+                0,
+                Reason::NotTrusted,
+                "no call of webhook-1, webhook-2, webhook-3 and 2 more can succeed",
+            ),
+            (plan(), 2, Reason::NotSeen, "no TLS handshake with webhook-1, webhook-2"),
+            // What is worse is told first.
+            (Plan { fault: Some("no".to_owned()), registered: false, ..waits() }, 2, Reason::SourceUnusable, "no"),
+            (Plan { registered: false, untrusted: names(1), ..waits() }, 2, Reason::NotRegistered, ""),
+            (Plan { untrusted: names(1), ..waits() }, 2, Reason::NotInjected, ""),
+        ] {
+            assert_eq!(told(&plan, &names(unseen), None), (reason, detail.to_owned()), "{plan:?}");
+        }
+        assert_eq!(verdict(&waits(), None, &[], false, 1).reason, Reason::Rotating, "it has its time");
+    }
+
+    #[test]
+    fn who_else_writes_is_told_before_what_comes_of_it() {
+        let plan = Plan { untrusted: names(1), ..plan() };
         let tug = |over| Fight { over, contested: Contested { by: "tug".to_owned(), until: Instant::now() } };
         let (bundle, secret) = (tug(Over::Registration), tug(Over::Secret("otelgate-ca")));
         for (fight, reason, detail) in [
-            (None, Reason::NotTrusted, "no call of webhook-a can succeed"),
-            (Some(&bundle), Reason::RegistrationContested, "caBundle is changed back each time by tug"),
-            (Some(&secret), Reason::CertificateContested, "Secret otelgate-ca is changed back each time by tug"),
+            (&bundle, Reason::RegistrationContested, "caBundle is changed back each time by tug"),
+            (&secret, Reason::CertificateContested, "Secret otelgate-ca is changed back each time by tug"),
         ] {
-            let verdict = verdict(&plan, fight, &[], false, 1);
-            assert_eq!((verdict.reason, verdict.detail.as_str()), (reason, detail));
+            assert_eq!(told(&plan, &[], Some(fight)), (reason, detail.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_cant_be_written_is_told_in_the_api_servers_words() {
+        let forbidden = r#"secrets is forbidden: User "u" cannot create resource "secrets" in API group "" in the namespace "otelgate""#;
+        let refused = k8s::Error::Api(k8s::Status::failure(forbidden, "Forbidden").with_code(403).boxed());
+        for (fault, detail) in [
+            (Fault::Refused(refused), "not allowed to create secrets in namespace otelgate"),
+            (
+                Fault::Perform(PerformError::from(MakingFailed::Random)),
+                "no certificate could be made: the system gives no random numbers; check that /dev/urandom can be read",
+            ),
+        ] {
+            let verdict = not_written(&fault, 1);
+            assert_eq!((verdict.reason, verdict.detail.as_str()), (Reason::CertificateNotWritten, detail));
         }
     }
 }

@@ -61,9 +61,10 @@ pub fn rollouts(input: &Input<'_>, plan: &Plan, kept: &[(&Revision, Mark)]) -> V
     let mut objects: Vec<_> = kept.iter().map(|(revision, mark)| revision.config_map(mark)).collect();
     let stable = plan.stable.as_ref().and_then(|stable| Some((stable, find(&stable.revision)?)));
     let trial = plan.trial.as_ref().and_then(|trial| Some((trial, find(&trial.revision)?)));
-    objects.extend(
-        stable.as_ref().map(|(_, active)| *active).or(trial.as_ref().map(|(_, active)| *active)).map(Revision::copy),
-    );
+    let runs = stable.as_ref().map(|(_, runs)| *runs).or(trial.as_ref().map(|(_, runs)| *runs));
+    // Between the first trial and the rollout, nothing does.
+    let passed = || kept.iter().find(|(_, mark)| mark.has_passed()).map(|(passed, _)| *passed);
+    objects.extend(runs.or_else(passed).map(Revision::copy));
     if let Some((stable, revision)) = stable {
         let spares = stable.spares.as_deref().map(|node| ("NotIn", node));
         // Pods of the same revision stay while one node is spared.

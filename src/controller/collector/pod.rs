@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use super::words;
 use crate::api::{label, object};
-use crate::k8s::{self, Affinity, ContainerStatus, PodStatus, ResourceExt as _};
+use crate::controller::placed::Placed;
+use crate::k8s::{self, ContainerStatus, PodStatus, ResourceExt as _};
 use crate::lean::Lean;
 use jiff::Timestamp;
-use serde::Deserialize;
 
 /// A pod, cut to what is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,20 +26,15 @@ pub struct Pod {
     /// Why its container ended last, if it ever did.
     pub ended: Option<Box<Ended>>,
     pub leaving: bool,
+    /// No `DaemonSet` has it: its own was deleted without its pods.
+    pub orphan: bool,
     /// All of it has ended, and it stays as a record: one that was evicted, say.
     pub over: bool,
     pub address: Option<IpAddr>,
 }
 
 /// A pod, as far as it is read.
-pub type Read = Lean<k8s::Pod, Spec, PodStatus>;
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Spec {
-    node_name: Option<String>,
-    affinity: Option<Affinity>,
-}
+pub type Read = Lean<k8s::Pod, Placed, PodStatus>;
 
 /// Which of our `DaemonSet`s it is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,13 +125,14 @@ impl Pod {
         Self {
             name: pod.name_any().into(),
             uid: pod.uid().unwrap_or_default().into(),
-            node: node_of(pod),
+            node: pod.spec.node().unwrap_or_default().into(),
             rollout: Rollout::ALL.into_iter().find(|one| Some(one.as_str()) == rollout),
             revision: labels.get(label::REVISION).map(String::as_str).unwrap_or_default().into(),
             state: state_of(status, container, ended.as_ref()),
             restarts: container.map_or(0, |container| container.restart_count),
             ended: ended.filter(Ended::has_run).map(Box::new),
             leaving: pod.metadata.deletion_timestamp.is_some(),
+            orphan: !pod.metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true)),
             over: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
             address: status.pod_ip.as_ref().and_then(|address| address.parse().ok()),
         }
@@ -158,18 +154,6 @@ impl Pod {
     pub fn counts(&self) -> bool {
         !self.leaving && !self.over
     }
-}
-
-/// A pod of a `DaemonSet` says where it's to run before it's bound to the node.
-fn node_of(pod: &Read) -> Box<str> {
-    if let Some(node) = pod.spec.node_name.as_deref().filter(|node| !node.is_empty()) {
-        return node.into();
-    }
-    let affinity = serde_json::to_value(&pod.spec.affinity).unwrap_or_default();
-    let terms = &affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"];
-    let fields = terms.as_array().into_iter().flatten().filter_map(|term| term["matchFields"].as_array()).flatten();
-    let mut names = fields.filter(|field| field["key"] == "metadata.name" && field["operator"] == "In");
-    names.find_map(|field| field["values"][0].as_str()).unwrap_or_default().into()
 }
 
 fn state_of(status: &PodStatus, container: Option<&ContainerStatus>, ended: Option<&Ended>) -> State {
@@ -266,9 +250,11 @@ impl fmt::Display for State {
 #[cfg(test)]
 pub(crate) fn pod(node: &str, rollout: Rollout, revision: &str, status: &serde_json::Value) -> Pod {
     let labels = serde_json::json!({label::ROLLOUT: rollout.as_str(), label::REVISION: revision});
+    let owner = serde_json::json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "name": rollout.daemon_set(), "uid": "u",
+                                   "controller": true});
     let pod = serde_json::json!({
         "metadata": {"name": format!("{node}-{revision}"), "uid": format!("{node}-{revision}"), "labels": labels,
-                     "creationTimestamp": "2026-01-01T00:00:00Z"},
+                     "creationTimestamp": "2026-01-01T00:00:00Z", "ownerReferences": [owner]},
         "spec": {"nodeName": node, "containers": []}, "status": status,
     });
     Pod::of(&serde_json::from_value(pod).expect("a pod"))
@@ -327,12 +313,11 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_isnt_bound_yet_has_its_node_by_name() {
-        let field = json!({"key": "metadata.name", "operator": "In", "values": ["n7"]});
-        let terms = json!([{"matchFields": [field]}]);
-        let affinity =
-            json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}});
-        let pod = json!({"metadata": {"name": "x"}, "spec": {"containers": [], "affinity": affinity}});
-        assert_eq!(&*Pod::of(&serde_json::from_value(pod).expect("a pod")).node, "n7");
+    fn a_pod_without_a_controller_is_an_orphan() {
+        assert!(!pod("a", Rollout::Trial, "r", &json!({})).orphan);
+        for owners in [json!(null), json!([]), json!([{"apiVersion": "v1", "kind": "Node", "name": "a", "uid": "u"}])] {
+            let pod = json!({"metadata": {"name": "x", "ownerReferences": owners}, "spec": {"containers": []}});
+            assert!(Pod::of(&serde_json::from_value(pod).expect("a pod")).orphan, "{owners}");
+        }
     }
 }

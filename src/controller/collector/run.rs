@@ -21,7 +21,6 @@ use super::{TRACES, objects};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::stack::{CollectorMode, CollectorStatus};
 use crate::controller::Context;
-use crate::controller::health::Secrets;
 use crate::controller::left::{self, Left};
 use crate::controller::objects::{Outcome, Wanted, keep};
 use crate::controller::stack::Stack;

@@ -21,6 +21,7 @@ use super::compare::Fares;
 use super::pod::{Pod, Rollout, State};
 
 mod judge;
+mod orphan;
 mod unfit;
 
 use judge::Judgement;
@@ -185,9 +186,8 @@ const LINGERS: Duration = Duration::from_mins(1);
 #[must_use]
 pub fn plan(seen: &Observed<'_>) -> Plan {
     let runs = seen.stable.as_ref().map(|stable| stable.revision.as_str());
-    // What is wanted can be written again; what is neither known nor wanted can't, and the last good one stands in for it.
-    let is_known = |revision: &&str| seen.known.contains_key(*revision) || seen.candidate == Some(*revision);
-    let good = runs.filter(is_known).or(seen.passed);
+    // What can't be written again has the last good one stand in for it.
+    let good = runs.filter(|runs| seen.can_write(runs)).or(seen.passed).or_else(|| seen.orphaned());
     let Some(candidate) = seen.candidate else {
         return match (good, &seen.trial) {
             (None, Some(trial)) => seen.leave(trial),
@@ -209,14 +209,21 @@ impl Observed<'_> {
         self.pods.iter().copied().filter(move |pod| pod.rollout == Some(rollout))
     }
 
-    /// Without a trial: `target`, once the trial's pod has ended, and until then what runs now.
+    /// Without a trial: `target`, once the trial's pod has ended, and until then what runs now. Where nothing does yet, that
+    /// is nothing: pods of a template that spares a node would be replaced as soon as it spares none.
     fn settle(&self, good: Option<&str>, target: Option<&str>, phase: Phase) -> Plan {
         let stable = |revision: &str, spares| Stable { revision: revision.to_owned(), spares };
-        let (stable, phase) = match self.left() {
-            None => (target.map(|target| stable(target, None)), phase),
-            Some(node) => (good.map(|good| stable(good, Some(self.spared_or(node)))), Phase::Clearing),
+        let Some(node) = self.left() else {
+            return Plan { stable: target.map(|target| stable(target, None)), ..Plan::of(phase) };
         };
-        Plan { stable, ..Plan::of(phase) }
+        let runs = good.filter(|_| self.stable.is_some());
+        let stable = runs.map(|runs| stable(runs, Some(self.spared_or(node))));
+        Plan { stable, trial: self.adopting(good), ..Plan::of(Phase::Clearing) }
+    }
+
+    /// Its configuration is known, or comes from the spec.
+    fn can_write(&self, revision: &str) -> bool {
+        self.known.contains_key(revision) || self.candidate == Some(revision)
     }
 
     /// Where a trial is, or is about to end. What is about to end on a node that isn't ready isn't waited for: whoever
@@ -236,7 +243,7 @@ impl Observed<'_> {
 
     /// A first trial goes on while the spec has a fault: nothing else is known to run.
     fn leave(&self, trial: &Deployed) -> Plan {
-        let known = self.known.contains_key(trial.revision.as_str());
+        let known = self.can_write(&trial.revision);
         let trial = trial.node.clone().filter(|_| known).map(|node| Trial { revision: trial.revision.clone(), node });
         Plan { trial, ..Plan::of(Phase::NothingToRun) }
     }
@@ -255,7 +262,7 @@ impl Observed<'_> {
             return Plan { mark: Some(Mark::Failed(fault)), ..back };
         }
         // Another trial ends first, on its own node.
-        let left = self.left().filter(|_| there.is_none());
+        let left = self.left().filter(|_| there.is_none() && !self.adopts(candidate, node));
         // What a Collector does can't be told any more once it has gone.
         if there.is_none() && left.is_none() && !self.is_measured(node) {
             return Plan { stable: stable(None), ..Plan::of(Phase::Vacating { node: node.to_owned() }) };
@@ -263,7 +270,7 @@ impl Observed<'_> {
         let stable = stable(Some(left.map_or_else(|| node.to_owned(), |left| self.spared_or(left))));
         if there.is_none() && (left.is_some() || !self.is_vacated(node)) {
             let phase = self.told(Phase::Vacating { node: node.to_owned() }, good);
-            return Plan { stable, ..Plan::of(phase) };
+            return Plan { stable, trial: left.and_then(|_| self.adopting(good)), ..Plan::of(phase) };
         }
         let trial = Some(Trial { revision: candidate.to_owned(), node: node.to_owned() });
         let tried = || Plan::of(self.told(Phase::Trying { node: node.to_owned() }, good));

@@ -7,6 +7,7 @@ use super::pod::{Pod, State};
 use super::trial::{Cause, Fault, Phase, Plan};
 use crate::api::condition::Reason;
 use crate::api::stack::{CollectorStatus, CollectorTrial, Placement};
+use crate::controller::count::count;
 use crate::controller::left::Left;
 use crate::controller::objects::Outcome;
 use crate::controller::status::Verdict;
@@ -350,20 +351,13 @@ fn worst(lacks: &[Lack], nodes: usize) -> Option<(Reason, String)> {
     let place = |lack: &&Lack| ORDER.iter().position(|reason| *reason == lack.reason).unwrap_or(ORDER.len());
     let reason = lacks.iter().min_by_key(place)?.reason;
     let of_reason: Vec<_> = lacks.iter().filter(|lack| lack.reason == reason).collect();
-    let count = of_reason.len();
-    let plural = if nodes == 1 { "" } else { "s" };
-    Some((reason, format!("{count} of {nodes} node{plural}: {}", named(of_reason))))
+    Some((reason, format!("{} of {}: {}", of_reason.len(), count(nodes, "node"), named(of_reason))))
 }
 
 impl Lack {
     fn told(&self) -> String {
         format!("{} ({})", self.node, self.why)
     }
-}
-
-fn count(number: usize, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
 }
 
 #[cfg(test)]

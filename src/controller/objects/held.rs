@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::Key;
+use crate::jitter;
 use crate::k8s;
 use crate::unavailable::{self, Unavailable};
 
@@ -66,7 +67,7 @@ impl Held {
     }
 
     pub fn hold(&mut self, key: Key, sent: Value, why: Why, now: Instant) {
-        self.hold_with(key, sent, why, now, jitter());
+        self.hold_with(key, sent, why, now, jitter::any());
     }
 
     fn hold_with(&mut self, key: Key, sent: Value, why: Why, now: Instant, jitter: f64) {
@@ -116,7 +117,7 @@ impl Held {
     }
 }
 
-/// Twice as long after each failure in a row, and up to half as long again, so that many don't come together.
+/// Twice as long after each failure in a row.
 fn retry_after(why: &Why, failures: u32, jitter: f64) -> Duration {
     let last = match why {
         Why::Foreign => return LOOK_FOR_FOREIGN_EVERY,
@@ -124,13 +125,7 @@ fn retry_after(why: &Why, failures: u32, jitter: f64) -> Duration {
         Why::Refused(_) => LAST_RETRY,
     };
     let delay = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(8))).min(last);
-    delay.mul_f64(1.0 + jitter / 2.0)
-}
-
-/// From 0 to 1; no more random than the clock, which is enough to spread calls.
-fn jitter() -> f64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    f64::from(now.subsec_micros()) / 1e6
+    jitter::spread(delay, jitter)
 }
 
 #[cfg(test)]

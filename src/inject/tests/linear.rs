@@ -25,18 +25,23 @@ fn decided(text: &str, configuration: &Configuration) -> (u64, Value) {
     (steps, patch)
 }
 
-/// So many containers, the Agent's annotation of each with a service of the user's, annotations of the user's, and a list
-/// of containers that names as many that aren't there. An API server has maps in order; a manifest may have them in any.
+/// So many containers, the Agent's annotation of each with a service of the user's, a label for each and as many others,
+/// annotations of the user's, and a list of containers that names as many that aren't there. An API server has maps in order; a manifest may have them in any.
 fn many(count: usize, in_order: bool) -> Value {
     let containers: Vec<_> = (0..count).map(|n| json!({"name": format!("c{n:04}"), "image": "a:1"})).collect();
     let mut annotations: Vec<_> = (0..count).map(|n| (format!("example.com/{n:04}"), json!("x"))).collect();
     let named: Vec<_> = (0..count).flat_map(|n| [format!("c{n:04}"), format!("absent{n:04}")]).collect();
     annotations.push(("otelgate.dev/containers".to_owned(), json!(named.join(","))));
+    let mut labels: Vec<_> = (0..count).map(|n| (format!("example.com/{n:04}"), json!("x"))).collect();
+    labels.extend((0..count).map(|n| (format!("tags.datadoghq.com/c{n:04}.service"), json!(format!("s{n:04}")))));
     if !in_order {
         annotations.reverse();
+        labels.reverse();
     }
-    let annotations: Map<_, _> = annotations.into_iter().collect();
-    json!({"metadata": {"name": "web", "annotations": annotations}, "spec": {"containers": containers}})
+    let [annotations, labels] = [annotations, labels].map(|map| map.into_iter().collect::<Map<_, _>>());
+    json!({
+        "metadata": {"name": "web", "annotations": annotations, "labels": labels}, "spec": {"containers": containers}
+    })
 }
 
 #[test]

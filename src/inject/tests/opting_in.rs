@@ -1,8 +1,8 @@
 //! Which pods are a matter for otelgate, and which of their containers.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{app, case, pod};
+use super::{Case, app, case, pod};
 use crate::api::OptIn;
 use crate::inject::Reason;
 
@@ -156,6 +156,23 @@ fn an_unknown_namespace_costs_its_defaults_only() {
     assert!(outcome.has_note(Reason::NamespaceUnknown));
     let known = case(pod(app())).on_namespace("resource.opentelemetry.io/deployment.environment.name", "qa").decide();
     assert_eq!(known.attribute("deployment.environment.name"), Some("qa"));
+}
+
+/// The webhook knows of the namespace only what its path tells: what it wrote, others have to find as it should be.
+#[test]
+fn what_is_wrong_with_the_namespace_is_no_matter_of_the_pods_status() {
+    let by_pod = || case(pod(app())).label("otelgate.dev/inject", "enabled");
+    let mut unknown = by_pod().opt_in(None);
+    unknown.annotations = None;
+    let injected = unknown.decide().pod;
+    for label in ["enbled", ""] {
+        let seen = Case { pod: injected.clone(), ..by_pod().opt_in(Some(label)) };
+        let outcome = seen.decide();
+        assert!(outcome.has_note(Reason::InvalidOptIn), "{:?}", outcome.notes);
+        assert_eq!(outcome.operations, [] as [Value; 0]);
+    }
+    let invalid = by_pod().opt_in(None).label("otelgate.dev/inject", "enbled").opt_in(Some("enabled")).decide();
+    assert!(invalid.annotation("otelgate.dev/status").unwrap().contains("InvalidOptIn"), "the pod's own is");
 }
 
 #[test]

@@ -81,14 +81,109 @@ fn two_that_change_names_each_keep_their_own() {
     assert_eq!(injected["spec"]["containers"], json!([{"name": "y", "image": "b:2"}, {"name": "x", "image": "a:1"}]));
 }
 
+/// As if each had been there from the beginning, and with nothing left of it after an undo.
+fn assert_each_has_its_own(second: &Case, fresh: &Value) {
+    let outcome = second.decide();
+    assert_eq!(outcome.pod["spec"], case(fresh.clone()).decide().pod["spec"]);
+    let third = Case { pod: outcome.pod.clone(), ..case(fresh.clone()) };
+    assert_eq!(third.decide().operations, [] as [Value; 0]);
+    for mut injected in [second.pod.clone(), outcome.pod] {
+        let undone = undo(&mut injected).unwrap();
+        assert_eq!(injected["spec"], fresh["spec"]);
+        assert!(undone.kept.is_empty() && undone.unclaimed.is_empty(), "{undone:?}");
+    }
+}
+
+fn of(containers: Value) -> Value {
+    json!({"metadata": {"name": "web", "labels": {}}, "spec": {"containers": containers}})
+}
+
+#[test]
+fn a_copy_has_an_identity_of_its_own() {
+    let merged = with_env(json!([{"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "team=a"}]));
+    for container in [app(), merged] {
+        let mut named = ["copy", "another", "app"].map(|name| {
+            let mut container = container.clone();
+            container["name"] = name.into();
+            container
+        });
+        for (there, notes) in [(vec![2, 0], 1), (vec![2, 0, 1], 2), (vec![0, 1], 2)] {
+            let second = changed(case(pod(container.clone())), |containers| {
+                let injected = containers.remove(0);
+                containers.extend(there.iter().map(|at| {
+                    let mut copy = injected.clone();
+                    copy["name"] = named[*at]["name"].clone();
+                    copy
+                }));
+            });
+            let outcome = second.decide();
+            let told = outcome.notes.iter().filter(|(reason, _)| *reason == Reason::ContainerCopied);
+            assert_eq!(told.count(), notes, "{:?}", outcome.notes);
+            assert!(!outcome.has_note(Reason::UnclaimedValues) && !outcome.has_note(Reason::EditedByUser));
+            let fresh: Vec<_> = there.iter().map(|at| named[*at].take()).collect();
+            assert_each_has_its_own(&second, &of(json!(fresh)));
+            for (at, container) in there.iter().zip(fresh) {
+                named[*at] = container;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_copy_that_is_not_selected_gets_nothing() {
+    let first = case(pod(app())).annotate("otelgate.dev/containers", "app");
+    let second = changed(first, |containers| {
+        let mut copy = containers[0].clone();
+        copy["name"] = "copy".into();
+        containers.push(copy);
+    });
+    let outcome = second.decide();
+    assert!(outcome.has_note(Reason::ContainerCopied));
+    assert_eq!(outcome.pod["spec"]["containers"][1], json!({"name": "copy", "image": "shop/web:1.2", "env": []}));
+}
+
+#[test]
+fn two_that_swap_names_and_one_that_takes_anothers_keep_their_own() {
+    let two = || case(of(json!([{"name": "a", "image": "a:1"}, {"name": "b", "image": "b:2"}])));
+    let swapped = changed(two(), |containers| {
+        containers[0]["name"] = "b".into();
+        containers[1]["name"] = "a".into();
+    });
+    let taken = changed(two(), |containers| {
+        containers.pop();
+        containers[0]["name"] = "b".into();
+    });
+    for (second, fresh) in [
+        (swapped, json!([{"name": "b", "image": "a:1"}, {"name": "a", "image": "b:2"}])),
+        (taken, json!([{"name": "b", "image": "a:1"}])),
+    ] {
+        let outcome = second.decide();
+        assert!(outcome.has_note(Reason::ContainerRenamed), "{:?}", outcome.notes);
+        assert!(!outcome.has_note(Reason::EditedByUser) && !outcome.has_note(Reason::ContainerCopied));
+        assert_each_has_its_own(&second, &of(fresh));
+    }
+}
+
+/// Such as where the pod gives all its containers one name.
+#[test]
+fn one_that_has_what_the_status_says_of_it_is_itself() {
+    let first = case(of(json!([{"name": "a", "image": "a:1"}, {"name": "b", "image": "a:1"}])))
+        .annotate("resource.opentelemetry.io/k8s.container.name", "a")
+        .annotate("otelgate.dev/skip", "service.instance.id,k8s.pod.name,k8s.pod.uid,k8s.node.name");
+    let second = changed(first, |_| {});
+    let outcome = second.decide();
+    assert_eq!((outcome.operations, outcome.notes), (Vec::new(), Vec::new()));
+}
+
 /// Whose they are can't be known: nothing of them changes, and somebody is told.
 #[test]
 fn what_may_be_the_users_stays() {
     type Change = fn(&mut Vec<Value>);
     let copied: Change = |containers| {
         let mut copy = containers[0].clone();
-        containers[0]["name"] = "x".into();
-        copy["name"] = "y".into();
+        copy["name"] = "x".into();
+        let env = copy["env"].as_array_mut().unwrap();
+        env.retain(|one| one["name"] != "OTEL_RESOURCE_ATTRIBUTES");
         containers.push(copy);
     };
     let proof_is_gone: Change = |containers| {
@@ -116,12 +211,36 @@ fn what_may_be_the_users_stays() {
                 assert!(env.iter().any(|one| same(&one)), "{variable} in {env:#?}");
             }
         }
-        let third = Case { pod: outcome.pod, ..case(pod(app())) };
+        // It is told as long as they stand there.
+        let mut third = Case { pod: outcome.pod.clone(), ..case(pod(app())) };
         assert_eq!(third.decide().operations, [] as [Value; 0]);
-        let mut pod = second.pod.clone();
-        assert!(!undo(&mut pod).unwrap().unclaimed.is_empty());
-        assert_eq!(pod["spec"], second.pod["spec"]);
+        assert!(third.decide().has_note(Reason::UnclaimedValues));
+        for mut pod in [second.pod, outcome.pod] {
+            assert_eq!(undo(&mut pod).unwrap().unclaimed, ["x"]);
+            assert_eq!(pod["spec"]["containers"].as_array().unwrap().last(), before.last());
+        }
+        let env = third.pod["spec"]["containers"].as_array_mut().unwrap().last_mut().unwrap()["env"].as_array_mut();
+        env.unwrap().retain(|one| !before.last().unwrap()["env"].as_array().unwrap().contains(one));
+        let fourth = Case { pod: third.decide().pod, ..third };
+        assert!(!fourth.decide().has_note(Reason::UnclaimedValues));
     }
+}
+
+#[test]
+fn what_may_be_the_users_is_told_of_a_container_that_is_not_selected_too() {
+    let first = case(pod(app())).annotate("otelgate.dev/containers", "app");
+    let second = changed(first, |containers| {
+        let mut copy = containers[0].clone();
+        copy["name"] = "copy".into();
+        copy["env"].as_array_mut().unwrap().retain(|one| one["name"] != "OTEL_RESOURCE_ATTRIBUTES");
+        containers.push(copy);
+    });
+    let outcome = second.decide();
+    assert_eq!(outcome.pod["spec"], second.pod["spec"]);
+    let third = Case { pod: outcome.pod.clone(), ..second };
+    assert!(outcome.has_note(Reason::UnclaimedValues) && third.decide().has_note(Reason::UnclaimedValues));
+    assert_eq!(third.decide().operations, [] as [Value; 0]);
+    assert_eq!(undo(&mut third.pod.clone()).unwrap().unclaimed, ["copy"]);
 }
 
 #[test]
@@ -131,11 +250,11 @@ fn one_that_never_had_anything_of_ours_is_no_matter() {
     });
     let outcome = second.decide();
     assert!(!outcome.has_note(Reason::UnclaimedValues) && !outcome.has_note(Reason::ContainerRenamed));
-    // Nor is one that another webhook adds, while the first is there.
+    // Nor one with what anybody may write, while the one that otelgate wrote into is there.
     let second = changed(case(pod(app())), |containers| {
-        let mut copy = containers[0].clone();
-        copy["name"] = "copy".into();
-        containers.push(copy);
+        let protocol = json!({"name": "OTEL_EXPORTER_OTLP_PROTOCOL", "value": "http/protobuf"});
+        containers.push(json!({"name": "x", "image": "a:1", "env": [protocol]}));
     });
-    assert!(!second.decide().has_note(Reason::ContainerRenamed));
+    let outcome = second.decide();
+    assert!(!outcome.has_note(Reason::UnclaimedValues) && !outcome.has_note(Reason::ContainerCopied));
 }

@@ -58,6 +58,23 @@ fn two_deployments_of_one_release_are_two_services() {
     assert_eq!((of("web-5d9", true), of("api-5d9", true)), ("release".to_owned(), "release".to_owned()));
 }
 
+/// Its pods will know the name: none is made up for it.
+#[test]
+fn a_workload_without_a_name_yet_has_no_service_name_of_its_own() {
+    for (kind, key) in [("Deployment", "k8s.deployment.name"), ("StatefulSet", "k8s.statefulset.name")] {
+        let outcome = owned("apps/v1", kind, "").decide();
+        for variable in ["OTEL_SERVICE_NAME", "service.name", "tags.datadoghq.com/service", key] {
+            assert!(outcome.is(variable, Action::Left, Some(Reason::NoName)), "{variable}: {:?}", outcome.entries);
+        }
+        assert_eq!((outcome.variable("OTEL_SERVICE_NAME"), outcome.attribute(key)), (None, None));
+        assert_eq!(outcome.attribute("k8s.container.name"), Some("app"));
+    }
+    let labelled = || owned("batch/v1", "Job", "").label("tags.datadoghq.com/service", "import");
+    assert_eq!(name(labelled()), "import");
+    let annotated = labelled().annotate("resource.opentelemetry.io/k8s.job.name", "nightly").decide();
+    assert_eq!(annotated.attribute("k8s.job.name"), Some("nightly"));
+}
+
 #[test]
 fn an_owner_gives_its_name_and_attributes() {
     let hashed = |key: &str| owned("apps/v1", "ReplicaSet", "web-5d9").label(key, "5d9");

@@ -222,7 +222,8 @@ impl Cluster<'_> {
             let counters = Arc::clone(&counters);
             move || {
                 let counters = counters.lock().expect("whole");
-                counters.iter().map(|(name, value)| format!("{name}{{receiver=\"otlp\"}} {value}\n")).collect()
+                let line = |(name, value): (&&str, &u64)| format!("{name}{{receiver=\"otlp\"}} {value}\n");
+                counters.iter().map(line).collect::<Vec<_>>().concat()
             }
         });
         for name in ["collector-a", "collector-b"] {

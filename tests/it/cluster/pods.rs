@@ -69,6 +69,9 @@ const CASES: &[Case] = &[
         spec: {containers: [{name: app, image: shop/app:1}]}" },
     Case { name: "mistyped-namespace", namespace: "mistyped", expect: Untouched, pod: "
         spec: {containers: [{name: app, image: shop/app:1}]}" },
+    Case { name: "pod-beats-mistyped", namespace: "mistyped", expect: Injected("pod-beats-mistyped"), pod: "
+        metadata: {labels: {otelgate.dev/inject: enabled}}
+        spec: {containers: [{name: app, image: shop/app:1}]}" },
     Case { name: "not-opted-in", namespace: "silent", expect: Untouched, pod: "
         spec: {containers: [{name: app, image: shop/app:1}]}" },
     Case { name: "by-pod", namespace: "silent", expect: Injected("by-pod"), pod: "

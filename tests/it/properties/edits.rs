@@ -52,13 +52,21 @@ pub enum Edit {
         key: String,
         value: String,
     },
-    /// A container gets another name, and perhaps a copy beside it under yet another.
     RenameContainer {
         container: usize,
-        copied: bool,
+        how: Renaming,
     },
     RemoveStatus,
     BreakStatus,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renaming {
+    Renamed,
+    /// A copy under another name, while the original keeps its own.
+    Copied,
+    /// Both: the name that otelgate knows is gone.
+    RenamedAndCopied,
 }
 
 /// A pod with otelgate's values and the same without.
@@ -72,8 +80,8 @@ pub struct Pair {
     pub appended: bool,
     /// What was ours, and was edited or removed since: the same once more would be ours again.
     pub replaced: Vec<Value>,
-    /// A container that is to get another name once all else is done, and whether it is to be copied.
-    pub renamed: Option<(usize, bool)>,
+    /// A container that is to get another name once all else is done.
+    pub renamed: Option<(usize, Renaming)>,
 }
 
 impl Edit {
@@ -103,7 +111,10 @@ impl Edit {
                 Self::AddAnnotation { key, value }
             }
             18 => Self::RemoveStatus,
-            19 | 20 => Self::RenameContainer { container, copied: random.percent(40) },
+            19 | 20 => {
+                let how = random.pick(&[Renaming::Renamed, Renaming::Copied, Renaming::RenamedAndCopied]);
+                Self::RenameContainer { container, how }
+            }
             _ => Self::BreakStatus,
         }
     }
@@ -158,7 +169,7 @@ impl Pair {
                     put(&mut self.users, "annotations", key, value);
                 }
             }
-            Edit::RenameContainer { container, copied } => self.renamed = Some((*container, *copied)),
+            Edit::RenameContainer { container, how } => self.renamed = Some((*container, *how)),
             Edit::RemoveStatus => {
                 remove(&mut self.injected, "annotations", annotation::STATUS);
                 self.forget();
@@ -172,7 +183,7 @@ impl Pair {
 
     /// What is done last.
     pub fn finish(&mut self) {
-        let Some((pick, copied)) = self.renamed else { return };
+        let Some((pick, how)) = self.renamed else { return };
         let index = self.container(pick);
         let containers = |pod: &Value| pod["spec"]["containers"].as_array().cloned().unwrap_or_default();
         let named = |pod: &Value, name: &Value| containers(pod).iter().filter(|one| one["name"] == *name).count();
@@ -180,29 +191,42 @@ impl Pair {
         let Some(was) = name.as_str().filter(|was| !was.is_empty() && named(&self.injected, &name) == 1) else {
             return;
         };
-        // Whose its values are is known by what tells its name, or refers to a variable of ours; not of two that have it.
+        // Whose its values are is known by what tells its name, or refers to a variable of ours.
         let (injected, users) = (list(&self.injected, index), list(&self.users, index));
         let own = |at: usize| match align(users, injected)?.iter().position(|place| *place == at) {
             Some(place) => own_text(&users[place], &injected[at]),
             None => injected[at]["value"].as_str(),
         };
-        let tells = |text: &str| {
+        let tells = |text: &&str| {
             text.contains("$(OTELGATE_")
                 || text.split(',').any(|pair| pair == format!("{}={was}", attr::CONTAINER_NAME))
         };
-        let known = !copied
-            && (0..injected.len())
-                .any(|at| injected[at]["name"] == var::RESOURCE_ATTRIBUTES && own(at).is_some_and(tells));
-        if let (false, Some(env)) = (known, self.injected["spec"]["containers"][index].get("env")) {
-            self.users["spec"]["containers"][index]["env"] = env.clone();
+        let attributes = (0..injected.len()).filter(|at| injected[*at]["name"] == var::RESOURCE_ATTRIBUTES);
+        let proof = attributes.filter_map(own).find(tells);
+        // Another that was given the same may have been the one that was copied.
+        let others = (0..containers(&self.injected).len()).filter(|other| *other != index);
+        let same =
+            |one: &Value| proof.is_some_and(|proof| one["value"].as_str().is_some_and(|value| value.contains(proof)));
+        if how == Renaming::Copied && others.flat_map(|other| list(&self.injected, other)).any(same) {
+            return;
         }
-        for pod in [&mut self.injected, &mut self.users] {
+        let known = proof.is_some();
+        let env = self.injected["spec"]["containers"][index].get("env").cloned();
+        for (pod, is_users) in [(&mut self.injected, false), (&mut self.users, true)] {
             let Some(Value::Array(list)) = pod.pointer_mut("/spec/containers") else { return };
-            list[index]["name"] = json!("renamed");
-            if copied {
-                let copy = list[index].clone();
-                list.push(copy);
-                list[index]["name"] = json!("renamed-too");
+            let mut renamed = list[index].clone();
+            renamed["name"] = json!("renamed");
+            if let (true, false, Some(env)) = (is_users, known, &env) {
+                renamed["env"] = env.clone();
+            }
+            match how {
+                Renaming::Renamed => list[index] = renamed,
+                Renaming::Copied => list.push(renamed),
+                Renaming::RenamedAndCopied => {
+                    list[index] = renamed.clone();
+                    list[index]["name"] = json!("renamed-too");
+                    list.push(renamed);
+                }
             }
         }
     }

@@ -25,10 +25,10 @@ fn workload(random: &mut Random) -> &'static str {
     random.pick(&["checkout", "web", "billing-api", "a", LONG, "release-1-web", "release.with.dots"])
 }
 
-/// Kind and name, as the offline commands read them from the document around a template.
+/// Kind and name, as the offline commands read them from the document around a template; it may have a `generateName`.
 pub fn template_of(random: &mut Random) -> (&'static str, String) {
     let kind = random.pick(&["Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job", "Rollout", "ReplicaSet"]);
-    (kind, workload(random).to_owned())
+    (kind, if random.percent(10) { String::new() } else { workload(random).to_owned() })
 }
 
 pub fn owner(random: &mut Random, now: Timestamp) -> Owner {

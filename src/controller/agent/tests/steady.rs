@@ -3,45 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::{Request, Response};
-use futures::stream;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::super::start;
+use super::{api_server, silence};
 use crate::controller::Context;
 use crate::controller::stack::{Stack, Status, Written};
 use crate::controller::status::{Reports, Sink};
-use crate::k8s::{self, Client};
 use crate::tasks::Tasks;
 
-/// There is a DaemonSet, and its one pod is ready.
-fn answer(path: &str, watches: bool) -> (u16, Body) {
-    let list =
-        |items: Value| (200, Body::from(json!({"metadata": {"resourceVersion": "1"}, "items": items}).to_string()));
-    let of = path.rsplit('/').next().unwrap_or_default();
-    match (of, watches) {
-        ("apis", _) => (200, Body::from(json!({"groups": []}).to_string())),
-        ("v2alpha1", _) => {
-            let unknown = json!({"status": "Failure", "message": "", "reason": "NotFound", "code": 404});
-            (404, Body::from(unknown.to_string()))
-        }
-        (_, true) => (200, Body::from_stream(stream::pending::<Result<String, tower::BoxError>>())),
-        ("pods", false) => list(json!([{
-            "metadata": {"name": "agent-1", "namespace": "datadog", "resourceVersion": "1"},
-            "spec": {"nodeName": "node-1"},
-            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
-        }])),
-        ("daemonsets", false) => list(json!([{
-            "metadata": {"name": "datadog-agent", "generation": 1},
-            "spec": {"selector": {"matchLabels": {"app": "agent"}}, "template": {}},
-            "status": {"observedGeneration": 1, "desiredNumberScheduled": 1, "currentNumberScheduled": 1,
-                "numberReady": 1, "numberMisscheduled": 0, "updatedNumberScheduled": 1},
-        }])),
-        (_, false) => list(json!([])),
-    }
+fn pod() -> Value {
+    json!({
+        "metadata": {"name": "agent-1", "namespace": "datadog", "resourceVersion": "1"},
+        "spec": {"nodeName": "node-1"},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+    })
 }
 
 fn spec(change: &Value) -> Value {
@@ -63,16 +41,12 @@ struct Agent {
 impl Agent {
     /// With what a leader before has left.
     fn start(spec: &Value, status: Value) -> Self {
-        let service = tower::service_fn(|request: Request<k8s::Body>| async move {
-            let watches = request.uri().query().is_some_and(|query| query.contains("watch=true"));
-            let (status, body) = answer(request.uri().path(), watches);
-            Ok::<_, tower::BoxError>(Response::builder().status(status).body(body).expect("a response"))
-        });
+        let client = api_server(1, pod(), silence);
         let status = Status { uid: "u".to_owned(), generation: 1, status };
         let (kept, written) = watch::channel(Arc::new(Written::from([("default".to_owned(), status)])));
         let (sink, reports) = Sink::new();
         let (stack, stacks) = watch::channel(Some(Arc::new(Stack::new("u".to_owned(), 1, spec))));
-        let context = Context { stack: stacks, status: sink, ..Context::of_nothing(Client::new(service, "default")) };
+        let context = Context { stack: stacks, status: sink, ..Context::of_nothing(client) };
         let mut tasks = Tasks::default();
         start(&mut tasks, &context, written);
         Self { stack, reports, generation: 1, _written: kept, _tasks: tasks }

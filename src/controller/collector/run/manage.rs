@@ -1,6 +1,5 @@
 //! Of a Collector that is the controller's own: what should run where, from all that is known of it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +7,6 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::super::compare::Fares;
-use super::super::node::Node;
 use super::super::observe::{self, Asked, Place, Set};
 use super::super::pod::{Pod, Rollout, State};
 use super::super::revision::{Revision, Stored};
@@ -44,7 +42,10 @@ impl Task<'_> {
             self.context.state.collector.failed(&error);
             return Some(LOOK_AGAIN);
         }
-        let secret = self.secret_version(spec, secrets)?;
+        if !self.knows(secrets, spec) {
+            return None;
+        }
+        let secret = secrets.as_ref().and_then(Option::as_ref).map(|secret| secret.resource_version.clone());
         let mut pods = pods?;
         let nodes = self.seen.nodes.lock().clone()?;
         let runs = set(&sets, Rollout::Stable).map(|set| set.deployed.revision.as_str());
@@ -130,14 +131,11 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// Of the Secret with the key; `None` before anything is known of it.
-    fn secret_version(&self, spec: &Spec, secrets: &Secrets) -> Option<Option<String>> {
-        match secrets {
-            Some(secret) => Some(secret.as_ref().map(|secret| secret.resource_version.clone())),
-            None if spec.collector.exporter == Exporter::Agent => Some(None),
-            // That it can't be looked at is told as a condition of its own, and holds nothing up.
-            None => self.context.state.credentials.failure().map(|_| None),
-        }
+    /// Whether it is known what is to be known of the Secret with the key. That it can't be looked at is told as a
+    /// condition of its own, and holds nothing up.
+    fn knows(&self, secrets: &Secrets, spec: &Spec) -> bool {
+        let is_needed = spec.collector.exporter != Exporter::Agent;
+        secrets.is_some() || !is_needed || self.context.state.credentials.failure().is_some()
     }
 
     /// The words of a trial's Collector that ended, and how one that runs fares with the data that it is given.

@@ -51,7 +51,7 @@ impl Memory {
                 warn!(otelgate.revision = revision, error.message = %fault, "the Collector's trial has failed");
             }
             Phase::Trying { node } => {
-                info!(otelgate.revision = revision, k8s.node.name = node, "the Collector is tried")
+                info!(otelgate.revision = revision, k8s.node.name = node, "the Collector is tried");
             }
             Phase::Held { node, why } => {
                 info!(

@@ -1,4 +1,5 @@
 mod not_started;
+mod orphans;
 
 use std::cell::RefCell;
 use std::time::Instant;
@@ -137,6 +138,10 @@ impl Cluster {
                 (Rollout::Trial, Some(set)) => set.node.as_deref() == Some(node),
             };
             for pod in self.pods.iter_mut().filter(|pod| pod.rollout == Some(rollout)) {
+                pod.orphan &= set.is_none() || pod.leaving;
+                if pod.orphan {
+                    continue;
+                }
                 pod.leaving |= !self.nodes.contains_key(&*pod.node) || !runs_on(&pod.node);
             }
             let replaces = set.as_ref().is_some_and(|set| rollout == Rollout::Trial || set.node.is_none());
@@ -159,6 +164,17 @@ impl Cluster {
             if let Some(set) = set {
                 set.settled = true;
             }
+        }
+    }
+
+    /// Somebody deletes a `DaemonSet` without its pods.
+    fn orphan(&mut self, rollout: Rollout) {
+        match rollout {
+            Rollout::Stable => self.stable = None,
+            Rollout::Trial => self.trial = None,
+        }
+        for pod in self.pods.iter_mut().filter(|pod| pod.rollout == Some(rollout)) {
+            pod.orphan = true;
         }
     }
 
@@ -264,6 +280,10 @@ fn the_first_is_tried_on_one_node_and_then_goes_to_all() {
     assert_eq!(cluster.control().mark, None);
     cluster.now = 30;
     assert_eq!(cluster.control().mark, Some(Mark::Passed));
+    // Not before the trial's has ended: pods that are made while a node is spared are replaced when none is any more.
+    cluster.passed = Some("one");
+    let plan = cluster.control();
+    assert_eq!((plan.phase, plan.stable, plan.trial), (Phase::Clearing, None, None));
     cluster.settle();
     cluster.runs("one");
 }
@@ -626,6 +646,7 @@ fn whatever_happens_in_whatever_order() {
                     cluster.nodes.remove(gone);
                     cluster.pods.retain(|pod| *pod.node != *gone);
                 }
+                5 => cluster.orphan(Rollout::Trial),
                 4 if !cluster.pods.is_empty() => {
                     let index = usize::try_from(next(cluster.pods.len() as u64)).expect("small");
                     cluster.pods[index].leaving = true;

@@ -2,14 +2,25 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::http::{Request, Response};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
 use super::exposition::{Lines, Sample};
+use super::run::run;
 use super::totals::{Reader, Reading};
 use super::track::tests::{pod, pods};
 use super::track::{Fleet, Standing, Window};
 use super::verdict::{State, Tally};
 use crate::api::condition::Reason;
+use crate::controller::Context;
+use crate::controller::stack::Stack;
+use crate::controller::status::{Sink, Verdict};
+use crate::k8s::{self, Client};
 use crate::watch::Objects;
 
 fn read(text: &str) -> Option<Reading> {
@@ -51,7 +62,22 @@ fn state_after(counters: impl Fn(f64) -> Counters) -> (State, String) {
     }
     let tally = Tally::of(fleet.standings(&BTreeSet::new(), now));
     let state = State::ALL.into_iter().find(|state| tally.count(*state) == 1).expect("there is one");
-    (state, tally.verdict(None, 1).map(|verdict| verdict.detail).unwrap_or_default())
+    let verdict = tally.verdict(None, 1).expect("it was measured");
+    assert_eq!(verdict.reason, reason_of(state));
+    (state, verdict.detail)
+}
+
+fn reason_of(state: State) -> Reason {
+    match state {
+        State::SendFailed => Reason::SendFailed,
+        State::Refused => Reason::DataRefused,
+        State::Filling => Reason::QueueFilling,
+        State::NothingSent => Reason::NothingSent,
+        State::Silent => Reason::NotScraped,
+        State::Idle => Reason::NothingArrives,
+        State::Delivering => Reason::Delivering,
+        State::Fresh => panic!("it was measured"),
+    }
 }
 
 const OTLP: &str = "receiver=\"otlp\",transport=\"http\"";
@@ -326,4 +352,30 @@ fn five_thousand_are_judged_by_those_that_were_looked_at() {
     assert_eq!((tally.count(State::Fresh), tally.summary().as_str()), (4750, "250/5000"));
     let verdict = tally.verdict(None, 1).expect("some are measured");
     assert_eq!(verdict.detail, "nothing arrives; 250 of 5000 Collectors measured");
+}
+
+/// Whoever may list pods there may have lost that right, or never had it.
+#[tokio::test(start_paused = true)]
+async fn pods_that_cant_be_listed_are_told() {
+    let forbidden =
+        r#"pods is forbidden: User "u" cannot list resource "pods" in API group "" in the namespace "datadog""#;
+    let silent = tower::service_fn(|_: Request<k8s::Body>| async {
+        std::future::pending::<Result<Response<k8s::Body>, tower::BoxError>>().await
+    });
+    let (sink, mut reports) = Sink::new();
+    let (_stack, stack) = watch::channel(Some(Arc::new(Stack::new("u".to_owned(), 7, &json!({})))));
+    let context = Context { stack, status: sink, ..Context::of_nothing(Client::new(silent, "default")) };
+    let status = k8s::Status::failure(forbidden, "Forbidden").with_code(403);
+    context.state.collector_pods.failed(&k8s::Error::Api(status.boxed()));
+    let expected =
+        Verdict::new(Reason::CollectorsNotReadable, "not allowed to list pods in namespace datadog".to_owned(), 7);
+    let told = async {
+        while !format!("{:?}", *reports.borrow_and_update()).contains(&format!("{expected:?}")) {
+            reports.changed().await.expect("the context has the sender");
+        }
+    };
+    tokio::select! {
+        () = run(context.clone()) => {}
+        told = timeout(Duration::from_mins(1), told) => told.expect("it is said"),
+    }
 }

@@ -3,6 +3,7 @@
 use super::totals::{Flow, Queue, Signal};
 use super::track::{Standing, Window};
 use crate::api::condition::Reason;
+use crate::controller::count::count;
 use crate::controller::status::Verdict;
 
 /// What a Collector is counted under, the worst first.
@@ -30,6 +31,7 @@ pub struct Tally {
 const TOLERATED: f64 = 100.0;
 /// Fuller than that, a queue is filling.
 const FULL: f64 = 0.8;
+const COLLECTOR: &str = "Collector";
 /// Names in a message, for each fault.
 const MAX_NAMES: usize = 3;
 
@@ -131,8 +133,8 @@ impl Tally {
             return None;
         }
         let measured = match fresh {
-            0 => format!("{} measured", collectors(total)),
-            _ => format!("{} of {} measured", total - fresh, collectors(total)),
+            0 => format!("{} measured", count(total, COLLECTOR)),
+            _ => format!("{} of {} measured", total - fresh, count(total, COLLECTOR)),
         };
         match (delivering, idle, opted_in) {
             (0, _, Some(pods)) if pods > 0 => {
@@ -145,14 +147,11 @@ impl Tally {
     }
 
     fn sentence(&self, state: State, says: &str) -> String {
-        let (count, names) = (self.count(state), &self.named[state as usize]);
-        let others = if count > names.len() { format!(" and {} others", count - names.len()) } else { String::new() };
-        format!("{count} of {} {says}: {}{others}", collectors(self.total()), names.join(", "))
+        let (at_fault, names) = (self.count(state), &self.named[state as usize]);
+        let others =
+            if at_fault > names.len() { format!(" and {} others", at_fault - names.len()) } else { String::new() };
+        format!("{at_fault} of {} {says}: {}{others}", count(self.total(), COLLECTOR), names.join(", "))
     }
-}
-
-fn collectors(count: usize) -> String {
-    if count == 1 { "1 Collector".to_owned() } else { format!("{count} Collectors") }
 }
 
 /// The worst that can be said, and what was seen of it.

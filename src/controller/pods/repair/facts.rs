@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::api::{OptIn, label};
+use crate::config::Selector;
 use crate::controller::pods::look;
 use crate::controller::pods::record::{Around, InForce, Name};
 use crate::coverage::{Carried, Coverage};
@@ -136,22 +137,7 @@ impl Owner {
 
 /// A label selector as in a query; `None` for one that is empty, or that can't be told.
 fn query(selector: &Value) -> Option<String> {
-    let labels = selector["matchLabels"].as_object().into_iter().flatten();
-    let mut terms =
-        labels.map(|(key, value)| Some(format!("{key}={}", value.as_str()?))).collect::<Option<Vec<_>>>()?;
-    for expression in selector["matchExpressions"].as_array().into_iter().flatten() {
-        let key = expression["key"].as_str()?;
-        let values = expression["values"].as_array().into_iter().flatten().map(Value::as_str);
-        let values = values.collect::<Option<Vec<_>>>()?.join(",");
-        terms.push(match expression["operator"].as_str()? {
-            "In" => format!("{key} in ({values})"),
-            "NotIn" => format!("{key} notin ({values})"),
-            "Exists" => key.to_owned(),
-            "DoesNotExist" => format!("!{key}"),
-            _ => return None,
-        });
-    }
-    (!terms.is_empty()).then(|| terms.join(","))
+    Some(Selector::read(selector)?.query()).filter(|query| !query.is_empty())
 }
 
 // === impl PodFacts ===

@@ -269,6 +269,7 @@ impl Cluster<'_> {
         self.kubectl(&["delete", list.trim(), "--wait=false"]).expect("kubectl delete");
         let again = self.wait("another pod in its place", || self.pods().remove(other).filter(|pod| pod[0] != uid));
         assert_eq!(again[1..], [before.clone(), "stable".to_owned()], "{}", self.words());
+        self.a_trial_without_its_daemon_set_goes_on(&node);
         let message = self.wait_for_reason("CollectorOnEveryNode");
         // Nothing listens where these Collectors would.
         assert!(message.starts_with("on 2 nodes; its metrics couldn't be read in its trial: "), "{message}");
@@ -281,6 +282,20 @@ impl Cluster<'_> {
         assert!(!self.kubectl(&["get", "daemonset/otel-collector-trial"]).success);
         self.kubectl(&["get", "configmap", &format!("otel-collector-config-{before}")])
             .expect("the last good one is kept");
+    }
+
+    /// Another one adopts the pod.
+    fn a_trial_without_its_daemon_set_goes_on(&self, node: &str) {
+        const SET: &str = "daemonset/otel-collector-trial";
+        let tried = self.pods().remove(node);
+        let set = self.plane.get(COLLECTOR, SET)["metadata"]["uid"].clone();
+        self.kubectl(&["delete", SET, "--cascade=orphan"]).expect("kubectl delete");
+        self.wait("another DaemonSet with the trial's pod", || {
+            let list = self.kubectl(&["get", "pods", "-l", "otelgate.dev/rollout=trial", "-o", "json"]).json("pods");
+            let owner = &list["items"][0]["metadata"]["ownerReferences"][0];
+            (owner["controller"] == true && owner["uid"] != set).then_some(())
+        });
+        assert_eq!(self.pods().remove(node), tried, "{}", self.words());
     }
 
     fn one_that_ends_in_its_trial_is_gone_back_from(&self) {

@@ -42,7 +42,7 @@ impl World<'_> {
                 .unwrap_or_else(|error| panic!("{error}; {}", controller.process.log()));
         }
         drop(controller);
-        let another = (life / 2 % 2 == 1).then(|| self.next());
+        let another = ((life / 2 + life) % 2 == 1).then(|| self.next());
         self.wait_until_nothing_is_left(another.as_ref());
         tell(&format!(
             "the stack is deleted with call {at} on its way{}{}, and followed by {}: {} ms",

@@ -16,10 +16,12 @@ use super::{Controller, LEASE, STACK_DEFAULT, World, stage, tell};
 use crate::control_plane::api_proxy::{ApiProxy, Hold};
 use crate::control_plane::{datadog_operator, wait_for};
 
-/// Kills it at each call, and not only at some: `OTELGATE_EVERY_CALL=1 cargo test --test it -- killed_at`.
+/// Kills it at each call, and not only at some: `OTELGATE_EVERY_CALL=1 cargo test --test it -- killed_at`, an hour or so.
 const EVERY: &str = "OTELGATE_EVERY_CALL";
-/// In which it is killed, else: a trial takes a minute where no Collector tells of its data.
-const LIVES: usize = 1;
+/// So many clusters at once, then: most of the time is waited for trials.
+const WORLDS: usize = 4;
+/// In which it is killed, else.
+const LIVES: usize = 2;
 /// How seldom the status is compared, which a new leader leaves as it was until it has looked.
 const STATUS_EVERY: usize = 3;
 /// Longer than the controller waits for anything before it writes the status.
@@ -29,22 +31,12 @@ const STILL: Duration = Duration::from_secs(4);
 
 #[test]
 fn one_that_is_killed_at_any_call_is_followed_by_one_that_ends_the_same() {
-    stage(|world| {
-        datadog_operator::define_kinds(world.plane, &["datadogagents"]).unwrap_or_else(|error| panic!("{error}"));
-        world.nodes.play_operator();
-        let calm = world.calm_life();
-        let every = std::env::var_os(EVERY).is_some();
-        let kills: Vec<_> = calm.iter().map(|shown| chosen(shown.calls, every)).collect();
-        let lives = kills.iter().map(Vec::len).max().unwrap_or_default();
-        tell(&format!("{lives} lives, each with a kill in every stage; with {EVERY} in the environment at each call"));
-        let mut never = Vec::new();
-        for number in 0..lives {
-            let at: Vec<_> = kills.iter().map(|kills| kills.get(number).copied()).collect();
-            never.extend(world.life(&Life { number, calm: &calm, at: &at }));
+    let every = std::env::var_os(EVERY).is_some();
+    let worlds = if every { WORLDS } else { 1 };
+    std::thread::scope(|scope| {
+        for number in 0..worlds {
+            scope.spawn(move || stage(|world| world.lives(every, |life| life % worlds == number)));
         }
-        // How often the status is written is another number each time; all else isn't.
-        let all: usize = kills.iter().map(Vec::len).sum();
-        assert!(never.len() * 4 < all, "of {all} calls, {never:?} were never made");
     });
 }
 
@@ -63,10 +55,13 @@ struct Life<'l> {
     at: &'l [Option<usize>],
 }
 
-/// Every call, or some with the same distance, which is odd: one before the API server has it, the next after.
-fn chosen(calls: usize, every: bool) -> Vec<usize> {
-    let step = if every { 1 } else { calls.div_ceil(LIVES) | 1 };
-    (1..=calls).step_by(step).collect()
+/// Every call; or one in each part of them, so that neighbouring stages and lives differ in whether the API server has it.
+fn chosen(stage: usize, calls: usize, every: bool) -> Vec<usize> {
+    if every {
+        return (1..=calls).collect();
+    }
+    let middle = |life: usize| calls * (2 * life + 1) / (2 * LIVES);
+    (0..LIVES).map(|life| (middle(life) & !1) + (stage + life) % 2).map(|at| at.clamp(1, calls)).collect()
 }
 
 fn hold(at: usize) -> Hold {
@@ -74,6 +69,25 @@ fn hold(at: usize) -> Hold {
 }
 
 impl World<'_> {
+    /// Those of all lives that are this world's.
+    #[track_caller]
+    fn lives(&self, every: bool, is_ours: impl Fn(usize) -> bool) {
+        datadog_operator::define_kinds(self.plane, &["datadogagents"]).unwrap_or_else(|error| panic!("{error}"));
+        self.nodes.play_operator();
+        let calm = self.calm_life();
+        let kills: Vec<_> = calm.iter().enumerate().map(|(stage, shown)| chosen(stage, shown.calls, every)).collect();
+        let lives = kills.iter().map(Vec::len).max().unwrap_or_default();
+        tell(&format!("{lives} lives, each with a kill in every stage; with {EVERY} in the environment at each call"));
+        let (mut all, mut never) = (0, Vec::new());
+        for number in (0..lives).filter(|life| is_ours(*life)) {
+            let at: Vec<_> = kills.iter().map(|kills| kills.get(number).copied()).collect();
+            all += at.iter().flatten().count();
+            never.extend(self.life(&Life { number, calm: &calm, at: &at }));
+        }
+        // How often the status is written is another number each time; all else isn't.
+        assert!(never.len() * 4 < all, "of {all} calls, {never:?} were never made");
+    }
+
     /// Of the deletion, nothing but its calls is told.
     #[track_caller]
     fn calm_life(&self) -> Vec<Shown> {
