@@ -25,20 +25,16 @@ fn the_control_plane_is_of_the_version_asked_for(webhook: &Webhook<'_>) {
 #[test]
 fn what_kubebuilder_assets_names_is_run() {
     let folder = tempfile::tempdir().expect("a folder");
-    let there = Programs::of(Version::Oldest).path("kubectl").unwrap_or_else(|error| panic!("{error}"));
-    std::os::unix::fs::symlink(there, folder.path().join("kubectl")).expect("a link");
-    let told = |folder: &Path| {
-        let mut run = Command::new(std::env::current_exe().expect("this program"));
-        run.args(["--ignored", "--exact", "--nocapture", "cluster::harness::a_run_that_tells_its_programs"]);
-        run.env("KUBEBUILDER_ASSETS", folder);
-        Outcome::of(&mut run, "").expect("this program can be started")
-    };
-    let told = told(folder.path());
-    let link = format!("newest kubectl: Ok({:?})", folder.path().join("kubectl"));
-    for says in [&*link, &format!("Client Version: v{}", Version::Oldest.number()), "newest etcd: Err(\"etcd 1."] {
+    let there = Programs::of(Version::Oldest).path("kube-apiserver").unwrap_or_else(|error| panic!("{error}"));
+    std::os::unix::fs::symlink(there, folder.path().join("kube-apiserver")).expect("a link");
+    let mut run = Command::new(std::env::current_exe().expect("this program"));
+    run.args(["--ignored", "--exact", "--nocapture", "cluster::harness::a_run_that_tells_its_programs"]);
+    let told = Outcome::of(run.env("KUBEBUILDER_ASSETS", folder.path()), "").expect("this program can be started");
+    let link = format!("newest kube-apiserver: Ok({:?})", folder.path().join("kube-apiserver"));
+    for says in [&*link, &format!("Kubernetes v{}", Version::Oldest.number()), "newest etcd: Err(\"etcd 1."] {
         assert!(told.contains(says), "{says} isn't in {told}");
     }
-    let elsewhere = told.lines().find(|line| line.starts_with("oldest kubectl: Ok")).expect("told as well");
+    let elsewhere = told.lines().find(|line| line.starts_with("oldest kube-apiserver: Ok")).expect("told as well");
     assert!(!elsewhere.contains(&folder.path().display().to_string()), "{elsewhere}");
 }
 
@@ -47,11 +43,11 @@ fn what_kubebuilder_assets_names_is_run() {
 #[allow(clippy::print_stdout, reason = "the other test reads it")]
 fn a_run_that_tells_its_programs() {
     let [newest, oldest] = [Version::Newest, Version::Oldest].map(Programs::of);
-    println!("\nnewest kubectl: {:?}", newest.path("kubectl"));
+    println!("\nnewest kube-apiserver: {:?}", newest.path("kube-apiserver"));
     println!("newest etcd: {:?}", newest.path("etcd"));
-    println!("oldest kubectl: {:?}", oldest.path("kubectl"));
-    if let Ok(program) = newest.path("kubectl") {
-        let says = Outcome::of(Command::new(program).args(["version", "--client"]), "").expect("kubectl version");
+    println!("oldest kube-apiserver: {:?}", oldest.path("kube-apiserver"));
+    if let Ok(program) = newest.path("kube-apiserver") {
+        let says = Outcome::of(Command::new(program).arg("--version"), "").expect("kube-apiserver --version");
         println!("{says}");
     }
 }

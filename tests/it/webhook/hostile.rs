@@ -128,7 +128,7 @@ async fn deep_nesting_overflows_no_stack() {
         let (status, _) = stack.post(Entry::Enabled, nest(true)).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
     }
-    assert_eq!(stack.counted(), 14.0);
+    assert_eq!(stack.counted(), 28.0);
 }
 
 #[tokio::test]
