@@ -370,6 +370,9 @@ impl fmt::Display for Reason {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -377,6 +380,41 @@ mod tests {
         for reason in Reason::ALL {
             assert!(!reason.summary().is_empty() && !reason.summary().ends_with('.'), "{reason}");
             assert!(!reason.next_step().is_empty() && !reason.next_step().ends_with('.'), "{reason}");
+        }
+    }
+
+    /// Each is given by something that a test has seen give it.
+    #[test]
+    fn every_reason_is_named_by_a_test() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut tests = String::new();
+        for folder in ["src", "tests"] {
+            read_tests(&root.join(folder), folder == "tests", &mut tests);
+        }
+        let is_named = |reason: &Reason| {
+            let ways = ["Reason::", "R::", "\"", "reason: "].map(|before| format!("{before}{reason}"));
+            ways.iter().any(|way| {
+                tests
+                    .match_indices(way.as_str())
+                    .any(|(at, _)| !tests[at + way.len()..].starts_with(char::is_alphanumeric))
+            })
+        };
+        let unnamed: Vec<_> = Reason::ALL.iter().filter(|reason| !is_named(reason)).collect();
+        assert!(unnamed.is_empty(), "{unnamed:?}");
+    }
+
+    /// Files of tests, and the tests of other files.
+    fn read_tests(folder: &Path, of_tests: bool, tests: &mut String) {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let of_tests = of_tests || path.file_stem().is_some_and(|name| name == "tests");
+            if path.is_dir() {
+                read_tests(&path, of_tests, tests);
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with(file!()) {
+                let text = fs::read_to_string(&path).expect("a file");
+                let from = if of_tests { Some(0) } else { text.find("#[cfg(test)]\nmod ") };
+                tests.push_str(from.map_or("", |from| &text[from..]));
+            }
         }
     }
 }

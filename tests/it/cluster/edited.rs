@@ -95,8 +95,9 @@ impl<'p> Hand<'p> {
 
     /// Of each field that the controller applied, an edit that the API server takes.
     pub fn edits(&self, before: &Value) -> Edits {
-        let fields = applied(before);
+        let Fields { there: fields, lost } = applied(before);
         assert!(!fields.is_empty(), "{} {} has fields of the controller's", self.kind.kind, self.name);
+        assert!(lost.is_empty(), "{} {} lacks items that it was given: {lost:?}", self.kind.kind, self.name);
         self.call(async |api: Api<DynamicObject>| {
             let mut found = Edits::default();
             let (mut values, mut items) = (Vec::new(), Vec::new());
@@ -130,10 +131,10 @@ impl<'p> Hand<'p> {
 
     /// Makes them all, and has `wait` see to it that the object is as before, each time.
     pub fn make(&self, before: &Value, edits: &Edits, wait: impl Fn(&str, &dyn Fn() -> bool)) {
-        for (field, why) in &edits.refused {
-            let is_fixed = FIXED.iter().any(|(place, words)| field.contains(place) && why.contains(words));
-            assert!(is_fixed, "{} {}: {field} can't be edited: {why}", self.kind.kind, self.name);
-        }
+        let is_fixed =
+            |field: &str, why: &str| FIXED.iter().any(|(place, words)| field.contains(place) && why.contains(words));
+        let unedited: Vec<_> = edits.refused.iter().filter(|(field, why)| !is_fixed(field, why)).collect();
+        assert!(unedited.is_empty(), "{} {} can't be edited: {unedited:#?}", self.kind.kind, self.name);
         for (n, round) in edits.rounds.iter().enumerate() {
             let made = self.call(async |api: Api<DynamicObject>| put(&api, before, round, false).await);
             let made = made.unwrap_or_else(|error| panic!("{} {}: {error}", self.kind.kind, self.name));
@@ -209,14 +210,16 @@ impl Edit {
     fn make(&self, object: &mut Value) {
         match self {
             Self::Put(field, value) => {
-                if let Some(place) = object.pointer_mut(field) {
-                    *place = value.clone();
+                let (parent, last) = parted(field);
+                match object.pointer_mut(parent) {
+                    Some(Value::Object(fields)) => drop(fields.insert(last, value.clone())),
+                    _ => object.pointer_mut(field).into_iter().for_each(|place| *place = value.clone()),
                 }
             }
             Self::Remove(field) => {
-                let (parent, last) = field.rsplit_once('/').expect("a field is in something");
+                let (parent, last) = parted(field);
                 match object.pointer_mut(parent) {
-                    Some(Value::Object(fields)) => drop(fields.remove(&last.replace("~1", "/").replace("~0", "~"))),
+                    Some(Value::Object(fields)) => drop(fields.remove(&last)),
                     Some(Value::Array(items)) => {
                         let place = last.parse().expect("an index");
                         if place < items.len() {
@@ -230,29 +233,42 @@ impl Edit {
     }
 }
 
+/// What a field is in, and its name there.
+fn parted(field: &str) -> (&str, String) {
+    let (parent, last) = field.rsplit_once('/').expect("a field is in something");
+    (parent, last.replace("~1", "/").replace("~0", "~"))
+}
+
 // === fields ===
 
 /// Pointers to what the controller applied, in the order in which it stands there.
-fn applied(object: &Value) -> Vec<String> {
+#[derive(Default)]
+struct Fields {
+    there: Vec<String>,
+    /// Items that aren't in their list, by their keys.
+    lost: Vec<String>,
+}
+
+fn applied(object: &Value) -> Fields {
     let entries = object["metadata"]["managedFields"].as_array().expect("fields with managers");
     let own = entries.iter().filter(|entry| entry["manager"] == CONTROLLER && entry["operation"] == "Apply");
-    let mut fields = Vec::new();
+    let mut fields = Fields::default();
     for entry in own {
         walk(&entry["fieldsV1"], object, "", &mut fields);
     }
     fields
 }
 
-fn walk(owned: &Value, value: &Value, pointer: &str, fields: &mut Vec<String>) {
+fn walk(owned: &Value, value: &Value, pointer: &str, fields: &mut Fields) {
     let owned = owned.as_object().expect("fields are a map");
     let inner: Vec<_> = owned.iter().filter(|(key, _)| *key != ".").collect();
     if inner.is_empty() {
-        fields.push(pointer.to_owned());
+        fields.there.push(pointer.to_owned());
     }
     for (key, owned) in inner {
         let (kind, told) = key.split_once(':').expect("a kind of key");
         let place = match kind {
-            "f" => Some(told.replace('~', "~0").replace('/', "~1")),
+            "f" => Some(escaped(told)),
             "k" => {
                 let wanted: Value = serde_json::from_str(told).expect("keys");
                 let is_it =
@@ -268,12 +284,15 @@ fn walk(owned: &Value, value: &Value, pointer: &str, fields: &mut Vec<String>) {
             }
             _ => Some(told.to_owned()),
         };
-        // What is empty isn't kept.
-        let Some(pointer) = place.map(|place| format!("{pointer}/{place}")) else { continue };
-        let value = value.pointer(&pointer[pointer.rfind('/').expect("a slash")..]).unwrap_or(&Value::Null);
-        if *value == Value::Null {
+        let found = place.and_then(|place| Some((format!("{pointer}/{place}"), value.pointer(&format!("/{place}"))?)));
+        let Some((pointer, value)) = found else {
+            match kind {
+                // What is empty isn't kept, and somebody else may put something there.
+                "f" => fields.there.push(format!("{pointer}/{}", escaped(told))),
+                _ => fields.lost.push(format!("{pointer}/{told}")),
+            }
             continue;
-        }
+        };
         // By which an item is told from others: a changed one is another item, beside which it comes back.
         let is_key = kind == "k";
         if is_key {
@@ -285,7 +304,7 @@ fn walk(owned: &Value, value: &Value, pointer: &str, fields: &mut Vec<String>) {
                 .filter(|(key, _)| key.strip_prefix("f:").is_none_or(|name| keys.get(name).is_none()))
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect();
-            fields.push(pointer.clone());
+            fields.there.push(pointer.clone());
             if others.keys().any(|key| key != ".") {
                 walk(&Value::Object(others), value, &pointer, fields);
             }
@@ -295,6 +314,10 @@ fn walk(owned: &Value, value: &Value, pointer: &str, fields: &mut Vec<String>) {
     }
 }
 
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
 fn is_in_list(field: &str) -> bool {
     field.rsplit('/').next().is_some_and(|last| last.parse::<usize>().is_ok())
 }
@@ -302,7 +325,7 @@ fn is_in_list(field: &str) -> bool {
 // === edits ===
 
 /// Of words that the API server knows, others that stand in the same places.
-const WORDS: [(&str, &str); 11] = [
+const WORDS: [(&str, &str); 12] = [
     ("TCP", "UDP"),
     ("Local", "Cluster"),
     ("PreferDualStack", "SingleStack"),
@@ -311,6 +334,7 @@ const WORDS: [(&str, &str); 11] = [
     ("FallbackToLogsOnError", "File"),
     ("DirectoryOrCreate", "Directory"),
     ("RuntimeDefault", "Unconfined"),
+    ("Unconfined", "RuntimeDefault"),
     ("NotIn", "In"),
     ("status.podIP", "status.hostIP"),
     ("metadata.name", "metadata.namespace"),
@@ -318,7 +342,7 @@ const WORDS: [(&str, &str); 11] = [
 
 /// What may be made of a field, the likeliest first.
 fn candidates(field: &str, object: &Value) -> Vec<Edit> {
-    let value = object.pointer(field).expect("it is there");
+    let value = object.pointer(field).unwrap_or(&Value::Null);
     let remove = Edit::Remove(field.to_owned());
     if is_in_list(field) {
         return vec![remove];
@@ -344,7 +368,7 @@ fn candidates(field: &str, object: &Value) -> Vec<Edit> {
             let inner = texts.flat_map(|(key, text)| others(text).into_iter().map(|other| with(key, other)));
             inner.chain([with("another", json!("one")), json!({"another": "one"})]).collect()
         }
-        Value::Null => Vec::new(),
+        Value::Null => vec![json!({"another": "one"}), json!(["another"]), json!("another")],
     };
     let values = siblings(field, object).filter(|other| other != value).chain(values);
     values.map(|value| Edit::Put(field.to_owned(), value)).chain([remove]).collect()

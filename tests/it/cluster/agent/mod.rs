@@ -2,6 +2,7 @@
 //!
 //! The Agent itself isn't there: its images come from a registry. Nodes are objects, and a test says how the pods are.
 
+mod edited;
 mod left;
 mod objects;
 mod operator;

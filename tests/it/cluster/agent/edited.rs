@@ -1,0 +1,82 @@
+//! Each field of what only some features ask for, edited by hand: of the controller's own Agent, and of a `DatadogAgent`.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::super::edited::Hand;
+use super::{NAMESPACE, cluster, exists, says, start_controller};
+use crate::control_plane::network::Process;
+use crate::control_plane::{ControlPlane, datadog_operator, wait_for};
+
+/// Of everything that an Agent may take.
+const KINDS: &str = "serviceaccount,clusterrolebinding,rolebinding,configmap,service,deployment,daemonset";
+
+/// Beside what there is with the features that are on untold.
+const FURTHER: [&str; 5] = [
+    "ConfigMap/datadog-agent-seccomp",
+    "ConfigMap/datadog-agent-cluster-state",
+    "ClusterRoleBinding/otelgate-agent-cluster-state",
+    "ClusterRoleBinding/otelgate-agent-compliance",
+    // In the Collector's place.
+    "Service/otel-collector",
+];
+/// What is another with these features.
+const OTHERS: [&str; 2] = ["Deployment/datadog-cluster-agent", "DaemonSet/datadog-agent"];
+
+#[test]
+fn each_edited_field_of_what_features_ask_for_is_as_before() {
+    let plane = cluster();
+    let controller = start_controller(&plane, "controller");
+    ask_for_all(&plane, "daemonset");
+    says(&plane, &controller, "NoNodeForAgent");
+    let made = made(&plane);
+    for name in FURTHER.iter().chain(&OTHERS) {
+        let object = made.get(*name).unwrap_or_else(|| panic!("{name}: {made:#?}; {}", controller.log()));
+        let least = if name.starts_with("DaemonSet/") { 200 } else { 1 };
+        assert!(edit(&plane, &controller, object) > least, "{name}");
+    }
+}
+
+#[test]
+fn each_edited_field_of_a_datadog_agent_is_as_before() {
+    let plane = cluster();
+    datadog_operator::define(&plane).unwrap_or_else(|error| panic!("{error}"));
+    let controller = start_controller(&plane, "controller");
+    ask_for_all(&plane, "operator");
+    wait_for("a DatadogAgent", || exists(&plane, "datadogagent/datadog").then_some(()))
+        .unwrap_or_else(|error| panic!("{error}; {}", controller.log()));
+    let edits = edit(&plane, &controller, &plane.get(NAMESPACE, "datadogagent/datadog"));
+    assert!(edits > 30, "{edits}");
+}
+
+fn ask_for_all(plane: &ControlPlane, mode: &str) {
+    let features = json!({"apm": true, "processes": true, "networkMonitoring": true, "cspm": true, "cws": true});
+    plane.apply(&[json!({
+        "apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack", "metadata": {"name": "default"},
+        "spec": {"injection": {"clusterName": "prod-eu1"}, "collector": {"mode": "disabled"},
+                 "agent": {"mode": mode, "features": features, "tolerations": [{"operator": "Exists"}]}},
+    })]);
+}
+
+/// By kind and name.
+fn made(plane: &ControlPlane) -> BTreeMap<String, Value> {
+    let list =
+        plane.kubectl(&["get", KINDS, "-n", NAMESPACE, "-l", "otelgate.dev/part=agent", "-o", "json"]).json("objects");
+    let named = |object: &Value| {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        (format!("{}/{}", text(&object["kind"]), text(&object["metadata"]["name"])), object.clone())
+    };
+    list["items"].as_array().expect("a list").iter().map(named).collect()
+}
+
+/// So many fields.
+fn edit(plane: &ControlPlane, controller: &Process, object: &Value) -> usize {
+    let hand = Hand::on(plane, object);
+    let before = hand.object();
+    let edits = hand.edits(&before);
+    hand.make(&before, &edits, |what, is_as_before| {
+        wait_for(what, || is_as_before().then_some(())).unwrap_or_else(|error| panic!("{error}; {}", controller.log()));
+    });
+    edits.count()
+}
