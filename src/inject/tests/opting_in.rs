@@ -58,14 +58,12 @@ fn some_pods_are_never_touched() {
         change(&mut pod);
         case(pod).decide().skipped
     };
-    let mirror =
-        |pod: &mut Value| pod["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
+    let mirror = |pod: &mut Value| pod["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
     assert_eq!(skipped(&mirror), Some(Reason::MirrorPod));
     assert_eq!(skipped(&|pod| pod["spec"]["os"] = json!({"name": "windows"})), Some(Reason::WindowsPod));
     let selected = |pod: &mut Value| pod["spec"]["nodeSelector"] = json!({"kubernetes.io/os": "windows"});
     assert_eq!(skipped(&selected), Some(Reason::WindowsPod));
-    let formerly =
-        |pod: &mut Value| pod["spec"]["nodeSelector"] = json!({"beta.kubernetes.io/os": "windows"});
+    let formerly = |pod: &mut Value| pod["spec"]["nodeSelector"] = json!({"beta.kubernetes.io/os": "windows"});
     assert_eq!(skipped(&formerly), Some(Reason::WindowsPod));
     assert_eq!(skipped(&|pod| pod["spec"]["os"] = json!({"name": "linux"})), None);
     for namespace in ["kube-system", "kube-public", "kube-node-lease"] {
