@@ -97,7 +97,7 @@ fn adopted() {
 fn own() {
     metrics_of_a_collector(otelgate::collector::port::METRICS.number);
     let run = Run::start(false, |cluster| {
-        prepare(cluster, &managed("100m"));
+        prepare(cluster, &managed(1));
         daemon_sets::keep(cluster, ROLLED_A_SECOND * 10);
     });
     println!("the same with Collectors of the controller's own");
@@ -106,7 +106,7 @@ fn own() {
     over_a_while(&run, "at rest", || thread::sleep(WHILE));
     let before = run.status()["collector"]["revision"].clone();
     over_a_while(&run, "a rollout, its trial included", || {
-        run.cluster.put(STACKS, "", "default", stack(&managed("150m"), 2, &run.status()));
+        run.cluster.put(STACKS, "", "default", stack(&managed(2), 2, &run.status()));
         run.wait(|status| status["collector"]["revision"] != before && everywhere(status) && runs_one(&run.cluster));
     });
 }

@@ -83,9 +83,9 @@ impl Drop for Run {
     }
 }
 
-/// With Collectors of the controller's own.
-pub fn managed(cpu: &str) -> Value {
-    let collector = json!({"mode": "managed", "resources": {"requests": {"cpu": cpu}}});
+/// With Collectors of the controller's own; each number makes another revision.
+pub fn managed(number: usize) -> Value {
+    let collector = json!({"mode": "managed", "podAnnotations": {"example.com/number": number.to_string()}});
     json!({"collector": collector, "agent": {"mode": "adopt", "adopt": {"clusterAgent": ""}}})
 }
 

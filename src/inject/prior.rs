@@ -10,7 +10,6 @@ use std::ops::Range;
 use super::containers;
 use super::plan::Stripped;
 use super::status::{Mark, Status, Was, Written};
-use super::variables::is_reference;
 use super::view::{Container, Pod, Presence, Variable};
 use crate::api::otel::{attr, var};
 use crate::api::{annotation, label};
@@ -255,8 +254,8 @@ fn is_proven(container: &Container<'_>, was: &str, written: &Written) -> bool {
     as_written(container, written).is_some_and(|ours| ours.contains("$(OTELGATE_") || ours.split(',').any(names_it))
 }
 
-/// What a container has as it was written into another, and as anybody might have written it. While that one has it too,
-/// others may well have the same: but not what only otelgate has a use for.
+/// What a container has as it was written into another, and as anybody might have written it: while that one has it too,
+/// somebody has.
 fn alike(container: &Container<'_>, (was, written): Listed<'_>, gone: bool) -> BTreeMap<String, Mark> {
     let marks = written.unclaimed.iter().chain(&written.set);
     let marks: BTreeMap<&str, &Mark> = marks.map(|(name, mark)| (name.as_str(), mark)).collect();
@@ -266,8 +265,7 @@ fn alike(container: &Container<'_>, (was, written): Listed<'_>, gone: bool) -> B
         mark.fits(variable, variable.value.value.as_str()).then(|| (name.to_owned(), *mark))
     };
     let alike: BTreeMap<_, _> = container.env.items.iter().filter_map(same).collect();
-    let tells = gone || alike.keys().any(|name| is_reference(name)) || is_proven(container, was, written);
-    if tells { alike } else { BTreeMap::new() }
+    if gone || is_proven(container, was, written) { alike } else { BTreeMap::new() }
 }
 
 fn is_own(written: &Written, key: &str, value: &str) -> bool {

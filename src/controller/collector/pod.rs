@@ -26,8 +26,8 @@ pub struct Pod {
     /// Why its container ended last, if it ever did.
     pub ended: Option<Box<Ended>>,
     pub leaving: bool,
-    /// No `DaemonSet` has it: its own was deleted without its pods.
-    pub orphan: bool,
+    /// The uid of the `DaemonSet` that has it; none does where its own was deleted without its pods.
+    pub owner: Option<Box<str>>,
     /// All of it has ended, and it stays as a record: one that was evicted, say.
     pub over: bool,
     pub address: Option<IpAddr>,
@@ -122,6 +122,7 @@ impl Pod {
             let code = if NEVER_RAN.contains(&reason.as_str()) { Ended::NEVER_RAN } else { ended.exit_code };
             Ended { code, reason, words: words::of(ended.message.as_deref().unwrap_or_default()) }
         });
+        let mut owners = pod.metadata.owner_references.iter().flatten();
         Self {
             name: pod.name_any().into(),
             uid: pod.uid().unwrap_or_default().into(),
@@ -132,7 +133,7 @@ impl Pod {
             restarts: container.map_or(0, |container| container.restart_count),
             ended: ended.filter(Ended::has_run).map(Box::new),
             leaving: pod.metadata.deletion_timestamp.is_some(),
-            orphan: !pod.metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true)),
+            owner: owners.find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.as_str().into()),
             over: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
             address: status.pod_ip.as_ref().and_then(|address| address.parse().ok()),
         }
@@ -147,6 +148,11 @@ impl Pod {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready { .. }) && !self.leaving
+    }
+
+    #[must_use]
+    pub const fn is_orphan(&self) -> bool {
+        self.owner.is_none()
     }
 
     /// Whether it is, or is about to be, a Collector at work.
@@ -309,15 +315,15 @@ mod tests {
     /// There are as many as nodes.
     #[test]
     fn a_pod_is_small() {
-        assert!(size_of::<Pod>() <= 152, "{}", size_of::<Pod>());
+        assert!(size_of::<Pod>() <= 168, "{}", size_of::<Pod>());
     }
 
     #[test]
     fn a_pod_without_a_controller_is_an_orphan() {
-        assert!(!pod("a", Rollout::Trial, "r", &json!({})).orphan);
+        assert!(!pod("a", Rollout::Trial, "r", &json!({})).is_orphan());
         for owners in [json!(null), json!([]), json!([{"apiVersion": "v1", "kind": "Node", "name": "a", "uid": "u"}])] {
             let pod = json!({"metadata": {"name": "x", "ownerReferences": owners}, "spec": {"containers": []}});
-            assert!(Pod::of(&serde_json::from_value(pod).expect("a pod")).orphan, "{owners}");
+            assert!(Pod::of(&serde_json::from_value(pod).expect("a pod")).is_orphan(), "{owners}");
         }
     }
 }

@@ -34,7 +34,7 @@ pub struct Edits {
 }
 
 /// What nobody can change: a part of the field's place, and of the API server's words.
-const FIXED: [(&str, &str); 10] = [
+const FIXED: [(&str, &str); 11] = [
     ("/roleRef", "immutable"),
     ("/spec/selector", "field is immutable"),
     ("/spec/template/metadata/labels/", "`selector` does not match template `labels`"),
@@ -42,6 +42,7 @@ const FIXED: [(&str, &str); 10] = [
     ("/spec/template/spec/volumes/", "volumeMounts"),
     ("/spec/template/spec/containers/0", "spec.template.spec.containers: Required value"),
     ("/spec/ports/0", "spec.ports: Required value"),
+    ("/seccompProfile/type", "can only be set when seccomp type is Localhost"),
     // It has no fields: what somebody adds to it is theirs. Without it, the volume is the same.
     ("/emptyDir", "the API server makes the same of it"),
     // Another one takes fields that this one hasn't.
@@ -199,7 +200,17 @@ async fn put(api: &Api<DynamicObject>, before: &Value, edits: &[Edit], tried: bo
     let object: DynamicObject = serde_json::from_value(edited).map_err(|error| error.to_string())?;
     let params = PostParams { dry_run: tried, field_manager: Some(MANAGER.to_owned()) };
     let name = object.metadata.name.clone().unwrap_or_default();
-    match api.replace(&name, &params, &object).await {
+    let mut answer = api.replace(&name, &params, &object).await;
+    // Of a custom resource, the API server wants to know which one it is that is replaced.
+    if let Err(kube::Error::Api(status)) = &answer
+        && status.message.contains("metadata.resourceVersion")
+    {
+        let now = api.get(&name).await.map_err(|error| error.to_string())?;
+        let mut object = object.clone();
+        object.metadata.resource_version = now.metadata.resource_version;
+        answer = api.replace(&name, &params, &object).await;
+    }
+    match answer {
         Ok(after) => Ok(serde_json::to_value(after).expect("JSON")),
         Err(kube::Error::Api(status)) => Err(status.message),
         Err(error) => Err(error.to_string()),

@@ -16,7 +16,7 @@ fn all_of_it_is_judged_in_the_memory_that_there_is_for_it() {
     network.inside(|| {
         metrics_of_a_collector(METRICS);
         let run = Run::start(false, |cluster| {
-            prepare(cluster, &managed("100m"));
+            prepare(cluster, &managed(1));
             daemon_sets::keep(cluster, NODES);
         });
         run.wait(everywhere);
@@ -27,7 +27,7 @@ fn all_of_it_is_judged_in_the_memory_that_there_is_for_it() {
         let (_, _, own) = run.controller.memory();
         println!("{own:.1} MiB beside its code, and {calls} calls until {MISSED} missed pods were found");
         assert!(own < f64::from(BUDGET), "{own:.1} MiB");
-        // One that looked at each by itself would need as many.
-        assert!(calls < MISSED, "{calls} calls");
+        // Of a few at a time, each is looked at by itself, and its owner.
+        assert!(calls < 3 * MISSED, "{calls} calls");
     });
 }

@@ -63,6 +63,8 @@ pub enum Edit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Renaming {
     Renamed,
+    /// Its attributes were edited too: nothing tells any longer whose its other values are.
+    RenamedAndEdited,
     /// A copy under another name, while the original keeps its own.
     Copied,
     /// Both: the name that otelgate knows is gone.
@@ -112,7 +114,12 @@ impl Edit {
             }
             18 => Self::RemoveStatus,
             19 | 20 => {
-                let how = random.pick(&[Renaming::Renamed, Renaming::Copied, Renaming::RenamedAndCopied]);
+                let how = random.pick(&[
+                    Renaming::Renamed,
+                    Renaming::RenamedAndEdited,
+                    Renaming::Copied,
+                    Renaming::RenamedAndCopied,
+                ]);
                 Self::RenameContainer { container, how }
             }
             _ => Self::BreakStatus,
@@ -191,6 +198,10 @@ impl Pair {
         let Some(was) = name.as_str().filter(|was| !was.is_empty() && named(&self.injected, &name) == 1) else {
             return;
         };
+        let was = was.to_owned();
+        if how == Renaming::RenamedAndEdited {
+            self.edit_attributes(index);
+        }
         // Whose its values are is known by what tells its name, or refers to a variable of ours.
         let (injected, users) = (list(&self.injected, index), list(&self.users, index));
         let own = |at: usize| match align(users, injected)?.iter().position(|place| *place == at) {
@@ -220,7 +231,7 @@ impl Pair {
                 renamed["env"] = env.clone();
             }
             match how {
-                Renaming::Renamed => list[index] = renamed,
+                Renaming::Renamed | Renaming::RenamedAndEdited => list[index] = renamed,
                 Renaming::Copied => list.push(renamed),
                 Renaming::RenamedAndCopied => {
                     list[index] = renamed.clone();
@@ -228,6 +239,15 @@ impl Pair {
                     list.push(renamed);
                 }
             }
+        }
+    }
+
+    fn edit_attributes(&mut self, container: usize) {
+        let env = self.injected.pointer_mut(&format!("/spec/containers/{container}/env"));
+        let Some(Value::Array(env)) = env else { return };
+        for variable in env.iter_mut().filter(|variable| variable["name"] == var::RESOURCE_ATTRIBUTES) {
+            let edited = json!({"name": var::RESOURCE_ATTRIBUTES, "value": "edited=by.hand"});
+            self.replaced.push(std::mem::replace(variable, edited));
         }
     }
 

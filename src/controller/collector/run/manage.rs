@@ -47,6 +47,9 @@ impl Task<'_> {
         }
         let secret = secrets.as_ref().and_then(Option::as_ref).map(|secret| secret.resource_version.clone());
         let mut pods = pods?;
+        if let Some(left) = memory.waits(sets.values().flatten(), &pods, Instant::now()) {
+            return Some(left);
+        }
         let nodes = self.seen.nodes.lock().clone()?;
         let runs = set(&sets, Rollout::Stable).map(|set| set.deployed.revision.as_str());
         let (fault, candidate) = match spec.revision(secret, &stored, runs) {

@@ -7,8 +7,10 @@ use jiff::Timestamp;
 use tracing::{info, warn};
 
 use super::super::joining::Joining;
+use super::super::observe::Set;
+use super::super::pod::Pod;
 use super::super::revision::{Revision, Stored};
-use super::super::since::Clocks;
+use super::super::since::{Clocks, Since};
 use super::super::taken::Taken;
 use super::super::trial::{Mark, Phase, Plan, Unfit};
 use super::super::verdict::Said;
@@ -20,6 +22,9 @@ pub struct Memory {
     pub clocks: Clocks,
     /// When the record of each revision that failed was made.
     failed: BTreeMap<String, String>,
+    /// The uids of `DaemonSet`s that were there.
+    sets: BTreeSet<String>,
+    unseen: Since<Box<str>>,
     /// Names that somebody else may have.
     pub taken: Taken,
     pub joining: Joining,
@@ -32,7 +37,27 @@ pub struct Memory {
 /// How long that may take before it is told. What was said before stands until then.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// So long the watch of `DaemonSet`s may be behind that of pods.
+const BEHIND: Duration = Duration::from_secs(5);
+
 impl Memory {
+    /// How much longer to wait for the `DaemonSet` that a pod is of and that wasn't shown yet: without it, the trial that has
+    /// just begun would be taken for what is left of another.
+    pub fn waits<'s>(
+        &mut self,
+        sets: impl Iterator<Item = &'s Set>,
+        pods: &[Arc<Pod>],
+        now: Instant,
+    ) -> Option<Duration> {
+        let of =
+            || pods.iter().filter(|pod| pod.rollout.is_some() && !pod.leaving).filter_map(|pod| pod.owner.as_ref());
+        self.sets.retain(|uid| of().any(|owner| **owner == **uid));
+        self.sets.extend(sets.map(|set| set.uid.clone()));
+        let unseen = of().find(|owner| !self.sets.contains(&***owner)).cloned();
+        let left = BEHIND.saturating_sub(self.unseen.see(unseen, now)?);
+        (!left.is_zero()).then_some(left)
+    }
+
     /// A record that was deleted is written again as it was before anybody can have seen that it had gone. That it is
     /// another one says so: its revision is to be tried again.
     pub fn forgive(&mut self, stored: &mut [Stored]) {
@@ -94,7 +119,8 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::trial::{Cause, Fault};
+    use super::super::super::pod::{Rollout, pod};
+    use super::super::super::trial::{Cause, Deployed, Fault};
     use super::*;
     use crate::api::condition::Reason;
     use crate::api::stack::CollectorStatus;
@@ -108,6 +134,35 @@ mod tests {
             mark: Mark::Failed(fault),
             created: created.to_owned(),
         }
+    }
+
+    #[test]
+    fn a_set_that_was_not_shown_yet_is_waited_for_and_one_that_has_gone_is_not() {
+        let set = |uid: &str| Set {
+            deployed: Deployed { revision: "r".to_owned(), node: None, settled: true },
+            uid: uid.to_owned(),
+            created: Timestamp::UNIX_EPOCH,
+            lacks_pods: false,
+            stripped: false,
+        };
+        // Its owner's uid is u.
+        let of_trial = || pod("a", Rollout::Trial, "r", &serde_json::json!({}));
+        let (mut memory, start) = (Memory::default(), Instant::now());
+        let mut waits = |sets: &[Set], pods: &[Pod], second: u64| {
+            let pods: Vec<_> = pods.iter().cloned().map(Arc::new).collect();
+            memory.waits(sets.iter(), &pods, start + Duration::from_secs(second)).map(|left| left.as_secs())
+        };
+        assert_eq!(waits(&[set("v")], &[], 0), None);
+        assert_eq!(waits(&[set("v")], &[of_trial()], 1), Some(5));
+        assert_eq!(waits(&[set("v")], &[of_trial()], 3), Some(3));
+        assert_eq!(waits(&[set("v"), set("u")], &[of_trial()], 4), None);
+        assert_eq!(waits(&[set("v")], &[of_trial()], 5), None, "it has gone");
+        let gone = Pod { leaving: true, ..of_trial() };
+        assert_eq!(waits(&[], &[gone], 6), None);
+        assert_eq!(waits(&[], &[of_trial()], 7), Some(5), "nobody knows that it was there");
+        assert_eq!(waits(&[], &[of_trial()], 12), None, "it never comes");
+        let orphan = Pod { owner: None, ..of_trial() };
+        assert_eq!(waits(&[], &[orphan], 13), None);
     }
 
     #[test]

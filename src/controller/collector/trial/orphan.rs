@@ -21,12 +21,12 @@ impl Observed<'_> {
     }
 
     fn orphan(&self) -> Option<&Pod> {
-        self.of(Rollout::Trial).find(|pod| pod.orphan && !pod.leaving)
+        self.of(Rollout::Trial).find(|pod| pod.is_orphan() && !pod.leaving)
     }
 
     /// What ran on every node, and still does without its `DaemonSet`.
     pub(super) fn orphaned(&self) -> Option<&str> {
-        let orphans = self.of(Rollout::Stable).filter(|pod| self.stable.is_none() && pod.orphan && !pod.leaving);
+        let orphans = self.of(Rollout::Stable).filter(|pod| self.stable.is_none() && pod.is_orphan() && !pod.leaving);
         orphans.map(|pod| &*pod.revision).find(|revision| self.can_write(revision))
     }
 }

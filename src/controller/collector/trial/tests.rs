@@ -138,8 +138,10 @@ impl Cluster {
                 (Rollout::Trial, Some(set)) => set.node.as_deref() == Some(node),
             };
             for pod in self.pods.iter_mut().filter(|pod| pod.rollout == Some(rollout)) {
-                pod.orphan &= set.is_none() || pod.leaving;
-                if pod.orphan {
+                if pod.is_orphan() && set.is_some() && !pod.leaving {
+                    pod.owner = Some("u".into());
+                }
+                if pod.is_orphan() {
                     continue;
                 }
                 pod.leaving |= !self.nodes.contains_key(&*pod.node) || !runs_on(&pod.node);
@@ -174,7 +176,7 @@ impl Cluster {
             Rollout::Trial => self.trial = None,
         }
         for pod in self.pods.iter_mut().filter(|pod| pod.rollout == Some(rollout)) {
-            pod.orphan = true;
+            pod.owner = None;
         }
     }
 

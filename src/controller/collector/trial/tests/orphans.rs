@@ -30,7 +30,7 @@ fn a_trial_goes_on_with_the_pod_that_it_had() {
     assert_eq!(stable.and_then(|stable| stable.spares).as_deref(), Some("a"));
     assert_eq!(phase, Phase::Trying { node: "a".to_owned() });
     cluster.daemon_sets();
-    assert_eq!((&cluster.tried().uid, cluster.tried().orphan), (&uid, false));
+    assert_eq!((&cluster.tried().uid, cluster.tried().is_orphan()), (&uid, false));
     cluster.settle();
     cluster.runs("two");
 }
@@ -65,7 +65,7 @@ fn a_trials_pod_is_taken_away_whatever_is_wanted_by_then() {
         change(&mut cluster);
         cluster.orphan(Rollout::Trial);
         cluster.settle();
-        assert!(cluster.pods.iter().all(|pod| !pod.orphan), "{case}: {cluster:#?}");
+        assert!(cluster.pods.iter().all(|pod| !pod.is_orphan()), "{case}: {cluster:#?}");
         // A kubelet that comes back ends first what it was told to end meanwhile.
         cluster.nodes.insert("a", true);
         cluster.kubelets();
@@ -130,7 +130,7 @@ fn what_ran_on_every_node_runs_on() {
             // What runs on every node has passed, whatever became of the record.
             cluster.known.insert("one".to_owned(), Mark::Passed);
             cluster.daemon_sets();
-            assert!(cluster.pods.iter().all(|pod| !pod.orphan), "{case}, {records}: {cluster:#?}");
+            assert!(cluster.pods.iter().all(|pod| !pod.is_orphan()), "{case}, {records}: {cluster:#?}");
             let kept = cluster.pods.iter().filter(|pod| !pod.leaving && before.contains(&pod.uid)).count();
             assert_eq!(kept, if expected == "one" { 2 } else { 1 }, "{case}, {records}: {cluster:#?}");
             cluster.settle();
