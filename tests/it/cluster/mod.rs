@@ -21,7 +21,6 @@ mod diagnose;
 mod edited;
 mod explain;
 mod failures;
-mod full_size;
 mod generated;
 mod gitops;
 mod harness;

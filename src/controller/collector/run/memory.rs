@@ -1,6 +1,7 @@
 //! What doesn't stand in the cluster. Another leader does without.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
