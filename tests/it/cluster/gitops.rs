@@ -9,7 +9,7 @@ use super::installed::{rendered, wait_until_in_force};
 use crate::control_plane::plane::Parts;
 use crate::control_plane::process_nodes::ProcessNodes;
 use crate::control_plane::release::NAMESPACE;
-use crate::control_plane::{ControlPlane, Version};
+use crate::control_plane::{ControlPlane, Version, wait_for};
 
 const GITOPS: &str = "gitops";
 /// What the enforcer of AKS adds to each webhook that lacks it, and takes for a change if somebody takes it away.
@@ -53,7 +53,9 @@ fn apply(plane: &ControlPlane, manifests: &[Value]) {
     plane.kubectl_with(&["apply", "--server-side", &manager, "-f", "-"], &list).expect("kubectl apply");
     if manifests.iter().any(|object| object["kind"] == "CustomResourceDefinition") {
         let established = ["wait", "--for=condition=Established", "--timeout=1m", "crd/telemetrystacks.otelgate.dev"];
-        plane.kubectl(&established).expect("kubectl wait");
+        // kubectl gives up on one that has no conditions yet.
+        wait_for("the definition to be established", || plane.kubectl(&established).success.then_some(()))
+            .unwrap_or_else(|error| panic!("{error}"));
     }
 }
 

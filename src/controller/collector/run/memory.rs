@@ -145,6 +145,7 @@ mod tests {
             created: Timestamp::UNIX_EPOCH,
             lacks_pods: false,
             stripped: false,
+            owned: true,
         };
         // Its owner's uid is u.
         let of_trial = || pod("a", Rollout::Trial, "r", &serde_json::json!({}));
