@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -38,7 +38,6 @@ pub struct Cluster {
     events: broadcast::Sender<Happening>,
     requests: AtomicUsize,
     watches: AtomicUsize,
-    ended: AtomicBool,
 }
 
 #[derive(Default)]
@@ -121,7 +120,6 @@ impl Cluster {
             events,
             requests: AtomicUsize::new(0),
             watches: AtomicUsize::new(0),
-            ended: AtomicBool::new(false),
         };
         Arc::new(cluster)
     }
@@ -148,15 +146,6 @@ impl Cluster {
         let path = folder.join("kubeconfig.json");
         fs::write(&path, kubeconfig.to_string()).expect("a kubeconfig");
         path
-    }
-
-    /// Nobody acts in it any more.
-    pub fn end(&self) {
-        self.ended.store(true, Relaxed);
-    }
-
-    pub fn has_ended(&self) -> bool {
-        self.ended.load(Relaxed)
     }
 
     /// Requests so far, and how many of them were watches.

@@ -60,12 +60,12 @@ impl Wanted {
     }
 }
 
-/// Goes on until the cluster ends, with so many pods made or replaced in a second at most.
+/// Goes on until the process ends, with so many pods made or replaced in a second at most.
 pub fn keep(cluster: &Arc<Cluster>, a_second: usize) {
     let cluster = Arc::clone(cluster);
     thread::spawn(move || {
         let mut generation = 1;
-        while !cluster.has_ended() {
+        loop {
             round(&cluster, &mut generation, a_second / 10);
             thread::sleep(ROUND);
         }

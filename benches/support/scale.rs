@@ -77,12 +77,6 @@ impl Run {
     }
 }
 
-impl Drop for Run {
-    fn drop(&mut self) {
-        self.cluster.end();
-    }
-}
-
 /// With Collectors of the controller's own; each number makes another revision.
 pub fn managed(number: usize) -> Value {
     let collector = json!({"mode": "managed", "podAnnotations": {"example.com/number": number.to_string()}});

@@ -16,7 +16,7 @@ use super::{Controller, LEASE, STACK_DEFAULT, World, stage, tell};
 use crate::control_plane::api_proxy::{ApiProxy, Hold};
 use crate::control_plane::{datadog_operator, wait_for};
 
-/// Kills it at each call, and not only at some: `OTELGATE_EVERY_CALL=1 cargo test --test it -- killed_at`, an hour or so.
+/// Kills it at each call, and not only at some: `OTELGATE_EVERY_CALL=1 cargo test --test it -- killed_at`.
 const EVERY: &str = "OTELGATE_EVERY_CALL";
 /// So many clusters at once, then: most of the time is waited for trials.
 const WORLDS: usize = 4;
