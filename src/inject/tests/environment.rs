@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{app, case, pod, with_env};
-use crate::config::{LogOwner, Protocol, Reach};
+use crate::config::LogOwner;
 use crate::inject::{Action, Reason};
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
@@ -54,102 +54,6 @@ fn existing_entries_stay_as_they_are_and_behind_ours() {
     let outcome = case(pod(with_env(env.clone()))).decide();
     let after = outcome.pod["spec"]["containers"][0]["env"].as_array().unwrap();
     assert_eq!(after[after.len() - 3..], env.as_array().unwrap()[..]);
-}
-
-#[test]
-fn endpoint_and_protocol_go_together() {
-    let set = |name: &str, value: &str| json!({"name": name, "value": value});
-    let own_endpoint = case(pod(with_env(json!([set(ENDPOINT, "http://mine:1")])))).decide();
-    assert_eq!((own_endpoint.variable(ENDPOINT), own_endpoint.variable(PROTOCOL)), (Some("http://mine:1"), None));
-
-    let own_protocol = case(pod(with_env(json!([set(PROTOCOL, "grpc")])))).decide();
-    assert_eq!(own_protocol.variable(ENDPOINT), Some("http://otel-collector.datadog.svc.cluster.local:4317"));
-    assert!(own_protocol.is(PROTOCOL, Action::Kept, None));
-
-    let unknown = case(pod(with_env(json!([set(PROTOCOL, "thrift")])))).decide();
-    assert!(unknown.is(ENDPOINT, Action::Left, Some(Reason::NoEndpointForProtocol)));
-
-    let hidden = json!([{"name": PROTOCOL, "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}}]);
-    assert!(case(pod(with_env(hidden))).decide().is(ENDPOINT, Action::Left, Some(Reason::ValueFrom)));
-}
-
-#[test]
-fn a_signal_of_its_own_means_no_general_pair() {
-    let env = json!([{"name": "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "value": "http://mine:4318/v1/traces"},
-        {"name": "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "value": "grpc"}]);
-    let outcome = case(pod(with_env(env))).decide();
-    assert_eq!((outcome.variable(ENDPOINT), outcome.variable(PROTOCOL)), (None, None));
-    assert_eq!(outcome.variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"), None);
-    assert_eq!(
-        outcome.variable("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"),
-        Some("http://otel-collector.datadog.svc.cluster.local:4318/v1/metrics")
-    );
-    assert_eq!(outcome.variable("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL"), Some("http/protobuf"));
-    assert_eq!(
-        outcome.variable("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"),
-        Some("http://otel-collector.datadog.svc.cluster.local:4317")
-    );
-}
-
-#[test]
-fn the_general_protocol_holds_for_signals_without_one() {
-    let env = json!([{"name": PROTOCOL, "value": "grpc"}, {"name": "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "value": "http://mine:4317"}]);
-    let outcome = case(pod(with_env(env))).decide();
-    assert_eq!(
-        outcome.variable("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"),
-        Some("http://otel-collector.datadog.svc.cluster.local:4317")
-    );
-    assert_eq!(outcome.variable("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL"), None);
-}
-
-#[test]
-fn annotations_say_where_and_how_to_send() {
-    let by_port = case(pod(app())).annotate("otelgate.dev/endpoint", "http://gw:4317").decide();
-    assert_eq!((by_port.variable(ENDPOINT), by_port.variable(PROTOCOL)), (Some("http://gw:4317"), Some("grpc")));
-    let both = case(pod(app()))
-        .annotate("otelgate.dev/endpoint", "https://gw/otlp")
-        .annotate("otelgate.dev/protocol", "http/json")
-        .decide();
-    assert_eq!((both.variable(ENDPOINT), both.variable(PROTOCOL)), (Some("https://gw/otlp"), Some("http/json")));
-    let pod_first = case(pod(app()))
-        .on_namespace("otelgate.dev/protocol", "grpc")
-        .annotate("otelgate.dev/endpoint", "http://gw:4318");
-    assert_eq!(pod_first.decide().variable(PROTOCOL), Some("http/protobuf"));
-    let illegal = case(pod(app())).annotate("otelgate.dev/endpoint", "gw:4317").decide();
-    assert!(illegal.has_note(Reason::InvalidOption));
-    assert_eq!(illegal.variable(PROTOCOL), Some("http/protobuf"));
-}
-
-#[test]
-fn a_pod_that_cannot_resolve_cluster_names_gets_the_address() {
-    let mut host = pod(app());
-    for (host_network, policy, resolves) in [
-        (true, None, false),
-        (true, Some("ClusterFirst"), false),
-        (true, Some("ClusterFirstWithHostNet"), true),
-        (false, Some("ClusterFirst"), true),
-        (false, Some("Default"), false),
-        (false, Some("None"), false),
-    ] {
-        host["spec"]["hostNetwork"] = host_network.into();
-        host["spec"]["dnsPolicy"] = policy.into();
-        let outcome = case(host.clone()).decide();
-        assert_eq!(outcome.variable(ENDPOINT).is_some(), resolves, "{host_network} {policy:?}");
-        assert_eq!(outcome.is(ENDPOINT, Action::Left, Some(Reason::NoEndpoint)), !resolves);
-        let with_address = case(host.clone()).configure(|document| document.collector.address = Some("fd00::1".into()));
-        let expected =
-            if resolves { "http://otel-collector.datadog.svc.cluster.local:4318" } else { "http://[fd00::1]:4318" };
-        assert_eq!(with_address.decide().variable(ENDPOINT), Some(expected));
-    }
-}
-
-#[test]
-fn by_the_node_the_address_comes_first() {
-    let outcome = case(pod(app())).configure(|document| document.otlp.reach = Reach::Node).decide();
-    assert_eq!(outcome.variable(ENDPOINT), Some("http://$(OTELGATE_NODE_IP):4318"));
-    let names = outcome.names();
-    let place = |name| names.iter().position(|one| *one == name).unwrap();
-    assert!(place("OTELGATE_NODE_IP") < place(ENDPOINT));
 }
 
 #[test]
@@ -255,74 +159,6 @@ fn every_dollar_of_ours_is_doubled() {
     assert_eq!(endpoint.variable(ENDPOINT), Some("http://gw/$$x"));
 }
 
-#[test]
-fn sampler_and_propagators_are_legal_or_absent() {
-    let outcome = case(pod(app()))
-        .annotate("otelgate.dev/sampler", "traceidratio")
-        .annotate("otelgate.dev/sampler-arg", "0.1")
-        .annotate("otelgate.dev/propagators", "tracecontext,b3")
-        .decide();
-    assert_eq!(outcome.variable("OTEL_TRACES_SAMPLER"), Some("traceidratio"));
-    assert_eq!(outcome.variable("OTEL_TRACES_SAMPLER_ARG"), Some("0.1"));
-    assert_eq!(outcome.variable("OTEL_PROPAGATORS"), Some("tracecontext,b3"));
-    let illegal = case(pod(app()))
-        .annotate("otelgate.dev/sampler", "sometimes")
-        .annotate("otelgate.dev/propagators", "b3,datadog")
-        .decide();
-    assert_eq!(illegal.variable("OTEL_TRACES_SAMPLER"), None);
-    assert_eq!(illegal.variable("OTEL_PROPAGATORS"), None);
-    assert_eq!(illegal.notes.iter().filter(|(reason, _)| *reason == Reason::InvalidOption).count(), 2);
-    let own = case(pod(with_env(json!([{"name": "OTEL_TRACES_SAMPLER_ARG", "value": "1"}]))))
-        .annotate("otelgate.dev/sampler", "traceidratio")
-        .decide();
-    assert_eq!(own.variable("OTEL_TRACES_SAMPLER"), None);
-}
-
-#[test]
-fn a_sampler_never_takes_anothers_argument() {
-    let configured = |document: &mut crate::config::Document| {
-        document.sampler = Some(crate::config::Sampler { name: "traceidratio".into(), arg: Some("0.5".into()) });
-    };
-    let other = case(pod(app())).configure(configured).annotate("otelgate.dev/sampler", "always_on").decide();
-    assert_eq!(other.variable("OTEL_TRACES_SAMPLER_ARG"), None);
-    let own = case(pod(app())).configure(configured).annotate("otelgate.dev/sampler-arg", "0.2").decide();
-    assert_eq!(own.variable("OTEL_TRACES_SAMPLER_ARG"), Some("0.2"));
-    let illegal = case(pod(app())).configure(configured).annotate("otelgate.dev/sampler-arg", "2").decide();
-    assert_eq!(illegal.variable("OTEL_TRACES_SAMPLER_ARG"), Some("0.5"));
-}
-
-#[test]
-fn a_sampler_whose_argument_isnt_legal_doesnt_count() {
-    let pair = |outcome: &super::Outcome| {
-        ["OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"].map(|name| outcome.variable(name).map(str::to_owned))
-    };
-    let both = |name: &str, arg: &str| [Some(name.to_owned()), Some(arg.to_owned())];
-    let asked = |sampler: &str, arg: &str| {
-        case(pod(app())).annotate("otelgate.dev/sampler", sampler).annotate("otelgate.dev/sampler-arg", arg)
-    };
-    let long = "x".repeat(5000);
-    for (sampler, arg) in [
-        ("traceidratio", "10%"),
-        ("traceidratio", "0.1\n"),
-        ("traceidratio", ""),
-        ("jaeger_remote", "endpoint=http://jaeger\n"),
-        ("jaeger_remote", long.as_str()),
-    ] {
-        let outcome = asked(sampler, arg).decide();
-        assert_eq!(pair(&outcome), [None, None], "{sampler} {arg}");
-        assert_eq!(outcome.notes, [(Reason::InvalidOption, "annotation otelgate.dev/sampler-arg".to_owned())]);
-    }
-    let namespace = asked("traceidratio", "10%")
-        .on_namespace("otelgate.dev/sampler", "parentbased_traceidratio")
-        .on_namespace("otelgate.dev/sampler-arg", "0.3");
-    assert_eq!(pair(&namespace.decide()), both("parentbased_traceidratio", "0.3"), "the namespace's stands");
-    let defaults = case(pod(app()))
-        .annotate("otelgate.dev/sampler-arg", "10%")
-        .on_namespace("otelgate.dev/sampler", "traceidratio")
-        .on_namespace("otelgate.dev/sampler-arg", "0.3");
-    assert_eq!(pair(&defaults.decide()), both("traceidratio", "0.3"), "the pod's argument is absent");
-}
-
 /// What a pod may hold at most, all of it where a reference would begin.
 #[test]
 fn references_that_never_close_make_no_decision_slow() {
@@ -419,13 +255,6 @@ fn sizes_and_control_characters_are_refused_value_by_value() {
 }
 
 #[test]
-fn a_configured_protocol_picks_the_port() {
-    let outcome = case(pod(app())).configure(|document| document.otlp.protocol = Protocol::Grpc).decide();
-    assert_eq!(outcome.variable(ENDPOINT), Some("http://otel-collector.datadog.svc.cluster.local:4317"));
-    assert_eq!(outcome.variable(PROTOCOL), Some("grpc"));
-}
-
-#[test]
 fn references_that_grow_without_end_are_not_followed() {
     let mut env = vec![json!({"name": "V0", "value": "x".repeat(1000)})];
     for n in 1..60 {
@@ -459,13 +288,6 @@ fn an_empty_variable_counts_as_unset_but_its_name_is_taken() {
 }
 
 #[test]
-fn skipping_the_general_endpoint_skips_what_stands_for_it() {
-    let env = json!([{"name": "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "value": "http://mine:4318/v1/traces"}]);
-    let outcome = case(pod(with_env(env))).annotate("otelgate.dev/skip", ENDPOINT).decide();
-    assert_eq!(outcome.variable("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"), None);
-}
-
-#[test]
 fn what_the_container_does_not_have_is_not_kept() {
     let env = json!([{"name": ENDPOINT, "value": "http://mine:1"}, {"name": "OTEL_LOGS_LEVEL", "value": "x"},
         {"name": ATTRIBUTES, "value": "service.name=a"}]);
@@ -482,24 +304,6 @@ fn pairs_behind_a_reference_are_no_malformed_attributes() {
 }
 
 #[test]
-fn none_stands_alone_among_propagators() {
-    let of = |value: &str| case(pod(app())).annotate("otelgate.dev/propagators", value).decide();
-    assert_eq!(of("none").variable("OTEL_PROPAGATORS"), Some("none"));
-    assert!(of("none,b3").has_note(Reason::InvalidOption));
-}
-
-#[test]
-fn propagators_are_written_without_blanks() {
-    let annotated = case(pod(app())).annotate("otelgate.dev/propagators", "tracecontext, baggage").decide();
-    assert_eq!(annotated.variable("OTEL_PROPAGATORS"), Some("tracecontext,baggage"));
-    let configure = |document: &mut crate::config::Document| {
-        document.propagators = vec![" tracecontext".into(), "b3 , baggage".into()];
-    };
-    let configured = case(pod(app())).configure(configure).decide();
-    assert_eq!(configured.variable("OTEL_PROPAGATORS"), Some("tracecontext,b3,baggage"));
-}
-
-#[test]
 fn an_environment_under_its_old_name_contradicts_none() {
     let old = "resource.opentelemetry.io/deployment.environment";
     let of = |env| case(pod(with_env(env))).annotate(old, "staging").decide();
@@ -513,19 +317,6 @@ fn an_environment_under_its_old_name_contradicts_none() {
     let alone = of(json!([]));
     assert_eq!(alone.attribute("deployment.environment.name"), Some("staging"));
     assert_eq!(alone.attribute("deployment.environment"), Some("staging"));
-}
-
-#[test]
-fn a_pods_protocol_picks_the_port_of_its_namespaces_endpoint() {
-    let of = |own: &str| {
-        case(pod(app()))
-            .on_namespace("otelgate.dev/endpoint", "http://gw:4317")
-            .annotate("otelgate.dev/protocol", own)
-            .decide()
-    };
-    let (http, grpc) = (of("http/protobuf"), of("grpc"));
-    assert_eq!((http.variable(ENDPOINT), http.variable(PROTOCOL)), (Some("http://gw:4318"), Some("http/protobuf")));
-    assert_eq!((grpc.variable(ENDPOINT), grpc.variable(PROTOCOL)), (Some("http://gw:4317"), Some("grpc")));
 }
 
 #[test]

@@ -2,12 +2,14 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "json!() makes values, and cases are made of them")]
 
+mod endpoint;
 mod environment;
 mod linear;
 mod opting_in;
 mod pod_keys;
 mod renamed;
 mod service_name;
+mod tracing;
 mod twice;
 mod undoing;
 

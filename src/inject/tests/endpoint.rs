@@ -1,0 +1,133 @@
+//! Where a container sends to, and how.
+
+use serde_json::json;
+
+use super::{app, case, pod, with_env};
+use crate::config::{Protocol, Reach};
+use crate::inject::{Action, Reason};
+
+const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
+
+#[test]
+fn endpoint_and_protocol_go_together() {
+    let set = |name: &str, value: &str| json!({"name": name, "value": value});
+    let own_endpoint = case(pod(with_env(json!([set(ENDPOINT, "http://mine:1")])))).decide();
+    assert_eq!((own_endpoint.variable(ENDPOINT), own_endpoint.variable(PROTOCOL)), (Some("http://mine:1"), None));
+
+    let own_protocol = case(pod(with_env(json!([set(PROTOCOL, "grpc")])))).decide();
+    assert_eq!(own_protocol.variable(ENDPOINT), Some("http://otel-collector.datadog.svc.cluster.local:4317"));
+    assert!(own_protocol.is(PROTOCOL, Action::Kept, None));
+
+    let unknown = case(pod(with_env(json!([set(PROTOCOL, "thrift")])))).decide();
+    assert!(unknown.is(ENDPOINT, Action::Left, Some(Reason::NoEndpointForProtocol)));
+
+    let hidden = json!([{"name": PROTOCOL, "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}}]);
+    assert!(case(pod(with_env(hidden))).decide().is(ENDPOINT, Action::Left, Some(Reason::ValueFrom)));
+}
+
+#[test]
+fn a_signal_of_its_own_means_no_general_pair() {
+    let env = json!([{"name": "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "value": "http://mine:4318/v1/traces"},
+        {"name": "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "value": "grpc"}]);
+    let outcome = case(pod(with_env(env))).decide();
+    assert_eq!((outcome.variable(ENDPOINT), outcome.variable(PROTOCOL)), (None, None));
+    assert_eq!(outcome.variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"), None);
+    assert_eq!(
+        outcome.variable("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"),
+        Some("http://otel-collector.datadog.svc.cluster.local:4318/v1/metrics")
+    );
+    assert_eq!(outcome.variable("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL"), Some("http/protobuf"));
+    assert_eq!(
+        outcome.variable("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"),
+        Some("http://otel-collector.datadog.svc.cluster.local:4317")
+    );
+}
+
+#[test]
+fn the_general_protocol_holds_for_signals_without_one() {
+    let env = json!([{"name": PROTOCOL, "value": "grpc"}, {"name": "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "value": "http://mine:4317"}]);
+    let outcome = case(pod(with_env(env))).decide();
+    assert_eq!(
+        outcome.variable("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"),
+        Some("http://otel-collector.datadog.svc.cluster.local:4317")
+    );
+    assert_eq!(outcome.variable("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL"), None);
+}
+
+#[test]
+fn annotations_say_where_and_how_to_send() {
+    let by_port = case(pod(app())).annotate("otelgate.dev/endpoint", "http://gw:4317").decide();
+    assert_eq!((by_port.variable(ENDPOINT), by_port.variable(PROTOCOL)), (Some("http://gw:4317"), Some("grpc")));
+    let both = case(pod(app()))
+        .annotate("otelgate.dev/endpoint", "https://gw/otlp")
+        .annotate("otelgate.dev/protocol", "http/json")
+        .decide();
+    assert_eq!((both.variable(ENDPOINT), both.variable(PROTOCOL)), (Some("https://gw/otlp"), Some("http/json")));
+    let pod_first = case(pod(app()))
+        .on_namespace("otelgate.dev/protocol", "grpc")
+        .annotate("otelgate.dev/endpoint", "http://gw:4318");
+    assert_eq!(pod_first.decide().variable(PROTOCOL), Some("http/protobuf"));
+    let illegal = case(pod(app())).annotate("otelgate.dev/endpoint", "gw:4317").decide();
+    assert!(illegal.has_note(Reason::InvalidOption));
+    assert_eq!(illegal.variable(PROTOCOL), Some("http/protobuf"));
+}
+
+#[test]
+fn a_pod_that_cannot_resolve_cluster_names_gets_the_address() {
+    let mut host = pod(app());
+    for (host_network, policy, resolves) in [
+        (true, None, false),
+        (true, Some("ClusterFirst"), false),
+        (true, Some("ClusterFirstWithHostNet"), true),
+        (false, Some("ClusterFirst"), true),
+        (false, Some("Default"), false),
+        (false, Some("None"), false),
+    ] {
+        host["spec"]["hostNetwork"] = host_network.into();
+        host["spec"]["dnsPolicy"] = policy.into();
+        let outcome = case(host.clone()).decide();
+        assert_eq!(outcome.variable(ENDPOINT).is_some(), resolves, "{host_network} {policy:?}");
+        assert_eq!(outcome.is(ENDPOINT, Action::Left, Some(Reason::NoEndpoint)), !resolves);
+        let with_address = case(host.clone()).configure(|document| document.collector.address = Some("fd00::1".into()));
+        let expected =
+            if resolves { "http://otel-collector.datadog.svc.cluster.local:4318" } else { "http://[fd00::1]:4318" };
+        assert_eq!(with_address.decide().variable(ENDPOINT), Some(expected));
+    }
+}
+
+#[test]
+fn by_the_node_the_address_comes_first() {
+    let outcome = case(pod(app())).configure(|document| document.otlp.reach = Reach::Node).decide();
+    assert_eq!(outcome.variable(ENDPOINT), Some("http://$(OTELGATE_NODE_IP):4318"));
+    let names = outcome.names();
+    let place = |name| names.iter().position(|one| *one == name).unwrap();
+    assert!(place("OTELGATE_NODE_IP") < place(ENDPOINT));
+}
+
+#[test]
+fn a_configured_protocol_picks_the_port() {
+    let outcome = case(pod(app())).configure(|document| document.otlp.protocol = Protocol::Grpc).decide();
+    assert_eq!(outcome.variable(ENDPOINT), Some("http://otel-collector.datadog.svc.cluster.local:4317"));
+    assert_eq!(outcome.variable(PROTOCOL), Some("grpc"));
+}
+
+#[test]
+fn skipping_the_general_endpoint_skips_what_stands_for_it() {
+    let env = json!([{"name": "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "value": "http://mine:4318/v1/traces"}]);
+    let outcome = case(pod(with_env(env))).annotate("otelgate.dev/skip", ENDPOINT).decide();
+    assert_eq!(outcome.variable("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"), None);
+}
+
+#[test]
+fn a_pods_protocol_picks_the_port_of_its_namespaces_endpoint() {
+    let of = |own: &str| {
+        case(pod(app()))
+            .on_namespace("otelgate.dev/endpoint", "http://gw:4317")
+            .annotate("otelgate.dev/protocol", own)
+            .decide()
+    };
+    let (http, grpc) = (of("http/protobuf"), of("grpc"));
+    assert_eq!((http.variable(ENDPOINT), http.variable(PROTOCOL)), (Some("http://gw:4318"), Some("http/protobuf")));
+    assert_eq!((grpc.variable(ENDPOINT), grpc.variable(PROTOCOL)), (Some("http://gw:4317"), Some("grpc")));
+}
