@@ -12,14 +12,13 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 mod support;
 
 use support::scale::{
-    BUDGET, NAMESPACES, NODES, PODS, Run, STACKS, everywhere, managed, metrics_of_a_collector, prepare, runs_one, stack,
+    BUDGET, NAMESPACES, NODES, PODS, Run, STACKS, everywhere, everywhere_with_agents, managed, metrics_of_a_collector,
+    prepare, runs_one, stack,
 };
-use support::{daemon_sets, free_port};
+use support::{daemon_sets, free_port, scale};
 
 const MISSED: usize = 1_000;
 /// As kubelets of that many pods write in a second, on a day without a rollout.
@@ -59,18 +58,9 @@ fn over_a_while(run: &Run, what: &str, during: impl FnOnce()) {
 fn adopted() {
     let port = free_port();
     metrics_of_a_collector(port);
-    let run = Run::start(true, |cluster| {
-        let agent = json!({"mode": "adopt", "adopt": {"clusterAgent": ""}});
-        let collector = json!({"mode": "adopt", "adopt": {"metricsPort": port}});
-        prepare(cluster, &json!({"collector": collector, "agent": agent}));
-    });
+    let run = Run::start(true, |cluster| prepare(cluster, &scale::adopted(port)));
     let cluster = &run.cluster;
-    let all = format!("{NODES}/{NODES}");
-    run.wait(|status| {
-        status["injection"]["injected"] == format!("{PODS}/{PODS}")
-            && status["collector"]["ready"] == all
-            && status["agent"]["nodes"] == all
-    });
+    run.wait(everywhere_with_agents);
     println!("{NODES} nodes with a Collector and an Agent each, {PODS} opted-in pods in {NAMESPACES} namespaces");
     println!("all judged after {:.1} s", run.started.elapsed().as_secs_f64());
     memory(&run, "then");

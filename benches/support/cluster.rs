@@ -200,8 +200,7 @@ impl Cluster {
         let before = std::mem::replace(there, runs.clone());
         let (kind, Some(told)) = (if runs.is_some() { "ADDED" } else { "DELETED" }, runs.or(before)) else { return };
         state.version += 1;
-        let mut pod = pod_of_node(of, node, &told);
-        pod["metadata"]["resourceVersion"] = json!(state.version.to_string());
+        let pod = pod_of_node(of, node, &told, state.version);
         let happening = Happening {
             version: state.version,
             collection: PODS.to_owned(),
@@ -386,10 +385,10 @@ impl Cluster {
         };
         let until = from.saturating_add(limit).min(chosen.len());
         let items = chosen[from.min(until)..until].iter().map(|&index| match target.collection.as_str() {
-            NODES => node(index).to_string(),
+            NODES => node(index),
             NAMESPACES => namespace(index).to_string(),
             _ => match of_node {
-                Some(of) => pod_of_node(of, index, runs[index].as_ref().expect("those alone are chosen")).to_string(),
+                Some(of) => pod_of_node(of, index, runs[index].as_ref().expect("those alone are chosen"), 1),
                 None => self.pod(index, 1, !metadata_only),
             },
         });

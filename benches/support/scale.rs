@@ -77,6 +77,12 @@ impl Run {
     }
 }
 
+/// With somebody else's Collectors, whose metrics are at that port, and somebody else's Agents.
+pub fn adopted(port: u16) -> Value {
+    let agent = json!({"mode": "adopt", "adopt": {"clusterAgent": ""}});
+    json!({"collector": {"mode": "adopt", "adopt": {"metricsPort": port}}, "agent": agent})
+}
+
 /// With Collectors of the controller's own; each number makes another revision.
 pub fn managed(number: usize) -> Value {
     let collector = json!({"mode": "managed", "podAnnotations": {"example.com/number": number.to_string()}});
@@ -87,6 +93,11 @@ pub fn managed(number: usize) -> Value {
 pub fn everywhere(status: &Value) -> bool {
     status["collector"]["ready"] == format!("{NODES}/{NODES}")
         && status["injection"]["injected"] == format!("{PODS}/{PODS}")
+}
+
+/// And an Agent.
+pub fn everywhere_with_agents(status: &Value) -> bool {
+    everywhere(status) && status["agent"]["nodes"] == format!("{NODES}/{NODES}")
 }
 
 /// Every node has the same.

@@ -20,6 +20,8 @@ mod registration;
 mod shell;
 mod webhook;
 
+#[path = "../../benches/support/mod.rs"]
+mod benches;
 #[path = "../support/cluster/mod.rs"]
 mod control_plane;
 #[path = "../support/flood.rs"]

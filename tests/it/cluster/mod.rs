@@ -21,6 +21,7 @@ mod diagnose;
 mod edited;
 mod explain;
 mod failures;
+mod full_size;
 mod generated;
 mod gitops;
 mod harness;
