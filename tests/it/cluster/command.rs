@@ -106,9 +106,7 @@ fn plant(installed: &Installed) {
     let crds =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/otelgate/crds/telemetrystacks.yaml"));
     plane.kubectl_with(&["apply", "--server-side", "-f", "-"], &crds.expect("the definition")).expect("kubectl apply");
-    plane
-        .kubectl(&["wait", "--for=condition=Established", "crd/telemetrystacks.otelgate.dev", "--timeout=1m"])
-        .expect("kubectl wait");
+    plane.wait_until_served("telemetrystacks.otelgate.dev");
     let mut workload = deployment("otelgate", "otelgate-webhook", 1);
     let labels = json!({"app.kubernetes.io/name": "otelgate", "app.kubernetes.io/component": "webhook"});
     workload["metadata"]["labels"] = labels.clone();

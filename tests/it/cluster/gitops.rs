@@ -9,7 +9,7 @@ use super::installed::{rendered, wait_until_in_force};
 use crate::control_plane::plane::Parts;
 use crate::control_plane::process_nodes::ProcessNodes;
 use crate::control_plane::release::NAMESPACE;
-use crate::control_plane::{ControlPlane, Version, wait_for};
+use crate::control_plane::{ControlPlane, Version};
 
 const GITOPS: &str = "gitops";
 /// What the enforcer of AKS adds to each webhook that lacks it, and takes for a change if somebody takes it away.
@@ -52,10 +52,7 @@ fn apply(plane: &ControlPlane, manifests: &[Value]) {
     let manager = format!("--field-manager={GITOPS}");
     plane.kubectl_with(&["apply", "--server-side", &manager, "-f", "-"], &list).expect("kubectl apply");
     if manifests.iter().any(|object| object["kind"] == "CustomResourceDefinition") {
-        let established = ["wait", "--for=condition=Established", "--timeout=1m", "crd/telemetrystacks.otelgate.dev"];
-        // kubectl gives up on one that has no conditions yet.
-        wait_for("the definition to be established", || plane.kubectl(&established).success.then_some(()))
-            .unwrap_or_else(|error| panic!("{error}"));
+        plane.wait_until_served("telemetrystacks.otelgate.dev");
     }
 }
 

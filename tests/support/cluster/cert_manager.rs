@@ -5,6 +5,7 @@ use std::path::Path;
 use super::network::Process;
 use super::plane::ControlPlane;
 use super::programs::built;
+use super::wait_for;
 
 /// As in `tests/programs/cert-manager/go.mod`.
 const VERSION: &str = "1.21.2";
@@ -18,9 +19,9 @@ pub fn start(plane: &ControlPlane) -> Result<Process, String> {
     let program = built("cert-manager", VERSION)?;
     let definitions = program.parent().unwrap_or(Path::new("/")).join("crds").display().to_string();
     plane.kubectl(&["apply", "--server-side", "-f", &definitions]).expect("cert-manager's definitions");
-    plane
-        .kubectl(&["wait", "--for=condition=Established", "--timeout=1m", "-f", &definitions])
-        .expect("cert-manager's definitions");
+    let established = ["wait", "--for=condition=Established", "--timeout=1m", "-f", &definitions];
+    // kubectl gives up on a definition that has no condition yet.
+    wait_for("cert-manager's kinds to be served", || plane.kubectl(&established).success.then_some(()))?;
     let kubeconfig = plane.kubeconfig_for("cert-manager", "cert-manager", Some("system:masters"))?;
     plane.network().start("cert-manager", &program, [format!("--kubeconfig={}", kubeconfig.display())])
 }

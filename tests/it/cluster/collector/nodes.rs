@@ -61,8 +61,7 @@ fn prepare(plane: &ControlPlane) -> Process {
     plane.make_namespace("other", &json!({}), &json!({}));
     let (definitions, objects) = rendered(plane, &json!({}));
     plane.apply(&definitions);
-    let established = ["wait", "--for=condition=Established", "--timeout=1m", "crd/telemetrystacks.otelgate.dev"];
-    plane.kubectl(&established).expect("kubectl wait");
+    plane.wait_until_served("telemetrystacks.otelgate.dev");
     let roles: Vec<Value> =
         objects.into_iter().filter(|object| object["metadata"]["name"] == "otelgate-collector").collect();
     assert_eq!(roles.len(), 2, "a ClusterRole and a Role");

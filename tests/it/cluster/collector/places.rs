@@ -125,8 +125,7 @@ pub fn plane_of(parts: Parts, namespaces: &[&str]) -> ControlPlane {
     }
     let (definitions, _) = rendered(&plane, &json!({}));
     plane.apply(&definitions);
-    let established = ["wait", "--for=condition=Established", "--timeout=1m", "crd/telemetrystacks.otelgate.dev"];
-    plane.kubectl(&established).expect("kubectl wait");
+    plane.wait_until_served("telemetrystacks.otelgate.dev");
     plane
 }
 
