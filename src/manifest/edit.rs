@@ -297,19 +297,18 @@ impl Editor<'_> {
         }
     }
 
-    /// Where an entry's dash stands, if only blanks stand before it, and at most comments between them.
+    /// Where an entry's dash stands, if only blanks stand before it, and nothing that counts between them.
     fn dash(&self, item: &Node) -> Option<usize> {
         let mut before = &self.text[..item.range.start];
         loop {
-            before = before.trim_end_matches([' ', '\r', '\n']);
             let line = self.line_start(before.len());
-            if !before[line..].trim_start().starts_with('#') {
-                break;
+            let content = before[line..].trim_start_matches(' ');
+            match content.strip_prefix('-') {
+                Some(rest) if is_bare(rest) => return Some(before.len() - content.len()),
+                None if is_bare(content) => before = &before[..line.checked_sub(1)?],
+                _ => return None,
             }
-            before = &before[..line];
         }
-        let dash = before.strip_suffix('-')?.len();
-        self.text[self.line_start(dash)..dash].bytes().all(|byte| byte == b' ').then_some(dash)
     }
 
     /// Where an entry begins: at its key, or at the question mark before it.
@@ -382,6 +381,11 @@ fn is_empty(value: &Value) -> bool {
         Value::Array(items) => items.is_empty(),
         _ => false,
     }
+}
+
+/// Whether nothing stands there but anchors, tags and a comment.
+fn is_bare(text: &str) -> bool {
+    text.split_whitespace().take_while(|word| !word.starts_with('#')).all(|word| word.starts_with(['&', '!']))
 }
 
 fn is_line(style: ScalarStyle) -> bool {

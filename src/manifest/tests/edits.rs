@@ -237,6 +237,18 @@ fn a_dash_may_stand_above_its_entry() {
     assert_eq!(changed, text.replace("# beside\n", "# beside\n    v: 1\n  - name: c\n"));
     let removed = rewritten(text, |value| drop(value["l"].as_array_mut().expect("a list").remove(1)));
     assert_eq!(removed, "l:\n  -\n    # of a\n    name: a # beside\n");
+    for dash in ["- # odd\n    ", "- # - odd\n\n    # more\n    ", "- &x # odd\n    ", "- !!map\n    ", "-\n    &x # odd\n    ", "- &x !!map\n    "] {
+        let text = format!("l: # of l\n  # of a\n  {dash}name: a # beside\nb: 1 # of b\n");
+        let changed = rewritten(&text, |value| {
+            value["l"][0]["v"] = json!(1);
+            value["l"].as_array_mut().expect("a list").push(json!({"name": "c"}));
+        });
+        assert_eq!(changed, text.replace("# beside\n", "# beside\n    v: 1\n  - name: c\n"));
+        let old = one(&text);
+        assert_eq!(rewritten(&changed, |value| *value = old), text);
+        let emptied = rewritten(&text, |value| value["l"] = json!([{"name": "b"}, {"name": "a"}]));
+        assert_eq!(emptied, text.replace("# of l\n", "# of l\n  - name: b\n"));
+    }
 }
 
 #[test]
