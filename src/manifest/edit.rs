@@ -5,6 +5,7 @@
 //! possible. It never has to be right: the caller gets `None` where that would be all of it, and where reading the edited
 //! text doesn't give exactly the wanted value.
 
+use std::mem::discriminant;
 use std::ops::Range;
 
 use granit_parser::ScalarStyle;
@@ -88,7 +89,7 @@ impl Editor<'_> {
                     ScalarStyle::Plain if node.flow => write::flow(&mut scalar, new),
                     style => write::like(&mut scalar, text, *style),
                 }
-                self.replace(node.range.clone(), scalar);
+                self.replace(start(node, old, new)..node.range.end, scalar);
                 return Some(());
             }
             (_, _, Value::Object(_) | Value::Array(_)) if !node.flow || key.is_some_and(|key| !key.flow) => {
@@ -99,7 +100,7 @@ impl Editor<'_> {
         }
         // What stands in `{…}` or `[…]` can always be written anew in its place.
         self.changes.truncate(known);
-        (!node.range.is_empty()).then(|| self.replace(node.range.clone(), flow(new)))
+        (!node.range.is_empty()).then(|| self.replace(start(node, old, new)..node.range.end, flow(new)))
     }
 
     fn mapping(&mut self, entries: &[Entry], old: &Map<String, Value>, new: &Map<String, Value>) -> Option<()> {
@@ -269,7 +270,10 @@ impl Editor<'_> {
             let between = self.text[colon..node.range.start.max(colon)].trim().is_empty();
             return between.then(|| self.replace(colon..end, text));
         }
-        // A comment beside the key stays.
+        // A comment beside the key stays; a tag or an anchor can't.
+        if self.text[colon..self.line_end(colon)].trim_start().starts_with(['&', '!']) {
+            return None;
+        }
         self.replace(colon..colon, text);
         self.replace(below..self.line_end(end), String::new());
         Some(())
@@ -362,6 +366,12 @@ impl Editor<'_> {
         }
         Some(edited)
     }
+}
+
+/// Where what is written anew in a value's place begins: a tag stays before another value of its kind only.
+fn start(node: &Node, old: &Value, new: &Value) -> usize {
+    let tag = node.tag.filter(|_| discriminant(old) != discriminant(new));
+    tag.unwrap_or(node.range.start)
 }
 
 fn flow(value: &Value) -> String {

@@ -53,6 +53,26 @@ fn what_stands_in_braces_is_edited_there() {
 }
 
 #[test]
+fn a_tag_goes_with_the_kind_of_value_that_it_names() {
+    for (text, new, wanted) in [
+        ("{a: !!null null, b: 1}", json!({"k": "v"}), "{a: {k: v}, b: 1}"),
+        ("{a: !!null ~, b: 1}", json!(["x"]), "{a: [x], b: 1}"),
+        ("{a: !!null null, b: 1}", json!("x"), "{a: x, b: 1}"),
+        ("{a: !!null , b: 1}", json!(["x"]), "{a: [x], b: 1}"),
+        ("{a: !!map {k: v}, b: 1}", json!([]), "{a: [], b: 1}"),
+        ("{a: !!map {k: v}, b: 1}", json!({"k": "w"}), "{a: !!map {k: w}, b: 1}"),
+        ("{a: !!str 1, b: 1}", json!("w"), "{a: !!str w, b: 1}"),
+        ("a: !!null\nb: 1 # b\n", json!(["x"]), "a:\n- x\nb: 1 # b\n"),
+        ("a: !!map\n  k: v\nb: 1 # b\n", json!([]), "a: []\nb: 1 # b\n"),
+        ("a: !!map\n  k: v\nb: 1 # b\n", Value::Null, "a: null\nb: 1 # b\n"),
+        ("a: &x !!seq\n- v\nb: 1 # b\n", json!([]), "a: []\nb: 1 # b\n"),
+        ("a: !!str x # a\nb: 1 # b\n", json!("y"), "a: !!str y # a\nb: 1 # b\n"),
+    ] {
+        assert_eq!(rewritten(text, |value| value["a"] = new), wanted);
+    }
+}
+
+#[test]
 fn edits_keep_comments_order_and_style() {
     let text = rewritten(DEPLOYMENT, |value| {
         value["metadata"]["annotations"]["otelgate.dev/x"] = json!("1");
