@@ -23,7 +23,7 @@ pub fn read(text: &str) -> Result<Vec<Document<'_>>, ReadError> {
     let mut stream = serde_json::Deserializer::from_str(unmarked).into_iter::<Strict>();
     let (mut start, mut line, mut counted) = (0, 1, 0);
     while let Some(item) = stream.next() {
-        let Strict(value) = item.map_err(|error| explain(&error))?;
+        let Strict(value) = item.map_err(|error| behind(text, start).unwrap_or_else(|| explain(&error)))?;
         let end = mark + stream.byte_offset();
         let body = end - text[start.max(mark)..end].trim_start().len();
         line += text[counted..body].matches('\n').count();
@@ -56,6 +56,18 @@ pub fn write(value: &Value, old: &str) -> String {
         .expect("a JSON value can always be written to memory");
     let text = String::from_utf8(bytes).expect("serde_json writes UTF-8");
     if old.contains("\r\n") { text.replace('\n', "\r\n") } else { text }
+}
+
+/// What follows an object and can't begin another.
+fn behind(text: &str, end: usize) -> Option<ReadError> {
+    let rest = text[end..].trim_start();
+    if end == 0 || rest.starts_with(['{', '[']) {
+        return None;
+    }
+    let before = &text[..text.len() - rest.len()];
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    let fault = Fault::Json("text stands behind the object".to_owned());
+    Some(ReadError { line: before.matches('\n').count() + 1, column, fault })
 }
 
 fn explain(error: &serde_json::Error) -> ReadError {

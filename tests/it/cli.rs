@@ -71,6 +71,11 @@ fn transcripts() {
 fn faulty_inputs_name_file_line_and_next_step_and_give_no_output() {
     refused("x.yaml", b"a: 1\nb: [1,\n", &["./x.yaml:", "not YAML"]);
     refused("x.json", b"{\"a\": 1\n\"b\": 2}", &["./x.json:2:1: not JSON"]);
+    for behind in ["trailing", "}", ", {}", "\n\n        ]"] {
+        let text = format!("{{\"a\": 1}}{}{behind}", if behind.starts_with('\n') { "" } else { " " });
+        let place = if behind.starts_with('\n') { "3:9" } else { "1:10" };
+        refused("x.json", text.as_bytes(), &[&format!("./x.json:{place}: not JSON: text stands behind the object")]);
+    }
     refused("x.yaml", b"a:\n  b: 1\n  b: 2\n", &["./x.yaml:3:3: the key \"b\" stands twice"]);
     refused("x.yaml", b"kind: Pod\nmetadata:\n  name: {{ .Release.Name }}\n", &["./x.yaml:3:", "helm template"]);
     refused("x.yaml", b"a: &a [*a]\n", &["./x.yaml:1:8: an alias stands inside the value it names"]);
