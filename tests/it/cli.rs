@@ -504,6 +504,32 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 }
 
 #[test]
+fn a_result_that_cannot_be_written_has_an_exit_code_of_its_own() {
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::write(directory.path().join("p.yaml"), POD).expect("written");
+    for args in [
+        &["inject", "--opt-in", "-f", "p.yaml"][..],
+        &["inject", "--opt-in", "--diff", "-f", "p.yaml"],
+        &["explain", "-f", "p.yaml"],
+        &["completions", "bash"],
+        &["man"],
+    ] {
+        let full = fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+        let output = Command::new(env!("CARGO_BIN_EXE_otelgate"))
+            .args(args)
+            .current_dir(directory.path())
+            .stdout(full)
+            .output()
+            .expect("the program ends");
+        assert_eq!(output.status.code(), Some(74), "{}", told(&output));
+        assert_eq!(
+            told(&output),
+            "error: standard output can't be written: no space left on device; see whether there is room for it\n"
+        );
+    }
+}
+
+#[test]
 fn colours_are_for_terminals_and_for_those_who_force_them() {
     let directory = tempfile::tempdir().expect("a directory");
     let run = |variable: &str| {
