@@ -315,6 +315,18 @@ fn json_stays_json() {
     let written = rewritten(pretty, |value| value["a"] = json!(["x"]));
     assert_eq!(written, "{\n    \"kind\": \"Pod\",\n    \"n\": 1.0,\n    \"a\": [\n        \"x\"\n    ]\n}\n");
     assert_eq!(rewritten("{\"a\":1}", |value| value["b"] = json!(2)), "{\"a\":1,\"b\":2}");
+    let numbers =
+        "{\n  \"a\\\\\\\" 7\": [\n    1e3,\n    -0,\n    1.50,\n    12345678901234567890123\n  ],\n  \"b\": \"1e3\"\n}";
+    let written = rewritten(numbers, |value| value["b"] = json!("2e3"));
+    assert_eq!(written, numbers.replace("\"1e3\"", "\"2e3\""));
+    assert_eq!(rewritten(numbers, |value| drop(value.as_object_mut().expect("a map").shift_remove("b"))), {
+        numbers.replace(",\n  \"b\": \"1e3\"", "")
+    });
+    let escaped = r#"{"a":"\u003cé\/\u00e9>","b":[1E+1,10,"x","\u0078"],"c\u003d":1.0}"#;
+    let added = rewritten(escaped, |value| value["b"].as_array_mut().expect("a list").insert(0, json!("x")));
+    assert_eq!(added, escaped.replace("[1E+1,10,\"x\",\"\\u0078\"", "[\"x\",1E+1,10,\"\\u0078\",\"x\""));
+    let old = one(escaped);
+    assert_eq!(rewritten(&added, |value| *value = old), escaped);
     let marked = "\u{feff} {\"a\":1}\n{\"b\":1}\n";
     let documents = read(marked).expect("a byte-order mark is no fault");
     assert!(documents.iter().all(|document| document.format == Format::Json));
