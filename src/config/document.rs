@@ -58,7 +58,9 @@ pub struct Document {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<Variable>,
     /// Pods that are never touched, whatever their labels: the telemetry pipeline's own.
+    // The API server refuses a rule on the entries of a list without an end.
     #[serde(default = "default_exclude")]
+    #[schemars(length(max = 1000))]
     pub exclude: Vec<Exclusion>,
 }
 
@@ -218,11 +220,17 @@ pub struct FieldRef {
 /// Pods that are never touched: those of the namespace (of any, when absent) that the selector matches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "has(self.__namespace__) || (has(self.selector) && \
+             ((has(self.selector.matchLabels) && size(self.selector.matchLabels) > 0) || \
+             (has(self.selector.matchExpressions) && size(self.selector.matchExpressions) > 0)))",
+    "message": "without a namespace or a requirement, every pod would be excluded: write mode: disabled for that",
+}]))]
 pub struct Exclusion {
-    /// The namespace; any, when absent.
+    /// The namespace, by its whole name; any, when absent, and then the selector has a requirement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// A label selector; every pod, when absent.
+    /// A label selector; every pod of the namespace, when absent.
     #[serde(default)]
     pub selector: Selector,
 }
@@ -294,6 +302,12 @@ impl Selector {
     #[must_use]
     pub fn read(json: &Value) -> Option<Self> {
         Self::deserialize(json).ok()
+    }
+
+    /// Whether it matches every object.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.match_labels.is_empty() && self.match_expressions.is_empty()
     }
 
     /// As the API server takes it in a query: `app=web,tier in (a,b),!old`.

@@ -44,6 +44,8 @@ pub fn document(injection: &Value, namespace: &str) -> Result<Document, InvalidS
         return Err(InvalidSpec(vec!["spec.injection: must be a map of fields".to_owned()]));
     };
     let mut document = config::fields(fields).map_err(|fault| InvalidSpec::new([fault]))?;
+    // Before anything is added: what is told is what somebody wrote.
+    Configuration::try_from(document.clone()).map_err(|error| InvalidSpec::new(error.faults))?;
     let further = if fields.contains_key("exclude") { std::mem::take(&mut document.exclude) } else { Vec::new() };
     document.exclude = own_pods(namespace, &document.collector.namespace);
     for exclusion in further {
@@ -51,7 +53,6 @@ pub fn document(injection: &Value, namespace: &str) -> Result<Document, InvalidS
             document.exclude.push(exclusion);
         }
     }
-    Configuration::try_from(document.clone()).map_err(|error| InvalidSpec::new(error.faults))?;
     Ok(document)
 }
 
@@ -157,6 +158,16 @@ mod tests {
             (json!("mode: observe"), "spec.injection: must be a map of fields"),
             (json!({"otlp": {"protcol": "grpc"}}), "spec.injection.otlp.protcol: unknown key; did you mean protocol?"),
             (json!({"mode": "off"}), "spec.injection.mode: \"off\" isn't one of enabled, observe, disabled"),
+            (
+                json!({"exclude": [{}]}),
+                "spec.injection.exclude[0]: has neither a namespace nor a requirement, so it would exclude every pod; give \
+                 it one, or write mode: disabled",
+            ),
+            // That otelgate excludes its own pods there is no fault of the user's.
+            (
+                json!({"collector": {"namespace": "Bad_NS"}}),
+                "spec.injection.collector.namespace: \"Bad_NS\" is no name of a Kubernetes object",
+            ),
             (json!({"kind": "x"}), "spec.injection.kind: belongs to the configuration's file; leave it out"),
         ] {
             assert_eq!(fault(&injection), expected);
@@ -178,7 +189,7 @@ mod tests {
             "sampler": {"name": "traceidratio", "arg": "0.10"},
             "env": [{"name": "A", "value": "line \u{e9} $(B) 'x' \"y\" # z"},
                     {"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
-            "exclude": [{"namespace": "yes", "selector": {"matchLabels": {"a": "null", "b": "~"}}}],
+            "exclude": [{"namespace": "yes", "selector": {"matchLabels": {"a": "null", "b": "no"}}}],
         });
         let made = document(&spec, "otelgate").expect("valid");
         let configuration = complete(made.clone(), Some("10.0.0.9")).expect("valid");

@@ -112,6 +112,34 @@ fn illegal_values_are_all_told_at_once() {
 }
 
 #[test]
+fn an_exclusion_says_whom_it_means() {
+    let everybody = "has neither a namespace nor a requirement, so it would exclude every pod; give it one, or write \
+                     mode: disabled";
+    for (entry, says) in [
+        ("{}", everybody),
+        ("{namespace: }", everybody),
+        ("{selector: {}}", everybody),
+        ("{selector: {matchLabels: {}, matchExpressions: []}}", everybody),
+        ("{namespace: \"team-*\"}", "\"team-*\" is no name of a namespace; write an entry for each"),
+        ("{namespace: Bad_NS}", "\"Bad_NS\" is no name of a namespace; write an entry for each"),
+        ("{namespace: \"\"}", "\"\" is no name of a namespace; write an entry for each"),
+        ("{selector: {matchLabels: {a: \"-bad-\"}}}", "\"-bad-\" is no value of a label"),
+        (
+            "{selector: {matchExpressions: [{key: a, operator: In, values: [good, \"b d\"]}]}}",
+            "\"b d\" is no value of a label",
+        ),
+    ] {
+        let fault = fault_in(&format!("exclude:\n- namespace: kept\n- {entry}\n"));
+        assert_eq!(fault, format!("exclude[1]: {says}"), "{entry}");
+    }
+    for entry in ["{namespace: a}", "{selector: {matchLabels: {a: \"\"}}}"] {
+        assert_eq!(parse(&format!("{HEAD}exclude: [{entry}]\n")).expect("valid").document().exclude.len(), 1);
+    }
+    let fault = fault_in("exclude: [{}]\nclusterDomain: a..b\n");
+    assert!(fault.contains("exclude[0]:") && fault.contains("clusterDomain:"), "{fault}");
+}
+
+#[test]
 fn a_config_map_is_opened() {
     let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: otelgate-injection}\ndata:\n  config.yaml: |\n    apiVersion: otelgate.dev/v1alpha1\n    kind: InjectionConfiguration\n    clusterName: east\n";
     assert_eq!(parse(text).expect("valid").cluster_name(), Some("east"));
