@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use super::compiled::{Configuration, ConfigurationError};
 use super::document::{API_VERSION, Document, KIND};
+use crate::api::object;
 use crate::manifest;
 
 /// Key of the document in a ConfigMap.
@@ -26,6 +27,12 @@ pub enum ParseError {
     Empty,
     #[error("line {}, column {}: {message}", .at.line, .at.column)]
     Malformed { at: Position, message: String },
+    #[error(
+        "kind: {kind:?} is no configuration; give one of kind {KIND}, or a ConfigMap that holds it, such as {}, which the \
+         controller makes from the TelemetryStack",
+        object::INJECTION
+    )]
+    AnotherKind { kind: String },
     #[error("the ConfigMap has no key data.{CONFIG_MAP_KEY}; put the configuration there")]
     NotInConfigMap,
     #[error(transparent)]
@@ -39,13 +46,13 @@ pub struct Position {
     pub column: usize,
 }
 
-/// What tells a ConfigMap from a configuration.
-#[derive(Deserialize)]
+/// What tells a ConfigMap, and all else, from a configuration.
+#[derive(Default, Deserialize)]
 struct Envelope {
     #[serde(default)]
     kind: Option<String>,
     #[serde(default)]
-    data: Option<BTreeMap<String, Spanned<String>>>,
+    data: Option<BTreeMap<String, Option<Spanned<String>>>>,
 }
 
 /// Reads a configuration and checks it.
@@ -57,12 +64,21 @@ pub fn parse(text: &str) -> Result<Configuration, ParseError> {
     if is_empty(text) {
         return Err(ParseError::Empty);
     }
-    let document = match read::<Envelope>(text) {
-        Ok(envelope) if envelope.kind.as_deref() == Some("ConfigMap") => from_config_map(envelope, text)?,
-        // A document with a fault of its own is reported by the stricter reading.
-        _ => read::<Document>(text)?,
+    // A document with a fault of its own is reported by the stricter reading.
+    let envelope = read::<Envelope>(text).unwrap_or_default();
+    let document = match envelope.kind.as_deref() {
+        Some("ConfigMap") => from_config_map(envelope, text)?,
+        _ => document(text, envelope)?,
     };
     Ok(Configuration::try_from(document)?)
+}
+
+/// Of another kind's fields none is right: what is wrong is the kind.
+fn document(text: &str, envelope: Envelope) -> Result<Document, ParseError> {
+    read::<Document>(text).map_err(|error| match envelope.kind {
+        Some(kind) if kind != KIND => ParseError::AnotherKind { kind },
+        _ => error,
+    })
 }
 
 /// Reads the fields of a document that somebody wrote elsewhere, without the envelope. Not checked beyond their types.
@@ -85,12 +101,13 @@ pub fn fields(fields: &Map<String, Value>) -> Result<Document, String> {
 }
 
 fn from_config_map(envelope: Envelope, text: &str) -> Result<Document, ParseError> {
-    let inner = envelope.data.and_then(|mut data| data.remove(CONFIG_MAP_KEY)).ok_or(ParseError::NotInConfigMap)?;
+    let inner = envelope.data.and_then(|mut data| data.remove(CONFIG_MAP_KEY)?).ok_or(ParseError::NotInConfigMap)?;
     if is_empty(&inner.value) {
         return Err(ParseError::Empty);
     }
     let start = usize::try_from(inner.referenced.line()).unwrap_or(1);
-    read::<Document>(&inner.value).map_err(|error| match (error, block_indent(text, start)) {
+    let envelope = read::<Envelope>(&inner.value).unwrap_or_default();
+    document(&inner.value, envelope).map_err(|error| match (error, block_indent(text, start)) {
         (ParseError::Malformed { at, message }, Some(indent)) => {
             ParseError::Malformed { at: Position { line: at.line + start - 1, column: at.column + indent }, message }
         }
@@ -143,7 +160,19 @@ fn explain(error: &YamlError, text: &str) -> ParseError {
             }
         }
         YamlError::SerdeUnknownVariant { variant, expected, .. } => {
-            named(format!("{variant:?} isn't one of {}", expected.join(", ")))
+            let known = expected.join(", ");
+            named(match variant.as_str() {
+                "" | "~" | "null" => format!("has no value; write one of {known}"),
+                _ => format!("{variant:?} isn't one of {known}"),
+            })
+        }
+        YamlError::NullIntoString { .. } => named("has no value; write one".to_owned()),
+        YamlError::Unexpected { expected: "mapping start", .. } => named("must be a map".to_owned()),
+        YamlError::Unexpected { expected: "sequence start", .. } => named("must be a list".to_owned()),
+        YamlError::Unexpected { expected: "string scalar", .. }
+        | YamlError::ExternallyTaggedEnumExpectedScalarOrMapping { .. }
+        | YamlError::UnexpectedValueForUnitEnumVariant { .. } => {
+            named("must be a single value, and no list or map".to_owned())
         }
         YamlError::SerdeMissingField { field, .. } => named(format!("{field} is missing; write it")),
         YamlError::SerdeInvalidType { expected, .. } | YamlError::SerdeInvalidValue { expected, .. } => {

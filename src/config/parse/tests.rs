@@ -12,6 +12,12 @@ fn fault_in(body: &str) -> String {
     fault(&format!("{HEAD}{body}"))
 }
 
+/// Behind the place.
+fn said(fault: &str) -> &str {
+    assert!(fault.starts_with("line "), "{fault}");
+    fault.split_once(": ").expect("a place").1
+}
+
 #[test]
 fn minimal_document_is_the_documented_defaults() {
     assert_eq!(*parse(HEAD).expect("valid").document(), Document::default());
@@ -70,10 +76,100 @@ fn wrong_types_and_values_name_what_would_be_right() {
     let fault = fault_in("env:\n- name: A\n  value: {secret: hunter2}\n");
     assert!(fault.starts_with("line 5, column 10: env[0].value: "), "{fault}");
     assert!(!fault.contains("hunter2"), "{fault}");
-    let fault = fault_in("identity:\n  fromWellKnownLabels: maybe\n");
-    assert!(fault.starts_with("line 4, column 24: identity.fromWellKnownLabels: "), "{fault}");
-    let fault = fault_in("propagators: tracecontext\n");
-    assert!(fault.starts_with("line 3, column 14: propagators: "), "{fault}");
+    for (body, says) in [
+        ("identity:\n  fromWellKnownLabels: maybe\n", "identity.fromWellKnownLabels: must be a boolean"),
+        (
+            "identity:\n  fromWellKnownLabels: [a]\n",
+            "identity.fromWellKnownLabels: must be a single value, and no list or map",
+        ),
+        ("propagators: tracecontext\n", "propagators: must be a list"),
+        ("otlp: grpc\n", "otlp: must be a map"),
+        ("otlp: [grpc]\n", "otlp: must be a map"),
+        ("exclude: {namespace: a}\n", "exclude: must be a list"),
+        ("clusterName: [a]\n", "clusterName: must be a single value, and no list or map"),
+        ("mode: [observe]\n", "mode: must be a single value, and no list or map"),
+        ("sampler: {arg: \"1\"}\n", "sampler: name is missing; write it"),
+    ] {
+        assert_eq!(said(&fault_in(body)), says);
+    }
+}
+
+/// As a template or a comment leaves it.
+#[test]
+fn a_key_without_a_value_counts_as_absent() {
+    for key in [
+        "mode",
+        "clusterName",
+        "clusterDomain",
+        "environment",
+        "otlp",
+        "collector",
+        "identity",
+        "propagators",
+        "sampler",
+        "logs",
+        "env",
+        "exclude",
+        "otlp.endpoint",
+        "otlp.protocol",
+        "otlp.reach",
+        "otlp.ipFamily",
+        "otlp.metricsTemporality",
+        "collector.namespace",
+        "collector.service",
+        "collector.address",
+        "identity.fromWellKnownLabels",
+        "logs.collection",
+        "logs.owner",
+    ] {
+        for nothing in ["", " ~", " null", " # a comment"] {
+            let body = match key.split_once('.') {
+                Some((map, key)) => format!("{map}:\n  {key}:{nothing}\n"),
+                None => format!("{key}:{nothing}\n"),
+            };
+            let read = parse(&format!("{HEAD}{body}")).unwrap_or_else(|fault| panic!("{body}: {fault}"));
+            assert_eq!(*read.document(), Document::default(), "{body}");
+        }
+    }
+    let inner = "exclude:\n- namespace: a\n  selector:\n- selector:\n    matchLabels:\n    matchExpressions: [{key: b, operator: Exists, values: }]\n";
+    assert_eq!(parse(&format!("{HEAD}{inner}")).expect("valid").document().exclude.len(), 2);
+    let variables = "env: [{name: A, value: x, valueFrom: }, {name: B, value: , valueFrom: {fieldRef: {fieldPath: metadata.name}}}]\n";
+    assert_eq!(parse(&format!("{HEAD}{variables}")).expect("valid").extra().len(), 2);
+}
+
+#[test]
+fn what_has_to_be_there_has_a_value() {
+    for (body, says) in [
+        ("propagators: [~]\n", "propagators[0]: has no value; write one"),
+        ("sampler: {name: }\n", "sampler.name: has no value; write one"),
+        ("exclude: [{selector: {matchLabels: {a: }}}]\n", "exclude[0].selector.matchLabels.a: has no value; write one"),
+        (
+            "exclude: [{selector: {matchExpressions: [{key: a, operator: }]}}]\n",
+            "exclude[0].selector.matchExpressions[0].operator: has no value; write one of In, NotIn, Exists, DoesNotExist",
+        ),
+        ("exclude: [~]\n", "exclude[0]: must be a map"),
+    ] {
+        assert_eq!(said(&fault_in(body)), says);
+    }
+    let faults = fault_in("env: [{name: A, value: }]\n");
+    assert_eq!(faults, "env: A must have either value or valueFrom");
+    let nothing = fault("apiVersion:\nkind: InjectionConfiguration\n");
+    assert_eq!(said(&nothing), "apiVersion: has no value; write one");
+}
+
+#[test]
+fn a_document_of_another_kind_is_told_so() {
+    let stack = "apiVersion: otelgate.dev/v1alpha1\nkind: TelemetryStack\nmetadata: {name: default}\nspec: {injection: {mode: observe}}\n";
+    let says = "kind: \"TelemetryStack\" is no configuration; give one of kind InjectionConfiguration, or a ConfigMap that \
+                holds it, such as otelgate-injection, which the controller makes from the TelemetryStack";
+    assert_eq!(fault(stack), says);
+    let held = stack.replace('\n', "\n    ");
+    assert_eq!(fault(&format!("kind: ConfigMap\ndata:\n  config.yaml: |\n    {held}")), says);
+    let list = "apiVersion: v1\nkind: List\nitems: []\n";
+    assert!(fault(list).starts_with("kind: \"List\" is no configuration; "), "{}", fault(list));
+    // Of what could be one, every fault is told.
+    let misspelt = "apiVersion: otelgate.dev/v1\nkind: Injection\n";
+    assert!(fault(misspelt).contains("apiVersion: ") && fault(misspelt).contains("kind: "), "{}", fault(misspelt));
 }
 
 #[test]
