@@ -177,7 +177,16 @@ impl Configuration {
 
     /// Whether `exclude` names this pod. `label` looks a label of the pod's up.
     pub fn excludes<'l>(&self, namespace: Option<&str>, label: impl Fn(&str) -> Option<&'l str>) -> bool {
-        self.document.exclude.iter().any(|exclusion| {
+        self.exclusion(namespace, label).is_some()
+    }
+
+    /// The entry of `exclude` that names this pod. `label` looks a label of the pod's up.
+    pub fn exclusion<'l>(
+        &self,
+        namespace: Option<&str>,
+        label: impl Fn(&str) -> Option<&'l str>,
+    ) -> Option<&Exclusion> {
+        self.document.exclude.iter().find(|exclusion| {
             exclusion.namespace.as_deref().is_none_or(|wanted| namespace == Some(wanted))
                 && exclusion.selector.match_labels.iter().all(|(key, value)| label(key) == Some(value))
                 && exclusion
