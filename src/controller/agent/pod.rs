@@ -262,6 +262,13 @@ pub fn versions(settings: &Settings, token_version: Option<&str>) -> Map<String,
     annotations
 }
 
+/// The key's version out of what [`versions`] has written, with the token's or without.
+#[must_use]
+pub fn key_version(written: &str, with_token: bool) -> Option<String> {
+    let key = if with_token { written.rsplit_once('.')?.0 } else { written };
+    Some(key.to_owned())
+}
+
 #[must_use]
 pub fn pull_secrets(image: &Image) -> Vec<Value> {
     image.pull_secrets.iter().map(|name| json!({"name": name})).collect()

@@ -66,6 +66,7 @@ pub fn start(tasks: &mut Tasks, context: &Context, written: watch::Receiver<Arc<
         blind_since: None,
         missing: None,
         token: token::Keeper::default(),
+        key_version: None,
     };
     tasks.spawn("Agent's verdict", part.run());
 }
@@ -123,6 +124,8 @@ struct Running {
     /// The right that was.
     missing: Option<String>,
     token: token::Keeper,
+    /// That Agents were last made for.
+    key_version: Option<String>,
 }
 
 // === impl Running ===
@@ -160,7 +163,7 @@ impl Running {
     /// The stack has gone: what it owned goes with it, and nothing is said of it.
     fn forget(&mut self) {
         (self.way, self.restored, self.behind_since, self.blind_since) = (None, false, None, None);
-        self.missing = None;
+        (self.missing, self.key_version) = (None, None);
         self.own.send_if_modified(|wanted| wanted.take().is_some());
         self.of_operator.send_if_modified(|wanted| wanted.take().is_some());
         self.place.send_if_modified(|place| place.take().is_some());
@@ -191,7 +194,8 @@ impl Running {
         self.look(stack, &mut sight, served.as_ref());
         let seen = self.seen.borrow_and_update().clone();
         let here = *self.place.borrow() == seen.at;
-        let settings = match Settings::new(stack, &self.context.namespace, seen.key_version.clone().flatten()) {
+        self.key_version = self.key_version_of(&seen);
+        let settings = match Settings::new(stack, &self.context.namespace, self.key_version.clone()) {
             Ok(settings) => Some(settings),
             Err(fault) => {
                 sight.fault.get_or_insert(fault);
@@ -210,6 +214,12 @@ impl Running {
         sight.left.clone_from(&self.left.borrow_and_update());
         let holds = self.report(stack, settings.as_ref(), &sight);
         soon.or((holds != Holds::True).then_some(LOOK_AGAIN))
+    }
+
+    /// Without the Secret, it's that of what runs: there is nothing to roll to.
+    fn key_version_of(&self, seen: &Seen) -> Option<String> {
+        let now = seen.key_version.clone().flatten();
+        now.or_else(|| self.key_version.clone()).or_else(|| seen.key_version_in_use())
     }
 
     /// How it stands with what the spec asks for now.

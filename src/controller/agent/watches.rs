@@ -42,6 +42,16 @@ pub(super) struct Seen {
     pub pods: Arc<[Arc<Pod>]>,
 }
 
+// === impl Seen ===
+
+impl Seen {
+    /// The key's version that the Agents of now were made for.
+    pub fn key_version_in_use(&self) -> Option<String> {
+        let of_nodes = self.nodes.iter().flatten().find_map(|nodes| nodes.key_version.clone());
+        of_nodes.or_else(|| self.datadog_agents.iter().flatten().find_map(|agent| agent.key_version.clone()))
+    }
+}
+
 /// Looks wherever it is told to. Never returns.
 pub(super) async fn run(context: Context, mut place: watch::Receiver<Option<Place>>, seen: watch::Sender<Seen>) {
     loop {

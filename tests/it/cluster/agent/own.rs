@@ -109,7 +109,8 @@ fn the_controllers_own_agent_is_made_watched_and_taken_away() {
         "prometheus": "collector", "clusterState": "collector", "hostMetrics": "agent", "hostMetadata": "agent"}),
     );
 
-    // A new key rolls the pods, and so does a new token.
+    // A new key rolls the pods, and so does a new token. Without one, there is nothing to roll to.
+    the_key_goes(&plane, &controller);
     let before = version_of(&plane);
     plane.apply(&[key("4567")]);
     wait_for("another version of the key", || (version_of(&plane) != before).then_some(()))
@@ -132,6 +133,25 @@ fn the_controllers_own_agent_is_made_watched_and_taken_away() {
         conditions.iter().all(|one| one["type"] != "AgentAvailable").then_some(())
     })
     .unwrap_or_else(|error| panic!("{error}; {}", controller.log()));
+}
+
+/// The verdict on what is asked for next comes after the key was missed.
+fn the_key_goes(plane: &ControlPlane, controller: &Process) {
+    let generations = || {
+        ["daemonset/datadog-agent", "deployment/datadog-cluster-agent"]
+            .map(|name| plane.get(super::NAMESPACE, name)["metadata"]["generation"].clone())
+    };
+    let before = (version_of(plane), generations());
+    plane.kubectl(&["delete", "-n", super::NAMESPACE, "secret", "datadog-secret"]).expect("kubectl delete");
+    wait_for("it to be missed", || {
+        let conditions = super::stack(plane)["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.iter().any(|one| one["reason"] == "SecretMissing").then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}; {}", controller.log()));
+    ask_for(plane, &json!({"mode": "daemonset", "adopt": {"clusterAgent": "other"}}));
+    says(plane, controller, "AgentReady");
+    assert_eq!((version_of(plane), generations()), before);
+    ask_for(plane, &json!({"mode": "daemonset"}));
 }
 
 /// And somebody takes away what an Agent is found by. Tells the controller that comes after that.
