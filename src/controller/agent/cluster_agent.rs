@@ -11,8 +11,6 @@ use crate::collector::Port;
 
 const PORT: u16 = 5005;
 const HEALTH_PORT: u16 = 5556;
-/// Lease by which Cluster Agents agree on one.
-const LEASE: &str = "datadog-leader-election";
 
 /// What the Cluster Agent reads of the cluster's objects where the Collector doesn't: neither Secrets nor `ConfigMaps`.
 const CLUSTER_STATE: &str = "cluster_check: false
@@ -200,7 +198,7 @@ fn container(settings: &Settings) -> Container {
         variable("DD_HEALTH_PORT", &HEALTH_PORT.to_string()),
         variable("DD_KUBE_RESOURCES_NAMESPACE", &settings.namespace),
         variable("DD_LEADER_ELECTION", "true"),
-        variable("DD_LEADER_LEASE_NAME", LEASE),
+        variable("DD_LEADER_LEASE_NAME", object::CLUSTER_AGENT_LEASE),
         variable("DD_COLLECT_KUBERNETES_EVENTS", "true"),
         variable("DD_CLUSTER_CHECKS_ENABLED", "true"),
         variable("DD_EXTRA_CONFIG_PROVIDERS", "kube_endpoints kube_services"),
