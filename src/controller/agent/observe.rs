@@ -93,6 +93,8 @@ pub struct State {
     pub ready: bool,
     pub started: bool,
     pub running: bool,
+    /// Since when it runs.
+    pub since: Option<Timestamp>,
     pub restarts: i32,
     /// Why it waits.
     pub waiting: Option<Box<(String, String)>>,
@@ -240,8 +242,14 @@ struct Container {
 #[serde(default)]
 struct Phase {
     waiting: Option<Waiting>,
-    running: Option<Value>,
+    running: Option<Running>,
     terminated: Option<Terminated>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Running {
+    started_at: Option<Time>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -289,6 +297,7 @@ impl From<Container> for State {
             ready: container.ready,
             started: container.started,
             running: container.state.running.is_some(),
+            since: container.state.running.and_then(|running| running.started_at).map(|time| time.0),
             restarts: container.restart_count,
             waiting: container.state.waiting.map(|waiting| Box::new((waiting.reason, waiting.message))),
             ended: ended.map(|ended| {

@@ -61,6 +61,8 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 /// A container that was started anew so often, and so lately, crashes, even while it runs for a moment.
 const RESTARTS: i32 = 3;
 const LATELY: SignedDuration = SignedDuration::from_mins(10);
+/// So long a container that runs is on its way up: its probes have to be asked first, and what it sends to to answer.
+const WARM_UP: SignedDuration = SignedDuration::from_mins(2);
 /// Nodes that are named.
 const MOST_NAMES: usize = 3;
 /// Characters of a foreign message.
@@ -344,7 +346,9 @@ fn trouble(pod: &Pod, now: Timestamp) -> Option<(Cause, String)> {
     if !pod.containers.is_empty() && pod.containers.iter().all(|state| state.ready) {
         return Some((Cause::NodeNotReady, "the node itself isn't ready".to_owned()));
     }
-    let not_ready = pod.containers.iter().find(|state| state.running && state.started && !state.ready);
+    let is_warm = |state: &State| state.since.is_none_or(|since| now.duration_since(since) >= WARM_UP);
+    let not_ready =
+        pod.containers.iter().find(|state| state.running && state.started && !state.ready && is_warm(state));
     Some(match not_ready {
         Some(state) => (Cause::NotDelivering, format!("{} runs and isn't ready", state.name)),
         None => (Cause::Starting, "starting".to_owned()),

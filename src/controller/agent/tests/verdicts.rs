@@ -375,6 +375,20 @@ fn what_becomes_of_pods() {
             Reason::AgentNotDelivering,
             "1 of 3 nodes: node-1: agent runs and isn't ready",
         ),
+        // Its probes may not have been asked yet, and the intake may not have answered.
+        (
+            with_pods(&[
+                json!({"started": true, "state": {"running": {"startedAt": "2026-01-01T11:58:00Z"}}}),
+                json!({"started": true, "state": {"running": {"startedAt": "2026-01-01T11:58:01Z"}}}),
+            ]),
+            Reason::AgentNotDelivering,
+            "1 of 3 nodes: node-1: agent runs and isn't ready",
+        ),
+        (
+            with_pods(&[json!({"started": true, "state": {"running": {"startedAt": "2026-01-01T11:58:01Z"}}})]),
+            Reason::AgentRollingOut,
+            "1 of 3 nodes: node-1: starting",
+        ),
         (with_pods(&[waiting("ContainerCreating", "")]), Reason::AgentRollingOut, "1 of 3 nodes: node-1: starting"),
     ]);
 }
