@@ -1,6 +1,9 @@
 //! What both ways of making an Agent are made from: the spec, checked and put together. Pure.
 
-use crate::api::stack::{Agent, AgentMode, Collector, CollectorMode, Egress, Exporter, KeyReference, Owner, Owners};
+use crate::api::object;
+use crate::api::stack::{
+    AGENT_CONTAINERS, Agent, AgentMode, Collector, CollectorMode, Egress, Exporter, KeyReference, Owner, Owners,
+};
 use crate::config::{Document, Reach};
 use crate::controller::injection;
 use crate::controller::stack::{Part, Stack};
@@ -41,9 +44,6 @@ pub struct Release(Option<(u32, u32)>);
 
 /// The longest cluster name that the Agent takes.
 const LONGEST_CLUSTER_NAME: usize = 80;
-/// Containers whose resources can be told.
-pub const CONTAINERS: [&str; 6] =
-    ["agent", "trace-agent", "process-agent", "system-probe", "security-agent", "cluster-agent"];
 
 // === impl Settings ===
 
@@ -63,8 +63,11 @@ impl Settings {
                  {LONGEST_CLUSTER_NAME} of a to z, 0 to 9, . - and _"
             ));
         }
-        if let Some(name) = agent.resources.keys().find(|name| !CONTAINERS.contains(&name.as_str())) {
-            return Err(format!("spec.agent.resources.{name}: no container of that name; {}", CONTAINERS.join(", ")));
+        if let Some(name) = agent.resources.keys().find(|name| !AGENT_CONTAINERS.contains(&name.as_str())) {
+            return Err(format!(
+                "spec.agent.resources.{name}: no container of that name; {}",
+                AGENT_CONTAINERS.join(", ")
+            ));
         }
         let owners = Owners::of(&collector, &agent, document.logs.owner);
         Ok(Self {
