@@ -147,9 +147,10 @@ pub fn volumes(containers: &[Container], settings: &Settings) -> Vec<Value> {
         .collect()
 }
 
+/// With the value as it is written: Kubernetes would put another variable's in the place of `$(NAME)`.
 #[must_use]
 pub fn variable(name: &str, value: &str) -> Value {
-    json!({"name": name, "value": value})
+    json!({"name": name, "value": value.replace('$', "$$")})
 }
 
 #[must_use]

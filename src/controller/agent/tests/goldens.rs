@@ -34,6 +34,8 @@ fn features() -> Vec<(&'static str, Value)> {
             json!({"egress": {"proxy": "http://proxy.corp:3128", "noProxy": ["corp", "10.0.0.0/8"],
                 "caConfigMap": "corp-authorities"}}),
         ),
+        // The key stands before it.
+        ("dollars", json!({"egress": {"proxy": "http://$(DD_API_KEY).$$.corp:3128", "noProxy": ["$(DD_SITE)"]}})),
         (
             "placement",
             json!({"datadog": {"site": "datadoghq.eu", "secret": {"name": "key", "key": "k"}}, "agent": {
