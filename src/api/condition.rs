@@ -229,6 +229,8 @@ reasons! {
         "wait a moment; if it stays so, kubectl describe the pods that are named";
     ClusterAgentNotReady: False, "the Cluster Agent has fewer ready replicas than it should",
         "kubectl describe the Deployment that is named, and look at its pods' log";
+    AgentServiceMissing: False, "the Service by which the adopted Datadog Agent takes OTLP isn't there, so that what is sent to it is lost",
+        "make the Service that is named: with the labels of the Agent's pods as its selector, ports 4317 and 4318, and internalTrafficPolicy: Local; the Agent has to take OTLP on these ports";
     Reachable: True, "a pod went through the API server and came back with the webhook's mark, and every endpoint is trusted",
         "nothing";
     NotReached: False, "a pod came back from the API server without the webhook's mark",

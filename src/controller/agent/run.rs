@@ -12,7 +12,7 @@ use super::mode::{self, Allowed, Served};
 use super::observe::Maker;
 use super::present::{fill, status};
 use super::rights::Rights;
-use super::settings::Settings;
+use super::settings::{self, Settings};
 use super::token::{Next, Token};
 use super::verdict::{Said, Sight};
 use super::watches::{self, Place, Seen};
@@ -267,10 +267,15 @@ impl Running {
             (object::AGENT.to_owned(), object::CLUSTER_AGENT.to_owned())
         };
         let place = Some(Place {
-            namespace: document.collector.namespace,
+            namespace: document.collector.namespace.clone(),
             daemon_set,
             cluster_agent,
             key: datadog.secret.name.clone(),
+            service: stack
+                .collector
+                .as_ref()
+                .ok()
+                .and_then(|collector| settings::service_of(&document, collector, agent)),
             served: *served == Served::Yes,
         });
         self.place.send_if_modified(|before| {
@@ -403,6 +408,7 @@ impl Running {
         let healths = [
             &state.agent_set,
             &state.cluster_agent,
+            &state.agent_service,
             &state.agent_secrets,
             &state.cluster_agent_token,
             &state.datadog_agents,

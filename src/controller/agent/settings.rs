@@ -135,6 +135,20 @@ fn otlp(document: &Document, collector: &Collector, owners: Owners) -> Otlp {
     }
 }
 
+/// The Service by which somebody else's Agent is told what there is to take, which is theirs to make.
+#[must_use]
+pub fn service_of(document: &Document, collector: &Collector, agent: &Agent) -> Option<String> {
+    if agent.mode != AgentMode::Adopt {
+        return None;
+    }
+    match otlp(document, collector, Owners::of(collector, agent, document.logs.owner)) {
+        Otlp::Pods { host_ports: false } => Some(document.collector.service.clone()),
+        // Where another's Collector sends to is nothing that is known.
+        Otlp::Collector if collector.mode == CollectorMode::Managed => Some(object::AGENT.to_owned()),
+        Otlp::Pods { host_ports: true } | Otlp::Collector | Otlp::Nobody => None,
+    }
+}
+
 /// Labels with dots between them, in lower case.
 fn is_cluster_name(name: &str) -> bool {
     let is_end = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
@@ -231,6 +245,28 @@ mod tests {
             (json!({"collector": {"mode": "disabled"}, "agent": {"features": {"apm": false}}}), Otlp::Nobody),
         ] {
             assert_eq!(settings(&spec).expect("valid").otlp, expected, "{spec}");
+        }
+    }
+
+    #[test]
+    fn an_adopted_agent_is_reached_by_a_service_that_somebody_makes() {
+        for (spec, expected) in [
+            (json!({"collector": {"mode": "disabled"}}), Some("otel-collector")),
+            (json!({"collector": {"mode": "disabled"}, "injection": {"collector": {"service": "otlp"}}}), Some("otlp")),
+            (json!({"collector": {"exporter": "agent"}}), Some("datadog-agent")),
+            (json!({"collector": {"mode": "adopt", "exporter": "agent"}}), None),
+            (json!({"collector": {"mode": "disabled"}, "injection": {"otlp": {"reach": "node"}}}), None),
+            (json!({}), None),
+        ] {
+            for (mode, is_adopted) in [("adopt", true), ("operator", false), ("disabled", false)] {
+                let mut spec = spec.clone();
+                spec["agent"]["mode"] = json!(mode);
+                let stack = Stack::new("u".to_owned(), 1, &spec);
+                let document = injection::document(&stack.injection, "otelgate").expect("valid");
+                let (collector, agent) = (stack.collector.expect("valid"), stack.agent.expect("valid"));
+                let found = service_of(&document, &collector, &agent);
+                assert_eq!(found.as_deref(), expected.filter(|_| is_adopted), "{spec}");
+            }
         }
     }
 

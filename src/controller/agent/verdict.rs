@@ -41,6 +41,8 @@ pub struct Sight {
     pub wants_cluster_agent: bool,
     pub cluster_agent: Option<Replicas>,
     pub pods: Vec<Arc<Pod>>,
+    /// The Service of an adopted Agent that isn't there.
+    pub no_service: Option<String>,
     /// Nodes that have just joined, where they are looked at.
     pub joining: Arc<BTreeSet<String>>,
     /// Agents elsewhere, that should have gone.
@@ -132,7 +134,7 @@ impl Sight {
         if self.progress == Progress::HandedOver {
             return Said::NotYet;
         }
-        match self.of_nodes(now).or_else(|| self.of_cluster_agent()) {
+        match self.of_nodes(now).or_else(|| self.of_cluster_agent()).or_else(|| self.of_service()) {
             Some((reason, detail)) => Said::Verdict(reason, detail),
             None if self.progress == Progress::Waiting => Said::NotYet,
             None => {
@@ -296,6 +298,12 @@ impl Sight {
             return Some((Reason::ClusterAgentNotReady, detail));
         }
         None
+    }
+
+    fn of_service(&self) -> Option<(Reason, String)> {
+        let service = self.no_service.as_ref()?;
+        let sender = if service == object::AGENT { "the Collector sends" } else { "pods are told to send" };
+        Some((Reason::AgentServiceMissing, format!("{sender} to Service {service}")))
     }
 
     fn ready(&self, way: AgentWay) -> (Reason, String) {

@@ -122,6 +122,15 @@ async fn another_place_is_looked_at_before_anything_is_said_of_it() {
     }
 }
 
+/// It is looked for, and what nobody made is told.
+#[tokio::test(start_paused = true)]
+async fn an_adopted_agent_that_nothing_leads_to_isnt_ready() {
+    let mut agent = Agent::start(&spec(&json!({"collector": {"mode": "disabled"}})), Value::Null);
+    agent.until("AgentServiceMissing").await;
+    agent.ask_for(&spec(&json!({})));
+    agent.until("AgentReady").await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_fault_of_the_spec_changes_no_number() {
     let mut agent = Agent::start(&spec(&json!({})), Value::Null);

@@ -438,6 +438,21 @@ fn what_becomes_of_pods_that_find_no_place() {
     ]);
 }
 
+/// Whoever keeps the Agent may well have none, or call it otherwise; all of it would be lost in silence.
+#[test]
+fn what_leads_to_an_adopted_agent_is_told() {
+    let adopted = |service: &str| Sight { way: Some(AgentWay::Adopt), no_service: Some(service.to_owned()), ..well() };
+    check(vec![
+        (adopted("otel-collector"), Reason::AgentServiceMissing, "pods are told to send to Service otel-collector"),
+        (adopted("datadog-agent"), Reason::AgentServiceMissing, "the Collector sends to Service datadog-agent"),
+        (
+            Sight { nodes: Some(Nodes { updated: 1, ..nodes(3, 3) }), ..adopted("otel-collector") },
+            Reason::AgentRollingOut,
+            "DaemonSet datadog-agent: 3 of 3 nodes are ready, 1 have the newest version",
+        ),
+    ]);
+}
+
 #[test]
 fn what_workloads_say_of_themselves() {
     let replicas = |desired: i32, ready: i32| Some(Replicas { desired, ready, ..well().cluster_agent.expect("one") });

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::edited::Hand;
 use super::{
-    add_nodes, ask_for, be, cluster, exists, found, is_ready, key, pods, run, says, start_controller, status,
+    add_nodes, ask, ask_for, be, cluster, exists, found, is_ready, key, pods, run, says, start_controller, status,
     wait_until_gone,
 };
 use crate::control_plane::network::Process;
@@ -245,6 +245,15 @@ fn somebody_elses_agent_is_left_alone_and_watched_when_adopted() {
     })
     .unwrap_or_else(|error| panic!("{error}"));
     assert!(run(&plane, &theirs[0]), "the pod is there");
+    says(&plane, &controller, "AgentReady");
+    // Nobody else leads to it, where there is no Collector.
+    let adopted = json!({"mode": "adopt", "adopt": {"daemonSet": "datadog-agent", "clusterAgent": ""}});
+    ask(&plane, "disabled", &adopted);
+    let message = says(&plane, &controller, "AgentServiceMissing");
+    assert!(message.starts_with("pods are told to send to Service otel-collector"), "{message}");
+    let metadata = json!({"name": "otel-collector", "namespace": super::NAMESPACE});
+    plane.apply(&[json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata,
+                         "spec": {"selector": label, "ports": [{"port": 4318}]}})]);
     says(&plane, &controller, "AgentReady");
     ask_for(&plane, &json!({"mode": "adopt", "adopt": {"daemonSet": "another", "clusterAgent": ""}}));
     says(&plane, &controller, "AgentMissing");
