@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::api::condition::{ConditionType, Holds};
+use crate::api::condition::{ConditionType, Reason};
 use crate::calls;
 use crate::k8s::Client;
 use crate::tasks::Tasks;
@@ -116,7 +116,7 @@ pub struct State {
     pub writes: Writes,
     pub measured: health::Measured,
     /// As they are told: of a new leader, maybe those of the one before.
-    conditions: Mutex<Vec<(ConditionType, Holds)>>,
+    conditions: Mutex<Vec<(ConditionType, Reason)>>,
 }
 
 /// Why it stopped.
@@ -249,11 +249,11 @@ impl State {
         faults.find_map(|health| health.fault().map(|fault| format!("{}: {fault}", health.what())))
     }
 
-    fn conditions(&self) -> Vec<(ConditionType, Holds)> {
+    fn conditions(&self) -> Vec<(ConditionType, Reason)> {
         self.conditions.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set_conditions(&self, conditions: impl Iterator<Item = (ConditionType, Holds)>) {
+    fn set_conditions(&self, conditions: impl Iterator<Item = (ConditionType, Reason)>) {
         *self.conditions.lock().unwrap_or_else(PoisonError::into_inner) = conditions.collect();
     }
 

@@ -167,6 +167,7 @@ impl Running {
         self.own.send_if_modified(|wanted| wanted.take().is_some());
         self.of_operator.send_if_modified(|wanted| wanted.take().is_some());
         self.place.send_if_modified(|place| place.take().is_some());
+        self.context.state.measured.set_agents_waiting(None);
         self.context.status.report(|reports| {
             reports.take_back(ConditionType::AgentAvailable);
             (reports.agent, reports.owners) = (None, None);
@@ -361,6 +362,11 @@ impl Running {
 
     fn report(&mut self, stack: &Stack, settings: Option<&Settings>, sight: &Sight) -> Holds {
         let said = self.say(sight);
+        let waiting = match &said {
+            Some(Said::Verdict(reason, _)) => sight.waiting(*reason),
+            None | Some(Said::Off | Said::NotYet) => None,
+        };
+        self.context.state.measured.set_agents_waiting(waiting);
         self.context.status.report(|reports| {
             match &said {
                 None | Some(Said::NotYet) => {}

@@ -154,6 +154,13 @@ impl Sight {
         }
     }
 
+    /// Nodes that wait for a rollout, as long as that is all that is wrong.
+    #[must_use]
+    pub fn waiting(&self, reason: Reason) -> Option<u64> {
+        let nodes = self.nodes.as_ref().filter(|_| reason == Reason::AgentRollingOut)?;
+        u64::try_from(nodes.desired - nodes.updated.min(nodes.ready)).ok()
+    }
+
     /// Where no node has an Agent that is ready, it isn't the new ones that are late.
     fn late(&self, nodes: &Nodes) -> Late<'_> {
         if nodes.ready == 0 || self.joining.is_empty() {

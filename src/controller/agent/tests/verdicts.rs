@@ -486,6 +486,24 @@ fn what_workloads_say_of_themselves() {
     ]);
 }
 
+/// By which an alert tells a rollout that gets on from one that doesn't.
+#[test]
+fn nodes_that_wait_for_a_rollout_are_counted_while_nothing_else_is_wrong() {
+    let rolling = |updated: i32, ready: i32| Sight { nodes: Some(Nodes { updated, ..nodes(9, ready) }), ..well() };
+    for (sight, expected) in [
+        (well(), None),
+        (rolling(2, 8), Some(7)),
+        (rolling(9, 8), Some(1)),
+        (rolling(9, 0), Some(9)),
+        (with_pods(&[waiting("ContainerCreating", "")]), Some(1)),
+        (with_pods(&[crashed("Error", 1)]), None),
+        (Sight { cluster_agent: None, ..well() }, None),
+    ] {
+        let (reason, _) = told(&sight);
+        assert_eq!(sight.waiting(reason), expected, "{sight:?}");
+    }
+}
+
 /// What the operator calls running.
 #[test]
 fn one_of_a_hundred_and_none_of_none_are_not_well() {
