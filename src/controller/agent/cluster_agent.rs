@@ -8,6 +8,7 @@ use super::settings::{Otlp, Settings};
 use super::{node, seccomp};
 use crate::api::{label, object};
 use crate::collector::Port;
+use crate::controller::objects::lease;
 
 const PORT: u16 = 5005;
 const HEALTH_PORT: u16 = 5556;
@@ -51,6 +52,7 @@ pub fn objects(settings: &Settings, token_version: Option<&str>) -> Vec<Value> {
         cluster_binding(object::AGENT_ROLE, object::AGENT, settings),
         cluster_binding(object::CLUSTER_AGENT_ROLE, object::CLUSTER_AGENT, settings),
         own_binding(settings),
+        lease(object::CLUSTER_AGENT_LEASE),
     ];
     if settings.agent.features.cspm {
         all.push(cluster_binding(object::COMPLIANCE_ROLE, object::CLUSTER_AGENT, settings));

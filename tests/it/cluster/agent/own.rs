@@ -23,6 +23,9 @@ const MADE: [&str; 10] = [
     "rolebinding/otelgate-cluster-agent-own",
 ];
 
+/// What stands in it is the Cluster Agent's.
+const LEASE: &str = "lease/datadog-leader-election";
+
 fn version_of(plane: &ControlPlane) -> Value {
     let set = plane.get(super::NAMESPACE, "daemonset/datadog-agent");
     set["spec"]["template"]["metadata"]["annotations"]["otelgate.dev/credentials"].clone()
@@ -123,8 +126,9 @@ fn the_controllers_own_agent_is_made_watched_and_taken_away() {
     assert_ne!(other, token, "it is made anew, and not worked out");
     a_token_that_was_changed_is_made_anew(&plane, &controller);
 
+    assert!(exists(&plane, LEASE));
     let controller = switched_off_while_nobody_looks(&plane, controller);
-    for object in MADE {
+    for object in MADE.into_iter().chain([LEASE]) {
         wait_until_gone(&plane, &controller, object);
     }
     status(&plane, &controller, "/agent", &json!({"mode": "disabled", "nodes": "off"}));
