@@ -10,6 +10,11 @@ impl Installed<'_> {
         for (injection, says) in [
             (json!({"mode": "off"}), "supported values: \"enabled\", \"observe\", \"disabled\""),
             (json!({"env": [{"name": "A"}]}), "one of value and valueFrom has to be there, and not both"),
+            (json!({"exclude": [{}]}), "without a namespace or a requirement, every pod would be excluded"),
+            (
+                json!({"exclude": [{"namespace": "a"}, {"selector": {"matchLabels": {}, "matchExpressions": []}}]}),
+                "without a namespace or a requirement, every pod would be excluded",
+            ),
             (json!({"otlp": {"protcol": "grpc"}}), "protcol"),
         ] {
             let stack = json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack",
