@@ -302,6 +302,17 @@ fn the_namespace_is_that_of_the_document_then_of_the_command() {
     assert_eq!(said(&[], &nameless), ("left".to_owned(), None));
     assert_eq!(said(&["-n", "other"], &nameless), ("set".to_owned(), Some("other".to_owned())));
     assert_eq!(said(&["-n", "other"], POD), ("set".to_owned(), Some("shop".to_owned())));
+    // Without either, its Namespace in the input helps nothing.
+    let input = format!("{NAMESPACE}---\n{nameless}");
+    for command in ["inject", "explain"] {
+        let asked = |args: &[&str]| {
+            let output = fed(directory.path(), &[&[command, "-f", "-"], args].concat(), input.as_bytes());
+            if command == "inject" { told(&output) } else { printed(&output) }
+        };
+        let alone = asked(&[]);
+        assert!(alone.contains("NotOptedIn") && alone.contains("give -n NAMESPACE"), "{alone}");
+        assert!(asked(&["-n", "shop"]).contains("injected"), "{}", asked(&["-n", "shop"]));
+    }
 }
 
 #[test]
