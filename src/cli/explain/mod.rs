@@ -60,7 +60,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0   done
   2   an object or the cluster can't be read, or an input isn't a valid manifest
-  64  wrong usage";
+  64  wrong usage
+  74  standard output can't be written";
 
 pub fn run(args: &Args) -> ExitCode {
     let Args { objects, files, connection, output: format } = args;
