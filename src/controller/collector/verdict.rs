@@ -1,9 +1,12 @@
 //! Whether every node that should run a Collector has one that is ready: pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
 
 use super::node::Node;
-use super::pod::{Pod, State};
+use super::pod::{Ended, Pod, State};
 use super::trial::{Cause, Fault, Phase, Plan};
 use crate::api::condition::Reason;
 use crate::api::stack::{CollectorStatus, CollectorTrial, Placement};
@@ -25,6 +28,7 @@ pub struct Seen<'s> {
     pub left: Option<&'s Left>,
     /// Nodes that have just joined.
     pub joining: &'s BTreeSet<String>,
+    pub now: Timestamp,
 }
 
 /// Pods by their nodes, without those that are about to end.
@@ -55,6 +59,8 @@ pub struct Said {
     pub waiting: Option<u64>,
     /// Whether this says nothing but that there is no word yet of what the spec asks for now.
     pub unwritten: bool,
+    /// When it may be otherwise, though nothing has changed.
+    pub again: Option<Duration>,
 }
 
 /// Why a node has no Collector that is ready and as it should be.
@@ -126,7 +132,8 @@ pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> Said {
     let waiting = rolls_out.then(|| u64::try_from(lacks.len()).unwrap_or(u64::MAX));
     let namespace = seen.left.map(|left| left.namespace.as_str()).unwrap_or_default();
     let names = [("REVISION", managed.candidate.unwrap_or_default()), ("NAMESPACE", namespace)];
-    Said { verdict: Verdict::new(reason, detail, seen.generation).naming(&names), status, waiting, unwritten }
+    let verdict = Verdict::new(reason, detail, seen.generation).naming(&names);
+    Said { verdict, status, waiting, unwritten, again: seen.again() }
 }
 
 /// Of somebody else's: which nodes should have one, only its pods can tell, and the pods that need it.
@@ -154,7 +161,7 @@ pub fn adopted(seen: &Seen<'_>) -> Said {
     });
     let namespace = seen.left.map(|left| left.namespace.as_str()).unwrap_or_default();
     let verdict = Verdict::new(reason, detail, seen.generation).naming(&[("NAMESPACE", namespace)]);
-    Said { verdict, status, waiting: None, unwritten: false }
+    Said { verdict, status, waiting: None, unwritten: false, again: seen.again() }
 }
 
 #[must_use]
@@ -185,11 +192,17 @@ impl<'s> Seen<'s> {
         let wanted = managed.and_then(|managed| managed.candidate);
         let is_current = |pod: &&Pod| wanted.is_none_or(|wanted| *pod.revision == *wanted);
         let lack = |reason, why: String| Some(Lack { node: name.to_owned(), reason, why });
-        if self.on(name).filter(is_current).any(Pod::is_ready) {
-            return None;
+        let crash = |pod: &Pod| {
+            let ended = pod.crashes(self.now)?;
+            lack(crash_of(ended), format!("{ended}, again and again"))
+        };
+        let ready = || self.on(name).filter(|pod| pod.is_ready());
+        if let Some(current) = ready().find(is_current) {
+            return crash(current);
         }
-        if let Some(older) = self.on(name).find(|pod| pod.is_ready()) {
-            return lack(Reason::CollectorRollingOut, format!("it runs revision {}", older.revision));
+        if let Some(older) = ready().next() {
+            let late = || lack(Reason::CollectorRollingOut, format!("it runs revision {}", older.revision));
+            return crash(older).or_else(late);
         }
         if !node.ready && self.nodes.contains_key(name) {
             return lack(Reason::NodeNotReady, "the node itself isn't ready".to_owned());
@@ -201,7 +214,13 @@ impl<'s> Seen<'s> {
                 None => lack(Reason::CollectorRollingOut, "it has none yet".to_owned()),
             };
         };
-        lack(reason(pod), pod.state.to_string())
+        crash(pod).or_else(|| lack(reason(pod), pod.state.to_string()))
+    }
+
+    /// Until one that crashes has run for long enough.
+    fn again(&self) -> Option<Duration> {
+        let all = self.pods.values().flatten().filter(|pod| pod.is_ready());
+        all.filter_map(|pod| pod.crashes_for(self.now)).min().map(SignedDuration::unsigned_abs)
     }
 
     fn excluded(&self, node: &str) -> Option<String> {
@@ -236,9 +255,15 @@ fn reason(pod: &Pod) -> Reason {
         State::Unschedulable(_) => Reason::CollectorUnschedulable,
         State::ImageNotPulled(_) => Reason::CollectorImageNotPulled,
         State::Unconfigured(_) => Reason::CollectorNotConfigured,
-        State::Down(ended) if ended.is_out_of_memory() => Reason::CollectorOutOfMemory,
-        State::Down(ended) if ended.is_port_taken() => Reason::CollectorPortTaken,
-        State::Down(_) => Reason::CollectorCrashing,
+        State::Down(ended) => crash_of(ended),
+    }
+}
+
+fn crash_of(ended: &Ended) -> Reason {
+    match ended {
+        ended if ended.is_out_of_memory() => Reason::CollectorOutOfMemory,
+        ended if ended.is_port_taken() => Reason::CollectorPortTaken,
+        _ => Reason::CollectorCrashing,
     }
 }
 

@@ -194,6 +194,7 @@ mod tests {
             status: CollectorStatus::default(),
             waiting: None,
             unwritten,
+            again: None,
         };
         let (mut memory, start) = (Memory::default(), Instant::now());
         assert_eq!(memory.has_patience_with(&said(true), start), Some(PATIENCE));

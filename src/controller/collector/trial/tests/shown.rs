@@ -11,15 +11,22 @@ type Case = (State, Option<Box<Ended>>, i64, Fares, Option<Mark>);
 
 #[test]
 fn what_the_trial_shows() {
-    let ended = |words: &str| Box::new(Ended { code: 1, reason: "Error".to_owned(), words: words.to_owned() });
+    let ended =
+        |words: &str| Box::new(Ended { code: 1, reason: "Error".to_owned(), words: words.to_owned(), at: None });
     let ready = || State::Ready { since: at(5) };
     let waiting = "Error: cannot start pipelines: failed to start \"k8s_attributes\" processor: failed to wait for caches to sync";
     let fault =
         |words: &str, cause| Fault { node: "a".to_owned(), cause, words: words.to_owned(), key: words::key(words) };
     let failed = |words: &str| Some(Mark::Failed(fault(words, Cause::Collector)));
     let unmade = "RunContainerError failed to create containerd task";
-    let never_ran =
-        || State::Down(Box::new(Ended { code: -1, reason: "RunContainerError".to_owned(), words: unmade.to_owned() }));
+    let never_ran = || {
+        State::Down(Box::new(Ended {
+            code: -1,
+            reason: "RunContainerError".to_owned(),
+            words: unmade.to_owned(),
+            at: None,
+        }))
+    };
     let never_started =
         |why: &str, cause| Some(Mark::Failed(fault(&format!("its container didn't start in 5 minutes: {why}"), cause)));
     let unread = || Fares::Unread("no answer".to_owned());
