@@ -7,6 +7,10 @@
 //! Time goes by in windows. One in which nothing is lost is good. Once something is, the window stays open for as long
 //! again, so that whatever befell everybody has befallen the others too, and is judged at its end; then the next begins,
 //! in which one that others left behind shows.
+//!
+//! What can't be sent isn't lost for minutes: it waits, and is tried again and again. As long as nothing at all gets
+//! through, that counts too, from when it was first seen. Unlike a loss it may mend itself, so that it is held against a
+//! configuration at once only where others send meanwhile.
 
 use std::collections::BTreeMap;
 
@@ -27,8 +31,11 @@ pub enum Fares {
     Undecided { until: Timestamp },
     /// It loses some, and so do others, or its node's Collector did before: in words that stay the same.
     Alike(String),
-    /// It loses what others don't: what, and how that is known.
+    /// It loses, or doesn't get rid of, what others do: what, and how that is known.
     Worse { lost: String, beside: &'static str },
+    /// It doesn't get rid of what it was given, nobody else tries, and it may yet go: in words that stay the same, in
+    /// those of its end, and what is known of before.
+    Stuck { fails: String, lost: String, beside: &'static str },
 }
 
 /// With what it was compared.
@@ -54,8 +61,29 @@ struct Window {
     /// Since it started, at first.
     trial: Option<Reading>,
     others: Others,
-    /// Since when something is lost.
-    failing: Option<Timestamp>,
+    failing: Option<Failing>,
+}
+
+/// When something was first seen lost, or waiting in vain, and what was read then.
+#[derive(Debug)]
+struct Failing {
+    since: Timestamp,
+    trial: Reading,
+    others: Others,
+}
+
+/// What went wrong in a window, by way.
+struct Failures {
+    lost: Ways,
+    /// Nothing was sent of what waits.
+    stuck: Ways,
+}
+
+/// What others did: since the window began, and since something is wrong.
+struct Beside {
+    whole: Vec<Ways>,
+    failing: Vec<Ways>,
+    before: Option<Ways>,
 }
 
 /// Readings of other Collectors, by the uid of the pod.
@@ -100,44 +128,88 @@ impl Comparison {
         for (uid, one) in others {
             bases.entry(uid.clone()).or_insert_with(|| one.clone());
         }
-        let lost = trial.since(base.as_ref());
-        if !lost.values().any(|amounts| amounts.failed() > 0.0) {
+        let failures = Failures::between(base.as_ref(), failing.as_ref().map(|failing| &failing.trial), trial);
+        if failures.are_none() {
             *failing = None;
+            // What waited has gone.
+            self.judged.take_if(|judged| matches!(judged, Fares::Stuck { .. }));
             if !settled(*from) {
                 return;
             }
             self.judged = None;
-        } else if settled(*failing.get_or_insert(now)) {
-            let others: Vec<_> =
-                others.iter().filter_map(|(uid, one)| Some(one.since(Some(bases.get(uid)?)))).collect();
-            self.judged = Some(judge(&lost, &others, self.before.as_ref()));
         } else {
-            return;
+            let first = || Failing { since: now, trial: trial.clone(), others: others.clone() };
+            let failing = failing.get_or_insert_with(first);
+            if !settled(failing.since) {
+                return;
+            }
+            let since = |bases: &Others, one: (&Box<str>, &Reading)| Some(one.1.since(Some(bases.get(one.0)?)));
+            // What waits there now may be what waits here.
+            let tried = |(uid, one): (&Box<str>, &Reading)| Some(one.tried_since(failing.others.get(uid)?));
+            let beside = Beside {
+                whole: others.iter().filter_map(|one| since(bases, one)).collect(),
+                failing: others.iter().filter_map(tried).collect(),
+                before: self.before.clone(),
+            };
+            self.judged = Some(judge(&failures, &beside));
         }
         self.window = Window { from: now, trial: Some(trial.clone()), others: others.clone(), failing: None };
     }
 
     #[must_use]
     pub fn fares(&self) -> Fares {
-        match (&self.judged, self.window.failing) {
+        match (&self.judged, &self.window.failing) {
             (Some(judged), _) => judged.clone(),
-            (None, Some(since)) => Fares::Undecided { until: since.saturating_add(SETTLE).unwrap_or(since) },
+            (None, Some(Failing { since, .. })) => {
+                Fares::Undecided { until: since.saturating_add(SETTLE).unwrap_or(*since) }
+            }
             (None, None) => Fares::Well,
         }
     }
 }
 
-/// Of one window in which the trial's Collector lost something. What others don't lose is told first.
-fn judge(trial: &Ways, others: &[Ways], before: Option<&Ways>) -> Fares {
+// === impl Failures ===
+
+impl Failures {
+    /// Since the window began; and of what waits, since it was first seen.
+    fn between(began: Option<&Reading>, failing: Option<&Reading>, now: &Reading) -> Self {
+        let mut lost = now.since(began);
+        lost.retain(|_, amounts| amounts.failed() > 0.0);
+        let mut stuck = now.since(failing.or(began));
+        stuck.retain(|way, amounts| amounts.is_stuck() && !lost.contains_key(way) && !way.leads_to_the_agent());
+        Self { lost, stuck }
+    }
+
+    fn are_none(&self) -> bool {
+        self.lost.is_empty() && self.stuck.is_empty()
+    }
+}
+
+/// Of one window in which the trial's Collector lost something, or got rid of nothing. What others do better is told
+/// first.
+fn judge(failures: &Failures, beside: &Beside) -> Fares {
     let mut alike = None;
-    for (way, amounts) in trial.iter().filter(|(_, amounts)| amounts.failed() > 0.0) {
-        let (as_much, with) = compared(way, amounts, others, before);
+    let as_others = |way: &Way, with: With| format!("{}, as {}", way.fails(), with.is_who());
+    for (way, amounts) in &failures.lost {
+        let (as_much, with) = compared(way, amounts, &beside.whole, beside.before.as_ref());
         if !as_much {
             return Fares::Worse { lost: way.failed(amounts), beside: with.acquits() };
         }
-        alike.get_or_insert_with(|| format!("{}, as {}", way.fails(), with.is_who()));
+        alike.get_or_insert_with(|| as_others(way, with));
     }
-    alike.map_or(Fares::Well, Fares::Alike)
+    let mut stuck = None;
+    for (way, amounts) in &failures.stuck {
+        let (as_much, with) = compared(way, amounts, &beside.failing, beside.before.as_ref());
+        match (as_much, with) {
+            (true, with) => drop(alike.get_or_insert_with(|| as_others(way, with))),
+            (false, With::Others) => return Fares::Worse { lost: way.fails(), beside: with.acquits() },
+            (false, With::Before | With::Nobody) => {
+                let is_so = || Fares::Stuck { fails: way.fails(), lost: way.fails(), beside: with.acquits() };
+                stuck.get_or_insert_with(is_so);
+            }
+        }
+    }
+    stuck.or(alike.map(Fares::Alike)).unwrap_or(Fares::Well)
 }
 
 /// Whether others fail as much, or it did before.
@@ -193,6 +265,11 @@ mod tests {
 
     const OTHERS_DONT: &str = "Collectors of other nodes don't";
 
+    /// Of what it lost since it started.
+    fn judged(trial: &Reading, others: Vec<Ways>, before: Option<Ways>) -> Fares {
+        judge(&Failures::between(None, None, trial), &Beside { whole: others, failing: Vec::new(), before })
+    }
+
     fn alike(as_who: &str) -> Fares {
         Fares::Alike(format!("exporter datadog fails to send logs, as {as_who}"))
     }
@@ -224,26 +301,25 @@ mod tests {
             ("others idle, and it did before", (0, 10), &[(0, 0)], Some((0, 9)), alike("its node's did before")),
         ];
         for (case, trial, others, before, expected) in cases {
-            let others: Vec<_> = others.iter().map(|one| logs(*one).since(None)).collect();
+            let others = others.iter().map(|one| logs(*one).since(None)).collect();
             let before = before.map(|before| logs(before).since(None));
-            assert_eq!(judge(&logs(trial).since(None), &others, before.as_ref()), expected, "{case}");
+            assert_eq!(judged(&logs(trial), others, before), expected, "{case}");
         }
     }
 
     #[test]
     fn another_component_or_kind_of_data_is_no_excuse() {
-        let trial = || logs((0, 10)).since(None);
         for line in [
             "otelcol_exporter_send_failed_log_records{exporter=\"other\"} 50",
             "otelcol_exporter_send_failed_spans{exporter=\"datadog\"} 50",
             "otelcol_receiver_refused_log_records{receiver=\"datadog\"} 50",
         ] {
-            assert_eq!(judge(&trial(), &[reading(line).since(None)], None), worse(""), "{line}");
+            assert_eq!(judged(&logs((0, 10)), vec![reading(line).since(None)], None), worse(""), "{line}");
         }
         // One that others share hides none that they don't.
         let mine = "otelcol_exporter_send_failed_log_records{exporter=\"mine\"} 4\n";
         let both = reading(&format!("{mine}otelcol_exporter_send_failed_log_records{{exporter=\"datadog\"}} 10\n"));
-        let judged = judge(&both.since(None), &[logs((0, 50)).since(None)], None);
+        let judged = judged(&both, vec![logs((0, 50)).since(None)], None);
         assert_eq!(judged, Fares::Worse { lost: "exporter mine failed to send 4 log_records".to_owned(), beside: "" });
     }
 
@@ -251,8 +327,7 @@ mod tests {
     fn a_queue_that_is_stuck_fails_as_one_that_is_full() {
         let full = "otelcol_exporter_enqueue_failed_log_records{exporter=\"datadog\"} 10";
         let stuck = reading("otelcol_exporter_queue_size{exporter=\"datadog\",data_type=\"logs\"} 99");
-        let judged = judge(&reading(full).since(None), &[stuck.since(Some(&stuck))], None);
-        assert_eq!(judged, alike("on other nodes"));
+        assert_eq!(judged(&reading(full), vec![stuck.since(Some(&stuck))], None), alike("on other nodes"));
     }
 
     /// Second, what the trial's Collector counted so far, what another did, and how it fares then.
@@ -340,6 +415,91 @@ mod tests {
                 (20, restarted((3, 0), 2), logs((120, 0)), Fares::Well),
             ],
         );
+    }
+
+    /// Sent by the exporter `datadog`, and in its queue.
+    fn queue(sent: u32, waiting: u32) -> Reading {
+        reading(&format!(
+            "otelcol_exporter_sent_log_records{{exporter=\"datadog\"}} {sent}\n\
+             otelcol_exporter_queue_size{{exporter=\"datadog\",data_type=\"logs\"}} {waiting}\n"
+        ))
+    }
+
+    fn stuck(beside: &'static str) -> Fares {
+        let fails = "exporter datadog fails to send logs".to_owned();
+        Fares::Stuck { lost: fails.clone(), fails, beside }
+    }
+
+    #[test]
+    fn what_waits_in_vain_is_judged_as_what_is_lost() {
+        let undecided = |second: i64| Fares::Undecided { until: at(second + 30) };
+        let others_do = || alike("on other nodes");
+        let fails = Fares::Worse { lost: "exporter datadog fails to send logs".to_owned(), beside: OTHERS_DONT };
+        follow(
+            "nobody answers where it sends to, and others get rid of theirs",
+            queue(100, 0),
+            vec![
+                (5, queue(0, 1), queue(110, 0), undecided(5)),
+                (30, queue(0, 5), queue(150, 2), undecided(5)),
+                (35, queue(0, 6), queue(160, 0), fails),
+            ],
+        );
+        follow(
+            "nobody gets rid of any",
+            queue(100, 0),
+            vec![
+                (5, queue(0, 1), queue(100, 3), undecided(5)),
+                (35, queue(0, 6), queue(100, 9), others_do()),
+                (65, queue(0, 9), queue(100, 15), others_do()),
+                (70, queue(3, 7), queue(103, 14), others_do()),
+                (95, queue(9, 0), queue(115, 0), Fares::Well),
+            ],
+        );
+        follow(
+            "nor of what came only now",
+            queue(100, 0),
+            vec![(5, queue(0, 1), queue(100, 0), undecided(5)), (35, queue(0, 6), queue(100, 1), others_do())],
+        );
+        follow(
+            "it takes a while",
+            queue(100, 0),
+            vec![
+                (5, queue(0, 1), queue(110, 0), undecided(5)),
+                (30, queue(0, 4), queue(130, 0), undecided(5)),
+                (35, queue(1, 4), queue(135, 0), Fares::Well),
+                (40, queue(1, 5), queue(140, 0), Fares::Well),
+                (45, queue(3, 5), queue(145, 0), Fares::Well),
+            ],
+        );
+        follow(
+            "others have none, and then it goes",
+            queue(100, 0),
+            vec![
+                (5, queue(0, 1), queue(100, 0), undecided(5)),
+                (35, queue(0, 6), queue(100, 0), stuck("")),
+                (40, queue(0, 7), queue(100, 0), stuck("")),
+                (45, queue(7, 0), queue(100, 0), Fares::Well),
+            ],
+        );
+        follow("nothing is given to it", queue(100, 0), vec![(40, queue(0, 0), queue(150, 0), Fares::Well)]);
+        let before = queue(50, 0).since(None);
+        let mut alone = Comparison::new(at(0), Others::new(), Some(before));
+        alone.look(at(5), &queue(0, 1), &Others::new());
+        alone.look(at(35), &queue(0, 6), &Others::new());
+        assert_eq!(alone.fares(), stuck("its node's Collector didn't before"));
+    }
+
+    #[test]
+    fn the_agent_may_come_later() {
+        let waits = reading("otelcol_exporter_queue_size{exporter=\"otlp_grpc/agent\",data_type=\"logs\"} 9");
+        let mut comparison = Comparison::new(at(0), Others::new(), None);
+        for second in [5, 35, 65] {
+            comparison.look(at(second), &waits, &Others::new());
+            assert_eq!(comparison.fares(), Fares::Well, "after {second} s");
+        }
+        let lost = "otelcol_exporter_send_failed_log_records{exporter=\"otlp_grpc/agent\"} 9";
+        comparison.look(at(70), &reading(lost), &Others::new());
+        assert_eq!(comparison.fares(), Fares::Undecided { until: at(100) });
     }
 
     /// Another controller leads in the middle of a trial.

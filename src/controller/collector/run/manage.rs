@@ -173,7 +173,7 @@ impl Task<'_> {
             }
             if pod.is_ready() {
                 fares = self.sample.lock().fares(&pod.uid);
-                if let Fares::Worse { lost, .. } = &mut fares {
+                if let Fares::Worse { lost, .. } | Fares::Stuck { lost, .. } = &mut fares {
                     *lost = observe::in_its_words(self.context, self.place, pod, lost).await;
                 }
             }

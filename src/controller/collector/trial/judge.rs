@@ -52,7 +52,7 @@ impl Observed<'_> {
         let ended = pod.ended.as_deref().filter(|ended| is_a_fault(ended));
         match (&pod.state, ended) {
             // Where there is nothing to go back to, one that ended and then stays is good.
-            (State::Ready { .. }, ended) if ended.is_none() || good.is_none() => self.judge_ready(failed),
+            (State::Ready { .. }, ended) if ended.is_none() || good.is_none() => self.judge_ready(good, failed),
             (_, Some(ended)) => failed(ended.to_string()),
             // Another configuration wouldn't start either.
             (State::Down(ended), None) if !is_a_fault(ended) => Judgement::Waits { again: None },
@@ -75,19 +75,23 @@ impl Observed<'_> {
         })
     }
 
-    fn judge_ready(&self, failed: impl FnOnce(String) -> Judgement) -> Judgement {
+    fn judge_ready(&self, good: Option<&str>, failed: impl FnOnce(String) -> Judgement) -> Judgement {
         let ready = self.times.ready.unwrap_or_default();
         let settle = || waits(ready, SETTLE.unsigned_abs());
         match &self.fares {
-            Fares::Worse { lost, beside: "" } => failed(lost.clone()),
-            Fares::Worse { lost, beside } => failed(format!("{lost}; {beside}")),
+            Fares::Worse { lost, beside } => failed(told(lost, beside)),
+            // Where it sends to may be on its way up, too. Where nothing ran before, nothing can be worse.
+            Fares::Stuck { fails, lost, beside } if good.is_some() => match waits(ready, DEADLINE.unsigned_abs()) {
+                Some(Judgement::Waits { again }) => Judgement::Held { why: fails.clone(), again },
+                _ => failed(told(lost, beside)),
+            },
             Fares::Undecided { .. } => Judgement::Waits { again: None },
             // No worse than what runs: what it may be to mend, memory that is short, say, doesn't wait for Datadog.
             Fares::Alike(why) => match waits(ready, DEADLINE.unsigned_abs()) {
                 Some(Judgement::Waits { again }) => Judgement::Held { why: why.clone(), again },
                 _ => Judgement::Passed { unmeasured: None },
             },
-            Fares::Well => settle().unwrap_or(Judgement::Passed { unmeasured: None }),
+            Fares::Well | Fares::Stuck { .. } => settle().unwrap_or(Judgement::Passed { unmeasured: None }),
             // A policy that keeps the controller from it, say, would otherwise hold every change.
             Fares::Unread(why) => {
                 waits(ready, MEASURED).unwrap_or_else(|| Judgement::Passed { unmeasured: Some(why.clone()) })
@@ -99,6 +103,10 @@ impl Observed<'_> {
     fn pod(&self, candidate: &str, node: &str) -> Option<&Pod> {
         super::pod_of(&self.pods, candidate, node)
     }
+}
+
+fn told(lost: &str, beside: &str) -> String {
+    if beside.is_empty() { lost.to_owned() } else { format!("{lost}; {beside}") }
 }
 
 /// Until it has been so for as long.

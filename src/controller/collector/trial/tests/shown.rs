@@ -31,7 +31,9 @@ fn what_the_trial_shows() {
         |why: &str, cause| Some(Mark::Failed(fault(&format!("its container didn't start in 5 minutes: {why}"), cause)));
     let unread = || Fares::Unread("no answer".to_owned());
     let worse = |beside| Fares::Worse { lost: LOST.to_owned(), beside };
-    let cases: [Case; 22] = [
+    let (fails, lost) = ("exporter x fails to send logs", "exporter x fails to send logs: refused");
+    let stuck = |beside| Fares::Stuck { fails: fails.to_owned(), lost: lost.to_owned(), beside };
+    let cases: [Case; 25] = [
         (never_ran(), None, 10, Fares::Well, None),
         (never_ran(), None, 300, Fares::Well, never_started(unmade, Cause::NotStarted)),
         (never_ran(), Some(ended(waiting)), 300, Fares::Well, never_started(unmade, Cause::NotStarted)),
@@ -46,6 +48,9 @@ fn what_the_trial_shows() {
         (ready(), None, 40, Fares::Undecided { until: at(60) }, None),
         (ready(), None, 299, Fares::Alike(LOSES.to_owned()), None),
         (ready(), None, 300, Fares::Alike(LOSES.to_owned()), Some(Mark::Passed)),
+        (ready(), None, 299, stuck(""), None),
+        (ready(), None, 300, stuck(""), failed(lost)),
+        (ready(), None, 300, stuck("its node's didn't"), failed(&format!("{lost}; its node's didn't"))),
         (ready(), None, 59, unread(), None),
         (ready(), None, 60, unread(), Some(Mark::Unmeasured("no answer".to_owned()))),
         (State::Down(ended(WORDS)), Some(ended(WORDS)), 1, Fares::Well, failed(WORDS)),
@@ -124,6 +129,25 @@ fn one_that_loses_data_as_others_do_is_held_and_goes_on() {
     }
     cluster.settle();
     cluster.runs("two");
+}
+
+#[test]
+fn one_that_gets_rid_of_nothing_is_held_where_there_is_a_good_one() {
+    let fails = "exporter x fails to send logs".to_owned();
+    let stuck = Fares::Stuck { lost: fails.clone(), fails: fails.clone(), beside: "" };
+    let mut cluster = Cluster::running("one", &["a", "b"]);
+    (cluster.candidate, cluster.fares) = (Some("two"), stuck.clone());
+    while !matches!(cluster.plan().phase, Phase::Held { .. }) {
+        cluster.round(0b10_01_00);
+    }
+    assert_eq!(cluster.plan().phase, Phase::Held { node: "a".to_owned(), why: fails });
+    cluster.settle();
+    cluster.runs("one");
+    // The first of all: where it sends to may come later, and nothing else runs meanwhile.
+    let mut cluster = Cluster::new("one", &["a", "b"]);
+    cluster.fares = stuck;
+    cluster.settle();
+    cluster.runs("one");
 }
 
 /// Its Collector is the only one: what it does can be told only as long as it is there.
