@@ -54,8 +54,7 @@ impl Observed<'_> {
             // Where there is nothing to go back to, one that ended and then stays is good.
             (State::Ready { .. }, ended) if ended.is_none() || good.is_none() => self.judge_ready(good, failed),
             (_, Some(ended)) => failed(ended.to_string()),
-            // Another configuration wouldn't start either.
-            (State::Down(ended), None) if !is_a_fault(ended) => Judgement::Waits { again: None },
+            (State::Down(ended), None) if !is_a_fault(ended) => self.judge_untold(node, good, ended),
             (state, None) => match Cause::of(state) {
                 cause if cause.is_of_the_node() => self.judge_start(node, good, cause, &state.to_string()),
                 cause => in_time(tried, cause, &state.to_string()),
@@ -65,7 +64,7 @@ impl Observed<'_> {
 
     /// One whose container hasn't started.
     fn judge_start(&self, node: &str, good: Option<&str>, cause: Cause, why: &str) -> Judgement {
-        let goes_on = self.others(node).next().is_some() && (good.is_none() || self.unfit.len() + 1 < unfit::MOST);
+        let goes_on = self.goes_on(node, good);
         let patience = if goes_on { START } else { DEADLINE.unsigned_abs() };
         waits(self.times.tried.unwrap_or_default(), patience).unwrap_or_else(|| {
             let minutes = patience.as_secs() / 60;
@@ -73,6 +72,24 @@ impl Observed<'_> {
             let fault = fault(node, cause, words);
             if goes_on { Judgement::Unfit(fault) } else { Judgement::Failed(fault) }
         })
+    }
+
+    /// One that ends since the API server doesn't tell it of pods: as soon as it does, it may be good. Where another one ran,
+    /// its node isn't without a Collector for longer than that.
+    fn judge_untold(&self, node: &str, good: Option<&str>, ended: &Ended) -> Judgement {
+        if good.is_none() {
+            return Judgement::Waits { again: None };
+        }
+        waits(self.times.tried.unwrap_or_default(), DEADLINE.unsigned_abs()).unwrap_or_else(|| {
+            let words = format!("not ready in {} minutes{}: {ended}", DEADLINE.as_mins(), self.unfit.told());
+            let fault = fault(node, Cause::Collector, words);
+            if self.goes_on(node, good) { Judgement::Unfit(fault) } else { Judgement::Failed(fault) }
+        })
+    }
+
+    /// Whether another node has its turn.
+    fn goes_on(&self, node: &str, good: Option<&str>) -> bool {
+        self.others(node).next().is_some() && (good.is_none() || self.unfit.len() + 1 < unfit::MOST)
     }
 
     fn judge_ready(&self, good: Option<&str>, failed: impl FnOnce(String) -> Judgement) -> Judgement {

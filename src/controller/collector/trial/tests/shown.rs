@@ -33,7 +33,7 @@ fn what_the_trial_shows() {
     let worse = |beside| Fares::Worse { lost: LOST.to_owned(), beside };
     let (fails, lost) = ("exporter x fails to send logs", "exporter x fails to send logs: refused");
     let stuck = |beside| Fares::Stuck { fails: fails.to_owned(), lost: lost.to_owned(), beside };
-    let cases: [Case; 25] = [
+    let cases: [Case; 26] = [
         (never_ran(), None, 10, Fares::Well, None),
         (never_ran(), None, 300, Fares::Well, never_started(unmade, Cause::NotStarted)),
         (never_ran(), Some(ended(waiting)), 300, Fares::Well, never_started(unmade, Cause::NotStarted)),
@@ -56,7 +56,14 @@ fn what_the_trial_shows() {
         (State::Down(ended(WORDS)), Some(ended(WORDS)), 1, Fares::Well, failed(WORDS)),
         // It came up again.
         (ready(), Some(ended(WORDS)), 35, Fares::Well, failed(WORDS)),
-        (State::Down(ended(waiting)), Some(ended(waiting)), 400, Fares::Well, None),
+        (State::Down(ended(waiting)), Some(ended(waiting)), 299, Fares::Well, None),
+        (
+            State::Down(ended(waiting)),
+            Some(ended(waiting)),
+            400,
+            Fares::Well,
+            failed(&format!("not ready in 5 minutes: {waiting}")),
+        ),
         (ready(), Some(ended(waiting)), 35, Fares::Well, Some(Mark::Passed)),
         (State::ImageNotPulled("ErrImagePull".into()), None, 10, Fares::Well, None),
         (
@@ -148,6 +155,31 @@ fn one_that_gets_rid_of_nothing_is_held_where_there_is_a_good_one() {
     cluster.fares = stuck;
     cluster.settle();
     cluster.runs("one");
+}
+
+/// It may be that node that the API server doesn't tell; elsewhere the same starts.
+#[test]
+fn one_that_is_not_told_of_pods_is_tried_elsewhere_and_then_gone_back_from() {
+    const UNTOLD: &str = "Error: failed to wait for caches to sync";
+    let mut cluster = Cluster::running("one", &["a", "b", "c", "d"]);
+    cluster.candidate = Some("two");
+    cluster.bad.insert("two", UNTOLD);
+    let mut tried = BTreeSet::new();
+    while !matches!(cluster.plan().phase, Phase::RolledBack(_)) {
+        cluster.round(0b10_01_00);
+        tried.extend(cluster.plan().trial.map(|trial| trial.node));
+        assert!(cluster.now < 7200, "it comes to an end: {cluster:#?}");
+    }
+    assert_eq!(tried.len(), 3);
+    cluster.settle();
+    cluster.runs("one");
+    let Some(Mark::Failed(fault)) = cluster.known.get("two") else { panic!("it has failed") };
+    assert!(fault.words.starts_with("not ready in 5 minutes, nor on ") && fault.words.ends_with(UNTOLD), "{fault}");
+    // The first of all is waited for.
+    let mut cluster = Cluster::new("one", &["a", "b"]);
+    cluster.bad.insert("one", UNTOLD);
+    cluster.settle();
+    assert_eq!(cluster.plan().phase, Phase::Trying { node: "a".to_owned() });
 }
 
 /// Its Collector is the only one: what it does can be told only as long as it is there.
