@@ -143,14 +143,10 @@ impl Comparison {
             if !settled(failing.since) {
                 return;
             }
-            let since = |bases: &Others, one: (&Box<str>, &Reading)| Some(one.1.since(Some(bases.get(one.0)?)));
+            let whole = others.iter().filter_map(|(uid, one)| Some(one.since(Some(bases.get(uid)?))));
             // What waits there now may be what waits here.
-            let tried = |(uid, one): (&Box<str>, &Reading)| Some(one.tried_since(failing.others.get(uid)?));
-            let beside = Beside {
-                whole: others.iter().filter_map(|one| since(bases, one)).collect(),
-                failing: others.iter().filter_map(tried).collect(),
-                before: self.before.clone(),
-            };
+            let tried = others.iter().filter_map(|(uid, one)| Some(one.tried_since(failing.others.get(uid)?)));
+            let beside = Beside { whole: whole.collect(), failing: tried.collect(), before: self.before.clone() };
             self.judged = Some(judge(&failures, &beside));
         }
         self.window = Window { from: now, trial: Some(trial.clone()), others: others.clone(), failing: None };

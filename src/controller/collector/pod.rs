@@ -168,7 +168,7 @@ impl Pod {
     #[must_use]
     pub fn crashes_for(&self, now: Timestamp) -> Option<SignedDuration> {
         let at = self.ended.as_ref().filter(|_| self.restarts >= RESTARTS)?.at?;
-        Some(LATELY - now.duration_since(at)).filter(|left| left.is_positive())
+        Some(LATELY - now.duration_since(at)).filter(SignedDuration::is_positive)
     }
 
     #[must_use]
