@@ -222,7 +222,7 @@ fn what_waits_in_vain_is_judged_as_what_is_lost() {
             (5, queue(0, 1), queue(100, 3), undecided(5)),
             (35, queue(0, 6), queue(100, 9), others_do()),
             (65, queue(0, 9), queue(100, 15), others_do()),
-            (70, queue(3, 7), queue(103, 14), others_do()),
+            (70, queue(3, 7), queue(103, 14), Fares::Well),
             (95, queue(9, 0), queue(115, 0), Fares::Well),
         ],
     );
