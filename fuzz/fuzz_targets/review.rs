@@ -22,7 +22,7 @@ fuzz_target!(|body: &[u8]| {
         let question = Question {
             entry,
             settings: Some(&settings),
-            namespaces: &namespaces,
+            namespaces: Some(&namespaces),
             own_namespace: "otelgate",
             now: jiff::Timestamp::UNIX_EPOCH,
             decide: inject::decide,

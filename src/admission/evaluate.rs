@@ -21,7 +21,8 @@ pub struct Question<'q> {
     pub entry: Entry,
     /// `None` until a usable configuration was read.
     pub settings: Option<&'q Settings>,
-    pub namespaces: &'q Namespaces,
+    /// `None` where nobody watches them: annotations on them have no effect.
+    pub namespaces: Option<&'q Namespaces>,
     /// The webhook's own, where the probe's pods are created.
     pub own_namespace: &'q str,
     pub now: Timestamp,
@@ -70,12 +71,13 @@ pub fn evaluate(
     }
     let Some(settings) = question.settings else { return Err(Refusal::from(Reason::NoConfiguration)) };
 
-    let known = request.namespace().and_then(|name| question.namespaces.get(name));
+    let known = question.namespaces.zip(request.namespace()).and_then(|(store, name)| store.get(name));
+    let unwatched = question.namespaces.is_none().then_some(&[][..]);
     let namespace = Namespace {
         name: request.namespace(),
         opt_in: question.entry.namespace_opt_in().map(OptIn::as_str),
         left_out: false,
-        annotations: known.as_ref().map(|known| known.annotations()),
+        annotations: known.as_ref().map(|known| known.annotations()).or(unwatched),
     };
     let decision = match &request.object {
         Object::Absent => return Err(Refusal::from(Reason::Undecodable)),

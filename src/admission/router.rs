@@ -26,7 +26,8 @@ use crate::source::Source;
 /// What every request is decided with.
 pub struct Admission {
     pub settings: Arc<Source<Settings>>,
-    pub namespaces: Arc<Namespaces>,
+    /// `None` where nobody watches them.
+    pub namespaces: Option<Arc<Namespaces>>,
     pub metrics: Arc<Metrics>,
     /// The webhook's own namespace.
     pub own_namespace: String,
@@ -44,7 +45,7 @@ impl Admission {
     #[must_use]
     pub fn new(
         settings: Arc<Source<Settings>>,
-        namespaces: Arc<Namespaces>,
+        namespaces: Option<Arc<Namespaces>>,
         metrics: Arc<Metrics>,
         own_namespace: String,
     ) -> Self {
@@ -79,7 +80,7 @@ impl Admission {
         let question = Question {
             entry,
             settings: settings.as_deref(),
-            namespaces: &self.namespaces,
+            namespaces: self.namespaces.as_deref(),
             own_namespace: &self.own_namespace,
             now: Timestamp::now(),
             decide: self.decide,

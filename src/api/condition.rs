@@ -134,7 +134,7 @@ reasons! {
     CollectorForeign: False, "an object that isn't otelgate's has a name of the Collector's, and is left as it is",
         "set spec.collector.mode to adopt where it is of a Collector of your own; otherwise delete it, and otelgate makes its own";
     CollectorLeftBehind: False, "Collectors still run in a namespace where they were before, beside those of now if there are any",
-        "wait a moment; what the controller may not take away, delete: kubectl delete daemonset,configmap,service,serviceaccount,networkpolicy,rolebinding -n NAMESPACE -l otelgate.dev/part=collector";
+        "wait a moment; what the controller may not take away, delete: kubectl delete daemonset,configmap,service,serviceaccount,networkpolicy,rolebinding,lease -n NAMESPACE -l otelgate.dev/part=collector";
     CollectorContested: False, "somebody else writes an object of the Collector too",
         "have only one of the two write it: leave it to otelgate, or set spec.collector.mode to adopt or disabled";
     CollectorWithoutNode: False, "there is no node that a Collector should run on",
@@ -190,7 +190,7 @@ reasons! {
     AgentLeftOver: False, "the Agent of the mode before isn't gone yet, and the one that is asked for waits for that",
         "wait a moment; if a DatadogAgent stays, its finalizer waits for the Datadog Operator: start it again, or take the finalizer out";
     AgentLeftBehind: False, "Datadog Agents still run in a namespace where they were before, and report the same hosts as those of now",
-        "wait a moment; what the controller may not take away, delete: kubectl delete daemonset,deployment,service,serviceaccount,configmap,rolebinding,secret -n NAMESPACE -l otelgate.dev/part=agent; and one that the Datadog Operator made: kubectl delete datadogagent -n NAMESPACE -l otelgate.dev/part=operator";
+        "wait a moment; what the controller may not take away, delete: kubectl delete daemonset,deployment,service,serviceaccount,configmap,rolebinding,lease,secret -n NAMESPACE -l otelgate.dev/part=agent; and one that the Datadog Operator made: kubectl delete datadogagent -n NAMESPACE -l otelgate.dev/part=operator";
     AgentNotReadable: False, "what the controller keeps of the Datadog Agent can't be read",
         "give the controller the right that is named: otelgate update does, for the namespace of the chart's values";
     AgentNotWritten: False, "the API server doesn't take an object of the Datadog Agent",
@@ -229,6 +229,8 @@ reasons! {
         "wait a moment; if it stays so, kubectl describe the pods that are named";
     ClusterAgentNotReady: False, "the Cluster Agent has fewer ready replicas than it should",
         "kubectl describe the Deployment that is named, and look at its pods' log";
+    AgentServiceMissing: False, "the Service by which the adopted Datadog Agent takes OTLP isn't there, so that what is sent to it is lost",
+        "make the Service that is named: with the labels of the Agent's pods as its selector, ports 4317 and 4318, and internalTrafficPolicy: Local; the Agent has to take OTLP on these ports";
     Reachable: True, "a pod went through the API server and came back with the webhook's mark, and every endpoint is trusted",
         "nothing";
     NotReached: False, "a pod came back from the API server without the webhook's mark",

@@ -28,6 +28,8 @@ pub const CREDENTIALS_KEY: &str = "api-key";
 pub const COLLECTOR: &str = "otel-collector";
 /// `DaemonSet` of what is tried on one node first.
 pub const COLLECTOR_TRIAL: &str = "otel-collector-trial";
+/// Lease by which one Collector is chosen to read the cluster's objects: this behind the name of the Collector's Service.
+pub const COLLECTOR_LEASE_SUFFIX: &str = "-k8s-cluster";
 /// The Collector's rights and who has them: `ClusterRole` and `Role`, which the chart brings, and their bindings.
 pub const COLLECTOR_RIGHTS: &str = "otelgate-collector";
 
@@ -37,6 +39,10 @@ pub const AGENT: &str = "datadog-agent";
 pub const CLUSTER_AGENT: &str = "datadog-cluster-agent";
 /// Key of the token in its Secret.
 pub const CLUSTER_AGENT_TOKEN: &str = "token";
+/// Lease by which Cluster Agents agree on one; before they had Leases, a `ConfigMap`.
+pub const CLUSTER_AGENT_LEASE: &str = "datadog-leader-election";
+/// `ConfigMaps` that the Cluster Agent makes: the cluster's id, and how far events were read.
+pub const CLUSTER_AGENT_NOTES: [&str; 2] = ["datadog-cluster-id", "datadogtoken"];
 /// The `DatadogAgent`, and the beginning of what the Datadog Operator makes from it.
 pub const DATADOG_AGENT: &str = "datadog";
 /// `ConfigMap` with the system calls that system-probe may make.

@@ -33,7 +33,8 @@ Exit codes:
   0   every check passed
   1   a check failed
   2   no check failed, but not all could be told; or the cluster can't be reached
-  64  wrong usage";
+  64  wrong usage
+  74  standard output can't be written";
 
 /// Of the results, each in front of its line.
 const WORD: usize = 4;

@@ -140,7 +140,11 @@ pub fn run(command: impl Future<Output = Result<ExitCode, Complaint>>) -> ExitCo
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(command),
-        Err(error) => return output::failed(&anyhow::anyhow!("no event loop: {}", output::plain(&error))),
+        Err(error) => Err(Complaint {
+            place: "event loop".to_owned(),
+            message: output::plain(&error),
+            next: "see whether the machine lacks memory or file descriptors".to_owned(),
+        }),
     };
     result.unwrap_or_else(|complaint| {
         output::complain(&[complaint]);

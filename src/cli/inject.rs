@@ -46,7 +46,8 @@ Exit codes:
   0   done
   1   with --check: something would change
   2   an input can't be read, isn't a manifest, or isn't a valid one; nothing was written
-  64  wrong usage";
+  64  wrong usage
+  74  standard output can't be written";
 
 /// An input, and what becomes of it.
 struct Rewritten<'a> {

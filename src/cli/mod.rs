@@ -63,6 +63,8 @@ pub const USAGE: u8 = 64;
 const CHANGES: u8 = 1;
 /// An input can't be read, or isn't what it should be.
 const UNREADABLE: u8 = 2;
+/// As in `sysexits.h`: standard output, or a file to write, can't be written.
+const UNWRITABLE: u8 = 74;
 
 /// The names under which kubectl finds it as a plugin.
 const PLUGINS: [&str; 2] = ["kubectl-otelgate", "kubectl_otelgate"];

@@ -145,9 +145,15 @@ pub fn print(text: &str, coloured: bool) -> anyhow::Result<()> {
     };
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(anyhow::anyhow!("standard output can't be written: {}", plain(&error))),
+        Err(error) => Err(unwritten(&error)),
         Ok(()) => Ok(()),
     }
+}
+
+/// Why a result can't be written.
+#[must_use]
+pub fn unwritten(error: &io::Error) -> anyhow::Error {
+    anyhow::anyhow!("standard output can't be written: {}; see whether there is room for it", plain(error))
 }
 
 /// An error of the operating system in its own words, without its number.
@@ -162,7 +168,7 @@ pub fn plain(error: &io::Error) -> String {
 #[must_use]
 pub fn failed(error: &anyhow::Error) -> ExitCode {
     let _ = writeln!(anstream::stderr(), "{BAD}error{BAD:#}: {error:#}");
-    ExitCode::from(super::UNREADABLE)
+    ExitCode::from(super::UNWRITABLE)
 }
 
 #[cfg(test)]

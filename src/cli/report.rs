@@ -46,7 +46,7 @@ impl Outcome {
         match decision {
             Decision::Inject(plan) | Decision::Observe(plan) => describe(plan, &mut details),
             Decision::Skip { reason, .. } => {
-                let next = next_step(*reason, namespace_known);
+                let next = next_step(*reason, place.namespace, namespace_known);
                 details.push((2, format!("{DIM}{}{DIM:#}: {}; next: {next}", reason.code(), reason.summary())));
             }
         }
@@ -75,10 +75,14 @@ impl Outcome {
     }
 }
 
-/// What to do about a reason, where the input may lack the Namespace.
+/// What to do about a reason, where the input may lack the namespace's name, or the Namespace.
 #[must_use]
-pub fn next_step(reason: Reason, namespace_known: bool) -> &'static str {
+pub fn next_step(reason: Reason, namespace: Option<&str>, namespace_known: bool) -> &'static str {
     match reason {
+        Reason::NotOptedIn if namespace.is_none() => {
+            "give -n NAMESPACE, and its Namespace in the input; or label the pod template otelgate.dev/inject=enabled, or \
+             use --opt-in"
+        }
         Reason::NotOptedIn if !namespace_known => {
             "give its Namespace as well, label the pod template otelgate.dev/inject=enabled, or use --opt-in"
         }

@@ -185,10 +185,11 @@ async fn start(args: Args, metrics: &Arc<Metrics>) -> ExitCode {
     let mut tasks = Tasks::default();
     let objects = client.clone().map(|client| Objects { client, namespace: namespace.clone() });
     let sources = Sources::start(config, certificate, objects.as_ref(), metrics, &mut tasks);
-    let namespaces = Arc::new(Namespaces::default());
-    if let Some(client) = client.filter(|_| !no_namespaces) {
+    let namespaces = client.filter(|_| !no_namespaces).map(|client| {
+        let namespaces = Arc::new(Namespaces::default());
         tasks.spawn("namespaces", namespaces::watch(client, Arc::clone(&namespaces), Arc::clone(metrics)));
-    }
+        namespaces
+    });
     let admission = Admission::new(Arc::clone(&sources.settings), namespaces, Arc::clone(metrics), namespace);
     let limits = Limits { connections: max_connections, ..Limits::default() };
     let router = admission::router(&Arc::new(admission));

@@ -8,7 +8,8 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::document::{
-    API_VERSION, Collection, Document, IpFamily, KIND, LogOwner, Operator, Protocol, Reach, Requirement, Temporality,
+    API_VERSION, Collection, Document, Exclusion, IpFamily, KIND, LogOwner, Operator, Protocol, Reach, Requirement,
+    Temporality,
 };
 use crate::api::OptIn;
 use crate::api::otel::{self, var};
@@ -176,7 +177,16 @@ impl Configuration {
 
     /// Whether `exclude` names this pod. `label` looks a label of the pod's up.
     pub fn excludes<'l>(&self, namespace: Option<&str>, label: impl Fn(&str) -> Option<&'l str>) -> bool {
-        self.document.exclude.iter().any(|exclusion| {
+        self.exclusion(namespace, label).is_some()
+    }
+
+    /// The entry of `exclude` that names this pod. `label` looks a label of the pod's up.
+    pub fn exclusion<'l>(
+        &self,
+        namespace: Option<&str>,
+        label: impl Fn(&str) -> Option<&'l str>,
+    ) -> Option<&Exclusion> {
+        self.document.exclude.iter().find(|exclusion| {
             exclusion.namespace.as_deref().is_none_or(|wanted| namespace == Some(wanted))
                 && exclusion.selector.match_labels.iter().all(|(key, value)| label(key) == Some(value))
                 && exclusion
@@ -377,21 +387,31 @@ fn is_own_variable(name: &str) -> bool {
 }
 
 fn exclusion_faults(document: &Document, faults: &mut Vec<String>) {
-    for exclusion in &document.exclude {
-        let selector = &exclusion.selector;
+    for (index, Exclusion { namespace, selector }) in document.exclude.iter().enumerate() {
+        let mut fault = |says: String| faults.push(format!("exclude[{index}]: {says}"));
+        if namespace.is_none() && selector.is_empty() {
+            fault(
+                "has neither a namespace nor a requirement, so it would exclude every pod; give it one, or write \
+                 mode: disabled"
+                    .to_owned(),
+            );
+        }
+        if let Some(name) = namespace.as_deref().filter(|name| !legal::is_dns_label(name)) {
+            fault(format!("{name:?} is no name of a namespace; write an entry for each"));
+        }
         let keys = selector.match_labels.keys().chain(selector.match_expressions.iter().map(|one| &one.key));
         for key in keys.filter(|key| !legal::is_qualified_name(key)) {
-            faults.push(format!("exclude: {key:?} is no label key"));
+            fault(format!("{key:?} is no label key"));
+        }
+        let listed = selector.match_expressions.iter().flat_map(|one| &one.values);
+        for value in selector.match_labels.values().chain(listed).filter(|value| !legal::is_label_value(value)) {
+            fault(format!("{value:?} is no value of a label"));
         }
         for requirement in &selector.match_expressions {
             let wants_values = matches!(requirement.operator, Operator::In | Operator::NotIn);
             if wants_values == requirement.values.is_empty() {
-                faults.push(format!(
-                    "exclude: {} {:?} {} values",
-                    requirement.key,
-                    requirement.operator,
-                    if wants_values { "needs" } else { "takes no" }
-                ));
+                let needs = if wants_values { "needs" } else { "takes no" };
+                fault(format!("{} {:?} {needs} values", requirement.key, requirement.operator));
             }
         }
     }

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::absent;
 use crate::api::{OptIn, label, object};
 
 /// Version of the configuration file.
@@ -23,42 +24,44 @@ pub struct Document {
     /// Always `InjectionConfiguration`.
     pub kind: String,
     /// Caps every opt-in: `enabled`, `observe` (decide and report, change nothing) or `disabled`.
-    #[serde(default = "default_mode")]
+    #[serde(default = "default_mode", deserialize_with = "absent::mode")]
     pub mode: OptIn,
     /// Value of `k8s.cluster.name`; not set when absent. Datadog adds it to the names of hosts only where it begins with a
     /// letter and has nothing but lowercase letters, digits and hyphens, at most 80.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_name: Option<String>,
     /// The cluster's DNS domain.
-    #[serde(default = "default_cluster_domain")]
+    #[serde(default = "default_cluster_domain", deserialize_with = "absent::cluster_domain")]
     pub cluster_domain: String,
     /// Value of `deployment.environment.name` where neither pod nor namespace says otherwise; not set when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
     /// Where and how containers send.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent::or_default")]
     pub otlp: Otlp,
     /// Where the Collector is.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent::or_default")]
     pub collector: Collector,
     /// How a service's name and version are found.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent::or_default")]
     pub identity: Identity,
     /// `OTEL_PROPAGATORS`; not set when empty.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "absent::or_default", skip_serializing_if = "Vec::is_empty")]
     pub propagators: Vec<String>,
     /// `OTEL_TRACES_SAMPLER` and its argument; not set when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampler: Option<Sampler>,
     /// Container logs that are read from files.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent::or_default")]
     pub logs: Logs,
     /// Further variables, set by the same rules as otelgate's own; but none that it computes, and none of `DD_SERVICE`, `DD_ENV`
     /// and `DD_VERSION`, which would contradict those.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "absent::or_default", skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<Variable>,
     /// Pods that are never touched, whatever their labels: the telemetry pipeline's own.
-    #[serde(default = "default_exclude")]
+    // The API server refuses a rule on the entries of a list without an end.
+    #[serde(default = "default_exclude", deserialize_with = "absent::exclude")]
+    #[schemars(length(max = 1000))]
     pub exclude: Vec<Exclusion>,
 }
 
@@ -70,16 +73,16 @@ pub struct Otlp {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
     /// `grpc`, `http/protobuf` or `http/json`. An endpoint on port 4317 or 4318 has the protocol of its port.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent::or_default")]
     pub protocol: Protocol,
     /// `service`: by the Collector's Service; `node`: by host port and the node's address.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent::or_default")]
     pub reach: Reach,
     /// With `reach: node`, `IPv6` puts the address in brackets.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent::or_default")]
     pub ip_family: IpFamily,
     /// `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`; Datadog wants `delta`. `unset` leaves it to the SDK.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent::or_default")]
     pub metrics_temporality: Temporality,
 }
 
@@ -124,10 +127,10 @@ pub enum Temporality {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Collector {
     /// The Service's namespace.
-    #[serde(default = "default_collector_namespace")]
+    #[serde(default = "default_collector_namespace", deserialize_with = "absent::collector_namespace")]
     pub namespace: String,
     /// The Service's name.
-    #[serde(default = "default_collector_service")]
+    #[serde(default = "default_collector_service", deserialize_with = "absent::collector_service")]
     pub service: String,
     /// The Service's IP address, for pods that can't resolve cluster names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -140,7 +143,7 @@ pub struct Collector {
 pub struct Identity {
     /// Whether `app.kubernetes.io/instance`, `name` and `version` count. Off, because Helm gives every Deployment of a
     /// release the same.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent::or_default")]
     pub from_well_known_labels: bool,
 }
 
@@ -160,10 +163,10 @@ pub struct Sampler {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Logs {
     /// `enabled` or `disabled`: whether an opted-in pod's logs are collected where nothing else is said.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent::or_default")]
     pub collection: Collection,
     /// Who reads the files, `collector` or `agent`: exactly one, or every line arrives twice.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent::or_default")]
     pub owner: LogOwner,
 }
 
@@ -218,12 +221,18 @@ pub struct FieldRef {
 /// Pods that are never touched: those of the namespace (of any, when absent) that the selector matches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "has(self.__namespace__) || (has(self.selector) && \
+             ((has(self.selector.matchLabels) && size(self.selector.matchLabels) > 0) || \
+             (has(self.selector.matchExpressions) && size(self.selector.matchExpressions) > 0)))",
+    "message": "without a namespace or a requirement, every pod would be excluded: write mode: disabled for that",
+}]))]
 pub struct Exclusion {
-    /// The namespace; any, when absent.
+    /// The namespace, by its whole name; any, when absent, and then the selector has a requirement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// A label selector; every pod, when absent.
-    #[serde(default)]
+    /// A label selector; every pod of the namespace, when absent.
+    #[serde(default, deserialize_with = "absent::or_default")]
     pub selector: Selector,
 }
 
@@ -232,10 +241,10 @@ pub struct Exclusion {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Selector {
     /// Labels that must all be there.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "absent::or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub match_labels: BTreeMap<String, String>,
     /// Requirements that must all hold.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "absent::or_default", skip_serializing_if = "Vec::is_empty")]
     pub match_expressions: Vec<Requirement>,
 }
 
@@ -252,7 +261,7 @@ pub struct Requirement {
     /// `In`, `NotIn`, `Exists` or `DoesNotExist`.
     pub operator: Operator,
     /// For `In` and `NotIn`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "absent::or_default", skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<String>,
 }
 
@@ -294,6 +303,12 @@ impl Selector {
     #[must_use]
     pub fn read(json: &Value) -> Option<Self> {
         Self::deserialize(json).ok()
+    }
+
+    /// Whether it matches every object.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.match_labels.is_empty() && self.match_expressions.is_empty()
     }
 
     /// As the API server takes it in a query: `app=web,tier in (a,b),!old`.
@@ -348,24 +363,24 @@ impl Protocol {
     }
 }
 
-fn default_mode() -> OptIn {
+pub(super) fn default_mode() -> OptIn {
     OptIn::Enabled
 }
 
-fn default_cluster_domain() -> String {
+pub(super) fn default_cluster_domain() -> String {
     "cluster.local".to_owned()
 }
 
-fn default_collector_namespace() -> String {
+pub(super) fn default_collector_namespace() -> String {
     "datadog".to_owned()
 }
 
-fn default_collector_service() -> String {
+pub(super) fn default_collector_service() -> String {
     object::COLLECTOR.to_owned()
 }
 
 /// The pipeline's own pods, where it is by default.
-fn default_exclude() -> Vec<Exclusion> {
+pub(super) fn default_exclude() -> Vec<Exclusion> {
     own_pods(object::NAMESPACE, &default_collector_namespace())
 }
 

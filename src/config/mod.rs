@@ -1,5 +1,6 @@
 //! Configuration: the file as written ([`Document`]), and what a checked one becomes ([`Configuration`]).
 
+mod absent;
 mod compiled;
 mod document;
 mod parse;

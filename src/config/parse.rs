@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use super::compiled::{Configuration, ConfigurationError};
 use super::document::{API_VERSION, Document, KIND};
+use crate::api::object;
 use crate::manifest;
 
 /// Key of the document in a ConfigMap.
@@ -26,6 +27,12 @@ pub enum ParseError {
     Empty,
     #[error("line {}, column {}: {message}", .at.line, .at.column)]
     Malformed { at: Position, message: String },
+    #[error(
+        "kind: {kind:?} is no configuration; give one of kind {KIND}, or a ConfigMap that holds it, such as {}, which the \
+         controller makes from the TelemetryStack",
+        object::INJECTION
+    )]
+    AnotherKind { kind: String },
     #[error("the ConfigMap has no key data.{CONFIG_MAP_KEY}; put the configuration there")]
     NotInConfigMap,
     #[error(transparent)]
@@ -39,13 +46,13 @@ pub struct Position {
     pub column: usize,
 }
 
-/// What tells a ConfigMap from a configuration.
-#[derive(Deserialize)]
+/// What tells a ConfigMap, and all else, from a configuration.
+#[derive(Default, Deserialize)]
 struct Envelope {
     #[serde(default)]
     kind: Option<String>,
     #[serde(default)]
-    data: Option<BTreeMap<String, Spanned<String>>>,
+    data: Option<BTreeMap<String, Option<Spanned<String>>>>,
 }
 
 /// Reads a configuration and checks it.
@@ -57,12 +64,21 @@ pub fn parse(text: &str) -> Result<Configuration, ParseError> {
     if is_empty(text) {
         return Err(ParseError::Empty);
     }
-    let document = match read::<Envelope>(text) {
-        Ok(envelope) if envelope.kind.as_deref() == Some("ConfigMap") => from_config_map(envelope, text)?,
-        // A document with a fault of its own is reported by the stricter reading.
-        _ => read::<Document>(text)?,
+    // A document with a fault of its own is reported by the stricter reading.
+    let envelope = read::<Envelope>(text).unwrap_or_default();
+    let document = match envelope.kind.as_deref() {
+        Some("ConfigMap") => from_config_map(envelope, text)?,
+        _ => document(text, envelope)?,
     };
     Ok(Configuration::try_from(document)?)
+}
+
+/// Of another kind's fields none is right: what is wrong is the kind.
+fn document(text: &str, envelope: Envelope) -> Result<Document, ParseError> {
+    read::<Document>(text).map_err(|error| match envelope.kind {
+        Some(kind) if kind != KIND => ParseError::AnotherKind { kind },
+        _ => error,
+    })
 }
 
 /// Reads the fields of a document that somebody wrote elsewhere, without the envelope. Not checked beyond their types.
@@ -85,12 +101,13 @@ pub fn fields(fields: &Map<String, Value>) -> Result<Document, String> {
 }
 
 fn from_config_map(envelope: Envelope, text: &str) -> Result<Document, ParseError> {
-    let inner = envelope.data.and_then(|mut data| data.remove(CONFIG_MAP_KEY)).ok_or(ParseError::NotInConfigMap)?;
+    let inner = envelope.data.and_then(|mut data| data.remove(CONFIG_MAP_KEY)?).ok_or(ParseError::NotInConfigMap)?;
     if is_empty(&inner.value) {
         return Err(ParseError::Empty);
     }
     let start = usize::try_from(inner.referenced.line()).unwrap_or(1);
-    read::<Document>(&inner.value).map_err(|error| match (error, block_indent(text, start)) {
+    let envelope = read::<Envelope>(&inner.value).unwrap_or_default();
+    document(&inner.value, envelope).map_err(|error| match (error, block_indent(text, start)) {
         (ParseError::Malformed { at, message }, Some(indent)) => {
             ParseError::Malformed { at: Position { line: at.line + start - 1, column: at.column + indent }, message }
         }
@@ -143,7 +160,19 @@ fn explain(error: &YamlError, text: &str) -> ParseError {
             }
         }
         YamlError::SerdeUnknownVariant { variant, expected, .. } => {
-            named(format!("{variant:?} isn't one of {}", expected.join(", ")))
+            let known = expected.join(", ");
+            named(match variant.as_str() {
+                "" | "~" | "null" => format!("has no value; write one of {known}"),
+                _ => format!("{variant:?} isn't one of {known}"),
+            })
+        }
+        YamlError::NullIntoString { .. } => named("has no value; write one".to_owned()),
+        YamlError::Unexpected { expected: "mapping start", .. } => named("must be a map".to_owned()),
+        YamlError::Unexpected { expected: "sequence start", .. } => named("must be a list".to_owned()),
+        YamlError::Unexpected { expected: "string scalar", .. }
+        | YamlError::ExternallyTaggedEnumExpectedScalarOrMapping { .. }
+        | YamlError::UnexpectedValueForUnitEnumVariant { .. } => {
+            named("must be a single value, and no list or map".to_owned())
         }
         YamlError::SerdeMissingField { field, .. } => named(format!("{field} is missing; write it")),
         YamlError::SerdeInvalidType { expected, .. } | YamlError::SerdeInvalidValue { expected, .. } => {
@@ -273,143 +302,4 @@ fn path(frames: &[Frame<'_>]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HEAD: &str = "apiVersion: otelgate.dev/v1alpha1\nkind: InjectionConfiguration\n";
-
-    fn fault(text: &str) -> String {
-        parse(text).expect_err("the text has a fault").to_string()
-    }
-
-    fn fault_in(body: &str) -> String {
-        fault(&format!("{HEAD}{body}"))
-    }
-
-    #[test]
-    fn minimal_document_is_the_documented_defaults() {
-        assert_eq!(*parse(HEAD).expect("valid").document(), Document::default());
-    }
-
-    #[test]
-    fn byte_order_mark_and_windows_newlines_are_read() {
-        let text = format!("\u{feff}{HEAD}clusterName: east\n").replace('\n', "\r\n");
-        assert_eq!(parse(&text).expect("valid").cluster_name(), Some("east"));
-    }
-
-    #[test]
-    fn scalars_that_look_like_something_else_are_the_text_they_are() {
-        let text = format!("{HEAD}environment: no\nsampler: {{name: traceidratio, arg: 0.10}}\n");
-        let configuration = parse(&text).expect("valid");
-        assert_eq!(configuration.environment(), Some("no"));
-        assert_eq!(configuration.sampler(), Some(("traceidratio", Some("0.10"))));
-    }
-
-    #[test]
-    fn empty_texts_say_what_a_minimal_file_is() {
-        for text in ["", "\n", "# only a comment\n", "---\n", "\u{feff}--- # nothing\n...\n"] {
-            assert!(fault(text).contains("apiVersion: otelgate.dev/v1alpha1"), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn unknown_keys_name_line_path_and_the_nearest_right_one() {
-        assert_eq!(
-            fault_in("otlp:\n  protcol: grpc\n"),
-            "line 4, column 3: otlp.protcol: unknown key; did you mean protocol?"
-        );
-        assert_eq!(fault_in("Mode: observe\n"), "line 3, column 1: Mode: unknown key; did you mean mode?");
-        assert_eq!(
-            fault_in("exclude:\n- selector:\n    matchExpressions:\n    - {key: a, operatr: Exists}\n"),
-            "line 6, column 16: exclude[0].selector.matchExpressions[0].operatr: unknown key; did you mean operator?"
-        );
-        assert_eq!(
-            fault_in("identity:\n  zzz: 1\n"),
-            "line 4, column 3: identity.zzz: unknown key; known are fromWellKnownLabels"
-        );
-    }
-
-    #[test]
-    fn duplicate_keys_are_refused() {
-        assert_eq!(fault_in("mode: observe\nmode: enabled\n"), "line 4, column 1: mode: stands twice; keep one");
-    }
-
-    #[test]
-    fn wrong_types_and_values_name_what_would_be_right() {
-        assert_eq!(fault_in("mode: off\n"), "line 3, column 7: mode: \"off\" isn't one of enabled, observe, disabled");
-        assert_eq!(
-            fault_in("otlp:\n  protocol: http\n"),
-            "line 4, column 13: otlp.protocol: \"http\" isn't one of grpc, http/protobuf, http/json"
-        );
-        let fault = fault_in("env:\n- name: A\n  value: {secret: hunter2}\n");
-        assert!(fault.starts_with("line 5, column 10: env[0].value: "), "{fault}");
-        assert!(!fault.contains("hunter2"), "{fault}");
-        let fault = fault_in("identity:\n  fromWellKnownLabels: maybe\n");
-        assert!(fault.starts_with("line 4, column 24: identity.fromWellKnownLabels: "), "{fault}");
-        let fault = fault_in("propagators: tracecontext\n");
-        assert!(fault.starts_with("line 3, column 14: propagators: "), "{fault}");
-    }
-
-    #[test]
-    fn what_stands_in_place_of_a_variables_key_may_be_its_value() {
-        for body in [
-            "env: [{name: TOKEN, hunter2}]\n",
-            "env: [{name: TOKEN, hunter2: 1, hunter2: 2}]\n",
-            "env: [{name: A}, {hunter2}]\n",
-            "env:\n- name: TOKEN\n  hunter2\n",
-            "env:\n- name: TOKEN\n  valueFrom: {hunter2}\n",
-            "env:\n- name: TOKEN\n  valueFrom: hunter2\n",
-            "env:\n- hunter2\n",
-            "env: hunter2\n",
-            "env: {TOKEN: hunter2}\n",
-            "env: [{name: TOKEN, value: *hunter2}]\n",
-            "env: [{name: TOKEN, value: \"hunter2\n",
-        ] {
-            let fault = fault_in(body);
-            assert!(fault.starts_with("line ") && !fault.contains("hunter2"), "{body:?}: {fault}");
-        }
-        assert_eq!(
-            fault_in("env: [{name: TOKEN, hunter2}]\n"),
-            "line 3, column 21: env[0]: has an unknown key; known are name, value, valueFrom"
-        );
-    }
-
-    #[test]
-    fn a_missing_field_is_named() {
-        assert_eq!(fault("kind: InjectionConfiguration\n"), "line 1, column 1: apiVersion is missing; write it");
-    }
-
-    #[test]
-    fn illegal_values_are_all_told_at_once() {
-        let fault = fault_in("propagators: [b4]\nclusterDomain: a..b\n");
-        assert!(fault.contains("propagators:") && fault.contains("clusterDomain:"), "{fault}");
-    }
-
-    #[test]
-    fn a_config_map_is_opened() {
-        let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: otelgate-injection}\ndata:\n  config.yaml: |\n    apiVersion: otelgate.dev/v1alpha1\n    kind: InjectionConfiguration\n    clusterName: east\n";
-        assert_eq!(parse(text).expect("valid").cluster_name(), Some("east"));
-        let wrong = text.replace("clusterName", "clusterNam");
-        assert_eq!(fault(&wrong), "line 8, column 5: clusterNam: unknown key; did you mean clusterName?");
-        let quoted = "kind: ConfigMap\ndata:\n  config.yaml: \"kind: InjectionConfiguration\\nmod: observe\\n\"\n";
-        assert!(
-            fault(quoted).starts_with("line 3, column 1: in config.yaml, line 2: mod: unknown key"),
-            "{}",
-            fault(quoted)
-        );
-        assert!(fault("kind: ConfigMap\ndata: {}\n").contains("data.config.yaml"));
-        assert!(fault("kind: ConfigMap\ndata: {config.yaml: \"\"}\n").contains("empty"));
-    }
-
-    #[test]
-    fn syntax_errors_and_bombs_are_refused() {
-        assert!(fault_in("otlp: [\n").starts_with("line "), "{}", fault_in("otlp: [\n"));
-        assert!(fault_in("---\nmode: observe\n").contains("one document"));
-        let bomb = (0..12).fold("a0: &a0 [x]\n".to_owned(), |text, i| {
-            let aliases = vec![format!("*a{i}"); 9].join(", ");
-            format!("{text}a{}: &a{} [{aliases}]\n", i + 1, i + 1)
-        });
-        let fault = fault(&format!("{HEAD}propagators: *a12\n{bomb}"));
-        assert!(fault.starts_with("line "), "{fault}");
-    }
-}
+mod tests;

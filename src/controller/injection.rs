@@ -44,14 +44,19 @@ pub fn document(injection: &Value, namespace: &str) -> Result<Document, InvalidS
         return Err(InvalidSpec(vec!["spec.injection: must be a map of fields".to_owned()]));
     };
     let mut document = config::fields(fields).map_err(|fault| InvalidSpec::new([fault]))?;
-    let further = if fields.contains_key("exclude") { std::mem::take(&mut document.exclude) } else { Vec::new() };
+    // Before anything is added: what is told is what somebody wrote.
+    Configuration::try_from(document.clone()).map_err(|error| InvalidSpec::new(error.faults))?;
+    let further = if fields.get("exclude").is_some_and(|exclude| !exclude.is_null()) {
+        std::mem::take(&mut document.exclude)
+    } else {
+        Vec::new()
+    };
     document.exclude = own_pods(namespace, &document.collector.namespace);
     for exclusion in further {
         if !document.exclude.contains(&exclusion) {
             document.exclude.push(exclusion);
         }
     }
-    Configuration::try_from(document.clone()).map_err(|error| InvalidSpec::new(error.faults))?;
     Ok(document)
 }
 
@@ -134,8 +139,13 @@ mod tests {
 
     #[test]
     fn an_empty_spec_is_the_documented_defaults() {
-        let made = document(&json!({}), "otelgate").expect("valid");
-        assert_eq!(made, Document::default());
+        for empty in [json!({}), json!({"mode": null, "otlp": null, "exclude": null, "collector": {"namespace": null}})]
+        {
+            assert_eq!(document(&empty, "otelgate").expect("valid"), Document::default(), "{empty}");
+        }
+        let elsewhere = document(&json!({"exclude": null, "collector": {"namespace": "x"}}), "y").expect("valid");
+        let namespaces: Vec<_> = elsewhere.exclude.iter().map(|one| one.namespace.as_deref()).collect();
+        assert_eq!(namespaces, [Some("y"), Some("x"), None]);
     }
 
     #[test]
@@ -157,6 +167,17 @@ mod tests {
             (json!("mode: observe"), "spec.injection: must be a map of fields"),
             (json!({"otlp": {"protcol": "grpc"}}), "spec.injection.otlp.protcol: unknown key; did you mean protocol?"),
             (json!({"mode": "off"}), "spec.injection.mode: \"off\" isn't one of enabled, observe, disabled"),
+            (json!({"otlp": "grpc"}), "spec.injection.otlp: must be a map"),
+            (
+                json!({"exclude": [{}]}),
+                "spec.injection.exclude[0]: has neither a namespace nor a requirement, so it would exclude every pod; give \
+                 it one, or write mode: disabled",
+            ),
+            // That otelgate excludes its own pods there is no fault of the user's.
+            (
+                json!({"collector": {"namespace": "Bad_NS"}}),
+                "spec.injection.collector.namespace: \"Bad_NS\" is no name of a Kubernetes object",
+            ),
             (json!({"kind": "x"}), "spec.injection.kind: belongs to the configuration's file; leave it out"),
         ] {
             assert_eq!(fault(&injection), expected);
@@ -178,7 +199,7 @@ mod tests {
             "sampler": {"name": "traceidratio", "arg": "0.10"},
             "env": [{"name": "A", "value": "line \u{e9} $(B) 'x' \"y\" # z"},
                     {"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
-            "exclude": [{"namespace": "yes", "selector": {"matchLabels": {"a": "null", "b": "~"}}}],
+            "exclude": [{"namespace": "yes", "selector": {"matchLabels": {"a": "null", "b": "no"}}}],
         });
         let made = document(&spec, "otelgate").expect("valid");
         let configuration = complete(made.clone(), Some("10.0.0.9")).expect("valid");

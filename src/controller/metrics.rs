@@ -21,6 +21,8 @@ pub(crate) mod definition {
             "1 while this controller is the one that acts";
         CONDITION = "otelgate_controller_condition", "gauge", ["type"],
             "1 while the condition of the TelemetryStack holds, 0 while it doesn't, and no series while that isn't known; only the leader has it";
+        REASON = "otelgate_controller_condition_reason", "gauge", ["type", "reason"],
+            "1 for the reason of each condition that doesn't hold; only the leader has it";
         PODS = "otelgate_controller_pods", "gauge", ["coverage"],
             "Opted-in pods by what they carry: Injected, Missed, RestartPending or Outdated; only the leader has it";
         FAILURES = "otelgate_controller_failures_total", "counter", ["object"],
@@ -37,6 +39,10 @@ pub(crate) mod definition {
             "Collectors by what was measured of them; only the leader has it";
         ROLLOUT = "otelgate_controller_collector_rollout_nodes", "gauge", [],
             "Nodes that wait for a rollout of the Collector; no series while none goes on, or while something else is wrong; only the leader has it";
+        MISSING = "otelgate_controller_collector_missing_nodes", "gauge", [],
+            "Nodes that should have a Collector and have none that is ready; no series while nobody looks; only the leader has it";
+        AGENT_ROLLOUT = "otelgate_controller_agent_rollout_nodes", "gauge", [],
+            "Nodes that wait for a rollout of the Datadog Agent; no series while none goes on, or while something else is wrong; only the leader has it";
         SCRAPES = "otelgate_controller_collector_scrapes_total", "counter", ["outcome"],
             "Readings of Collectors' own metrics";
         ITEMS = "otelgate_controller_collector_items_total", "counter", ["signal", "outcome"],
@@ -129,14 +135,20 @@ impl Collector for Scrape {
         let leads = self.state.leads.load(Relaxed);
         metrics::describe(encoder, &definition::LEADER)?.encode_gauge(&u64::from(leads))?;
         let mut family = metrics::describe(encoder, &definition::CONDITION)?;
-        for (condition, holds) in self.state.conditions() {
-            let value: u64 = match holds {
+        let conditions = self.state.conditions();
+        for (condition, reason) in &conditions {
+            let value: u64 = match reason.holds() {
                 Holds::True => 1,
                 Holds::False => 0,
                 // Alerts take 0 for a fault.
                 Holds::Unknown => continue,
             };
             family.encode_family(&[("type", condition.as_str())])?.encode_gauge(&value)?;
+        }
+        let mut family = metrics::describe(encoder, &definition::REASON)?;
+        for (condition, reason) in conditions.iter().filter(|(_, reason)| reason.holds() == Holds::False) {
+            let labels = [("type", condition.as_str()), ("reason", reason.code())];
+            family.encode_family(&labels)?.encode_gauge(&1_u64)?;
         }
         let mut family = metrics::describe(encoder, &definition::PODS)?;
         for (coverage, pods) in self.state.coverage.counts().into_iter().flatten() {
@@ -176,8 +188,15 @@ impl Scrape {
             let count = u64::try_from(count).unwrap_or(u64::MAX);
             family.encode_family(&[("state", state.as_str())])?.encode_gauge(&count)?;
         }
-        if let Some(nodes) = measured.rollout() {
-            metrics::describe(encoder, &definition::ROLLOUT)?.encode_gauge(&nodes)?;
+        let nodes = measured.nodes();
+        for (definition, nodes) in [
+            (&definition::ROLLOUT, nodes.collector.and_then(|collector| collector.waiting)),
+            (&definition::MISSING, nodes.collector.map(|collector| collector.missing)),
+            (&definition::AGENT_ROLLOUT, nodes.agents_waiting),
+        ] {
+            if let Some(nodes) = nodes {
+                metrics::describe(encoder, definition)?.encode_gauge(&nodes)?;
+            }
         }
         let mut family = metrics::describe(encoder, &definition::SCRAPES)?;
         for (outcome, counter) in measured.scrapes() {
@@ -197,23 +216,27 @@ impl Scrape {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::condition::ConditionType;
+    use crate::api::condition::{ConditionType, Reason};
     use crate::metrics::Exposition;
 
     #[test]
     fn a_condition_that_isnt_known_has_no_series() {
         let state = Arc::new(State::default());
         let conditions = [
-            (ConditionType::CertificateReady, Holds::True),
-            (ConditionType::WebhookReachable, Holds::Unknown),
-            (ConditionType::Ready, Holds::False),
+            (ConditionType::CertificateReady, Reason::Trusted),
+            (ConditionType::WebhookReachable, Reason::ProbeUnanswered),
+            (ConditionType::CollectorAvailable, Reason::CollectorRolledBack),
+            (ConditionType::Ready, Reason::CollectorRolledBack),
         ];
         state.set_conditions(conditions.into_iter());
         let text = Exposition::of(Scrape { state, log_lines_dropped: Arc::default() }).text().expect("text");
-        let series = text.lines().filter(|line| line.starts_with("otelgate_controller_condition{"));
+        let series = text.lines().filter(|line| line.starts_with("otelgate_controller_condition"));
         let expected = [
             r#"otelgate_controller_condition{type="CertificateReady"} 1"#,
+            r#"otelgate_controller_condition{type="CollectorAvailable"} 0"#,
             r#"otelgate_controller_condition{type="Ready"} 0"#,
+            r#"otelgate_controller_condition_reason{type="CollectorAvailable",reason="CollectorRolledBack"} 1"#,
+            r#"otelgate_controller_condition_reason{type="Ready",reason="CollectorRolledBack"} 1"#,
         ];
         assert_eq!(series.collect::<Vec<_>>(), expected);
     }

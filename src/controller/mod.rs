@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::api::condition::{ConditionType, Holds};
+use crate::api::condition::{ConditionType, Reason};
 use crate::calls;
 use crate::k8s::Client;
 use crate::tasks::Tasks;
@@ -89,6 +89,8 @@ pub struct State {
     pub agent: Arc<Health>,
     pub agent_set: Arc<Health>,
     pub agent_pods: Arc<Health>,
+    /// By which an adopted one takes OTLP.
+    pub agent_service: Arc<Health>,
     pub cluster_agent: Arc<Health>,
     pub cluster_agent_token: Arc<Health>,
     /// The Secrets that they refer to.
@@ -114,7 +116,7 @@ pub struct State {
     pub writes: Writes,
     pub measured: health::Measured,
     /// As they are told: of a new leader, maybe those of the one before.
-    conditions: Mutex<Vec<(ConditionType, Holds)>>,
+    conditions: Mutex<Vec<(ConditionType, Reason)>>,
 }
 
 /// Why it stopped.
@@ -170,6 +172,7 @@ impl Default for State {
             agent: Arc::new(Health::new("Datadog Agent")),
             agent_set: Arc::new(Health::new("DaemonSet of the Datadog Agent")),
             agent_pods: Arc::new(Health::new("Pod of the Datadog Agent")),
+            agent_service: Arc::new(Health::new("Service of the Datadog Agent")),
             cluster_agent: Arc::new(Health::new("Deployment of the Cluster Agent")),
             cluster_agent_token: Arc::new(Health::new("Secret of the Cluster Agent")),
             agent_secrets: Arc::new(Health::new("Secret of the Datadog Agent")),
@@ -201,7 +204,7 @@ impl State {
         [&self.lease].into_iter().chain(self.of_leader()).map(AsRef::as_ref)
     }
 
-    fn of_leader(&self) -> [&Arc<Health>; 29] {
+    fn of_leader(&self) -> [&Arc<Health>; 30] {
         [
             &self.stacks,
             &self.endpoints,
@@ -215,6 +218,7 @@ impl State {
             &self.agent,
             &self.agent_set,
             &self.agent_pods,
+            &self.agent_service,
             &self.cluster_agent,
             &self.cluster_agent_token,
             &self.agent_secrets,
@@ -245,11 +249,11 @@ impl State {
         faults.find_map(|health| health.fault().map(|fault| format!("{}: {fault}", health.what())))
     }
 
-    fn conditions(&self) -> Vec<(ConditionType, Holds)> {
+    fn conditions(&self) -> Vec<(ConditionType, Reason)> {
         self.conditions.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set_conditions(&self, conditions: impl Iterator<Item = (ConditionType, Holds)>) {
+    fn set_conditions(&self, conditions: impl Iterator<Item = (ConditionType, Reason)>) {
         *self.conditions.lock().unwrap_or_else(PoisonError::into_inner) = conditions.collect();
     }
 

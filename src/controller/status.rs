@@ -156,7 +156,7 @@ pub async fn write(
         let known = now_written.get(object::STACK).map(|stack| read(&stack.status)).unwrap_or_default();
         let before = Before { status: &known, led_for };
         let verdicts = now_reported.verdicts(&before);
-        context.state.set_conditions(verdicts.iter().map(|(name, one)| (*name, one.reason.holds())));
+        context.state.set_conditions(verdicts.iter().map(|(name, one)| (*name, one.reason)));
         let patience = PATIENCE.saturating_sub(led_for);
         let early = !now_reported.are_complete() && !patience.is_zero();
         let (mut failed, mut later) = (false, early.then_some(patience).or(now_reported.carried_for(&before)));

@@ -228,14 +228,26 @@ fn with_dependents(seen: &[Found], ours: impl Fn(&Found) -> bool) -> BTreeSet<&s
     }
 }
 
-/// What is in a namespace and neither otelgate's nor there in every namespace.
+/// What is in a namespace and neither otelgate's, nor its programs', nor there in every namespace.
 fn foreign<'a>(seen: &'a [Found], ours: &BTreeSet<&str>, namespace: &str) -> Vec<&'a Found> {
     let in_it = seen.iter().filter(|found| found.namespace.as_deref() == Some(namespace));
-    in_it.filter(|found| !ours.contains(found.uid.as_str()) && !is_in_every_namespace(found)).collect()
+    let goes_with_it = |found: &Found| is_in_every_namespace(found) || is_of_what_ran(found);
+    in_it.filter(|found| !ours.contains(found.uid.as_str()) && !goes_with_it(found)).collect()
 }
 
 fn is_in_every_namespace(found: &Found) -> bool {
     found.is("ServiceAccount", "default") || found.is("ConfigMap", "kube-root-ca.crt")
+}
+
+/// What Collectors and Cluster Agents make for themselves, which nobody owns.
+fn is_of_what_ran(found: &Found) -> bool {
+    match found.kind.kind.as_str() {
+        "Lease" => found.name == object::CLUSTER_AGENT_LEASE || found.name.ends_with(object::COLLECTOR_LEASE_SUFFIX),
+        "ConfigMap" => {
+            found.name == object::CLUSTER_AGENT_LEASE || object::CLUSTER_AGENT_NOTES.contains(&found.name.as_str())
+        }
+        _ => false,
+    }
 }
 
 fn because_of(foreign: &[&Found]) -> Option<String> {

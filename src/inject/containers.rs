@@ -68,13 +68,51 @@ pub fn all<'a>(pod: &'a Pod<'a>) -> impl Iterator<Item = (Slot, &'a Container<'a
     regular.chain(init).filter(move |(_, container)| names.insert(container.name.as_str()))
 }
 
-/// Whether a container is selected.
-#[must_use]
-pub fn is_selected(slot: Slot, container: &Container<'_>, options: &Options<'_>) -> bool {
-    let name = container.name.as_str();
-    match &options.containers {
-        Some(list) => list.has(name),
-        None => !slot.init && !SIDECARS.contains(&name),
+/// Whether a container is selected, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// As every regular one where none is named.
+    Regular,
+    /// In `otelgate.dev/containers`.
+    Named,
+    /// Others are.
+    NotNamed,
+    /// One of [`SIDECARS`].
+    KnownSidecar,
+    /// Runs first, as native sidecars do.
+    Init,
+}
+
+// === impl Selection ===
+
+impl Selection {
+    #[must_use]
+    pub fn of(slot: Slot, container: &Container<'_>, options: &Options<'_>) -> Self {
+        let name = container.name.as_str();
+        match &options.containers {
+            Some(list) if list.has(name) => Self::Named,
+            Some(_) => Self::NotNamed,
+            None if slot.init => Self::Init,
+            None if SIDECARS.contains(&name) => Self::KnownSidecar,
+            None => Self::Regular,
+        }
+    }
+
+    #[must_use]
+    pub const fn is_selected(self) -> bool {
+        matches!(self, Self::Regular | Self::Named)
+    }
+
+    /// For people, behind the container's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Regular => "selected",
+            Self::Named => "named",
+            Self::NotNamed => "not named",
+            Self::KnownSidecar => "known sidecar",
+            Self::Init => "init container",
+        }
     }
 }
 

@@ -43,6 +43,7 @@ use jiff::Timestamp;
 
 use crate::api::{OptIn, annotation, label, otel};
 use crate::config::Configuration;
+use containers::Selection;
 use existing::Existing;
 use identity::{Identity, Sources};
 use options::Options;
@@ -133,7 +134,7 @@ impl<'a> Context<'a, '_> {
         for (slot, container) in containers::all(self.pod) {
             let existing = Existing::new(container, self.prior);
             self.note_moved(&existing, &mut notes);
-            if !containers::is_selected(slot, container, self.options) {
+            if !Selection::of(slot, container, self.options).is_selected() {
                 let name = container.name.as_str();
                 if self.prior.container(name).is_some() || self.prior.unclaimed(name).is_some() {
                     plans.push(self.cleared(slot, &existing));

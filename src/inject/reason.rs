@@ -102,10 +102,12 @@ reasons! {
         "nothing: the webhook adds it by the name that the API server makes";
     NoEndpoint: Key, "this pod can't resolve cluster names (hostNetwork or dnsPolicy), and the Collector's address isn't known",
         "set dnsPolicy: ClusterFirstWithHostNet, or collector.address in the configuration";
-    NoEndpointForProtocol: Key, "no endpoint is known that speaks this container's protocol",
-        "correct or remove the container's own protocol, or set the endpoint in the container too";
+    NoEndpointForProtocol: Key, "no endpoint is known that speaks the protocol which the container or otelgate.dev/protocol asks for",
+        "correct or remove that protocol, or set the endpoint beside it: in the container, or by otelgate.dev/endpoint";
     UnclosedReference: Key, "the user's value has an unclosed $(, so nothing can be appended to it",
         "close the reference, or write $$( for a literal $(";
+    ReferenceBehind: Key, "the container has the variable that ours would refer to, but behind the place of ours, where it can't be referred to",
+        "remove the container's own OTELGATE_ variable: otelgate sets it";
     ReferenceTaken: Key, "a variable that ours would refer to has another meaning in this container",
         "rename the container's own OTELGATE_ variable";
     ValueTooLarge: Key, "the value is longer than 4 KiB",

@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::plan::{Namespace, Note, Subject};
-use super::{Pod, Reason};
+use super::containers::{self, Selection};
+use super::options::Options;
+use super::plan::{Decision, Namespace, Note, Subject};
+use super::prior::Prior;
+use super::{Pod, Reason, too_large};
 use crate::api::{OptIn, annotation, label};
-use crate::config::Configuration;
+use crate::config::{Configuration, Exclusion};
 
 /// Namespaces of Kubernetes itself.
 pub const SYSTEM_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
@@ -41,16 +44,54 @@ type Rule = (&'static str, for<'a> fn(Case<'a>) -> Option<Reason>, for<'a> fn(Ca
 const RULES: [Rule; 6] = [
     ("opted in", not_opted_in, opt_in_input),
     ("mode", mode, |case| case.configuration.mode().as_str().into()),
-    ("not a namespace of Kubernetes", system_namespace, namespace_input),
-    ("not excluded", excluded, namespace_input),
+    ("not a namespace of Kubernetes", system_namespace, system_input),
+    ("not excluded", excluded, exclusion_input),
     ("not a mirror pod", mirror, |case| if is_mirror(case.pod) { annotation::MIRROR.into() } else { "none".into() }),
     ("not a Windows pod", windows, |case| if is_windows(case.pod) { WINDOWS.into() } else { "linux".into() }),
 ];
 
-/// Every rule's verdict, also behind one that objects.
+/// Every rule's verdict, also behind one that objects; of what only a plan knows, that of the decision.
 #[must_use]
-pub fn verdicts(case: Case<'_>) -> Vec<Verdict<'_>> {
-    RULES.iter().map(|(rule, check, input)| Verdict { rule, input: input(case), reason: check(case) }).collect()
+pub fn verdicts<'a>(case: Case<'a>, decision: &Decision<'_>) -> Vec<Verdict<'a>> {
+    let of_metadata =
+        RULES.iter().map(|(rule, check, input)| Verdict { rule, input: input(case), reason: check(case) });
+    of_metadata.chain([size(case, decision), containers(case)]).collect()
+}
+
+/// Before the plan and behind it: a patch makes the object larger.
+fn size<'a>(case: Case<'a>, decision: &Decision<'_>) -> Verdict<'a> {
+    let pod = case.pod;
+    let annotations = &pod.metadata.value.annotations;
+    let annotations: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let of_plan = match decision {
+        Decision::Skip { reason: reason @ (Reason::ObjectTooLarge | Reason::AnnotationsTooLarge), .. } => Some(*reason),
+        _ => None,
+    };
+    Verdict {
+        rule: "size",
+        input: format!("{} bytes, in annotations {annotations}, containers {}", pod.size, pod.containers().count())
+            .into(),
+        reason: too_large(pod).err().or(of_plan),
+    }
+}
+
+fn containers(case: Case<'_>) -> Verdict<'_> {
+    /// That are told one by one.
+    const MOST: usize = 20;
+    let Case { pod, namespace, configuration } = case;
+    let options = Options::read(pod, namespace, configuration, &Prior::read(pod), &mut Vec::new());
+    let all: Vec<_> = containers::all(pod)
+        .map(|(slot, container)| (container.name.as_str(), Selection::of(slot, container, &options)))
+        .collect();
+    let told: Vec<_> =
+        all.iter().take(MOST).map(|(name, selection)| format!("{name}: {}", selection.as_str())).collect();
+    let input = match all.len() {
+        0 => "none".to_owned(),
+        count if count > MOST => format!("{}, and {} more", told.join(", "), count - MOST),
+        _ => told.join(", "),
+    };
+    let is_any_selected = all.iter().any(|(_, selection)| selection.is_selected());
+    Verdict { rule: "containers", input: input.into(), reason: (!is_any_selected).then_some(Reason::NoContainers) }
 }
 
 /// Whether a namespace is left out by one of its labels.
@@ -98,6 +139,25 @@ fn namespace_input(case: Case<'_>) -> Cow<'_, str> {
     case.namespace.name.map_or("no namespace".into(), |name| format!("namespace {name}").into())
 }
 
+/// With what decided where the namespace's name didn't.
+fn system_input(case: Case<'_>) -> Cow<'_, str> {
+    let input = namespace_input(case);
+    if !case.namespace.left_out {
+        return input;
+    }
+    let labels = LEFT_OUT.map(|(key, value)| format!("{key}={value}"));
+    format!("{input}, label {}", labels.join(" or ")).into()
+}
+
+/// With the entry that decided.
+fn exclusion_input(case: Case<'_>) -> Cow<'_, str> {
+    let input = namespace_input(case);
+    let Some(Exclusion { namespace, selector }) = exclusion(case) else { return input };
+    let pods = if selector.is_empty() { "every pod".to_owned() } else { selector.query() };
+    let place = namespace.as_ref().map_or("any namespace".to_owned(), |name| format!("namespace {name}"));
+    format!("{input}; the entry for {pods} in {place}").into()
+}
+
 fn mode(case: Case<'_>) -> Option<Reason> {
     (case.configuration.mode() == OptIn::Disabled).then_some(Reason::ModeDisabled)
 }
@@ -109,7 +169,11 @@ fn system_namespace(case: Case<'_>) -> Option<Reason> {
 }
 
 fn excluded(case: Case<'_>) -> Option<Reason> {
-    case.configuration.excludes(case.namespace.name, |key| case.pod.label(key)).then_some(Reason::Excluded)
+    exclusion(case).map(|_| Reason::Excluded)
+}
+
+fn exclusion(case: Case<'_>) -> Option<&Exclusion> {
+    case.configuration.exclusion(case.namespace.name, |key| case.pod.label(key))
 }
 
 fn mirror(case: Case<'_>) -> Option<Reason> {

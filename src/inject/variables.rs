@@ -14,7 +14,7 @@ use super::plan::{Edit, Entry, ListState, Value};
 use super::prior::{Ownership, Prior};
 use super::resource::Resource;
 use super::status::{Digests, Was};
-use super::view::Presence;
+use super::view::{Presence, Variable};
 use super::{Context, Reason};
 use crate::api::otel::{self, attr, var};
 use crate::config::ExtraSource;
@@ -254,14 +254,16 @@ impl<'a, 'c> Variables<'a, 'c> {
         let position =
             REFERENCES.iter().position(|(known, _)| *known == name).expect("only references are referred to");
         let path = REFERENCES[position].1;
-        let mut users = self.existing.entries().filter(|(_, variable)| variable.name.as_str() == name).peekable();
-        if users.peek().is_some() {
-            let same = users.all(|(index, variable)| {
-                at.is_some_and(|at| index < at)
-                    && variable.value_from.value.field_ref.field_path.as_str() == path
-                    && variable.value.presence == Presence::Absent
-            });
-            return if same { Ok(()) } else { Err(Reason::ReferenceTaken) };
+        let users: Vec<_> = self.existing.entries().filter(|(_, variable)| variable.name.as_str() == name).collect();
+        let is_same = |variable: &Variable<'_>| {
+            variable.value_from.value.field_ref.field_path.as_str() == path
+                && variable.value.presence == Presence::Absent
+        };
+        match users.last() {
+            None => {}
+            Some(_) if !users.iter().all(|(_, variable)| is_same(variable)) => return Err(Reason::ReferenceTaken),
+            Some((last, _)) if at.is_some_and(|at| *last < at) => return Ok(()),
+            Some(_) => return Err(Reason::ReferenceBehind),
         }
         if self.context.options.skips(name) {
             return Err(Reason::SkippedByAnnotation);

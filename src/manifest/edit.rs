@@ -5,16 +5,23 @@
 //! possible. It never has to be right: the caller gets `None` where that would be all of it, and where reading the edited
 //! text doesn't give exactly the wanted value.
 
+mod align;
+mod braces;
+
+use std::mem::discriminant;
 use std::ops::Range;
 
 use granit_parser::ScalarStyle;
 use serde_json::{Map, Value};
 
+use align::{align, identity};
+use braces::flow;
+
 use super::tree::{Content, Entry, Key, Node, tree};
 use super::write::{self, Layout};
 
-/// Pairs of list entries that are compared at most.
-const MAX_COMPARED: usize = 1_000_000;
+/// Begins a comment that keeps how a null or an empty collection was written, for the edit that takes it back.
+const WAS: &str = "# was ";
 
 /// The text of one document with that value, or `None` when it has to be written anew.
 pub fn edit(text: &str, old: &Value, new: &Value) -> Option<String> {
@@ -62,6 +69,12 @@ impl Editor<'_> {
             return Some(());
         }
         let known = self.changes.len();
+        if let (Content::Scalar(style), Value::String(old), Value::String(new)) = (&node.content, old, new)
+            && self.end(node, *style, old, new).is_some()
+        {
+            return Some(());
+        }
+        let in_braces = node.flow && key.is_none_or(|key| key.flow);
         match (&node.content, old, new) {
             (Content::Mapping(entries), Value::Object(old), Value::Object(new)) if is_filled(old.len(), new.len()) => {
                 if !node.flow {
@@ -79,6 +92,16 @@ impl Editor<'_> {
                     return Some(());
                 }
             }
+            // What stands between empty braces, such as a comment, stays.
+            (Content::Mapping(_) | Content::Sequence(_), ..) if in_braces && are_alike(old, new) => {
+                if is_empty(old) {
+                    self.fill(node, new);
+                    return Some(());
+                }
+                if is_empty(new) && self.drain(node).is_some() {
+                    return Some(());
+                }
+            }
             (Content::Alias, ..) => return (self.aliases == Aliases::Stay).then_some(()),
             // The caller has more room for several lines.
             (Content::Scalar(_), _, Value::String(text)) if text.contains('\n') && !node.flow => return None,
@@ -88,18 +111,42 @@ impl Editor<'_> {
                     ScalarStyle::Plain if node.flow => write::flow(&mut scalar, new),
                     style => write::like(&mut scalar, text, *style),
                 }
-                self.replace(node.range.clone(), scalar);
+                if old.is_null() && key.is_some_and(|key| !key.flow) {
+                    self.insert(node.tag.unwrap_or(node.range.start), format!("{scalar} {WAS}"));
+                } else {
+                    self.replace(start(node, old, new)..node.range.end, scalar);
+                }
                 return Some(());
             }
             (_, _, Value::Object(_) | Value::Array(_)) if !node.flow || key.is_some_and(|key| !key.flow) => {
-                return if is_empty(new) { self.close(node, key?, new) } else { self.open(node, key?, new) };
+                return if is_empty(new) { self.close(node, key?, new) } else { self.open(node, key?, old, new) };
             }
             _ if !node.flow => return self.close(node, key?, new),
             _ => {}
         }
         // What stands in `{…}` or `[…]` can always be written anew in its place.
         self.changes.truncate(known);
-        (!node.range.is_empty()).then(|| self.replace(node.range.clone(), flow(new)))
+        (!node.range.is_empty()).then(|| self.replace(start(node, old, new)..node.range.end, flow(new)))
+    }
+
+    /// Changes a text's end alone, since what stays may have escapes or lines of its own.
+    fn end(&mut self, node: &Node, style: ScalarStyle, old: &str, new: &str) -> Option<()> {
+        let differs = old.char_indices().zip(new.chars()).find(|((_, old), new)| old != new);
+        let common = differs.map_or(old.len().min(new.len()), |((at, _), _)| at);
+        let source = &self.text[node.range.clone()];
+        let body = source.strip_suffix(write::closing(style)).filter(|_| common > 0)?;
+        let kept = body.strip_suffix(write::tail(old, common, style, node.flow)?.as_str())?;
+        let tail = write::tail(new, common, style, node.flow)?;
+        // What a block scalar's range has begins behind the first line's indentation.
+        let header = match style {
+            ScalarStyle::Literal => format!("|-\n{}", self.indentation(node.range.start)?),
+            ScalarStyle::Folded => format!(">-\n{}", self.indentation(node.range.start)?),
+            _ => String::new(),
+        };
+        let edited = format!("a: {header}{kept}{tail}{}", write::closing(style));
+        let read = super::read_yaml(&edited).ok()?;
+        let is_so = matches!(read.as_slice(), [document] if document.value["a"] == *new);
+        is_so.then(|| self.replace(node.range.start + kept.len()..node.range.start + body.len(), tail))
     }
 
     fn mapping(&mut self, entries: &[Entry], old: &Map<String, Value>, new: &Map<String, Value>) -> Option<()> {
@@ -179,70 +226,11 @@ impl Editor<'_> {
         self.rewrite(self.dash(item)?, item.range.end, lines)
     }
 
-    fn flow_mapping(&mut self, entries: &[Entry], old: &Map<String, Value>, new: &Map<String, Value>) -> Option<()> {
-        let mut spans = Vec::with_capacity(entries.len());
-        for Entry { key, value } in entries {
-            // Without a value, the key's end isn't the entry's.
-            let span = (!value.range.is_empty()).then_some(key.range.start..value.range.end)?;
-            match (old.get(&key.name), new.get(&key.name)) {
-                (Some(old), Some(new)) => self.node(value, Some(key), old, new)?,
-                (Some(_), None) => {}
-                (None, _) => return None,
-            }
-            spans.push((span, new.contains_key(&key.name)));
-        }
-        self.flow_remove(&spans)?;
-        let end = spans.last()?.0.end;
-        for (key, value) in new.iter().filter(|(key, _)| !old.contains_key(*key)) {
-            let entry = flow(&Value::Object(Map::from_iter([(key.clone(), value.clone())])));
-            let entry = entry.strip_prefix('{')?.strip_suffix('}')?;
-            self.changes.push(Change { range: end..end, text: format!(", {entry}") });
-        }
-        Some(())
-    }
-
-    fn flow_sequence(&mut self, items: &[Node], old: &[Value], new: &[Value]) -> Option<()> {
-        let pairs = align(old, new)?;
-        let kept = |index| pairs.iter().any(|(old, _)| *old == index);
-        let spans: Vec<_> = items.iter().enumerate().map(|(index, item)| (item.range.clone(), kept(index))).collect();
-        self.flow_remove(&spans)?;
-        let mut at_new = 0;
-        for (index_old, index_new) in pairs.iter().copied().chain([(old.len(), new.len())]) {
-            for value in &new[at_new..index_new] {
-                let (place, text) = match items.get(index_old) {
-                    Some(item) => (item.range.start, format!("{}, ", flow(value))),
-                    None => (spans.last()?.0.end, format!(", {}", flow(value))),
-                };
-                self.changes.push(Change { range: place..place, text });
-            }
-            if let Some(item) = items.get(index_old) {
-                self.node(item, None, &old[index_old], &new[index_new])?;
-            }
-            at_new = index_new + 1;
-        }
-        Some(())
-    }
-
-    /// Takes entries out that aren't kept, each with the comma beside it.
-    fn flow_remove(&mut self, spans: &[(Range<usize>, bool)]) -> Option<()> {
-        let first_kept = spans.iter().position(|(_, kept)| *kept)?;
-        if first_kept > 0 {
-            self.replace(spans[0].0.start..spans[first_kept].0.start, String::new());
-        }
-        for pair in spans[first_kept..].windows(2).filter(|pair| !pair[1].1) {
-            self.replace(pair[0].0.end..pair[1].0.end, String::new());
-        }
-        Some(())
-    }
-
-    /// Puts lines below a key that had nothing, null, or an empty collection on its line.
-    fn open(&mut self, node: &Node, key: &Key, new: &Value) -> Option<()> {
+    /// Puts lines below a key that had nothing, null, or an empty collection.
+    fn open(&mut self, node: &Node, key: &Key, old: &Value, new: &Value) -> Option<()> {
         let colon = self.colon(key)?;
         let end = node.range.end.max(colon);
-        if self.text[colon..end].contains(['\n', '#']) {
-            return None;
-        }
-        self.replace(colon..end, String::new());
+        self.mark(colon..end, old)?;
         let mut lines = String::new();
         write::entry(&mut lines, "", new, key.column, self.layout);
         let below = lines.find('\n')? + 1;
@@ -250,11 +238,38 @@ impl Editor<'_> {
         Some(())
     }
 
+    /// Takes a null or an empty collection away; one that [`close`](Self::close) wouldn't write so becomes a comment.
+    fn mark(&mut self, place: Range<usize>, old: &Value) -> Option<()> {
+        let was = &self.text[place.clone()];
+        let value = was.trim_start();
+        if was.contains('#') || value.contains('\n') {
+            return None;
+        }
+        if was == closed(old) {
+            // A comment that looks like one of those would be taken for it.
+            let looks_so = self.marked(place.end..self.text.len(), old).is_some();
+            return (!looks_so).then(|| self.replace(place, String::new()));
+        }
+        let start = place.end - value.len();
+        self.insert(start, WAS.to_owned());
+        Some(())
+    }
+
+    /// Where the comment begins, if one comes first there, that says how that value was written.
+    fn marked(&self, within: Range<usize>, value: &Value) -> Option<usize> {
+        let comment = self.text[within.clone()].trim_start();
+        let was = comment.strip_prefix(WAS)?.lines().next()?.trim_end();
+        let was = was.find(" #").map_or(was, |end| &was[..end]);
+        let documents = super::read_yaml(was).ok()?;
+        let is_so = matches!(documents.as_slice(), [document] if document.value == *value);
+        (is_so && (value.is_null() || is_empty(value))).then_some(within.end - comment.len())
+    }
+
     /// Puts a scalar or an empty collection where a block was; null is nothing at all.
     fn close(&mut self, node: &Node, key: &Key, new: &Value) -> Option<()> {
         let colon = self.colon(key)?;
         let end = node.range.end.max(colon);
-        let text = if new.is_null() { String::new() } else { format!(" {}", flow(new)) };
+        let text = closed(new);
         let below = self.line_start(node.range.start);
         if matches!(node.content, Content::Scalar(ScalarStyle::Literal | ScalarStyle::Folded)) {
             // The comment beside the indicator stays.
@@ -265,11 +280,24 @@ impl Editor<'_> {
             self.replace(colon + header.len()..body, String::new());
             return Some(());
         }
+        let is_block = matches!(node.content, Content::Mapping(_) | Content::Sequence(_)) && !node.flow;
+        if !is_block && let Some(mark) = self.marked(end..self.line_end(end), new) {
+            self.replace(node.range.start..mark + WAS.len(), String::new());
+            return Some(());
+        }
         if below < colon {
             let between = self.text[colon..node.range.start.max(colon)].trim().is_empty();
             return between.then(|| self.replace(colon..end, text));
         }
-        // A comment beside the key stays.
+        // A comment beside the key stays; a tag or an anchor can't.
+        if self.text[colon..self.line_end(colon)].trim_start().starts_with(['&', '!']) {
+            return None;
+        }
+        if let Some(mark) = self.marked(colon..below, new) {
+            self.replace(mark..mark + WAS.len(), String::new());
+            self.replace(below.max(self.line_end(mark))..self.line_end(end), String::new());
+            return Some(());
+        }
         self.replace(colon..colon, text);
         self.replace(below..self.line_end(end), String::new());
         Some(())
@@ -282,9 +310,9 @@ impl Editor<'_> {
 
     /// Puts lines in the place of those.
     fn rewrite(&mut self, start: usize, end: usize, lines: String) -> Option<()> {
-        let line = self.line_start(start);
-        let alone = self.text[line..start].bytes().all(|byte| byte == b' ');
-        alone.then(|| self.replace(line..self.line_end(end), lines))
+        let line = start - self.indentation(start)?.len();
+        self.replace(line..self.line_end(end), lines);
+        Some(())
     }
 
     fn replace(&mut self, range: Range<usize>, text: String) {
@@ -297,19 +325,18 @@ impl Editor<'_> {
         }
     }
 
-    /// Where an entry's dash stands, if only blanks stand before it, and at most comments between them.
+    /// Where an entry's dash stands, if only blanks stand before it, and nothing that counts between them.
     fn dash(&self, item: &Node) -> Option<usize> {
         let mut before = &self.text[..item.range.start];
         loop {
-            before = before.trim_end_matches([' ', '\r', '\n']);
             let line = self.line_start(before.len());
-            if !before[line..].trim_start().starts_with('#') {
-                break;
+            let content = before[line..].trim_start_matches(' ');
+            match content.strip_prefix('-') {
+                Some(rest) if is_bare(rest) => return Some(before.len() - content.len()),
+                None if is_bare(content) => before = &before[..line.checked_sub(1)?],
+                _ => return None,
             }
-            before = &before[..line];
         }
-        let dash = before.strip_suffix('-')?.len();
-        self.text[self.line_start(dash)..dash].bytes().all(|byte| byte == b' ').then_some(dash)
     }
 
     /// Where an entry begins: at its key, or at the question mark before it.
@@ -328,6 +355,11 @@ impl Editor<'_> {
         let rest = &self.text[key.range.end..];
         let blank = rest.len() - rest.trim_start_matches([' ', '\t']).len();
         rest[blank..].starts_with(':').then_some(key.range.end + blank + 1)
+    }
+
+    /// What stands before that place on its line, if it is blank.
+    fn indentation(&self, at: usize) -> Option<&str> {
+        Some(&self.text[self.line_start(at)..at]).filter(|text| text.bytes().all(|byte| byte == b' '))
     }
 
     fn line_start(&self, at: usize) -> usize {
@@ -365,10 +397,14 @@ impl Editor<'_> {
     }
 }
 
-fn flow(value: &Value) -> String {
-    let mut text = String::new();
-    write::flow(&mut text, value);
-    text
+fn are_alike(old: &Value, new: &Value) -> bool {
+    discriminant(old) == discriminant(new)
+}
+
+/// Where what is written anew in a value's place begins: a tag stays before another value of its kind only.
+fn start(node: &Node, old: &Value, new: &Value) -> usize {
+    let tag = node.tag.filter(|_| !are_alike(old, new));
+    tag.unwrap_or(node.range.start)
 }
 
 /// Whether a collection can be edited entry by entry.
@@ -384,57 +420,18 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
+/// How a scalar or an empty collection is written behind a key's colon.
+fn closed(value: &Value) -> String {
+    if value.is_null() { String::new() } else { format!(" {}", flow(value)) }
+}
+
+/// Whether nothing stands there but anchors, tags and a comment.
+fn is_bare(text: &str) -> bool {
+    text.split_whitespace().take_while(|word| !word.starts_with('#')).all(|word| word.starts_with(['&', '!']))
+}
+
 fn is_line(style: ScalarStyle) -> bool {
     matches!(style, ScalarStyle::Plain | ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted)
-}
-
-/// Which old entries are which new ones: a longest common subsequence, where entries of one
-/// name, or objects of one kind, namespace and name, are the same one.
-fn align(old: &[Value], new: &[Value]) -> Option<Vec<(usize, usize)>> {
-    let same = |a: &Value, b: &Value| a == b || identity(a).is_some_and(|one| Some(one) == identity(b));
-    // Long lists differ in few entries.
-    let head = old.iter().zip(new).take_while(|(old, new)| same(old, new)).count();
-    let (length_old, length_new) = (old.len(), new.len());
-    let tail = old[head..].iter().rev().zip(new[head..].iter().rev()).take_while(|(old, new)| same(old, new)).count();
-    let (old, new) = (&old[head..old.len() - tail], &new[head..new.len() - tail]);
-    if old.len().checked_mul(new.len())? > MAX_COMPARED {
-        return None;
-    }
-    let width = new.len() + 1;
-    let mut longest = vec![0usize; (old.len() + 1) * width];
-    for i in (0..old.len()).rev() {
-        for j in (0..new.len()).rev() {
-            longest[i * width + j] = if same(&old[i], &new[j]) {
-                longest[(i + 1) * width + j + 1] + 1
-            } else {
-                longest[(i + 1) * width + j].max(longest[i * width + j + 1])
-            };
-        }
-    }
-    let mut pairs: Vec<_> = (0..head).map(|index| (index, index)).collect();
-    let (mut i, mut j) = (0, 0);
-    while i < old.len() && j < new.len() {
-        if same(&old[i], &new[j]) {
-            pairs.push((head + i, head + j));
-            i += 1;
-            j += 1;
-        } else if longest[(i + 1) * width + j] >= longest[i * width + j + 1] {
-            i += 1;
-        } else {
-            j += 1;
-        }
-    }
-    pairs.extend((0..tail).map(|index| (length_old - tail + index, length_new - tail + index)));
-    Some(pairs)
-}
-
-/// What tells an entry from others, whatever else of it changes.
-fn identity(value: &Value) -> Option<[&str; 3]> {
-    if let Some(name) = value.get("name") {
-        return Some(["", "", name.as_str()?]);
-    }
-    let namespace = value.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
-    Some([value.get("kind")?.as_str()?, namespace, value.pointer("/metadata/name")?.as_str()?])
 }
 
 /// How this document indents its lists: as the first one below a key does.

@@ -261,11 +261,41 @@ proptest! {
     }
 }
 
-/// Puts an entry into every map and list.
+/// Gives maps in lists the names by which they are known again.
+fn name_items(value: &mut Value) {
+    match value {
+        Value::Object(map) => map.values_mut().for_each(name_items),
+        Value::Array(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                name_items(item);
+                if let Value::Object(map) = item {
+                    map.insert("name".to_owned(), json!(format!("n{index}")));
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn has_list_in_list(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => map.values().any(has_list_in_list),
+        Value::Array(items) => items.iter().any(|item| item.is_array() || has_list_in_list(item)),
+        _ => false,
+    }
+}
+
+/// Puts an entry into every map and list, behind every text of a map, and in the place of nulls.
 fn grow(value: &mut Value) {
     match value {
         Value::Object(map) => {
-            map.values_mut().for_each(grow);
+            for (index, (name, value)) in map.iter_mut().enumerate() {
+                match value {
+                    Value::String(text) if name != "name" => text.push_str("=x"),
+                    Value::Null => *value = [json!({"k": "v"}), json!(["x"]), json!("x")][index % 3].clone(),
+                    other => grow(other),
+                }
+            }
             map.insert("otelgate.dev/added".to_owned(), json!("yes, it is: {}"));
         }
         // A list with texts of several lines is written anew.
@@ -285,13 +315,20 @@ proptest! {
         old in map(value()),
         flow in any::<bool>(),
         end in proptest::sample::select(vec![Some("# end\n"), Some(""), None]),
+        null in proptest::sample::select(vec!["", " null", " ~", "  Null", " !!null null", " ~ # c", " # c"]),
+        empty in proptest::sample::select(vec![" {}", " { }", "   {}", " {} # c"]),
     ) {
+        let mut old = old;
+        name_items(&mut old);
         let mut text = "# top\nkept: [a,   b] # beside\n".to_owned();
         if flow {
             text.push_str("flow: ");
             write::flow(&mut text, &old);
         } else {
-            text.push_str(&document(&json!({"block": old})));
+            let block = document(&json!({"block": old}));
+            // A list in a list is written anew.
+            let (null, empty) = if has_list_in_list(&old) { (" null", " {}") } else { (null, empty) };
+            text.push_str(&block.replace(": null\n", &format!(":{null}\n")).replace(": {}\n", &format!(":{empty}\n")));
         }
         text.push_str(match end {
             Some("") if flow => "\n",

@@ -11,6 +11,8 @@ use super::Document;
 pub struct Node {
     /// Of the node's own text; of a block collection, up to the end of its last entry.
     pub range: Range<usize>,
+    /// Where the tag before it begins.
+    pub tag: Option<usize>,
     pub column: usize,
     /// Whether it is `{…}` or `[…]`, or stands in one.
     pub flow: bool,
@@ -77,8 +79,9 @@ pub fn tree(text: &str) -> Option<Node> {
         let (event, span) = item.ok()?;
         let range = span.byte_range()?;
         let column = span.start.col();
+        let tag = span.tag_start().and_then(|tag| tag.byte_offset());
         let flow = stack.last().is_some_and(|(parent, _)| parent.flow);
-        let node = |flow, content| Node { range: range.clone(), column, flow, content };
+        let node = |flow, content| Node { range: range.clone(), tag, column, flow, content };
         let done = match event {
             Event::MappingStart(style, ..) => {
                 stack.push((node(style == StructureStyle::Flow, Content::Mapping(Vec::new())), None));

@@ -77,6 +77,38 @@ pub fn like(out: &mut String, text: &str, style: ScalarStyle) {
     }
 }
 
+/// What a text in that style ends with.
+#[must_use]
+pub fn closing(style: ScalarStyle) -> &'static str {
+    match style {
+        ScalarStyle::SingleQuoted => "'",
+        ScalarStyle::DoubleQuoted => "\"",
+        ScalarStyle::Plain | ScalarStyle::Literal | ScalarStyle::Folded => "",
+    }
+}
+
+/// How a text goes on in that style from there to its end, on the line where it is; `None` where it can't.
+#[must_use]
+pub fn tail(text: &str, from: usize, style: ScalarStyle, in_flow: bool) -> Option<String> {
+    let tail = &text[from..];
+    let mut out = String::new();
+    match style {
+        ScalarStyle::DoubleQuoted => {
+            escaped(&mut out, tail);
+            return Some(out);
+        }
+        ScalarStyle::Plain if in_flow => flow_text(&mut out, text),
+        _ => {}
+    }
+    let fits = match style {
+        ScalarStyle::Plain if in_flow => out == text,
+        ScalarStyle::Plain => is_plain(text),
+        _ => is_one_line(tail),
+    };
+    let quoted = style == ScalarStyle::SingleQuoted;
+    fits.then(|| if quoted { tail.replace('\'', "''") } else { tail.to_owned() })
+}
+
 /// A value on one line, as it stands in `{…}` and `[…]` or behind a key.
 pub fn flow(out: &mut String, value: &Value) {
     match value {
@@ -258,9 +290,14 @@ fn single_quoted(out: &mut String, text: &str) {
 }
 
 fn double_quoted(out: &mut String, text: &str) {
+    out.push('"');
+    escaped(out, text);
+    out.push('"');
+}
+
+fn escaped(out: &mut String, text: &str) {
     use std::fmt::Write as _;
 
-    out.push('"');
     for c in text.chars() {
         match c {
             '"' => out.push_str("\\\""),
@@ -274,5 +311,4 @@ fn double_quoted(out: &mut String, text: &str) {
             c => write!(out, "\\U{:08x}", u32::from(c)).expect("a String takes all"),
         }
     }
-    out.push('"');
 }

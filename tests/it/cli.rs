@@ -71,6 +71,11 @@ fn transcripts() {
 fn faulty_inputs_name_file_line_and_next_step_and_give_no_output() {
     refused("x.yaml", b"a: 1\nb: [1,\n", &["./x.yaml:", "not YAML"]);
     refused("x.json", b"{\"a\": 1\n\"b\": 2}", &["./x.json:2:1: not JSON"]);
+    for behind in ["trailing", "}", ", {}", "\n\n        ]"] {
+        let text = format!("{{\"a\": 1}}{}{behind}", if behind.starts_with('\n') { "" } else { " " });
+        let place = if behind.starts_with('\n') { "3:9" } else { "1:10" };
+        refused("x.json", text.as_bytes(), &[&format!("./x.json:{place}: not JSON: text stands behind the object")]);
+    }
     refused("x.yaml", b"a:\n  b: 1\n  b: 2\n", &["./x.yaml:3:3: the key \"b\" stands twice"]);
     refused("x.yaml", b"kind: Pod\nmetadata:\n  name: {{ .Release.Name }}\n", &["./x.yaml:3:", "helm template"]);
     refused("x.yaml", b"a: &a [*a]\n", &["./x.yaml:1:8: an alias stands inside the value it names"]);
@@ -297,6 +302,17 @@ fn the_namespace_is_that_of_the_document_then_of_the_command() {
     assert_eq!(said(&[], &nameless), ("left".to_owned(), None));
     assert_eq!(said(&["-n", "other"], &nameless), ("set".to_owned(), Some("other".to_owned())));
     assert_eq!(said(&["-n", "other"], POD), ("set".to_owned(), Some("shop".to_owned())));
+    // Without either, its Namespace in the input helps nothing.
+    let input = format!("{NAMESPACE}---\n{nameless}");
+    for command in ["inject", "explain"] {
+        let asked = |args: &[&str]| {
+            let output = fed(directory.path(), &[&[command, "-f", "-"], args].concat(), input.as_bytes());
+            if command == "inject" { told(&output) } else { printed(&output) }
+        };
+        let alone = asked(&[]);
+        assert!(alone.contains("NotOptedIn") && alone.contains("give -n NAMESPACE"), "{alone}");
+        assert!(asked(&["-n", "shop"]).contains("injected"), "{}", asked(&["-n", "shop"]));
+    }
 }
 
 #[test]
@@ -496,6 +512,32 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     let output = child.wait_with_output().expect("the program ends");
     assert_eq!(output.status.code(), Some(0), "{:.500}", told(&output));
     assert_eq!(told(&output), "");
+}
+
+#[test]
+fn a_result_that_cannot_be_written_has_an_exit_code_of_its_own() {
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::write(directory.path().join("p.yaml"), POD).expect("written");
+    for args in [
+        &["inject", "--opt-in", "-f", "p.yaml"][..],
+        &["inject", "--opt-in", "--diff", "-f", "p.yaml"],
+        &["explain", "-f", "p.yaml"],
+        &["completions", "bash"],
+        &["man"],
+    ] {
+        let full = fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+        let output = Command::new(env!("CARGO_BIN_EXE_otelgate"))
+            .args(args)
+            .current_dir(directory.path())
+            .stdout(full)
+            .output()
+            .expect("the program ends");
+        assert_eq!(output.status.code(), Some(74), "{}", told(&output));
+        assert_eq!(
+            told(&output),
+            "error: standard output can't be written: no space left on device; see whether there is room for it\n"
+        );
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use otelgate::api::condition::ConditionType;
+use otelgate::api::condition::{self, ConditionType};
 use otelgate::api::stack::COLLECTOR_VERSION;
 use otelgate::inject::Reason;
 use otelgate::metrics::Definition;
@@ -113,7 +113,9 @@ fn the_dashboard_asks_for_metrics_that_exist() {
 /// that adds what changes.
 #[test]
 fn no_monitor_takes_a_rollout_for_a_fault() {
-    let of_rollouts = ["collectoravailable", "ready"];
+    let of_rollouts = ["agentavailable", "collectoravailable", "ready"];
+    let rollouts = ["agent", "collector"]
+        .map(|of| format!("default_zero(abs(diff(max:otelgate_controller_{of}_rollout_nodes{{*}})))"));
     let mut seen = Vec::new();
     for (name, monitor) in monitors() {
         let reads = of_datadog(&monitor.query);
@@ -126,9 +128,14 @@ fn no_monitor_takes_a_rollout_for_a_fault() {
         if query.contains("!type:") {
             assert_eq!(named, of_rollouts, "{name}");
         } else {
-            let adds =
-                query.contains("} + default_zero(abs(diff(max:otelgate_controller_collector_rollout_nodes{*})))");
-            assert_eq!(!named.is_empty(), adds, "{name}");
+            let adds = rollouts.each_ref().map(|changes| query.contains(&format!(" + {changes}")));
+            let expected = match named[..] {
+                [] => [false, false],
+                ["agentavailable"] => [true, false],
+                ["collectoravailable"] => [false, true],
+                _ => [true, true],
+            };
+            assert_eq!(adds, expected, "{name}");
             seen.extend(named);
         }
     }
@@ -220,7 +227,7 @@ fn check(read: &Read, everywhere: &[&str], place: &str) {
         let is_known = labels.contains(&label.as_str()) || everywhere.contains(&label.as_str()) || label == "le";
         assert!(is_known, "{place}: {} has no label {label}", read.metric);
         let Some(value) = value else { continue };
-        let is_one_of = |values: &[&str]| values.iter().any(|known| known.eq_ignore_ascii_case(value));
+        let is_one_of = |values: &[&str], value: &str| values.iter().any(|known| known.eq_ignore_ascii_case(value));
         match label.as_str() {
             "type" => {
                 let all = ConditionType::ALL.map(ConditionType::as_str);
@@ -230,8 +237,13 @@ fn check(read: &Read, everywhere: &[&str], place: &str) {
                 );
             }
             "reason" => {
-                let codes: Vec<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();
-                assert!(is_one_of(&codes), "{place}: {value}");
+                let of_conditions = read.metric == "otelgate_controller_condition_reason";
+                let codes: Vec<_> = if of_conditions {
+                    condition::Reason::ALL.iter().map(|reason| reason.code()).collect()
+                } else {
+                    Reason::ALL.iter().map(|reason| reason.code()).collect()
+                };
+                assert!(value.split('|').all(|value| is_one_of(&codes, value)), "{place}: {value}");
             }
             _ => {}
         }

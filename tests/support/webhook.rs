@@ -32,7 +32,7 @@ impl Webhook {
         let question = Question {
             entry: Entry::Enabled,
             settings: Some(&self.settings),
-            namespaces: &self.namespaces,
+            namespaces: Some(&self.namespaces),
             own_namespace: "otelgate",
             now: self.now,
             decide: inject::decide,

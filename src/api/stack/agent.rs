@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::{Image, Placement, Resources};
 
 /// The Datadog Agent on every node, and its Cluster Agent, in the Collector's namespace.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = requests_within_limits()))]
 pub struct Agent {
     /// `operator`: the Datadog Operator makes it from a `DatadogAgent` that the controller keeps; `daemonset`: the
     /// controller makes it; `auto`: the first where the operator's definition is served, else the second, decided once;
@@ -25,6 +27,7 @@ pub struct Agent {
     pub kubelet: Kubelet,
     /// What its containers ask for, and may use, by the container's name: `agent`, `trace-agent`, `process-agent`,
     /// `system-probe`, `security-agent`, and `cluster-agent`.
+    #[schemars(extend("maxProperties" = 20, "x-kubernetes-validations" = [known_containers()]))]
     pub resources: BTreeMap<String, Resources>,
     /// Where its pods go.
     #[serde(flatten)]
@@ -106,6 +109,36 @@ pub struct AdoptedAgent {
     /// The Cluster Agent's Deployment; none is looked for when empty.
     #[schemars(length(max = 253))]
     pub cluster_agent: String,
+}
+
+/// Containers whose resources can be told.
+pub const AGENT_CONTAINERS: [&str; 6] =
+    ["agent", "trace-agent", "process-agent", "system-probe", "security-agent", "cluster-agent"];
+
+fn known_containers() -> Value {
+    let names: Vec<_> = AGENT_CONTAINERS.iter().map(|name| format!("'{name}'")).collect();
+    json!({
+        "rule": format!("self.all(name, name in [{}])", names.join(", ")),
+        "message": format!("no container of that name; {}", AGENT_CONTAINERS.join(", ")),
+    })
+}
+
+/// One rule for each container: API servers before 1.31 reckon with amounts as long as a request, and a rule for all of
+/// them would cost too much.
+fn requests_within_limits() -> Value {
+    let rule = |name: &str| {
+        let of = |which: &str| format!("self.resources['{name}'].{which}");
+        let (requests, limits) = (of("requests"), of("limits"));
+        let amount = |of: &str| format!("string({of}[what])");
+        let (asked, most) = (amount(&requests), amount(&limits));
+        let both = format!("what in {requests} && what in {limits} && isQuantity({asked}) && isQuantity({most})");
+        let within = format!("quantity({asked}).compareTo(quantity({most})) <= 0");
+        json!({
+            "rule": format!("!('{name}' in self.resources) || ['cpu', 'memory'].all(what, !({both}) || {within})"),
+            "message": format!("resources.{name}.requests asks for more cpu or memory than its limits allow"),
+        })
+    };
+    AGENT_CONTAINERS.map(rule).into()
 }
 
 // === defaults ===

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -26,6 +26,10 @@ use crate::config::Selector;
     {
         "rule": "['cpu', 'memory'].all(what, !(what in self.resources.requests) || !(what in self.resources.limits) || !isQuantity(string(self.resources.requests[what])) || !isQuantity(string(self.resources.limits[what])) || quantity(string(self.resources.requests[what])).compareTo(quantity(string(self.resources.limits[what]))) <= 0)",
         "message": "resources.requests asks for more cpu or memory than resources.limits allows",
+    },
+    {
+        "rule": "self.mode != 'managed' || !('memory' in self.resources.limits) || !isQuantity(string(self.resources.limits['memory'])) || quantity(string(self.resources.limits['memory'])).compareTo(quantity('128Mi')) >= 0",
+        "message": "resources.limits.memory is less than a Collector can run with; at least 128Mi",
     },
 ]))]
 pub struct Collector {
@@ -53,7 +57,7 @@ pub struct Collector {
     pub config: Map<String, Value>,
     /// Further variables of its container, which additions may refer to as `${env:NAME}`; no value has `${` in it, or ends
     /// with `$`.
-    #[schemars(extend("maxProperties" = 100))]
+    #[schemars(schema_with = "variables")]
     pub env: BTreeMap<String, String>,
     /// With `adopt`: which pods are Collectors.
     pub adopt: AdoptedCollector,
@@ -155,6 +159,25 @@ pub struct CollectorTrial {
     pub revision: String,
     /// Where it runs.
     pub node: String,
+}
+
+/// Names that can be referred to, and values that the Collector leaves as they are.
+fn variables(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 100,
+        "additionalProperties": {"type": "string", "maxLength": 32768},
+        "x-kubernetes-validations": [
+            {
+                "rule": "self.all(name, name.matches('^[A-Za-z_][A-Za-z0-9_]*$'))",
+                "message": "a variable's name has letters, digits and _, and begins with no digit",
+            },
+            {
+                "rule": "self.all(name, !self[name].contains('${') && !self[name].endsWith('$'))",
+                "message": "a value has ${ in it, or ends with $, which the Collector would replace where its configuration refers to it",
+            },
+        ],
+    })
 }
 
 // === defaults ===

@@ -158,6 +158,7 @@ fn amounts(_: &mut SchemaGenerator) -> Schema {
             "x-kubernetes-int-or-string": true,
             "anyOf": [{"type": "integer"}, {"type": "string"}],
             "minimum": 0,
+            "maxLength": 40,
             "pattern": AMOUNT,
         },
     })

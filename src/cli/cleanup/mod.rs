@@ -61,7 +61,8 @@ Exit codes:
   0   all of it is gone, or there was nothing
   1   something is still there after the time, or the answer was no
   2   the cluster can't be reached, or refuses something
-  64  wrong usage, such as no --yes where nobody can be asked";
+  64  wrong usage, such as no --yes where nobody can be asked
+  74  standard output can't be written";
 
 pub fn run(args: &Args) -> ExitCode {
     cluster::run(interruptible(cleanup(args)))

@@ -69,7 +69,8 @@ Exit codes:
   0   done
   1   not all of it works within the time
   2   the cluster can't be reached, or refuses something, or Helm does
-  64  wrong usage";
+  64  wrong usage
+  74  standard output can't be written";
 
 /// What was planned, and what became of it.
 #[derive(Serialize)]

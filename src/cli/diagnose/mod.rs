@@ -38,7 +38,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0   the archive is written, though perhaps without what this user may not read
   2   the cluster can't be reached, or the archive not be written
-  64  wrong usage";
+  64  wrong usage
+  74  standard output can't be written";
 
 pub fn run(args: &Args) -> ExitCode {
     let Args { output, connection } = args;

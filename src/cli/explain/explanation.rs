@@ -135,7 +135,10 @@ impl Explanation {
         decision: &Decision<'_>,
         namespace_known: bool,
     ) -> Self {
-        let why = |reason| Why { next_step: report::next_step(reason, namespace_known), ..Why::of(reason) };
+        let why = |reason| Why {
+            next_step: report::next_step(reason, subject.namespace, namespace_known),
+            ..Why::of(reason)
+        };
         let plan = decision.plan();
         let keys = |entries: &[Entry<'_>]| entries.iter().map(Told::of).collect::<Vec<_>>();
         let container = |container: &ContainerPlan<'_>| Container {

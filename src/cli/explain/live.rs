@@ -168,7 +168,7 @@ impl Surroundings {
         let decision = decide(pod, &view, &self.configuration, at);
         let kind::Object { kind, name, .. } = templated.object;
         let subject = Subject { kind, namespace: Some(&surrounding.name), name, generate_name: "" };
-        let mut explanation = Explanation::new(subject, rules::verdicts(case), &decision, true);
+        let mut explanation = Explanation::new(subject, rules::verdicts(case, &decision), &decision, true);
         explanation.calls = Some(self.calls(pod, surrounding));
         explanation.configuration = Some(self.configured.clone());
         explanation.unknown = self.gaps.iter().chain(&surrounding.gap).cloned().collect();

@@ -118,7 +118,8 @@ fn explain_all(inputs: &[Parsed<'_>], setting: &Setting<'_>) -> Result<Vec<Expla
                         let known = namespaces.has(place.namespace);
                         let Object { kind, name, generate_name, .. } = place.object;
                         let subject = Subject { kind, namespace: place.namespace, name, generate_name };
-                        let mut explanation = Explanation::new(subject, rules::verdicts(case), &decision, known);
+                        let mut explanation =
+                            Explanation::new(subject, rules::verdicts(case, &decision), &decision, known);
                         (explanation.file, explanation.line) = (Some(place.file.to_owned()), Some(place.line));
                         explanations.push(explanation);
                     }

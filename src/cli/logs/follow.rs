@@ -1,6 +1,7 @@
 //! Logs as they are written: of pods that are there, of those that start later, and of containers that start again.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::sources::{MOST, NARROW, Source};
 use super::{Extent, Line, Lines, Origin, Printer, cut_off, note};
-use crate::cli::output::{self, Complaint};
+use crate::cli::output;
 use crate::k8s::{Api, Client, Event, LogParams, Pod, WatchStreamExt as _, watcher};
 use crate::unavailable::Unavailable;
 
@@ -51,12 +52,7 @@ struct Tails {
 }
 
 /// Until nobody reads any more.
-pub async fn run(
-    client: &Client,
-    sources: &[Source],
-    extent: Extent,
-    printer: &mut Printer,
-) -> Result<ExitCode, Complaint> {
+pub async fn run(client: &Client, sources: &[Source], extent: Extent, printer: &mut Printer) -> ExitCode {
     let mut events = select_all(sources.iter().map(|source| {
         let mut config = watcher::Config::default().labels(&source.labels);
         config.field_selector = source.fields();
@@ -80,8 +76,8 @@ pub async fn run(
             },
             Some(next) = lines.recv() => match next {
                 Told::Line(origin, line) => {
-                    if !printer.print(&origin, &line)? {
-                        return Ok(ExitCode::SUCCESS);
+                    if let ControlFlow::Break(code) = printer.print(&origin, &line) {
+                        return code;
                     }
                 }
                 Told::Fault(origin, fault) => output::complain(&[cut_off(&origin, &fault)]),

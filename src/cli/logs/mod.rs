@@ -9,6 +9,7 @@ mod sources;
 
 use std::io::{self, Write as _};
 use std::num::NonZeroU32;
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -54,7 +55,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0   done
   2   the cluster, or the log of a pod, can't be read
-  64  wrong usage";
+  64  wrong usage
+  74  standard output can't be written";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -90,7 +92,7 @@ pub fn run(args: &Args) -> ExitCode {
             output::complain(&complaints);
             let sources = readable(&cluster.client, sources).await.map_err(|fault| complaint(&fault))?;
             let client = connection.open_for_streams().await?.client;
-            return follow::run(&client, &sources, extent, &mut printer).await;
+            return Ok(follow::run(&client, &sources, extent, &mut printer).await);
         }
         let (found, faults) = sources::find(&cluster.client, &sources).await;
         complaints.extend(faults.iter().map(complaint));
@@ -147,8 +149,8 @@ async fn once(
     loop {
         match merged.next().await {
             Some((origin, Ok(line))) => {
-                if !printer.print(&origin, &line)? {
-                    return Ok(ExitCode::SUCCESS);
+                if let ControlFlow::Break(code) = printer.print(&origin, &line) {
+                    return Ok(code);
                 }
             }
             Some((origin, Err(error))) => {
@@ -203,8 +205,8 @@ impl Printer {
         self.width = self.width.max(origin.prefix().chars().count());
     }
 
-    /// `false` when nobody reads any more.
-    fn print(&mut self, origin: &Origin, line: &Line) -> Result<bool, Complaint> {
+    /// Breaks when the line can't be written, which is no error when nobody reads any more.
+    fn print(&mut self, origin: &Origin, line: &Line) -> ControlFlow<ExitCode> {
         let written = match self.format {
             Some(Format::Json) => {
                 let mut out = io::stdout().lock();
@@ -216,13 +218,9 @@ impl Printer {
             }
         };
         match written {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-            Err(error) => Err(Complaint {
-                place: "standard output".to_owned(),
-                message: output::plain(&error),
-                next: "see whether there is room for it".to_owned(),
-            }),
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ControlFlow::Break(ExitCode::SUCCESS),
+            Err(error) => ControlFlow::Break(output::failed(&output::unwritten(&error))),
         }
     }
 }

@@ -44,7 +44,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0   shown; whether all is well is otelgate check's to tell
   2   the cluster can't be reached
-  64  wrong usage";
+  64  wrong usage
+  74  standard output can't be written";
 
 /// Between two looks.
 const PERIOD: Duration = Duration::from_secs(5);

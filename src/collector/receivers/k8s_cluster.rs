@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::api::object;
 use crate::collector::part::Part;
 use crate::collector::reference::literal;
 use crate::collector::rendered::Lease;
@@ -38,5 +39,6 @@ pub fn leader_elector(lease: &Lease) -> Part {
 /// Beside the Collector's Service.
 pub fn lease(injection: &Document) -> Lease {
     let place = &injection.collector;
-    Lease { namespace: place.namespace.clone(), name: format!("{}-k8s-cluster", place.service) }
+    let name = format!("{}{}", place.service, object::COLLECTOR_LEASE_SUFFIX);
+    Lease { namespace: place.namespace.clone(), name }
 }

@@ -8,11 +8,10 @@ use super::settings::{Otlp, Settings};
 use super::{node, seccomp};
 use crate::api::{label, object};
 use crate::collector::Port;
+use crate::controller::objects::lease;
 
 const PORT: u16 = 5005;
 const HEALTH_PORT: u16 = 5556;
-/// Lease by which Cluster Agents agree on one.
-const LEASE: &str = "datadog-leader-election";
 
 /// What the Cluster Agent reads of the cluster's objects where the Collector doesn't: neither Secrets nor `ConfigMaps`.
 const CLUSTER_STATE: &str = "cluster_check: false
@@ -53,6 +52,7 @@ pub fn objects(settings: &Settings, token_version: Option<&str>) -> Vec<Value> {
         cluster_binding(object::AGENT_ROLE, object::AGENT, settings),
         cluster_binding(object::CLUSTER_AGENT_ROLE, object::CLUSTER_AGENT, settings),
         own_binding(settings),
+        lease(object::CLUSTER_AGENT_LEASE),
     ];
     if settings.agent.features.cspm {
         all.push(cluster_binding(object::COMPLIANCE_ROLE, object::CLUSTER_AGENT, settings));
@@ -200,7 +200,7 @@ fn container(settings: &Settings) -> Container {
         variable("DD_HEALTH_PORT", &HEALTH_PORT.to_string()),
         variable("DD_KUBE_RESOURCES_NAMESPACE", &settings.namespace),
         variable("DD_LEADER_ELECTION", "true"),
-        variable("DD_LEADER_LEASE_NAME", LEASE),
+        variable("DD_LEADER_LEASE_NAME", object::CLUSTER_AGENT_LEASE),
         variable("DD_COLLECT_KUBERNETES_EVENTS", "true"),
         variable("DD_CLUSTER_CHECKS_ENABLED", "true"),
         variable("DD_EXTRA_CONFIG_PROVIDERS", "kube_endpoints kube_services"),

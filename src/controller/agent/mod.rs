@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::left::Traces;
 use super::metrics::Write;
-use super::objects::{Kind, Part, Scope};
+use super::objects::{Kind, LEASE, Part, Scope};
 use crate::api::{annotation, label};
 
 pub mod cluster_agent;
@@ -44,6 +44,7 @@ pub const PART: Part = Part {
         kind("v1", "ServiceAccount", "serviceaccounts", Scope::Namespace),
         kind("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "clusterrolebindings", Scope::Cluster),
         kind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings", Scope::Namespace),
+        LEASE,
         kind("v1", "ConfigMap", "configmaps", Scope::Namespace),
         kind("v1", "Service", "services", Scope::Namespace),
         kind("apps/v1", "Deployment", "deployments", Scope::Namespace),

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{OF_OPERATOR, PART};
+use super::{OF_OPERATOR, PART, operator, pod};
 use crate::api::{annotation, label};
 use crate::config::Selector;
 use crate::controller::objects::Part;
@@ -27,6 +27,8 @@ pub struct Nodes {
     pub updated: i32,
     /// The `DatadogAgent` that it was made from.
     pub revision: Option<String>,
+    /// The key's version that its pods were made for, where the controller makes them.
+    pub key_version: Option<String>,
     /// How its pods are found.
     pub selector: String,
 }
@@ -66,6 +68,8 @@ pub struct DatadogAgent {
     pub has_status: bool,
     /// Types of its conditions that tell of a fault, with their messages.
     pub faults: Vec<String>,
+    /// The key's version that it asks pods to be made for.
+    pub key_version: Option<String>,
 }
 
 /// A pod, cut to its state.
@@ -89,6 +93,8 @@ pub struct State {
     pub ready: bool,
     pub started: bool,
     pub running: bool,
+    /// Since when it runs.
+    pub since: Option<Timestamp>,
     pub restarts: i32,
     /// Why it waits.
     pub waiting: Option<Box<(String, String)>>,
@@ -148,6 +154,9 @@ impl Nodes {
             ready: status.number_ready,
             updated: status.updated_number_scheduled.unwrap_or_default(),
             revision: annotations.and_then(|all| all.get(annotation::AGENT_REVISION)).cloned(),
+            key_version: annotations
+                .and_then(|all| all.get(annotation::CREDENTIALS))
+                .and_then(|written| pod::key_version(written, true)),
             selector: selector.map(|selector| selector.query()).unwrap_or_default(),
         }
     }
@@ -191,6 +200,7 @@ impl DatadogAgent {
             deleting: found.metadata.deletion_timestamp.is_some(),
             has_status: status.as_object().is_some_and(|status| !status.is_empty()),
             faults: conditions.filter(is_fault).map(told).collect(),
+            key_version: operator::credentials(&found.data).and_then(|written| pod::key_version(written, false)),
         }
     }
 }
@@ -232,8 +242,14 @@ struct Container {
 #[serde(default)]
 struct Phase {
     waiting: Option<Waiting>,
-    running: Option<Value>,
+    running: Option<Running>,
     terminated: Option<Terminated>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Running {
+    started_at: Option<Time>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -281,6 +297,7 @@ impl From<Container> for State {
             ready: container.ready,
             started: container.started,
             running: container.state.running.is_some(),
+            since: container.state.running.and_then(|running| running.started_at).map(|time| time.0),
             restarts: container.restart_count,
             waiting: container.state.waiting.map(|waiting| Box::new((waiting.reason, waiting.message))),
             ended: ended.map(|ended| {

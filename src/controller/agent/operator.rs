@@ -18,6 +18,12 @@ pub fn revision(datadog_agent: &Value) -> Option<&str> {
     annotations[annotation::AGENT_REVISION].as_str()
 }
 
+/// The versions of what its pods read.
+#[must_use]
+pub fn credentials(datadog_agent: &Value) -> Option<&str> {
+    datadog_agent["spec"]["override"]["nodeAgent"]["annotations"][annotation::CREDENTIALS].as_str()
+}
+
 #[must_use]
 pub fn datadog_agent(settings: &Settings) -> Value {
     let mut spec = json!({

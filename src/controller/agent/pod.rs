@@ -147,9 +147,10 @@ pub fn volumes(containers: &[Container], settings: &Settings) -> Vec<Value> {
         .collect()
 }
 
+/// With the value as it is written: Kubernetes would put another variable's in the place of `$(NAME)`.
 #[must_use]
 pub fn variable(name: &str, value: &str) -> Value {
-    json!({"name": name, "value": value})
+    json!({"name": name, "value": value.replace('$', "$$")})
 }
 
 #[must_use]
@@ -260,6 +261,13 @@ pub fn versions(settings: &Settings, token_version: Option<&str>) -> Map<String,
         annotations.insert(annotation::CREDENTIALS.to_owned(), versions.join(".").into());
     }
     annotations
+}
+
+/// The key's version out of what [`versions`] has written, with the token's or without.
+#[must_use]
+pub fn key_version(written: &str, with_token: bool) -> Option<String> {
+    let key = if with_token { written.rsplit_once('.')?.0 } else { written };
+    Some(key.to_owned())
 }
 
 #[must_use]

@@ -31,6 +31,9 @@ pub(super) fn fill(sight: &mut Sight, seen: &Seen, way: AgentWay) {
     sight.nodes = seen.nodes.clone().flatten();
     sight.cluster_agent = seen.cluster_agent.clone().flatten();
     sight.pods = seen.pods.to_vec();
+    let wanted = seen.at.as_ref().and_then(|place| place.service.clone());
+    let is_looked_for = wanted.is_none() || seen.service.is_some();
+    sight.no_service = wanted.filter(|_| seen.service == Some(false));
     let agents = seen.datadog_agents.clone().unwrap_or_default();
     // What is wanted gets its label back, and so does what is to go; of anything else without one, nobody can say that.
     let gets_it_back = |maker: Maker, wanted: AgentWay| match maker {
@@ -64,5 +67,6 @@ pub(super) fn fill(sight: &mut Sight, seen: &Seen, way: AgentWay) {
         && seen.cluster_agent.is_some()
         && seen.key_version.is_some()
         && seen.token.is_some()
+        && is_looked_for
         && seen.datadog_agents.is_some();
 }

@@ -25,7 +25,7 @@ impl Rights {
         let own = [&state.agent_secrets, &state.cluster_agent_token, &state.datadog_agents];
         let healths = match way {
             None | Some(AgentWay::Disabled) => Vec::new(),
-            Some(AgentWay::Adopt) => seen.to_vec(),
+            Some(AgentWay::Adopt) => seen.into_iter().chain([&state.agent_service]).collect(),
             Some(AgentWay::Operator | AgentWay::Daemonset) => [seen, own].concat(),
         };
         Self(healths.into_iter().cloned().collect())
@@ -68,6 +68,7 @@ mod tests {
         for health in [&state.agent_secrets, &state.cluster_agent_token, &state.datadog_agents] {
             assert_eq!(counts(health), [true, true, false, false], "{}", health.what());
         }
+        assert_eq!(counts(&state.agent_service), [false, false, true, false], "what is adopted is looked at alone");
         state.agent_pods.failed_because("no answer".to_owned());
         assert_eq!(Rights::of(&state, Some(AgentWay::Adopt)).missing(), None, "which will pass");
     }

@@ -12,7 +12,7 @@ use super::mode::{self, Allowed, Served};
 use super::observe::Maker;
 use super::present::{fill, status};
 use super::rights::Rights;
-use super::settings::Settings;
+use super::settings::{self, Settings};
 use super::token::{Next, Token};
 use super::verdict::{Said, Sight};
 use super::watches::{self, Place, Seen};
@@ -66,6 +66,7 @@ pub fn start(tasks: &mut Tasks, context: &Context, written: watch::Receiver<Arc<
         blind_since: None,
         missing: None,
         token: token::Keeper::default(),
+        key_version: None,
     };
     tasks.spawn("Agent's verdict", part.run());
 }
@@ -123,6 +124,8 @@ struct Running {
     /// The right that was.
     missing: Option<String>,
     token: token::Keeper,
+    /// That Agents were last made for.
+    key_version: Option<String>,
 }
 
 // === impl Running ===
@@ -160,10 +163,11 @@ impl Running {
     /// The stack has gone: what it owned goes with it, and nothing is said of it.
     fn forget(&mut self) {
         (self.way, self.restored, self.behind_since, self.blind_since) = (None, false, None, None);
-        self.missing = None;
+        (self.missing, self.key_version) = (None, None);
         self.own.send_if_modified(|wanted| wanted.take().is_some());
         self.of_operator.send_if_modified(|wanted| wanted.take().is_some());
         self.place.send_if_modified(|place| place.take().is_some());
+        self.context.state.measured.set_agents_waiting(None);
         self.context.status.report(|reports| {
             reports.take_back(ConditionType::AgentAvailable);
             (reports.agent, reports.owners) = (None, None);
@@ -191,7 +195,8 @@ impl Running {
         self.look(stack, &mut sight, served.as_ref());
         let seen = self.seen.borrow_and_update().clone();
         let here = *self.place.borrow() == seen.at;
-        let settings = match Settings::new(stack, &self.context.namespace, seen.key_version.clone().flatten()) {
+        self.key_version = self.key_version_of(&seen);
+        let settings = match Settings::new(stack, &self.context.namespace, self.key_version.clone()) {
             Ok(settings) => Some(settings),
             Err(fault) => {
                 sight.fault.get_or_insert(fault);
@@ -210,6 +215,12 @@ impl Running {
         sight.left.clone_from(&self.left.borrow_and_update());
         let holds = self.report(stack, settings.as_ref(), &sight);
         soon.or((holds != Holds::True).then_some(LOOK_AGAIN))
+    }
+
+    /// Without the Secret, it's that of what runs: there is nothing to roll to.
+    fn key_version_of(&self, seen: &Seen) -> Option<String> {
+        let now = seen.key_version.clone().flatten();
+        now.or_else(|| self.key_version.clone()).or_else(|| seen.key_version_in_use())
     }
 
     /// How it stands with what the spec asks for now.
@@ -257,10 +268,15 @@ impl Running {
             (object::AGENT.to_owned(), object::CLUSTER_AGENT.to_owned())
         };
         let place = Some(Place {
-            namespace: document.collector.namespace,
+            namespace: document.collector.namespace.clone(),
             daemon_set,
             cluster_agent,
             key: datadog.secret.name.clone(),
+            service: stack
+                .collector
+                .as_ref()
+                .ok()
+                .and_then(|collector| settings::service_of(&document, collector, agent)),
             served: *served == Served::Yes,
         });
         self.place.send_if_modified(|before| {
@@ -346,6 +362,11 @@ impl Running {
 
     fn report(&mut self, stack: &Stack, settings: Option<&Settings>, sight: &Sight) -> Holds {
         let said = self.say(sight);
+        let waiting = match &said {
+            Some(Said::Verdict(reason, _)) => sight.waiting(*reason),
+            None | Some(Said::Off | Said::NotYet) => None,
+        };
+        self.context.state.measured.set_agents_waiting(waiting);
         self.context.status.report(|reports| {
             match &said {
                 None | Some(Said::NotYet) => {}
@@ -393,6 +414,7 @@ impl Running {
         let healths = [
             &state.agent_set,
             &state.cluster_agent,
+            &state.agent_service,
             &state.agent_secrets,
             &state.cluster_agent_token,
             &state.datadog_agents,

@@ -1,6 +1,9 @@
 //! What both ways of making an Agent are made from: the spec, checked and put together. Pure.
 
-use crate::api::stack::{Agent, AgentMode, Collector, CollectorMode, Egress, Exporter, KeyReference, Owner, Owners};
+use crate::api::object;
+use crate::api::stack::{
+    AGENT_CONTAINERS, Agent, AgentMode, Collector, CollectorMode, Egress, Exporter, KeyReference, Owner, Owners,
+};
 use crate::config::{Document, Reach};
 use crate::controller::injection;
 use crate::controller::stack::{Part, Stack};
@@ -41,9 +44,6 @@ pub struct Release(Option<(u32, u32)>);
 
 /// The longest cluster name that the Agent takes.
 const LONGEST_CLUSTER_NAME: usize = 80;
-/// Containers whose resources can be told.
-pub const CONTAINERS: [&str; 6] =
-    ["agent", "trace-agent", "process-agent", "system-probe", "security-agent", "cluster-agent"];
 
 // === impl Settings ===
 
@@ -63,8 +63,11 @@ impl Settings {
                  {LONGEST_CLUSTER_NAME} of a to z, 0 to 9, . - and _"
             ));
         }
-        if let Some(name) = agent.resources.keys().find(|name| !CONTAINERS.contains(&name.as_str())) {
-            return Err(format!("spec.agent.resources.{name}: no container of that name; {}", CONTAINERS.join(", ")));
+        if let Some(name) = agent.resources.keys().find(|name| !AGENT_CONTAINERS.contains(&name.as_str())) {
+            return Err(format!(
+                "spec.agent.resources.{name}: no container of that name; {}",
+                AGENT_CONTAINERS.join(", ")
+            ));
         }
         let owners = Owners::of(&collector, &agent, document.logs.owner);
         Ok(Self {
@@ -129,6 +132,20 @@ fn otlp(document: &Document, collector: &Collector, owners: Owners) -> Otlp {
             Otlp::Collector
         }
         Owner::Collector | Owner::Nobody => Otlp::Nobody,
+    }
+}
+
+/// The Service by which somebody else's Agent is told what there is to take, which is theirs to make.
+#[must_use]
+pub fn service_of(document: &Document, collector: &Collector, agent: &Agent) -> Option<String> {
+    if agent.mode != AgentMode::Adopt {
+        return None;
+    }
+    match otlp(document, collector, Owners::of(collector, agent, document.logs.owner)) {
+        Otlp::Pods { host_ports: false } => Some(document.collector.service.clone()),
+        // Where another's Collector sends to is nothing that is known.
+        Otlp::Collector if collector.mode == CollectorMode::Managed => Some(object::AGENT.to_owned()),
+        Otlp::Pods { host_ports: true } | Otlp::Collector | Otlp::Nobody => None,
     }
 }
 
@@ -228,6 +245,28 @@ mod tests {
             (json!({"collector": {"mode": "disabled"}, "agent": {"features": {"apm": false}}}), Otlp::Nobody),
         ] {
             assert_eq!(settings(&spec).expect("valid").otlp, expected, "{spec}");
+        }
+    }
+
+    #[test]
+    fn an_adopted_agent_is_reached_by_a_service_that_somebody_makes() {
+        for (spec, expected) in [
+            (json!({"collector": {"mode": "disabled"}}), Some("otel-collector")),
+            (json!({"collector": {"mode": "disabled"}, "injection": {"collector": {"service": "otlp"}}}), Some("otlp")),
+            (json!({"collector": {"exporter": "agent"}}), Some("datadog-agent")),
+            (json!({"collector": {"mode": "adopt", "exporter": "agent"}}), None),
+            (json!({"collector": {"mode": "disabled"}, "injection": {"otlp": {"reach": "node"}}}), None),
+            (json!({}), None),
+        ] {
+            for (mode, is_adopted) in [("adopt", true), ("operator", false), ("disabled", false)] {
+                let mut spec = spec.clone();
+                spec["agent"]["mode"] = json!(mode);
+                let stack = Stack::new("u".to_owned(), 1, &spec);
+                let document = injection::document(&stack.injection, "otelgate").expect("valid");
+                let (collector, agent) = (stack.collector.expect("valid"), stack.agent.expect("valid"));
+                let found = service_of(&document, &collector, &agent);
+                assert_eq!(found.as_deref(), expected.filter(|_| is_adopted), "{spec}");
+            }
         }
     }
 

@@ -41,6 +41,8 @@ pub struct Sight {
     pub wants_cluster_agent: bool,
     pub cluster_agent: Option<Replicas>,
     pub pods: Vec<Arc<Pod>>,
+    /// The Service of an adopted Agent that isn't there.
+    pub no_service: Option<String>,
     /// Nodes that have just joined, where they are looked at.
     pub joining: Arc<BTreeSet<String>>,
     /// Agents elsewhere, that should have gone.
@@ -61,6 +63,8 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 /// A container that was started anew so often, and so lately, crashes, even while it runs for a moment.
 const RESTARTS: i32 = 3;
 const LATELY: SignedDuration = SignedDuration::from_mins(10);
+/// So long a container that runs is on its way up: its probes have to be asked first, and what it sends to to answer.
+const WARM_UP: SignedDuration = SignedDuration::from_mins(2);
 /// Nodes that are named.
 const MOST_NAMES: usize = 3;
 /// Characters of a foreign message.
@@ -130,7 +134,7 @@ impl Sight {
         if self.progress == Progress::HandedOver {
             return Said::NotYet;
         }
-        match self.of_nodes(now).or_else(|| self.of_cluster_agent()) {
+        match self.of_nodes(now).or_else(|| self.of_cluster_agent()).or_else(|| self.of_service()) {
             Some((reason, detail)) => Said::Verdict(reason, detail),
             None if self.progress == Progress::Waiting => Said::NotYet,
             None => {
@@ -148,6 +152,13 @@ impl Sight {
             (_, Some(nodes)) => Some(format!("{}/{}", nodes.ready, nodes.desired - self.late(nodes).count())),
             (_, None) => self.looked.then(|| "0/0".to_owned()),
         }
+    }
+
+    /// Nodes that wait for a rollout, as long as that is all that is wrong.
+    #[must_use]
+    pub fn waiting(&self, reason: Reason) -> Option<u64> {
+        let nodes = self.nodes.as_ref().filter(|_| reason == Reason::AgentRollingOut)?;
+        u64::try_from(nodes.desired - nodes.updated.min(nodes.ready)).ok()
     }
 
     /// Where no node has an Agent that is ready, it isn't the new ones that are late.
@@ -296,6 +307,12 @@ impl Sight {
         None
     }
 
+    fn of_service(&self) -> Option<(Reason, String)> {
+        let service = self.no_service.as_ref()?;
+        let sender = if service == object::AGENT { "the Collector sends" } else { "pods are told to send" };
+        Some((Reason::AgentServiceMissing, format!("{sender} to Service {service}")))
+    }
+
     fn ready(&self, way: AgentWay) -> (Reason, String) {
         let appeared = self.asked == AgentMode::Auto && way == AgentWay::Daemonset && self.served == Some(Served::Yes);
         let mut told = Vec::new();
@@ -344,7 +361,9 @@ fn trouble(pod: &Pod, now: Timestamp) -> Option<(Cause, String)> {
     if !pod.containers.is_empty() && pod.containers.iter().all(|state| state.ready) {
         return Some((Cause::NodeNotReady, "the node itself isn't ready".to_owned()));
     }
-    let not_ready = pod.containers.iter().find(|state| state.running && state.started && !state.ready);
+    let is_warm = |state: &State| state.since.is_none_or(|since| now.duration_since(since) >= WARM_UP);
+    let not_ready =
+        pod.containers.iter().find(|state| state.running && state.started && !state.ready && is_warm(state));
     Some(match not_ready {
         Some(state) => (Cause::NotDelivering, format!("{} runs and isn't ready", state.name)),
         None => (Cause::Starting, "starting".to_owned()),

@@ -11,7 +11,7 @@ use super::token::Token;
 use super::{DATADOG_AGENT, SETTLE};
 use crate::api::object;
 use crate::controller::Context;
-use crate::k8s::{Api, DaemonSet, Deployment, DynamicObject, PartialObjectMeta, Secret, watcher};
+use crate::k8s::{Api, DaemonSet, Deployment, DynamicObject, PartialObjectMeta, Secret, Service, watcher};
 use crate::watch::{self as watching, Store};
 
 /// Where to look.
@@ -23,6 +23,8 @@ pub(super) struct Place {
     pub cluster_agent: String,
     /// The Secret with the API key.
     pub key: String,
+    /// The Service that somebody else has to make for theirs.
+    pub service: Option<String>,
     /// Whether there can be any `DatadogAgent`.
     pub served: bool,
 }
@@ -38,8 +40,20 @@ pub(super) struct Seen {
     pub cluster_agent: Found<Replicas>,
     pub key_version: Found<String>,
     pub token: Found<Token>,
+    /// Whether that Service is there.
+    pub service: Option<bool>,
     pub datadog_agents: Option<Vec<DatadogAgent>>,
     pub pods: Arc<[Arc<Pod>]>,
+}
+
+// === impl Seen ===
+
+impl Seen {
+    /// The key's version that the Agents of now were made for.
+    pub fn key_version_in_use(&self) -> Option<String> {
+        let of_nodes = self.nodes.iter().flatten().find_map(|nodes| nodes.key_version.clone());
+        of_nodes.or_else(|| self.datadog_agents.iter().flatten().find_map(|agent| agent.key_version.clone()))
+    }
 }
 
 /// Looks wherever it is told to. Never returns.
@@ -49,7 +63,8 @@ pub(super) async fn run(context: Context, mut place: watch::Receiver<Option<Plac
         seen.send_replace(Seen { at: now.clone(), ..Seen::default() });
         let state = &context.state;
         let of_secrets = [&state.agent_secrets, &state.cluster_agent_token];
-        for health in [&state.agent_set, &state.cluster_agent, &state.datadog_agents].into_iter().chain(of_secrets) {
+        let of_others = [&state.agent_set, &state.cluster_agent, &state.agent_service, &state.datadog_agents];
+        for health in of_others.into_iter().chain(of_secrets) {
             health.forget();
         }
         let mut watches = JoinSet::new();
@@ -58,6 +73,7 @@ pub(super) async fn run(context: Context, mut place: watch::Receiver<Option<Plac
             watches.spawn(cluster_agent(context.clone(), now.clone(), seen.clone()));
             watches.spawn(key(context.clone(), now.clone(), seen.clone()));
             watches.spawn(token(context.clone(), now.clone(), seen.clone()));
+            watches.spawn(service(context.clone(), now.clone(), seen.clone()));
             watches.spawn(datadog_agents(context.clone(), now.clone(), seen.clone()));
             watches.spawn(pods(context.clone(), now.clone(), seen.clone()));
         }
@@ -104,6 +120,16 @@ async fn token(context: Context, place: Place, seen: watch::Sender<Seen>) {
     watching::objects(api, watching::named(object::CLUSTER_AGENT), &context.state.cluster_agent_token, |objects| {
         let token = objects.get(object::CLUSTER_AGENT).map(Token::of);
         seen.send_if_modified(|seen| seen.token.replace(token.clone()) != Some(token));
+    })
+    .await;
+}
+
+async fn service(context: Context, place: Place, seen: watch::Sender<Seen>) {
+    let Some(name) = &place.service else { return };
+    let api = Api::<PartialObjectMeta<Service>>::namespaced(context.client, &place.namespace);
+    watching::objects(api, watching::named(name), &context.state.agent_service, |objects| {
+        let is_there = objects.contains_key(name.as_str());
+        seen.send_if_modified(|seen| seen.service.replace(is_there) != Some(is_there));
     })
     .await;
 }

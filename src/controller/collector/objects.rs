@@ -9,7 +9,7 @@ use super::trial::{Mark, Plan};
 use crate::api::{annotation, label, object};
 use crate::collector::port;
 use crate::controller::metrics::Write;
-use crate::controller::objects::{Kind, Part, Scope};
+use crate::controller::objects::{Kind, LEASE, Part, Scope, lease};
 use crate::k8s::IntOrString;
 
 /// What all of them are made from, beside what runs where.
@@ -34,6 +34,7 @@ pub const PART: Part = Part {
         kind("v1", "ServiceAccount", "serviceaccounts", Scope::Namespace),
         kind("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "clusterrolebindings", Scope::Cluster),
         kind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings", Scope::Namespace),
+        LEASE,
         kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", Scope::Namespace),
         kind("v1", "Service", "services", Scope::Namespace),
         kind("v1", "ConfigMap", "configmaps", Scope::Namespace),
@@ -48,6 +49,7 @@ pub fn surroundings(input: &Input<'_>) -> Vec<Value> {
     let mut objects = vec![service_account(), binding("ClusterRoleBinding", "ClusterRole", input.namespace)];
     if input.lease {
         objects.push(binding("RoleBinding", "Role", input.namespace));
+        objects.push(lease(&format!("{}{}", input.service, object::COLLECTOR_LEASE_SUFFIX)));
     }
     objects.extend([network_policy(), service(input.service)]);
     objects
@@ -410,6 +412,15 @@ mod tests {
         );
     }
 
+    /// Otherwise the first Collector would make one that nobody owns, and that stays.
+    #[test]
+    fn the_lease_that_collectors_look_for_is_there_before_them() {
+        let objects = surroundings(&Input { service: "gateway", ..input() });
+        find(&objects, "Lease", "gateway-k8s-cluster");
+        let place = |kind: &str| PART.kinds.iter().position(|one| one.kind == kind);
+        assert!(place("Lease") < place("DaemonSet"));
+    }
+
     #[test]
     fn every_pod_is_answered_by_its_own_nodes_collector() {
         let objects = surroundings(&input());
@@ -426,6 +437,6 @@ mod tests {
             );
         }
         let without = surroundings(&Input { lease: false, ..input() });
-        assert!(without.iter().all(|object| object["kind"] != "RoleBinding"));
+        assert!(without.iter().all(|object| object["kind"] != "RoleBinding" && object["kind"] != "Lease"));
     }
 }

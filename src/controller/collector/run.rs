@@ -84,7 +84,7 @@ async fn follow(
             }
             (Some(now), Some(Err(fault))) => {
                 joining.send_replace(Arc::default());
-                context.state.measured.set_rollout(None);
+                context.state.measured.set_collector_nodes(None);
                 context.status.report(|reports| {
                     let verdict = Verdict::new(Reason::CollectorSpecInvalid, fault, now.generation);
                     reports.say(ConditionType::CollectorAvailable, verdict);
@@ -92,7 +92,7 @@ async fn follow(
             }
             _ => {
                 joining.send_replace(Arc::default());
-                context.state.measured.set_rollout(None);
+                context.state.measured.set_collector_nodes(None);
                 wanted.send_if_modified(|wanted| wanted.take().is_some());
                 context.status.report(|reports| {
                     reports.take_back(ConditionType::CollectorAvailable);
@@ -166,7 +166,7 @@ impl Task<'_> {
                 // What was seen before may be long past.
                 (_, Some(fault)) => {
                     self.tell_joining(BTreeSet::new());
-                    self.context.state.measured.set_rollout(None);
+                    self.context.state.measured.set_collector_nodes(None);
                     let verdict = Verdict::new(Reason::CollectorNotReadable, fault.clone(), now.generation);
                     self.context.status.report(|reports| reports.say(ConditionType::CollectorAvailable, verdict));
                     None
@@ -262,8 +262,8 @@ impl Task<'_> {
     }
 
     fn report(&self, said: Said) {
-        let Said { verdict, status, waiting, .. } = said;
-        self.context.state.measured.set_rollout(waiting);
+        let Said { verdict, status, nodes, .. } = said;
+        self.context.state.measured.set_collector_nodes(Some(nodes));
         self.context.status.report(|reports| {
             reports.say(ConditionType::CollectorAvailable, verdict);
             reports.collector = Some(status);
@@ -273,7 +273,7 @@ impl Task<'_> {
     /// Nothing is said of what isn't to be there, unless it is.
     fn switch_off(&self, stack: &Stack, left: Option<&Left>) {
         self.tell_joining(BTreeSet::new());
-        self.context.state.measured.set_rollout(None);
+        self.context.state.measured.set_collector_nodes(None);
         self.context.status.report(|reports| {
             if let Some(left) = left {
                 let verdict = Verdict::new(Reason::CollectorLeftBehind, left.told(), stack.generation)

@@ -11,6 +11,7 @@ use super::trial::{Cause, Fault, Phase, Plan};
 use crate::api::condition::Reason;
 use crate::api::stack::{CollectorStatus, CollectorTrial, Placement};
 use crate::controller::count::count;
+use crate::controller::health::CollectorNodes;
 use crate::controller::left::Left;
 use crate::controller::objects::Outcome;
 use crate::controller::status::Verdict;
@@ -55,8 +56,8 @@ pub struct Managed<'s> {
 pub struct Said {
     pub verdict: Verdict,
     pub status: CollectorStatus,
-    /// Nodes that wait for a rollout, as long as that is all that is wrong.
-    pub waiting: Option<u64>,
+    /// Those that wait for a rollout count as long as that is all that is wrong.
+    pub nodes: CollectorNodes,
     /// Whether this says nothing but that there is no word yet of what the spec asks for now.
     pub unwritten: bool,
     /// When it may be otherwise, though nothing has changed.
@@ -129,11 +130,11 @@ pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> Said {
     // One that has been replaced isn't ready at once.
     let rolls_out =
         matches!(reason, Reason::CollectorRollingOut | Reason::CollectorTrialHeld | Reason::CollectorNotReady);
-    let waiting = rolls_out.then(|| u64::try_from(lacks.len()).unwrap_or(u64::MAX));
+    let nodes = CollectorNodes { waiting: rolls_out.then(|| number_of(lacks.len())), missing: number_of(down) };
     let namespace = seen.left.map(|left| left.namespace.as_str()).unwrap_or_default();
     let names = [("REVISION", managed.candidate.unwrap_or_default()), ("NAMESPACE", namespace)];
     let verdict = Verdict::new(reason, detail, seen.generation).naming(&names);
-    Said { verdict, status, waiting, unwritten, again: seen.again() }
+    Said { verdict, status, nodes, unwritten, again: seen.again() }
 }
 
 /// Of somebody else's: which nodes should have one, only its pods can tell, and the pods that need it.
@@ -161,7 +162,12 @@ pub fn adopted(seen: &Seen<'_>) -> Said {
     });
     let namespace = seen.left.map(|left| left.namespace.as_str()).unwrap_or_default();
     let verdict = Verdict::new(reason, detail, seen.generation).naming(&[("NAMESPACE", namespace)]);
-    Said { verdict, status, waiting: None, unwritten: false, again: seen.again() }
+    let nodes = CollectorNodes { waiting: None, missing: number_of(lacks.len()) };
+    Said { verdict, status, nodes, unwritten: false, again: seen.again() }
+}
+
+fn number_of(nodes: usize) -> u64 {
+    u64::try_from(nodes).unwrap_or(u64::MAX)
 }
 
 #[must_use]

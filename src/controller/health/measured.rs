@@ -1,6 +1,6 @@
 //! What is measured of health, in numbers: for metrics and alerts.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::delivery::totals::Signal;
 use super::delivery::verdict::{State, Tally};
@@ -13,11 +13,28 @@ pub struct Measured {
     items: [[Fraction; Items::ALL.len()]; Signal::ALL.len()],
     /// `None` while nobody looks.
     collectors: Mutex<Option<Tally>>,
-    /// Nodes that wait for a rollout; `None` while none goes on, or something else is wrong.
-    rollout: Mutex<Option<u64>>,
+    nodes: Mutex<Nodes>,
     probes: [Counter; ProbeOutcome::ALL.len()],
     validations: [Counter; KeyOutcome::ALL.len()],
     pub events_lost: Counter,
+}
+
+/// How many nodes there are of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Nodes {
+    /// `None` while nobody looks.
+    pub collector: Option<CollectorNodes>,
+    /// Those that wait for a rollout of the Agent; `None` while none goes on, or something else is wrong.
+    pub agents_waiting: Option<u64>,
+}
+
+/// Of the Collector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CollectorNodes {
+    /// Those that wait for a rollout; `None` while none goes on, or something else is wrong.
+    pub waiting: Option<u64>,
+    /// Those that should have one, and have none that is ready.
+    pub missing: u64,
 }
 
 /// What became of spans, metric points and log records.
@@ -60,16 +77,24 @@ impl Measured {
     /// What a leader knew counts no more.
     pub fn stand_by(&self) {
         self.set_collectors(None);
-        self.set_rollout(None);
+        *self.of_nodes() = Nodes::default();
     }
 
-    pub fn set_rollout(&self, nodes: Option<u64>) {
-        *self.rollout.lock().unwrap_or_else(PoisonError::into_inner) = nodes;
+    pub fn set_collector_nodes(&self, nodes: Option<CollectorNodes>) {
+        self.of_nodes().collector = nodes;
+    }
+
+    pub fn set_agents_waiting(&self, nodes: Option<u64>) {
+        self.of_nodes().agents_waiting = nodes;
     }
 
     #[must_use]
-    pub fn rollout(&self) -> Option<u64> {
-        *self.rollout.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn nodes(&self) -> Nodes {
+        *self.of_nodes()
+    }
+
+    fn of_nodes(&self) -> MutexGuard<'_, Nodes> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn scraped(&self, answered: bool) {

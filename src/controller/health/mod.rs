@@ -10,5 +10,5 @@ mod webhook;
 pub use credentials::{Credentials, Secrets, run as watch_credentials};
 pub use delivery::run as measure_delivery;
 pub use delivery::totals::Signal;
-pub use measured::{Items, KeyOutcome, Measured, ProbeOutcome};
+pub use measured::{CollectorNodes, Items, KeyOutcome, Measured, ProbeOutcome};
 pub use webhook::run as probe;

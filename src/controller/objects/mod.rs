@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tracing::info;
 
@@ -67,6 +67,11 @@ pub struct Part {
     pub kinds: &'static [Kind],
     pub write: Write,
 }
+
+/// Whoever finds none makes it, and nobody owns it: a part only says to whom one belongs, and what stands in it is its
+/// holder's.
+pub const LEASE: Kind =
+    Kind { api_version: "coordination.k8s.io/v1", kind: "Lease", plural: "leases", scope: Scope::Namespace };
 
 // === impl Kind ===
 
@@ -138,6 +143,12 @@ pub async fn clear(context: &Context, part: Part, namespace: &str, owner: &Owner
         }
     }
     Ok(())
+}
+
+/// One by which programs choose who leads, before any of them has looked for it.
+#[must_use]
+pub fn lease(name: &str) -> Value {
+    json!({"apiVersion": LEASE.api_version, "kind": LEASE.kind, "metadata": {"name": name}})
 }
 
 /// What became of one.

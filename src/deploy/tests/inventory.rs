@@ -109,6 +109,25 @@ fn what_is_otelgates_goes_in_order_and_what_is_not_stays() {
     assert_eq!(left, ["Namespace datadog: Pod somebodys in it isn't otelgate's"]);
 }
 
+/// Collectors and Cluster Agents that ran have left them, and nobody owns them.
+#[test]
+fn what_programs_made_for_themselves_keeps_no_namespace() {
+    let mut seen = cluster();
+    seen.retain(|found| !found.told().contains("somebodys"));
+    let of = |kind: &str, name: &str| found(kind, json!({"namespace": "datadog", "name": name}));
+    seen.extend([
+        of("Lease", "otel-collector-k8s-cluster"),
+        of("Lease", "datadog-leader-election"),
+        of("ConfigMap", "datadog-cluster-id"),
+        of("ConfigMap", "datadogtoken"),
+    ]);
+    let inventory = sorted(&seen);
+    assert!(told(&inventory).contains(&"Namespaces Namespace datadog".to_owned()), "{:?}", inventory.left);
+    seen.push(of("Lease", "another"));
+    let left = sorted(&seen).left;
+    assert_eq!(left.first().map(|left| left.why.as_str()), Some("Lease another in it isn't otelgate's"));
+}
+
 #[test]
 fn what_lost_its_owner_is_still_found() {
     let mut seen = cluster();

@@ -68,6 +68,19 @@ fn annotations_say_where_and_how_to_send() {
         .on_namespace("otelgate.dev/protocol", "grpc")
         .annotate("otelgate.dev/endpoint", "http://gw:4318");
     assert_eq!(pod_first.decide().variable(PROTOCOL), Some("http/protobuf"));
+    // Of a port of somebody's own it isn't known what else is spoken there: who asks says where.
+    let asked = || {
+        case(pod(app()))
+            .configure(|document| document.otlp.endpoint = Some("http://gw:9999".into()))
+            .annotate("otelgate.dev/protocol", "grpc")
+    };
+    for key in [ENDPOINT, PROTOCOL] {
+        assert!(asked().decide().is(key, Action::Left, Some(Reason::NoEndpointForProtocol)), "{key}");
+    }
+    let next = Reason::NoEndpointForProtocol.next_step();
+    assert!(next.contains("otelgate.dev/endpoint") && next.contains("container"), "{next}");
+    let beside = asked().annotate("otelgate.dev/endpoint", "http://gw:9999").decide();
+    assert_eq!((beside.variable(ENDPOINT), beside.variable(PROTOCOL)), (Some("http://gw:9999"), Some("grpc")));
     let illegal = case(pod(app())).annotate("otelgate.dev/endpoint", "gw:4317").decide();
     assert!(illegal.has_note(Reason::InvalidOption));
     assert_eq!(illegal.variable(PROTOCOL), Some("http/protobuf"));

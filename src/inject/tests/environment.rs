@@ -222,9 +222,19 @@ fn a_name_that_the_user_took_is_not_referred_to() {
     let outcome = case(pod(with_env(taken))).decide();
     assert_eq!(outcome.names().iter().filter(|name| **name == "OTELGATE_POD_NAME").count(), 1);
     assert!(outcome.is("k8s.pod.name", Action::Left, Some(Reason::ReferenceTaken)));
-    let same = json!([{"name": "OTELGATE_POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-        {"name": ATTRIBUTES, "value": "a=1"}]);
-    assert_eq!(case(pod(with_env(same))).decide().attribute("k8s.pod.name"), Some("$(OTELGATE_POD_NAME)"));
+    let same = || json!({"name": "OTELGATE_POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}});
+    let literal = || json!({"name": ATTRIBUTES, "value": "a=1"});
+    let before = case(pod(with_env(json!([same(), literal()])))).decide();
+    assert_eq!(before.attribute("k8s.pod.name"), Some("$(OTELGATE_POD_NAME)"));
+    // With the same meaning it is no other's: it stands behind what would refer to it.
+    for env in [json!([same()]), json!([literal(), same()]), json!([same(), literal(), same()])] {
+        let outcome = case(pod(with_env(env.clone()))).decide();
+        for key in ["k8s.pod.name", "service.instance.id"] {
+            assert!(outcome.is(key, Action::Left, Some(Reason::ReferenceBehind)), "{key}: {env}");
+        }
+    }
+    let both = json!([same(), {"name": "OTELGATE_POD_NAME", "value": "mine"}, literal()]);
+    assert!(case(pod(with_env(both))).decide().is("k8s.pod.name", Action::Left, Some(Reason::ReferenceTaken)));
 }
 
 #[test]

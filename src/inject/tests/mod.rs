@@ -8,6 +8,7 @@ mod linear;
 mod opting_in;
 mod pod_keys;
 mod renamed;
+mod ruled;
 mod service_name;
 mod tracing;
 mod twice;
@@ -126,15 +127,19 @@ impl Case {
         self
     }
 
-    fn decide(&self) -> Outcome {
-        let json = self.pod.to_string();
-        let pod = Pod::from_json(&json).unwrap();
-        let namespace = Namespace {
+    fn in_namespace(&self) -> Namespace<'_> {
+        Namespace {
             name: self.namespace,
             opt_in: self.opt_in,
             left_out: self.left_out,
             annotations: self.annotations.as_deref(),
-        };
+        }
+    }
+
+    fn decide(&self) -> Outcome {
+        let json = self.pod.to_string();
+        let pod = Pod::from_json(&json).unwrap();
+        let namespace = self.in_namespace();
         let configuration = Configuration::try_from(self.document.clone()).unwrap();
         let now = "2026-11-23T12:00:00Z".parse().unwrap();
         let decision = decide(&pod, &namespace, &configuration, now);

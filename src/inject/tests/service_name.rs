@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Case, app, case, pod};
+use super::{Case, Outcome, app, case, pod};
 use crate::inject::{Action, Reason};
 
 fn owned(api_version: &str, kind: &str, name: &str) -> Case {
@@ -19,15 +19,46 @@ fn name(case: Case) -> String {
 
 #[test]
 fn each_step_of_the_order_beats_the_next() {
-    let steps: [(&str, &dyn Fn(Case) -> Case); 4] = [
-        ("by-annotation", &|case| case.annotate("resource.opentelemetry.io/service.name", "by-annotation")),
-        ("by-container-label", &|case| case.label("tags.datadoghq.com/app.service", "by-container-label")),
-        ("by-label", &|case| case.label("tags.datadoghq.com/service", "by-label")),
-        ("web", &|case| case),
-    ];
+    let owned =
+        || owned("apps/v1", "StatefulSet", "web").configure(|document| document.identity.from_well_known_labels = true);
+    assert_order(
+        owned,
+        |outcome| outcome.variable("OTEL_SERVICE_NAME"),
+        &[
+            ("by-annotation", &|case| case.annotate("resource.opentelemetry.io/service.name", "by-annotation")),
+            ("by-container-label", &|case| case.label("tags.datadoghq.com/app.service", "by-container-label")),
+            ("by-label", &|case| case.label("tags.datadoghq.com/service", "by-label")),
+            ("by-instance", &|case| case.label("app.kubernetes.io/instance", "by-instance")),
+            ("by-name", &|case| case.label("app.kubernetes.io/name", "by-name")),
+            ("web", &|case| case),
+        ],
+    );
+}
+
+#[test]
+fn the_version_has_an_order_too() {
+    const KEY: &str = "resource.opentelemetry.io/service.version";
+    assert_order(
+        || case(pod(app())).configure(|document| document.identity.from_well_known_labels = true),
+        |outcome| outcome.attribute("service.version"),
+        &[
+            ("by-annotation", &|case| case.annotate(KEY, "by-annotation")),
+            ("by-container-label", &|case| case.label("tags.datadoghq.com/app.version", "by-container-label")),
+            ("by-label", &|case| case.label("tags.datadoghq.com/version", "by-label")),
+            ("by-well-known", &|case| case.label("app.kubernetes.io/version", "by-well-known")),
+            ("by-namespace", &|case| case.on_namespace(KEY, "by-namespace")),
+            ("1.2", &|case| case),
+        ],
+    );
+}
+
+type Step = (&'static str, &'static dyn Fn(Case) -> Case);
+
+/// Fails unless each step gives its value, whatever the later ones say.
+fn assert_order(base: impl Fn() -> Case, found: impl Fn(&Outcome) -> Option<&str>, steps: &[Step]) {
     for from in 0..steps.len() {
-        let case = steps[from..].iter().fold(owned("apps/v1", "StatefulSet", "web"), |case, (_, step)| step(case));
-        assert_eq!(name(case), steps[from].0);
+        let case = steps[from..].iter().fold(base(), |case, (_, step)| step(case));
+        assert_eq!(found(&case.decide()), Some(steps[from].0));
     }
 }
 
@@ -146,16 +177,21 @@ fn two_containers_of_two_names_leave_the_pod_wide_keys_out() {
 
 #[test]
 fn the_environment_has_an_order_too() {
-    let base = || case(pod(app())).configure(|document| document.environment = Some("by-configuration".into()));
-    let env = |case: Case| case.decide().attribute("deployment.environment.name").map(ToOwned::to_owned);
-    assert_eq!(env(base()).as_deref(), Some("by-configuration"));
-    let key = "resource.opentelemetry.io/deployment.environment.name";
-    let namespaced = || base().on_namespace(key, "by-namespace");
-    assert_eq!(env(namespaced()).as_deref(), Some("by-namespace"));
-    let labelled = || namespaced().label("tags.datadoghq.com/env", "by-label");
-    assert_eq!(env(labelled()).as_deref(), Some("by-label"));
-    assert_eq!(env(labelled().annotate(key, "by-annotation")).as_deref(), Some("by-annotation"));
-    assert_eq!(env(case(pod(app()))), None);
+    const KEY: &str = "resource.opentelemetry.io/deployment.environment.name";
+    assert_order(
+        || case(pod(app())),
+        |outcome| outcome.attribute("deployment.environment.name"),
+        &[
+            ("by-annotation", &|case| case.annotate(KEY, "by-annotation")),
+            ("by-container-label", &|case| case.label("tags.datadoghq.com/app.env", "by-container-label")),
+            ("by-label", &|case| case.label("tags.datadoghq.com/env", "by-label")),
+            ("by-namespace", &|case| case.on_namespace(KEY, "by-namespace")),
+            ("by-configuration", &|case| {
+                case.configure(|document| document.environment = Some("by-configuration".into()))
+            }),
+        ],
+    );
+    assert_eq!(case(pod(app())).decide().attribute("deployment.environment.name"), None);
 }
 
 #[test]

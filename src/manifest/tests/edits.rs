@@ -50,6 +50,36 @@ fn what_stands_in_braces_is_edited_there() {
     assert_eq!(rewritten("a: {k: 1, l: 2, m: 3}\n", |value| value["a"] = json!({"l": 2})), "a: {l: 2}\n");
     assert_eq!(rewritten("a: {k: 1, l}\n", |value| value["a"]["m"] = json!(1)), "a: {k: 1, l: null, m: 1}\n");
     assert_eq!(rewritten("a: {k: 1}\n", |value| value["a"] = json!({"l": 2})), "a: {l: 2}\n");
+    let empty = "a: {k: [ ], l: { # of l\n  }, m: [{  }]}\n";
+    let filled = rewritten(empty, |value| value["a"] = json!({"k": ["x", 1], "l": {"o": 2}, "m": [{"o": 3}]}));
+    assert_eq!(filled, "a: {k: [x, 1 ], l: {o: 2 # of l\n  }, m: [{o: 3}]}\n");
+    assert_eq!(rewritten(&filled, |value| value["a"] = json!({"k": [], "l": {}, "m": [{"o": 3}]})), {
+        empty.replace("{  }", "{o: 3}")
+    });
+    assert_eq!(
+        rewritten("a: {k: [x, ], l: [&x y]}\n", |value| value["a"] = json!({"k": [], "l": []})),
+        "a: {k: [], l: []}\n"
+    );
+}
+
+#[test]
+fn a_tag_goes_with_the_kind_of_value_that_it_names() {
+    for (text, new, wanted) in [
+        ("{a: !!null null, b: 1}", json!({"k": "v"}), "{a: {k: v}, b: 1}"),
+        ("{a: !!null ~, b: 1}", json!(["x"]), "{a: [x], b: 1}"),
+        ("{a: !!null null, b: 1}", json!("x"), "{a: x, b: 1}"),
+        ("{a: !!null , b: 1}", json!(["x"]), "{a: [x], b: 1}"),
+        ("{a: !!map {k: v}, b: 1}", json!([]), "{a: [], b: 1}"),
+        ("{a: !!map {k: v}, b: 1}", json!({"k": "w"}), "{a: !!map {k: w}, b: 1}"),
+        ("{a: !!str 1, b: 1}", json!("w"), "{a: !!str w, b: 1}"),
+        ("a: !!null\nb: 1 # b\n", json!(["x"]), "a: # was !!null\n- x\nb: 1 # b\n"),
+        ("a: !!map\n  k: v\nb: 1 # b\n", json!([]), "a: []\nb: 1 # b\n"),
+        ("a: !!map\n  k: v\nb: 1 # b\n", Value::Null, "a: null\nb: 1 # b\n"),
+        ("a: &x !!seq\n- v\nb: 1 # b\n", json!([]), "a: []\nb: 1 # b\n"),
+        ("a: !!str x # a\nb: 1 # b\n", json!("w"), "a: !!str w # a\nb: 1 # b\n"),
+    ] {
+        assert_eq!(rewritten(text, |value| value["a"] = new), wanted);
+    }
 }
 
 #[test]
@@ -237,6 +267,25 @@ fn a_dash_may_stand_above_its_entry() {
     assert_eq!(changed, text.replace("# beside\n", "# beside\n    v: 1\n  - name: c\n"));
     let removed = rewritten(text, |value| drop(value["l"].as_array_mut().expect("a list").remove(1)));
     assert_eq!(removed, "l:\n  -\n    # of a\n    name: a # beside\n");
+    for dash in [
+        "- # odd\n    ",
+        "- # - odd\n\n    # more\n    ",
+        "- &x # odd\n    ",
+        "- !!map\n    ",
+        "-\n    &x # odd\n    ",
+        "- &x !!map\n    ",
+    ] {
+        let text = format!("l: # of l\n  # of a\n  {dash}name: a # beside\nb: 1 # of b\n");
+        let changed = rewritten(&text, |value| {
+            value["l"][0]["v"] = json!(1);
+            value["l"].as_array_mut().expect("a list").push(json!({"name": "c"}));
+        });
+        assert_eq!(changed, text.replace("# beside\n", "# beside\n    v: 1\n  - name: c\n"));
+        let old = one(&text);
+        assert_eq!(rewritten(&changed, |value| *value = old), text);
+        let emptied = rewritten(&text, |value| value["l"] = json!([{"name": "b"}, {"name": "a"}]));
+        assert_eq!(emptied, text.replace("# of l\n", "# of l\n  - name: b\n"));
+    }
 }
 
 #[test]
@@ -250,12 +299,93 @@ fn entries_beside_block_scalars_are_edited() {
     });
     assert_eq!(
         changed,
-        "m: # of m\n  a: |+\n    one\n    two\n\n  b: \"x y,z=1\" # folded\n  c: new\nl:\n- |\n  text\n  more\n- name: z # of z\n  v: |-\n    p\n    q\n    r\n- name: last\n"
+        "m: # of m\n  a: |+\n    one\n    two\n\n  b: >- # folded\n    x\n    y,z=1\n  c: new\nl:\n- |\n  text\n  more\n- name: z # of z\n  v: |-\n    p\n    q\n    r\n- name: last\n"
     );
     for text in ["# c\na: >-\n  x\n  y", "# c\na: |\r\n  x\r\n  y\r\nb: 1 # b\r\n"] {
         let changed = rewritten(text, |value| value["a"] = json!("z"));
         let end = text.find("\r\nb").map_or("", |at| &text[at..]);
         assert_eq!(changed, format!("# c\na: z{end}"));
+    }
+}
+
+#[test]
+fn how_a_null_or_an_empty_collection_was_written_is_given_back() {
+    let plain = ["", " {}", " []"];
+    for written in [
+        "",
+        " null",
+        " ~",
+        " NULL",
+        "  null",
+        "\t~",
+        " !!null ~",
+        " {}",
+        "  {}",
+        " { }",
+        " []",
+        " [ ]",
+        "\n    null",
+        "\n\n    {}",
+    ] {
+        for beside in ["", " # c", "   # c"] {
+            for new in [json!({"k": "v"}), json!(["x"]), json!([{"name": "x"}]), json!("x")] {
+                for text in [
+                    format!("a: # a\n  b:{written}{beside}\n  c: 1 # c\n# end\n"),
+                    format!("a: # a\n- b:{written}{beside}\n  c: 1 # c\n# end\n"),
+                    format!("a: # a\n  b:{written}{beside}").replace('\n', "\r\n"),
+                ] {
+                    // A text takes an empty collection's place for good.
+                    if new.is_string() && !one(&text).pointer("/a/b").is_some_and(Value::is_null) {
+                        continue;
+                    }
+                    let old = one(&text);
+                    let changed = rewritten(&text, |value| match &mut value["a"] {
+                        Value::Array(items) => items[0]["b"] = new.clone(),
+                        map => map["b"] = new.clone(),
+                    });
+                    assert_eq!(changed.contains("# was "), !plain.contains(&written), "{changed}");
+                    assert_eq!(rewritten(&changed, |value| *value = old), text, "by way of {changed:?}");
+                }
+            }
+        }
+    }
+    let text = "a:\n  b: ~ # b\n  c: null\n  d:\n    {}\n";
+    let changed = rewritten(text, |value| *value = json!({"a": {"b": "x", "c": {"k": 1}, "d": {"l": 2}}}));
+    assert_eq!(changed, "a:\n  b: x # was ~ # b\n  c: # was null\n    k: 1\n  d:\n    # was {}\n    l: 2\n");
+    // A comment of somebody else that looks like one of those goes.
+    let changed = rewritten("a: # was null\nb: 1 # b\n", |value| value["a"] = json!(["x"]));
+    assert_eq!(changed, "a:\n- x\nb: 1 # b\n");
+    let other = "a: # was {}\n- x\nb: # was x\n- x\n";
+    assert_eq!(rewritten(other, |value| *value = json!({"a": null, "b": "x"})), "a: # was {}\nb: x # was x\n");
+}
+
+#[test]
+fn what_a_text_begins_with_keeps_its_escapes_and_lines() {
+    for (text, tail) in [
+        (r#"v: "\u00e9\/=1\t", w"#, r"'k'=\ü"),
+        ("v: 'it''s=1', w", "'k'=\"ü"),
+        ("v: a=1, w", ",k=$$(X)"),
+        ("v: \"a=1,\\\n      b=2\", w", ",k=1"),
+        ("v: 'a=1,\n\n      b=2', w", ",k=1"),
+        ("v: a=1,\n      b=2, w", ",k=1"),
+        ("v: >-\n      a=1,\n      b=2\n, w", ",k=1"),
+        ("v: |- # v\n      a=1,\n      b=2\n\n, w", ",k=1"),
+        ("v: !!str \"\\x31\", w", ",k=1"),
+    ] {
+        let block = format!(
+            "a:\n  - name: a\n    {} # end\n",
+            text.replace(", w", "\n    w: 1").replace("\n\n    w", "\n    w")
+        );
+        // A plain text in braces may need quotes then.
+        let flow = (!text.contains(['|', '>']) && !text.starts_with("v: a"))
+            .then(|| format!("a: [{{name: a, {text}: 1}}] # end\n"));
+        for text in [Some(block), flow].into_iter().flatten() {
+            let old = one(&text);
+            let new = format!("{}{tail}", old["a"][0]["v"].as_str().expect("a text"));
+            let changed = rewritten(&text, |value| value["a"][0]["v"] = json!(new));
+            let renewed = rewritten(&changed, |value| value["a"][0]["v"] = json!(format!("{new}2")));
+            assert_eq!(rewritten(&renewed, |value| *value = old), text, "by way of {changed:?}");
+        }
     }
 }
 
@@ -283,6 +413,18 @@ fn json_stays_json() {
     let written = rewritten(pretty, |value| value["a"] = json!(["x"]));
     assert_eq!(written, "{\n    \"kind\": \"Pod\",\n    \"n\": 1.0,\n    \"a\": [\n        \"x\"\n    ]\n}\n");
     assert_eq!(rewritten("{\"a\":1}", |value| value["b"] = json!(2)), "{\"a\":1,\"b\":2}");
+    let numbers =
+        "{\n  \"a\\\\\\\" 7\": [\n    1e3,\n    -0,\n    1.50,\n    12345678901234567890123\n  ],\n  \"b\": \"1e3\"\n}";
+    let written = rewritten(numbers, |value| value["b"] = json!("2e3"));
+    assert_eq!(written, numbers.replace("\"1e3\"", "\"2e3\""));
+    assert_eq!(rewritten(numbers, |value| drop(value.as_object_mut().expect("a map").shift_remove("b"))), {
+        numbers.replace(",\n  \"b\": \"1e3\"", "")
+    });
+    let escaped = r#"{"a":"\u003cé\/\u00e9>","b":[1E+1,10,"x","\u0078"],"c\u003d":1.0}"#;
+    let added = rewritten(escaped, |value| value["b"].as_array_mut().expect("a list").insert(0, json!("x")));
+    assert_eq!(added, escaped.replace("[1E+1,10,\"x\",\"\\u0078\"", "[\"x\",1E+1,10,\"\\u0078\",\"x\""));
+    let old = one(escaped);
+    assert_eq!(rewritten(&added, |value| *value = old), escaped);
     let marked = "\u{feff} {\"a\":1}\n{\"b\":1}\n";
     let documents = read(marked).expect("a byte-order mark is no fault");
     assert!(documents.iter().all(|document| document.format == Format::Json));

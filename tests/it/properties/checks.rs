@@ -7,14 +7,14 @@ use serde_json::{Map, Value};
 
 use super::edits::{align, own_text};
 use super::generate::SECRET;
-use super::run::Run;
+use super::run::{Outcome, Run};
 use super::{kubelet, validate};
 
 pub type Verdict = Result<(), String>;
 pub type Check = (&'static str, fn(&Run) -> Verdict);
 
 /// Those that look at the pod as an object; [`super::meaning`] has those that look at what its containers see.
-pub const CHECKS: [Check; 14] = [
+pub const CHECKS: [Check; 15] = [
     ("the_patched_pod_is_as_valid_as_it_was", is_valid),
     ("a_second_call_changes_nothing", is_idempotent),
     ("only_what_is_new_is_added", adds_only_what_is_new),
@@ -29,6 +29,7 @@ pub const CHECKS: [Check; 14] = [
     ("no_value_is_told", tells_no_value),
     ("a_decision_is_repeatable", is_repeatable),
     ("the_opt_in_and_the_mode_decide", follows_opt_in),
+    ("the_rules_say_why_a_pod_is_left_alone", rules_agree),
 ];
 
 fn require(holds: bool, otherwise: impl FnOnce() -> String) -> Verdict {
@@ -277,6 +278,11 @@ fn follows_opt_in(run: &Run) -> Verdict {
         (OptIn::Enabled, Some(OptIn::Enabled)) => &["inject", "skip"],
     };
     require(allowed.contains(&outcome.decision), || format!("decided {}, not {allowed:?}", outcome.decision))
+}
+
+fn rules_agree(run: &Run) -> Verdict {
+    let Some(Outcome { skipped, objection, .. }) = &run.outcome else { return Ok(()) };
+    require(skipped == objection, || format!("it is left alone for {skipped:?}, and the rules say {objection:?}"))
 }
 
 /// The first place where two values differ.

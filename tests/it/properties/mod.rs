@@ -211,6 +211,7 @@ properties! {
     no_value_is_told
     a_decision_is_repeatable
     the_opt_in_and_the_mode_decide
+    the_rules_say_why_a_pod_is_left_alone
     users_effective_environment_is_unchanged
     users_attributes_win
     own_attributes_mean_what_they_say

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use json_patch::Patch;
 use otelgate::config::Configuration;
-use otelgate::inject::{self, Action, Decision, Entry, Namespace, Note, Pod, Reason, Workload};
+use otelgate::inject::{self, Action, Decision, Entry, Namespace, Note, Pod, Reason, Workload, rules};
 use serde_json::Value;
 
 use super::edits::Pair;
@@ -27,6 +27,8 @@ pub struct Run {
 pub struct Outcome {
     pub decision: &'static str,
     pub skipped: Option<Reason>,
+    /// What the first rule that objects says, as `explain` shows them.
+    pub objection: Option<Reason>,
     pub containers: Vec<Container>,
     pub annotations: Vec<Line>,
     pub labels: Vec<Line>,
@@ -116,7 +118,9 @@ fn decide(pod: &Value, setting: &Setting, configuration: &Configuration) -> Opti
         left_out: surroundings.left_out,
         annotations: surroundings.annotations.as_deref(),
     };
-    Some(Outcome::new(&inject::decide(&pod, &namespace, configuration, setting.now)))
+    let decision = inject::decide(&pod, &namespace, configuration, setting.now);
+    let verdicts = rules::verdicts(rules::Case { pod: &pod, namespace: &namespace, configuration }, &decision);
+    Some(Outcome::new(&decision, verdicts.iter().find_map(|verdict| verdict.reason)))
 }
 
 fn workload<'a>(kind: &str, name: &'a str) -> Workload<'a> {
@@ -135,7 +139,7 @@ fn workload<'a>(kind: &str, name: &'a str) -> Workload<'a> {
 // === impl Outcome ===
 
 impl Outcome {
-    fn new(decision: &Decision<'_>) -> Self {
+    fn new(decision: &Decision<'_>, objection: Option<Reason>) -> Self {
         let (skipped, notes): (_, &[Note<'_>]) = match decision {
             Decision::Inject(plan) | Decision::Observe(plan) => (None, &plan.notes),
             Decision::Skip { reason, notes } => (Some(*reason), notes),
@@ -149,6 +153,7 @@ impl Outcome {
         Self {
             decision: decision.name(),
             skipped,
+            objection,
             containers: plan.map_or_else(Vec::new, |plan| {
                 let containers = plan.containers.iter();
                 let container = |one: &inject::ContainerPlan<'_>| Container {

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use futures::channel::mpsc::{UnboundedSender, unbounded};
-use otelgate::admission::Entry;
+use otelgate::admission::{Admission, Entry};
 use otelgate::config::Document;
 use otelgate::k8s::Client;
 use otelgate::metrics::Metrics;
@@ -26,6 +26,7 @@ use super::client::{metric, tls, wait_until};
 use super::process::Process;
 use super::stack::{Stack, admission, recorded_with};
 
+const UNKNOWN: &str = "otelgate_notes_total{reason=\"NamespaceUnknown\"}";
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata";
 
 #[derive(Default)]
@@ -243,7 +244,7 @@ async fn changes_arrive_also_after_errors_and_lost_history() {
 #[tokio::test]
 async fn a_namespace_that_is_not_known_yet_costs_only_its_defaults() {
     let admission = admission(Document::default());
-    let store = Arc::clone(&admission.namespaces);
+    let store = admission.namespaces.clone().expect("watched");
     let stack = Stack::of(admission);
     let review = || recorded_with("cronjob-pod", |_| {});
     let patch_of = |response: Value| {
@@ -252,11 +253,21 @@ async fn a_namespace_that_is_not_known_yet_costs_only_its_defaults() {
         String::from_utf8(base64::engine::general_purpose::STANDARD.decode(patch).expect("base64")).expect("text")
     };
     assert!(!patch_of(stack.review(Entry::Enabled, review()).await).contains("b3multi"));
+    assert!(stack.sample(UNKNOWN) > 0.0);
     store.insert(
         serde_json::from_value(json!({"name": "shop", "annotations": {"otelgate.dev/propagators": "b3multi"}}))
             .expect("metadata"),
     );
     assert!(patch_of(stack.review(Entry::Enabled, review()).await).contains("b3multi"));
+}
+
+/// Nothing is missing where nobody asked for it.
+#[tokio::test]
+async fn namespaces_that_nobody_watches_are_not_unknown() {
+    let stack = Stack::of(Admission { namespaces: None, ..admission(Document::default()) });
+    let response = stack.review(Entry::Enabled, recorded_with("cronjob-pod", |_| {})).await;
+    assert!(response["patch"].is_string(), "{response}");
+    assert_eq!((stack.counted(), stack.sample(UNKNOWN)), (1.0, 0.0));
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ pub fn admission(document: Document) -> Admission {
     let metrics = Arc::new(Metrics::default());
     let configuration = Configuration::try_from(document).expect("a valid configuration");
     let settings = Source::fixed(Settings::from(configuration), Arc::clone(&metrics.configuration_reloads));
-    Admission::new(Arc::new(settings), Arc::new(Namespaces::default()), metrics, "otelgate".to_owned())
+    Admission::new(Arc::new(settings), Some(Arc::new(Namespaces::default())), metrics, "otelgate".to_owned())
 }
 
 /// The router alone, and what it counts.

@@ -10,6 +10,7 @@ use snapbox::{Data, assert_data_eq};
 
 use super::super::settings::Settings;
 use super::super::{cluster_agent, node, operator, pod, reference};
+use crate::api::annotation;
 use crate::controller::stack::Stack;
 use crate::manifest;
 
@@ -33,6 +34,8 @@ fn features() -> Vec<(&'static str, Value)> {
             json!({"egress": {"proxy": "http://proxy.corp:3128", "noProxy": ["corp", "10.0.0.0/8"],
                 "caConfigMap": "corp-authorities"}}),
         ),
+        // The key stands before it.
+        ("dollars", json!({"egress": {"proxy": "http://$(DD_API_KEY).$$.corp:3128", "noProxy": ["$(DD_SITE)"]}})),
         (
             "placement",
             json!({"datadog": {"site": "datadoghq.eu", "secret": {"name": "key", "key": "k"}}, "agent": {
@@ -291,6 +294,20 @@ fn a_new_key_or_token_rolls_the_pods() {
     };
     for of in ["nodeAgent", "clusterAgent"] {
         assert_ne!(annotations(&before, of), annotations(&after, of), "{of}");
+    }
+}
+
+/// As it is read back where the Secret has gone.
+#[test]
+fn the_keys_version_is_read_as_it_was_written() {
+    let with = |key: Option<&str>| Settings { key_version: key.map(ToOwned::to_owned), ..settings(&json!({})) };
+    for key in [None, Some("41")] {
+        for token in [None, Some("7"), Some("2b1f-9c")] {
+            let written = pod::versions(&with(key), token);
+            let written = written.get(annotation::CREDENTIALS).and_then(Value::as_str);
+            let read = written.and_then(|written| pod::key_version(written, token.is_some()));
+            assert_eq!(read.as_deref(), key, "{written:?}");
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What an Agent is made of, for each mode and feature, and what is said of one that isn't well.
 
 mod goldens;
+mod key;
 mod rights;
 mod settle;
 mod steady;

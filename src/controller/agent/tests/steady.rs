@@ -14,7 +14,7 @@ use super::{client, set, silence, watches};
 use crate::controller::Context;
 use crate::controller::stack::{Stack, Status, Written};
 use crate::controller::status::{Reports, Sink};
-use crate::k8s;
+use crate::k8s::{self, Client};
 use crate::tasks::Tasks;
 
 fn pod() -> Value {
@@ -59,11 +59,16 @@ impl Agent {
         status: Value,
         answer: impl Fn(&Request<k8s::Body>) -> (u16, Body) + Clone + Send + 'static,
     ) -> Self {
+        Self::by(spec, status, client(answer))
+    }
+
+    /// By way of that client.
+    pub fn by(spec: &Value, status: Value, client: Client) -> Self {
         let status = Status { uid: "u".to_owned(), generation: 1, status };
         let (kept, written) = watch::channel(Arc::new(Written::from([("default".to_owned(), status)])));
         let (sink, reports) = Sink::new();
         let (stack, stacks) = watch::channel(Some(Arc::new(Stack::new("u".to_owned(), 1, spec))));
-        let context = Context { stack: stacks, status: sink, ..Context::of_nothing(client(answer)) };
+        let context = Context { stack: stacks, status: sink, ..Context::of_nothing(client) };
         let mut tasks = Tasks::default();
         start(&mut tasks, &context, written);
         Self { stack, reports, generation: 1, _written: kept, _tasks: tasks }
@@ -115,6 +120,15 @@ async fn another_place_is_looked_at_before_anything_is_said_of_it() {
     for one in &reports {
         assert!(!format!("{one:?}").contains("NotLookedAt"), "{one:?}");
     }
+}
+
+/// It is looked for, and what nobody made is told.
+#[tokio::test(start_paused = true)]
+async fn an_adopted_agent_that_nothing_leads_to_isnt_ready() {
+    let mut agent = Agent::start(&spec(&json!({"collector": {"mode": "disabled"}})), Value::Null);
+    agent.until("AgentServiceMissing").await;
+    agent.ask_for(&spec(&json!({})));
+    agent.until("AgentReady").await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -375,6 +375,20 @@ fn what_becomes_of_pods() {
             Reason::AgentNotDelivering,
             "1 of 3 nodes: node-1: agent runs and isn't ready",
         ),
+        // Its probes may not have been asked yet, and the intake may not have answered.
+        (
+            with_pods(&[
+                json!({"started": true, "state": {"running": {"startedAt": "2026-01-01T11:58:00Z"}}}),
+                json!({"started": true, "state": {"running": {"startedAt": "2026-01-01T11:58:01Z"}}}),
+            ]),
+            Reason::AgentNotDelivering,
+            "1 of 3 nodes: node-1: agent runs and isn't ready",
+        ),
+        (
+            with_pods(&[json!({"started": true, "state": {"running": {"startedAt": "2026-01-01T11:58:01Z"}}})]),
+            Reason::AgentRollingOut,
+            "1 of 3 nodes: node-1: starting",
+        ),
         (with_pods(&[waiting("ContainerCreating", "")]), Reason::AgentRollingOut, "1 of 3 nodes: node-1: starting"),
     ]);
 }
@@ -424,6 +438,21 @@ fn what_becomes_of_pods_that_find_no_place() {
     ]);
 }
 
+/// Whoever keeps the Agent may well have none, or call it otherwise; all of it would be lost in silence.
+#[test]
+fn what_leads_to_an_adopted_agent_is_told() {
+    let adopted = |service: &str| Sight { way: Some(AgentWay::Adopt), no_service: Some(service.to_owned()), ..well() };
+    check(vec![
+        (adopted("otel-collector"), Reason::AgentServiceMissing, "pods are told to send to Service otel-collector"),
+        (adopted("datadog-agent"), Reason::AgentServiceMissing, "the Collector sends to Service datadog-agent"),
+        (
+            Sight { nodes: Some(Nodes { updated: 1, ..nodes(3, 3) }), ..adopted("otel-collector") },
+            Reason::AgentRollingOut,
+            "DaemonSet datadog-agent: 3 of 3 nodes are ready, 1 have the newest version",
+        ),
+    ]);
+}
+
 #[test]
 fn what_workloads_say_of_themselves() {
     let replicas = |desired: i32, ready: i32| Some(Replicas { desired, ready, ..well().cluster_agent.expect("one") });
@@ -455,6 +484,24 @@ fn what_workloads_say_of_themselves() {
             "Deployment datadog-cluster-agent: 0 of 0 replicas are ready, 1 have the newest version",
         ),
     ]);
+}
+
+/// By which an alert tells a rollout that gets on from one that doesn't.
+#[test]
+fn nodes_that_wait_for_a_rollout_are_counted_while_nothing_else_is_wrong() {
+    let rolling = |updated: i32, ready: i32| Sight { nodes: Some(Nodes { updated, ..nodes(9, ready) }), ..well() };
+    for (sight, expected) in [
+        (well(), None),
+        (rolling(2, 8), Some(7)),
+        (rolling(9, 8), Some(1)),
+        (rolling(9, 0), Some(9)),
+        (with_pods(&[waiting("ContainerCreating", "")]), Some(1)),
+        (with_pods(&[crashed("Error", 1)]), None),
+        (Sight { cluster_agent: None, ..well() }, None),
+    ] {
+        let (reason, _) = told(&sight);
+        assert_eq!(sight.waiting(reason), expected, "{sight:?}");
+    }
 }
 
 /// What the operator calls running.

@@ -125,6 +125,7 @@ mod tests {
     use super::*;
     use crate::api::condition::Reason;
     use crate::api::stack::CollectorStatus;
+    use crate::controller::health::CollectorNodes;
     use crate::controller::status::Verdict;
     use serde_json::Value;
 
@@ -192,7 +193,7 @@ mod tests {
         let said = |unwritten| Said {
             verdict: Verdict::new(Reason::CollectorRollingOut, "", 1),
             status: CollectorStatus::default(),
-            waiting: None,
+            nodes: CollectorNodes { waiting: None, missing: 0 },
             unwritten,
             again: None,
         };

@@ -182,7 +182,27 @@ fn nodes_that_wait_for_a_rollout_are_counted_while_nothing_else_is_wrong() {
     for (change, expected) in cases {
         let world = world(change);
         let said = said(&world, false);
-        assert_eq!(said.waiting, expected, "{said:?}");
+        assert_eq!(said.nodes.waiting, expected, "{said:?}");
+    }
+}
+
+/// Whatever is said of the whole.
+#[test]
+fn nodes_without_a_collector_that_is_ready_are_counted() {
+    for (change, expected) in [
+        ((|_| {}) as fn(&mut World), 0),
+        (|w| w.pods[1] = ready("b", "old"), 0),
+        (|w| w.pods[1] = in_state("b", down("Error", "Error: no")), 1),
+        (|w| w.pods = Vec::new(), 2),
+    ] {
+        for of_the_whole in [false, true] {
+            let mut world = world(change);
+            if of_the_whole {
+                world.outcome = refused("Service x");
+            }
+            let said = said(&world, false);
+            assert_eq!(said.nodes.missing, expected, "{said:?}");
+        }
     }
 }
 

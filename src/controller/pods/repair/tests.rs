@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::ledger::{Entry, Key, Ledger};
 use super::*;
-use crate::api::condition::{ConditionType, Holds, Reason};
+use crate::api::condition::{ConditionType, Reason};
 use crate::api::stack::RepairPhase;
 use crate::config::Configuration;
 use crate::controller::status::Verdict;
@@ -96,7 +96,7 @@ fn repairs(status: Option<&RepairStatus>) -> bool {
 #[tokio::test(start_paused = true)]
 async fn what_the_leader_before_has_found_lets_nobody_evict() {
     let cluster = Cluster::new();
-    cluster.context.state.set_conditions(GATES.into_iter().map(|(gate, _)| (gate, Holds::True)));
+    cluster.context.state.set_conditions(GATES.into_iter().map(|(gate, _)| (gate, Reason::AsConfigured)));
     let (_targets, wanted) = watch::channel(Arc::clone(&cluster.on));
     let (told, mut status) = watch::channel(None);
     let task = tokio::spawn(run(cluster.context.clone(), wanted, told));

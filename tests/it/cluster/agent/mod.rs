@@ -56,11 +56,17 @@ fn start_controller(plane: &ControlPlane, name: &str) -> Process {
 /// With this under `spec.agent`; the Collector is another's business.
 #[track_caller]
 fn ask_for(plane: &ControlPlane, agent: &Value) {
+    ask(plane, "adopt", agent);
+}
+
+/// And with the Collector's mode.
+#[track_caller]
+fn ask(plane: &ControlPlane, collector: &str, agent: &Value) {
     let mut agent = agent.clone();
     agent["tolerations"] = json!([{"operator": "Exists"}]);
     plane.apply(&[json!({
         "apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack", "metadata": {"name": "default"},
-        "spec": {"injection": {"clusterName": "prod-eu1"}, "collector": {"mode": "adopt"}, "agent": agent},
+        "spec": {"injection": {"clusterName": "prod-eu1"}, "collector": {"mode": collector}, "agent": agent},
     })]);
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::edited::Hand;
 use super::{
-    add_nodes, ask_for, be, cluster, exists, found, is_ready, key, pods, run, says, start_controller, status,
+    add_nodes, ask, ask_for, be, cluster, exists, found, is_ready, key, pods, run, says, start_controller, status,
     wait_until_gone,
 };
 use crate::control_plane::network::Process;
@@ -22,6 +22,9 @@ const MADE: [&str; 10] = [
     "clusterrolebinding/otelgate-cluster-agent",
     "rolebinding/otelgate-cluster-agent-own",
 ];
+
+/// What stands in it is the Cluster Agent's.
+const LEASE: &str = "lease/datadog-leader-election";
 
 fn version_of(plane: &ControlPlane) -> Value {
     let set = plane.get(super::NAMESPACE, "daemonset/datadog-agent");
@@ -109,7 +112,8 @@ fn the_controllers_own_agent_is_made_watched_and_taken_away() {
         "prometheus": "collector", "clusterState": "collector", "hostMetrics": "agent", "hostMetadata": "agent"}),
     );
 
-    // A new key rolls the pods, and so does a new token.
+    // A new key rolls the pods, and so does a new token. Without one, there is nothing to roll to.
+    the_key_goes(&plane, &controller);
     let before = version_of(&plane);
     plane.apply(&[key("4567")]);
     wait_for("another version of the key", || (version_of(&plane) != before).then_some(()))
@@ -122,8 +126,9 @@ fn the_controllers_own_agent_is_made_watched_and_taken_away() {
     assert_ne!(other, token, "it is made anew, and not worked out");
     a_token_that_was_changed_is_made_anew(&plane, &controller);
 
+    assert!(exists(&plane, LEASE));
     let controller = switched_off_while_nobody_looks(&plane, controller);
-    for object in MADE {
+    for object in MADE.into_iter().chain([LEASE]) {
         wait_until_gone(&plane, &controller, object);
     }
     status(&plane, &controller, "/agent", &json!({"mode": "disabled", "nodes": "off"}));
@@ -132,6 +137,25 @@ fn the_controllers_own_agent_is_made_watched_and_taken_away() {
         conditions.iter().all(|one| one["type"] != "AgentAvailable").then_some(())
     })
     .unwrap_or_else(|error| panic!("{error}; {}", controller.log()));
+}
+
+/// The verdict on what is asked for next comes after the key was missed.
+fn the_key_goes(plane: &ControlPlane, controller: &Process) {
+    let generations = || {
+        ["daemonset/datadog-agent", "deployment/datadog-cluster-agent"]
+            .map(|name| plane.get(super::NAMESPACE, name)["metadata"]["generation"].clone())
+    };
+    let before = (version_of(plane), generations());
+    plane.kubectl(&["delete", "-n", super::NAMESPACE, "secret", "datadog-secret"]).expect("kubectl delete");
+    wait_for("it to be missed", || {
+        let conditions = super::stack(plane)["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.iter().any(|one| one["reason"] == "SecretMissing").then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}; {}", controller.log()));
+    ask_for(plane, &json!({"mode": "daemonset", "adopt": {"clusterAgent": "other"}}));
+    says(plane, controller, "AgentReady");
+    assert_eq!((version_of(plane), generations()), before);
+    ask_for(plane, &json!({"mode": "daemonset"}));
 }
 
 /// And somebody takes away what an Agent is found by. Tells the controller that comes after that.
@@ -225,6 +249,15 @@ fn somebody_elses_agent_is_left_alone_and_watched_when_adopted() {
     })
     .unwrap_or_else(|error| panic!("{error}"));
     assert!(run(&plane, &theirs[0]), "the pod is there");
+    says(&plane, &controller, "AgentReady");
+    // Nobody else leads to it, where there is no Collector.
+    let adopted = json!({"mode": "adopt", "adopt": {"daemonSet": "datadog-agent", "clusterAgent": ""}});
+    ask(&plane, "disabled", &adopted);
+    let message = says(&plane, &controller, "AgentServiceMissing");
+    assert!(message.starts_with("pods are told to send to Service otel-collector"), "{message}");
+    let metadata = json!({"name": "otel-collector", "namespace": super::NAMESPACE});
+    plane.apply(&[json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata,
+                         "spec": {"selector": label, "ports": [{"port": 4318}]}})]);
     says(&plane, &controller, "AgentReady");
     ask_for(&plane, &json!({"mode": "adopt", "adopt": {"daemonSet": "another", "clusterAgent": ""}}));
     says(&plane, &controller, "AgentMissing");

@@ -41,10 +41,7 @@ fn of_the_collector(service: &str, secret: &str) -> [(String, Value); 3] {
         rule("autoscaling", &["horizontalpodautoscalers"], &[], &["list", "watch"]),
     ]);
     let lease = format!("{service}-k8s-cluster");
-    let own = json!([
-        rule("coordination.k8s.io", &["leases"], &[], &["create"]),
-        rule("coordination.k8s.io", &["leases"], &[&lease], &["get", "update"]),
-    ]);
+    let own = json!([rule("coordination.k8s.io", &["leases"], &[&lease], &["get", "update"])]);
     let write = &["create", "patch", "delete"];
     let see = &["list", "watch"];
     let kept = json!([
@@ -54,6 +51,8 @@ fn of_the_collector(service: &str, secret: &str) -> [(String, Value); 3] {
         rule("", &["configmaps"], &[], &["list", "watch", "create", "patch", "delete"]),
         rule("apps", &["daemonsets"], &[], see),
         rule("apps", &["daemonsets"], &["otel-collector", "otel-collector-trial"], write),
+        rule("coordination.k8s.io", &["leases"], &[], see),
+        rule("coordination.k8s.io", &["leases"], &[&lease], write),
         rule("networking.k8s.io", &["networkpolicies"], &[], see),
         rule("networking.k8s.io", &["networkpolicies"], &["otel-collector"], write),
         rule(RBAC, &["roles"], &["otelgate-collector"], &["bind"]),
@@ -140,6 +139,8 @@ fn of_the_controller_for_an_agent(service: &str, secret: &str) -> [(String, Valu
         rule("", &["services"], &["datadog-agent", "datadog-cluster-agent", service], &keep),
         rule("", &["serviceaccounts"], &["datadog-agent", "datadog-cluster-agent"], &keep),
         rule("", &["configmaps"], &["datadog-agent-seccomp", "datadog-agent-cluster-state"], &keep),
+        rule("coordination.k8s.io", &["leases"], &[], &["list", "watch"]),
+        rule("coordination.k8s.io", &["leases"], &["datadog-leader-election"], &keep),
         rule(rbac, &["rolebindings"], &[], &["list", "watch"]),
         rule(rbac, &["rolebindings"], &["otelgate-cluster-agent-own"], &keep),
         rule("", &["secrets"], &[secret, "datadog-cluster-agent"], &["list", "watch"]),

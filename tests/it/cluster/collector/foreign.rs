@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::places::{Cluster, plane, start};
 
-const NAMES: [&str; 4] = [
+const NAMES: [&str; 5] = [
+    "lease/otel-collector-k8s-cluster",
     "networkpolicy/otel-collector",
     "rolebinding/otelgate-collector",
     "service/otel-collector",
@@ -59,6 +60,11 @@ fn what_isnt_ours_is_neither_taken_over_nor_deleted() {
     plane.apply(&theirs());
     let get = |name: &str| plane.get("datadog", name);
     let before = ["serviceaccount/otel-collector", "service/otel-collector"].map(get);
+    // Collectors that ran before have made this one.
+    let metadata = json!({"name": "otel-collector-k8s-cluster", "namespace": "datadog"});
+    let spec = json!({"holderIdentity": "otel-collector-1", "leaseDurationSeconds": 15});
+    let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec});
+    plane.apply(&[lease]);
     let controller = start(&plane);
     let cluster = Cluster { plane: &plane, controller: &controller };
     cluster.apply(&json!({}));
@@ -84,6 +90,9 @@ fn what_isnt_ours_is_neither_taken_over_nor_deleted() {
     plane.kubectl(&["delete", "-n", "datadog", "service/otel-collector"]).expect("kubectl delete");
     cluster.wait_for("datadog", &NAMES);
     cluster.condition("CollectorWithoutNode");
+    let lease = get("lease/otel-collector-k8s-cluster");
+    assert_eq!(lease["metadata"]["ownerReferences"][0]["kind"], "TelemetryStack", "{lease:#}");
+    assert_eq!(lease["spec"], spec, "that is its holder's");
 
     // What otelgate made stays its own, whatever sign of that is taken away, and by whom while nobody looks.
     let bare = json!({"metadata": {"labels": {"otelgate.dev/part": null}, "ownerReferences": null}}).to_string();

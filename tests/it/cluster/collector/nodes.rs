@@ -50,6 +50,7 @@ fn a_collector_runs_on_every_node() {
     cluster.lines_are_read_on_where_reading_stopped();
     cluster.what_is_lost_counts_by_whose_fault_it_is();
     cluster.that_lines_are_refused_is_measured();
+    cluster.nothing_is_left_of_a_stack_that_is_deleted();
 }
 
 /// What the chart brings beside the programs, and the controller as a program of this machine.
@@ -261,6 +262,21 @@ impl Cluster<'_> {
             assert_eq!(sum_of(&metrics, ACCEPTED, &["receiver=\"otlp\""]), at as u64 + 3, "{}: {metrics}", node.name);
             let words = format!("sent from {}", node.name);
             self.intake.wait_for(&words, at + 3).unwrap_or_else(|error| panic!("{error}{}", self.words()));
+        }
+    }
+
+    /// Collectors run on for a moment after the Lease has gone, and can't make it anew.
+    fn nothing_is_left_of_a_stack_that_is_deleted(&self) {
+        let held = self.plane.get(NAMESPACE, "lease/otel-collector-k8s-cluster");
+        let holder = held["spec"]["holderIdentity"].as_str().unwrap_or_default();
+        assert!(!holder.is_empty(), "one of the Collectors has it: {held:#}");
+        self.plane.kubectl(&["delete", "telemetrystack", "default"]).expect("kubectl delete");
+        let gone = |of: &[&str]| {
+            let left = self.plane.kubectl(&[&["get", "-n", NAMESPACE, "-o", "name"], of].concat());
+            left.expect("kubectl get").is_empty().then_some(())
+        };
+        for of in [&["pods", "-l", "app=otel-collector"][..], &["leases"]] {
+            wait_for("it to go", || gone(of)).unwrap_or_else(|error| panic!("{of:?}: {error}{}", self.words()));
         }
     }
 

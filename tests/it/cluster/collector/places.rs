@@ -11,7 +11,7 @@ use crate::control_plane::network::{ADDRESS, Process};
 use crate::control_plane::plane::Parts;
 use crate::control_plane::{ControlPlane, Version, wait_for};
 
-const OF_NAMESPACE: &str = "serviceaccounts,services,networkpolicies,rolebindings,daemonsets,configmaps";
+const OF_NAMESPACE: &str = "serviceaccounts,services,leases,networkpolicies,rolebindings,daemonsets,configmaps";
 const PART: &str = "otelgate.dev/part=collector";
 
 #[test]
@@ -21,6 +21,7 @@ fn what_is_told_to_be_elsewhere_moves() {
     let cluster = Cluster { plane: &plane, controller: &controller };
     cluster.apply(&json!({}));
     let expected = [
+        "lease/otel-collector-k8s-cluster",
         "networkpolicy/otel-collector",
         "rolebinding/otelgate-collector",
         "service/otel-collector",
@@ -32,7 +33,11 @@ fn what_is_told_to_be_elsewhere_moves() {
 
     let moved = json!({"injection": {"collector": {"namespace": "observability", "service": "gateway"}}});
     cluster.apply(&moved);
-    let expected = expected.map(|name| if name.starts_with("service/") { "service/gateway" } else { name });
+    let expected = expected.map(|name| match name.split('/').next() {
+        Some("service") => "service/gateway",
+        Some("lease") => "lease/gateway-k8s-cluster",
+        _ => name,
+    });
     cluster.wait_for("observability", &expected);
     cluster.wait_for("datadog", &[]);
     let now = cluster.wait("the binding to follow", || {

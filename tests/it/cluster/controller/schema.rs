@@ -10,6 +10,11 @@ impl Installed<'_> {
         for (injection, says) in [
             (json!({"mode": "off"}), "supported values: \"enabled\", \"observe\", \"disabled\""),
             (json!({"env": [{"name": "A"}]}), "one of value and valueFrom has to be there, and not both"),
+            (json!({"exclude": [{}]}), "without a namespace or a requirement, every pod would be excluded"),
+            (
+                json!({"exclude": [{"namespace": "a"}, {"selector": {"matchLabels": {}, "matchExpressions": []}}]}),
+                "without a namespace or a requirement, every pod would be excluded",
+            ),
             (json!({"otlp": {"protcol": "grpc"}}), "protcol"),
         ] {
             let stack = json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack",
@@ -27,6 +32,44 @@ impl Installed<'_> {
         }
         self.nonsense_of_a_part_is_refused("collector");
         self.nonsense_of_a_part_is_refused("agent");
+        self.what_no_container_could_have_is_refused();
+    }
+
+    fn what_no_container_could_have_is_refused(&self) {
+        let more = json!({"requests": {"cpu": "2"}, "limits": {"cpu": "500m"}});
+        let (name, value) = ("a variable's name has letters, digits and _", "a value has ${ in it, or ends with $");
+        for (spec, says) in [
+            (json!({"agent": {"resources": {"agnt": {}}}}), "no container of that name; agent, trace-agent"),
+            (
+                json!({"agent": {"resources": {"agent": more}}}),
+                "resources.agent.requests asks for more cpu or memory than its limits allow",
+            ),
+            (
+                json!({"agent": {"resources": {"cluster-agent": {"requests": {"memory": "1Gi"}, "limits": {"memory": 1}}}}}),
+                "resources.cluster-agent.requests asks for more",
+            ),
+            (json!({"collector": {"resources": more}}), "resources.requests asks for more cpu or memory"),
+            (
+                json!({"collector": {"resources": {"requests": {"memory": "64Mi"}, "limits": {"memory": "127Mi"}}}}),
+                "resources.limits.memory is less than a Collector can run with; at least 128Mi",
+            ),
+            (json!({"collector": {"env": {"1A": "x"}}}), name),
+            (json!({"collector": {"env": {"A-B": "x"}}}), name),
+            (json!({"collector": {"env": {"A": "x${env:B}"}}}), value),
+            (json!({"collector": {"env": {"A": "x$"}}}), value),
+        ] {
+            let refused = self.patch_in_vain(&spec);
+            assert!(!refused.success && refused.stderr.contains(says), "{spec}: {}", refused.stderr);
+        }
+        for spec in [
+            json!({"agent": {"resources": {"agent": {"requests": {"cpu": "0.5"}, "limits": {"cpu": "500m"}},
+                "cluster-agent": {"requests": {"memory": "1Gi"}}}}}),
+            json!({"collector": {"resources": {"requests": {"memory": "128Mi"}, "limits": {"memory": "128Mi"}}}}),
+            json!({"collector": {"env": {"_A1": "a$b", "B": ""}}}),
+        ] {
+            let taken = self.patch_in_vain(&spec);
+            assert!(taken.success, "{spec}: {}", taken.stderr);
+        }
     }
 
     fn nonsense_of_a_part_is_refused(&self, part: &str) {

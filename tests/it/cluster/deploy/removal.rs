@@ -135,6 +135,17 @@ fn what_is_half_there_is_removed_without_helm_and_what_is_foreign_stays() {
     plane.get("datadog", "configmap/mine");
     assert!(!plane.kubectl(&["get", "-n", "datadog", "secret/datadog-secret"]).success);
     plane.kubectl(&["delete", "-n", "datadog", "configmap/mine"]).expect("kubectl delete");
+    // What Collectors and Cluster Agents make for themselves.
+    let metadata = |name: &str| json!({"name": name, "namespace": "datadog"});
+    let lease =
+        |name: &str| json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata(name)});
+    let notes = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(name)});
+    plane.apply(&[
+        lease("otel-collector-k8s-cluster"),
+        lease("datadog-leader-election"),
+        notes("datadog-cluster-id"),
+        notes("datadogtoken"),
+    ]);
     let told = alone.run(&["cleanup", "--yes"]);
     assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
     listing::wait_for_same(&before, &plane, &told.stdout);

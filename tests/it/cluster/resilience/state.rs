@@ -10,13 +10,14 @@ use super::{REGISTRATIONS, STACK, World};
 /// By kind and name.
 pub type Objects = BTreeMap<String, Value>;
 
-pub const LISTS: [&str; 18] = [
+pub const LISTS: [&str; 19] = [
     "/api/v1/namespaces/otelgate/secrets",
     "/api/v1/namespaces/otelgate/configmaps",
     "/api/v1/namespaces/datadog/secrets",
     "/api/v1/namespaces/datadog/configmaps",
     "/api/v1/namespaces/datadog/services",
     "/api/v1/namespaces/datadog/serviceaccounts",
+    "/apis/coordination.k8s.io/v1/namespaces/datadog/leases",
     PODS,
     "/apis/apps/v1/namespaces/datadog/daemonsets",
     "/apis/apps/v1/namespaces/datadog/deployments",
@@ -186,7 +187,7 @@ fn without_addresses(value: &mut Value, addresses: &[String]) {
 
 /// Whether each part has made what it makes: otherwise a comparison says little.
 pub fn is_complete(objects: &Objects) -> bool {
-    const SOME: [&str; 13] = [
+    const SOME: [&str; 15] = [
         "secrets/otelgate-ca",
         "secrets/otelgate-webhook-tls",
         "secrets/datadog-cluster-agent",
@@ -196,6 +197,8 @@ pub fn is_complete(objects: &Objects) -> bool {
         "daemonsets/datadog-agent",
         "deployments/datadog-cluster-agent",
         "services/otel-collector",
+        "leases/otel-collector-k8s-cluster",
+        "leases/datadog-leader-election",
         "clusterrolebindings/otelgate-collector",
         "pods/stable@node-1",
         "pods/stable@node-2",
