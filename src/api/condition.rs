@@ -121,8 +121,8 @@ reasons! {
         "nothing";
     CollectorRollingOut: False, "the current revision of the Collector isn't ready on every node yet",
         "wait a moment; if it stays so, kubectl describe daemonset otel-collector and the pods on the nodes that are named";
-    CollectorTrialHeld: False, "the Collector of a new revision's trial loses data as others do, so that it isn't the revision's fault",
-        "mend what CollectorDelivering names: Datadog may be away, or refuse the key; the rollout goes on once nothing is lost, or after five minutes";
+    CollectorTrialHeld: False, "the Collector of a new revision's trial loses data as others do, or sends none where nobody else tries, so that nothing shows whether it is the revision's fault",
+        "mend what it names, or CollectorDelivering: where data goes may be away, or refuse the key; the rollout goes on once nothing is lost, and is decided after five minutes";
     CollectorRolledBack: False, "the spec's Collector failed its trial on one node; the last good one runs on every node",
         "correct what the Collector's words name; to have the same tried again, delete ConfigMap otel-collector-config-REVISION";
     CollectorSpecInvalid: False, "the spec makes no configuration for the Collector; the last good one stays in force",

@@ -4,7 +4,7 @@
 //! - a list of a pipeline of ours gets what it hasn't: receivers, exporters and extensions at its end, processors in front
 //!   of `batch`. Nothing is taken out of it; nor out of the lists by which it is told whose a line is: [`GROWING`];
 //! - what other pods, probes and the controller rely on can't be set: [`FIXED`]; nor can what decides whose lines are sent:
-//!   [`SCOPE`];
+//!   [`SCOPE`]; nor what ours need to be told of pods: [`TOLD`];
 //! - files of containers' lines are read by the pipeline that sorts them out, and by no other;
 //! - `null` stands for a component without settings.
 
@@ -48,6 +48,18 @@ const SCOPE: [&str; 10] = [
     "processors.filter/not_opted_in",
     "processors.filter/switched_off",
     "processors.transform/without_helpers",
+];
+
+/// How ours are told of pods: otherwise set, they may never be, and don't start.
+const TOLD: [&str; 8] = [
+    "processors.k8s_attributes.auth_type",
+    "processors.k8s_attributes.context",
+    "processors.k8s_attributes.filter.node_from_env_var",
+    "processors.k8s_attributes.wait_for_metadata",
+    "processors.k8s_attributes.wait_for_metadata_timeout",
+    "processors.k8s_attributes/files.auth_type",
+    "processors.k8s_attributes/files.context",
+    "processors.k8s_attributes/files.wait_for_metadata_timeout",
 ];
 
 /// Lists that say whose a line is, and that keep what they have; and where theirs goes.
@@ -248,6 +260,9 @@ impl Path {
     fn may_be_set(&self) -> Result<(), Fault> {
         if SCOPE.iter().any(|pattern| self.is_within(pattern, Names::One)) {
             return Err(self.fault("can't be set: it decides whose lines are sent; see spec.collector.logs.scope"));
+        }
+        if TOLD.iter().any(|pattern| self.is_within(pattern, Names::One)) {
+            return Err(self.fault("can't be set: a Collector that isn't told of pods doesn't start"));
         }
         match FIXED.iter().find(|(pattern, _)| self.is_within(pattern, Names::Any)) {
             None => Ok(()),

@@ -10,6 +10,8 @@ use crate::api::stack::{Exporter, Owner};
 
 /// The exporter's type, which is its name too.
 const DATADOG: &str = "datadog";
+/// The one that leads to the Agent of the own node.
+pub const AGENT: &str = "otlp_grpc/agent";
 
 pub fn exporter(input: &Input<'_>) -> Part {
     match input.collector.exporter {
@@ -90,7 +92,7 @@ fn agent(input: &Input<'_>) -> Part {
     let injection = input.injection;
     let host = format!("{}.{}.svc.{}", object::AGENT, injection.collector.namespace, injection.cluster_domain);
     let endpoint: Value = literal(&format!("{host}:{}", port::GRPC.number));
-    Part::exporter("otlp_grpc/agent", json!({"endpoint": endpoint, "tls": {"insecure": true}}))
+    Part::exporter(AGENT, json!({"endpoint": endpoint, "tls": {"insecure": true}}))
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod variables;
 
 use serde_json::Value;
 
+pub use exporters::AGENT as AGENT_EXPORTER;
 pub use input::Input;
 pub use memory::Memory;
 pub use names::{RENAMES, Rename, Version};

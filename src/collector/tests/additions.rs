@@ -179,6 +179,18 @@ fn what_others_rely_on_cannot_be_set() {
             "processors.k8s_attributes/files.exclude: can't be set",
         ),
         (
+            json!({"processors": {"k8s_attributes": {"auth_type": "none"}}}),
+            "processors.k8s_attributes.auth_type: can't be set: a Collector that isn't told of pods doesn't start",
+        ),
+        (
+            json!({"processors": {"k8s_attributes/files": {"wait_for_metadata_timeout": "1ms"}}}),
+            "processors.k8s_attributes/files.wait_for_metadata_timeout: can't be set: a Collector that isn't told",
+        ),
+        (
+            json!({"processors": {"k8s_attributes": {"filter": {"node_from_env_var": "HOME"}}}}),
+            "processors.k8s_attributes.filter.node_from_env_var: can't be set",
+        ),
+        (
             json!({"service": {"pipelines": {"logs": {"receivers": ["file_log"]}}}}),
             "service.pipelines.logs.receivers: names \"file_log\", whose lines go through logs/files alone",
         ),
@@ -199,6 +211,25 @@ fn what_others_rely_on_cannot_be_set() {
         let fault = refused(&config);
         assert!(fault.starts_with(&format!("spec.collector.config.{says}")), "{fault}");
     }
+}
+
+/// Under a name of their own it may be told of pods in any way.
+#[test]
+fn what_ours_are_told_of_pods_by_is_theirs_to_choose_elsewhere() {
+    let mine = json!({"auth_type": "serviceAccount", "filter": {"node_from_env_var": "K8S_NODE_NAME"}});
+    let document = added(&json!({
+        "processors": {"k8s_attributes/mine": mine, "k8s_attributes": {"filter": {"namespace": "shop"}}},
+        "service": {"pipelines": {"logs": {"processors": ["k8s_attributes/mine"]}}},
+    }));
+    assert_eq!(document["processors"]["k8s_attributes/mine"], mine);
+    assert_eq!(
+        document["processors"]["k8s_attributes"]["filter"],
+        json!({"node_from_env_var": "K8S_NODE_NAME", "namespace": "shop"})
+    );
+    let mut older = with(&json!({"processors": {"k8sattributes/files": {"auth_type": "none"}}}));
+    older.collector.image.tag = "0.148.0".to_owned();
+    let fault = older.render().expect_err("it is refused").to_string();
+    assert!(fault.contains("k8sattributes/files.auth_type: can't be set"), "{fault}");
 }
 
 #[test]

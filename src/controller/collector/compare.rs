@@ -7,6 +7,10 @@
 //! Time goes by in windows. One in which nothing is lost is good. Once something is, the window stays open for as long
 //! again, so that whatever befell everybody has befallen the others too, and is judged at its end; then the next begins,
 //! in which one that others left behind shows.
+//!
+//! What can't be sent isn't lost for minutes: it waits, and is tried again and again. As long as nothing at all gets
+//! through, that counts too, from when it was first seen. Unlike a loss it may mend itself, so that it is held against a
+//! configuration at once only where others send meanwhile.
 
 use std::collections::BTreeMap;
 
@@ -27,8 +31,11 @@ pub enum Fares {
     Undecided { until: Timestamp },
     /// It loses some, and so do others, or its node's Collector did before: in words that stay the same.
     Alike(String),
-    /// It loses what others don't: what, and how that is known.
+    /// It loses, or doesn't get rid of, what others do: what, and how that is known.
     Worse { lost: String, beside: &'static str },
+    /// It doesn't get rid of what it was given, nobody else tries, and it may yet go: in words that stay the same, in
+    /// those of its end, and what is known of before.
+    Stuck { fails: String, lost: String, beside: &'static str },
 }
 
 /// With what it was compared.
@@ -54,8 +61,29 @@ struct Window {
     /// Since it started, at first.
     trial: Option<Reading>,
     others: Others,
-    /// Since when something is lost.
-    failing: Option<Timestamp>,
+    failing: Option<Failing>,
+}
+
+/// When something was first seen lost, or waiting in vain, and what was read then.
+#[derive(Debug)]
+struct Failing {
+    since: Timestamp,
+    trial: Reading,
+    others: Others,
+}
+
+/// What went wrong in a window, by way.
+struct Failures {
+    lost: Ways,
+    /// Nothing was sent of what waits.
+    stuck: Ways,
+}
+
+/// What others did: since the window began, and since something is wrong.
+struct Beside {
+    whole: Vec<Ways>,
+    failing: Vec<Ways>,
+    before: Option<Ways>,
 }
 
 /// Readings of other Collectors, by the uid of the pod.
@@ -100,44 +128,84 @@ impl Comparison {
         for (uid, one) in others {
             bases.entry(uid.clone()).or_insert_with(|| one.clone());
         }
-        let lost = trial.since(base.as_ref());
-        if !lost.values().any(|amounts| amounts.failed() > 0.0) {
+        let failures = Failures::between(base.as_ref(), failing.as_ref().map(|failing| &failing.trial), trial);
+        if failures.are_none() {
             *failing = None;
+            // What waited has gone.
+            self.judged.take_if(|judged| matches!(judged, Fares::Stuck { .. }));
             if !settled(*from) {
                 return;
             }
             self.judged = None;
-        } else if settled(*failing.get_or_insert(now)) {
-            let others: Vec<_> =
-                others.iter().filter_map(|(uid, one)| Some(one.since(Some(bases.get(uid)?)))).collect();
-            self.judged = Some(judge(&lost, &others, self.before.as_ref()));
         } else {
-            return;
+            let first = || Failing { since: now, trial: trial.clone(), others: others.clone() };
+            let failing = failing.get_or_insert_with(first);
+            if !settled(failing.since) {
+                return;
+            }
+            let whole = others.iter().filter_map(|(uid, one)| Some(one.since(Some(bases.get(uid)?))));
+            // What waits there now may be what waits here.
+            let tried = others.iter().filter_map(|(uid, one)| Some(one.tried_since(failing.others.get(uid)?)));
+            let beside = Beside { whole: whole.collect(), failing: tried.collect(), before: self.before.clone() };
+            self.judged = Some(judge(&failures, &beside));
         }
         self.window = Window { from: now, trial: Some(trial.clone()), others: others.clone(), failing: None };
     }
 
     #[must_use]
     pub fn fares(&self) -> Fares {
-        match (&self.judged, self.window.failing) {
+        match (&self.judged, &self.window.failing) {
             (Some(judged), _) => judged.clone(),
-            (None, Some(since)) => Fares::Undecided { until: since.saturating_add(SETTLE).unwrap_or(since) },
+            (None, Some(Failing { since, .. })) => {
+                Fares::Undecided { until: since.saturating_add(SETTLE).unwrap_or(*since) }
+            }
             (None, None) => Fares::Well,
         }
     }
 }
 
-/// Of one window in which the trial's Collector lost something. What others don't lose is told first.
-fn judge(trial: &Ways, others: &[Ways], before: Option<&Ways>) -> Fares {
+// === impl Failures ===
+
+impl Failures {
+    /// Since the window began; and of what waits, since it was first seen.
+    fn between(began: Option<&Reading>, failing: Option<&Reading>, now: &Reading) -> Self {
+        let mut lost = now.since(began);
+        lost.retain(|_, amounts| amounts.failed() > 0.0);
+        let mut stuck = now.since(failing.or(began));
+        stuck.retain(|way, amounts| amounts.is_stuck() && !lost.contains_key(way) && !way.leads_to_the_agent());
+        Self { lost, stuck }
+    }
+
+    fn are_none(&self) -> bool {
+        self.lost.is_empty() && self.stuck.is_empty()
+    }
+}
+
+/// Of one window in which the trial's Collector lost something, or got rid of nothing. What others do better is told
+/// first.
+fn judge(failures: &Failures, beside: &Beside) -> Fares {
     let mut alike = None;
-    for (way, amounts) in trial.iter().filter(|(_, amounts)| amounts.failed() > 0.0) {
-        let (as_much, with) = compared(way, amounts, others, before);
+    let as_others = |way: &Way, with: With| format!("{}, as {}", way.fails(), with.is_who());
+    for (way, amounts) in &failures.lost {
+        let (as_much, with) = compared(way, amounts, &beside.whole, beside.before.as_ref());
         if !as_much {
             return Fares::Worse { lost: way.failed(amounts), beside: with.acquits() };
         }
-        alike.get_or_insert_with(|| format!("{}, as {}", way.fails(), with.is_who()));
+        alike.get_or_insert_with(|| as_others(way, with));
     }
-    alike.map_or(Fares::Well, Fares::Alike)
+    let mut stuck = None;
+    for (way, amounts) in &failures.stuck {
+        let (as_much, with) = compared(way, amounts, &beside.failing, beside.before.as_ref());
+        match (as_much, with) {
+            (true, with) => drop(alike.get_or_insert_with(|| as_others(way, with))),
+            (false, With::Others) => return Fares::Worse { lost: way.fails(), beside: with.acquits() },
+            (false, With::Before | With::Nobody) => {
+                let is_so = || Fares::Stuck { fails: way.fails(), lost: way.fails(), beside: with.acquits() };
+                stuck.get_or_insert_with(is_so);
+            }
+        }
+    }
+    stuck.or(alike.map(Fares::Alike)).unwrap_or(Fares::Well)
 }
 
 /// Whether others fail as much, or it did before.
@@ -155,203 +223,4 @@ fn compared(way: &Way, amounts: &Amounts, others: &[Ways], before: Option<&Ways>
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::refusal::tests::reading;
-    use super::*;
-    use jiff::SignedDuration;
-
-    /// Sent, and not sent, by the exporter `datadog`, so far.
-    type Logs = (u32, u32);
-
-    fn logs((sent, failed): Logs) -> Reading {
-        reading(&format!(
-            "otelcol_exporter_sent_log_records{{exporter=\"datadog\"}} {sent}\n\
-             otelcol_exporter_send_failed_log_records{{exporter=\"datadog\"}} {failed}\n"
-        ))
-    }
-
-    fn restarted(readings: Logs, uptime: u32) -> Reading {
-        let (sent, failed) = readings;
-        reading(&format!(
-            "otelcol_process_uptime_seconds {uptime}\n\
-             otelcol_exporter_sent_log_records{{exporter=\"datadog\"}} {sent}\n\
-             otelcol_exporter_send_failed_log_records{{exporter=\"datadog\"}} {failed}\n"
-        ))
-    }
-
-    fn all<const N: usize>(others: [Reading; N]) -> Others {
-        others.into_iter().enumerate().map(|(n, reading)| (n.to_string().into(), reading)).collect()
-    }
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second)
-    }
-
-    fn worse(beside: &'static str) -> Fares {
-        Fares::Worse { lost: "exporter datadog failed to send 10 log_records".to_owned(), beside }
-    }
-
-    const OTHERS_DONT: &str = "Collectors of other nodes don't";
-
-    fn alike(as_who: &str) -> Fares {
-        Fares::Alike(format!("exporter datadog fails to send logs, as {as_who}"))
-    }
-
-    /// What the trial's Collector lost in one window, beside what others, and its node's before, did in as long.
-    #[test]
-    fn whose_fault_it_is() {
-        type Case = (&'static str, Logs, &'static [Logs], Option<Logs>, Fares);
-        let others_do = || alike("on other nodes");
-        let others_dont = || worse(OTHERS_DONT);
-        let cases: [Case; 18] = [
-            ("nobody to compare with", (0, 10), &[], None, worse("")),
-            ("nobody tried", (0, 10), &[(0, 0), (0, 0)], None, worse("")),
-            ("all send", (0, 10), &[(50, 0), (3, 0)], None, others_dont()),
-            ("all fail", (0, 10), &[(0, 50), (0, 3)], None, others_do()),
-            ("who tries fails", (0, 10), &[(0, 7), (0, 0), (0, 0)], None, others_do()),
-            ("who tries sends", (0, 10), &[(7, 0), (0, 0), (0, 0)], None, others_dont()),
-            ("one of three fails", (0, 10), &[(7, 0), (0, 9), (8, 0)], None, others_dont()),
-            ("two of three fail", (0, 10), &[(7, 0), (0, 9), (0, 8)], None, others_do()),
-            ("half of them fail", (0, 10), &[(7, 0), (0, 9)], None, others_do()),
-            ("all fail a little, as it does", (990, 10), &[(495, 5), (1980, 20)], None, others_do()),
-            ("all fail a little, and it fails whole", (0, 10), &[(495, 5), (1980, 20)], None, others_dont()),
-            ("it fails less", (90, 10), &[(0, 50), (0, 3)], None, others_do()),
-            ("it began after they had sent some", (0, 10), &[(40, 60), (45, 55)], None, others_do()),
-            ("what others do counts before what was", (0, 10), &[(50, 0)], Some((0, 50)), others_dont()),
-            ("others do, and its node's didn't", (0, 10), &[(0, 50)], Some((50, 0)), others_do()),
-            ("alone, and it did before", (0, 10), &[], Some((0, 50)), alike("its node's did before")),
-            ("alone, and it didn't before", (0, 10), &[], Some((50, 0)), worse("its node's Collector didn't before")),
-            ("others idle, and it did before", (0, 10), &[(0, 0)], Some((0, 9)), alike("its node's did before")),
-        ];
-        for (case, trial, others, before, expected) in cases {
-            let others: Vec<_> = others.iter().map(|one| logs(*one).since(None)).collect();
-            let before = before.map(|before| logs(before).since(None));
-            assert_eq!(judge(&logs(trial).since(None), &others, before.as_ref()), expected, "{case}");
-        }
-    }
-
-    #[test]
-    fn another_component_or_kind_of_data_is_no_excuse() {
-        let trial = || logs((0, 10)).since(None);
-        for line in [
-            "otelcol_exporter_send_failed_log_records{exporter=\"other\"} 50",
-            "otelcol_exporter_send_failed_spans{exporter=\"datadog\"} 50",
-            "otelcol_receiver_refused_log_records{receiver=\"datadog\"} 50",
-        ] {
-            assert_eq!(judge(&trial(), &[reading(line).since(None)], None), worse(""), "{line}");
-        }
-        // One that others share hides none that they don't.
-        let mine = "otelcol_exporter_send_failed_log_records{exporter=\"mine\"} 4\n";
-        let both = reading(&format!("{mine}otelcol_exporter_send_failed_log_records{{exporter=\"datadog\"}} 10\n"));
-        let judged = judge(&both.since(None), &[logs((0, 50)).since(None)], None);
-        assert_eq!(judged, Fares::Worse { lost: "exporter mine failed to send 4 log_records".to_owned(), beside: "" });
-    }
-
-    #[test]
-    fn a_queue_that_is_stuck_fails_as_one_that_is_full() {
-        let full = "otelcol_exporter_enqueue_failed_log_records{exporter=\"datadog\"} 10";
-        let stuck = reading("otelcol_exporter_queue_size{exporter=\"datadog\",data_type=\"logs\"} 99");
-        let judged = judge(&reading(full).since(None), &[stuck.since(Some(&stuck))], None);
-        assert_eq!(judged, alike("on other nodes"));
-    }
-
-    /// Second, what the trial's Collector counted so far, what another did, and how it fares then.
-    type Step = (i64, Reading, Reading, Fares);
-
-    fn follow(case: &str, first: Reading, steps: Vec<Step>) {
-        let mut comparison = Comparison::new(at(0), all([first]), None);
-        for (second, trial, other, expected) in steps {
-            comparison.look(at(second), &trial, &all([other]));
-            assert_eq!(comparison.fares(), expected, "{case}, after {second} s");
-        }
-    }
-
-    #[test]
-    fn time_goes_by_in_windows() {
-        let undecided = |second: i64| Fares::Undecided { until: at(second + 30) };
-        let others_do = || alike("on other nodes");
-        follow(
-            "all is well, however much others failed before",
-            logs((5, 80)),
-            vec![(5, logs((1, 0)), logs((9, 80)), Fares::Well), (35, logs((9, 0)), logs((19, 80)), Fares::Well)],
-        );
-        follow(
-            "an outage of all that begins in the middle, and ends",
-            logs((100, 0)),
-            vec![
-                (5, logs((10, 0)), logs((110, 0)), Fares::Well),
-                (10, logs((12, 4)), logs((120, 0)), undecided(10)),
-                (35, logs((12, 9)), logs((120, 20)), undecided(10)),
-                (40, logs((12, 10)), logs((120, 30)), others_do()),
-                (55, logs((12, 10)), logs((120, 30)), others_do()),
-                (70, logs((22, 10)), logs((130, 30)), Fares::Well),
-            ],
-        );
-        let after =
-            Fares::Worse { lost: "exporter datadog failed to send 9 log_records".to_owned(), beside: OTHERS_DONT };
-        follow(
-            "others leave the outage behind, and it doesn't",
-            logs((100, 0)),
-            vec![
-                (5, logs((0, 5)), logs((100, 20)), undecided(5)),
-                (35, logs((0, 10)), logs((100, 40)), others_do()),
-                (40, logs((0, 11)), logs((110, 41)), others_do()),
-                (70, logs((0, 19)), logs((300, 41)), after),
-            ],
-        );
-        follow(
-            "failures of others long ago are no excuse",
-            logs((100, 900)),
-            vec![
-                (5, logs((0, 5)), logs((110, 900)), undecided(5)),
-                (35, logs((0, 10)), logs((150, 900)), worse(OTHERS_DONT)),
-            ],
-        );
-        follow(
-            "what is lost seldom is judged too",
-            logs((100, 0)),
-            vec![
-                (25, logs((0, 10)), logs((110, 0)), undecided(25)),
-                (54, logs((0, 10)), logs((110, 0)), undecided(25)),
-                (55, logs((0, 10)), logs((110, 0)), worse(OTHERS_DONT)),
-            ],
-        );
-        follow(
-            "the other starts anew: what it says is of its new life",
-            restarted((100, 500), 900),
-            vec![
-                (5, logs((0, 5)), restarted((1, 0), 2), undecided(5)),
-                (35, logs((0, 10)), restarted((30, 0), 32), worse(OTHERS_DONT)),
-            ],
-        );
-        follow(
-            "and fails in it",
-            restarted((100, 0), 900),
-            vec![
-                (5, logs((0, 5)), restarted((0, 1), 2), undecided(5)),
-                (35, logs((0, 10)), restarted((0, 30), 32), others_do()),
-            ],
-        );
-        follow(
-            "the trial's starts anew, and has lost nothing since",
-            logs((100, 0)),
-            vec![
-                (10, restarted((0, 10), 10), logs((110, 0)), undecided(10)),
-                (20, restarted((3, 0), 2), logs((120, 0)), Fares::Well),
-            ],
-        );
-    }
-
-    /// Another controller leads in the middle of a trial.
-    #[test]
-    fn one_that_is_looked_at_later_counts_from_then() {
-        let mut comparison = Comparison::new(at(0), Others::new(), None);
-        comparison.look(at(0), &logs((0, 5)), &all([logs((0, 900))]));
-        comparison.look(at(30), &logs((0, 10)), &all([logs((0, 900))]));
-        assert_eq!(comparison.fares(), worse(""), "nobody knows when it lost them");
-        let mut comparison = Comparison::new(at(0), Others::new(), None);
-        comparison.look(at(0), &logs((0, 5)), &all([logs((0, 900))]));
-        comparison.look(at(30), &logs((0, 10)), &all([logs((0, 901))]));
-        assert_eq!(comparison.fares(), alike("on other nodes"));
-    }
-}
+mod tests;

@@ -277,6 +277,14 @@ mod tests {
             .map(|mount| mount["name"].clone())
             .collect();
         assert_eq!(writable, ["checkpoints"]);
+        let of_node: Vec<_> = spec["volumes"]
+            .as_array()
+            .expect("volumes")
+            .iter()
+            .filter_map(|volume| volume["hostPath"]["path"].as_str())
+            .collect();
+        // The second is Docker's, whose files those of the first are links to.
+        assert_eq!(of_node, ["/var/log/pods", "/var/lib/docker/containers", "/var/lib/otelgate/collector"]);
         assert!(container["ports"].as_array().expect("ports").iter().all(|port| port["hostPort"].is_null()));
         for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
             assert_eq!(container[probe]["httpGet"], json!({"path": "/", "port": "health"}));

@@ -262,7 +262,7 @@ impl Asked {
 /// What the Collector of a trial lost, with its last words on it.
 pub async fn in_its_words(context: &Context, place: &Place, pod: &Pod, lost: &str) -> String {
     let log = log(context, place, pod, false).await.unwrap_or_default();
-    match refusal::words(&log) {
+    match refusal::words(&log, lost) {
         Some(words) => format!("{lost}: {}", words::of(words)),
         None => lost.to_owned(),
     }

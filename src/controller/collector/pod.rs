@@ -8,7 +8,7 @@ use crate::api::{label, object};
 use crate::controller::placed::Placed;
 use crate::k8s::{self, ContainerStatus, PodStatus, ResourceExt as _};
 use crate::lean::Lean;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// A pod, cut to what is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,17 +64,23 @@ pub enum State {
 }
 
 /// How a container ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ended {
     pub code: i32,
     /// `OOMKilled` and the like.
     pub reason: String,
     /// The program's own.
     pub words: String,
+    /// By the kubelet's clock.
+    pub at: Option<Timestamp>,
 }
 
 /// How a runtime tells that it couldn't start a container.
 const NEVER_RAN: [&str; 2] = ["StartError", "ContainerCannotRun"];
+
+/// One whose container was started anew so often, and ended so lately, crashes.
+const RESTARTS: i32 = 3;
+const LATELY: SignedDuration = SignedDuration::from_mins(10);
 
 /// Name of its container.
 pub const CONTAINER: &str = object::COLLECTOR;
@@ -120,7 +126,8 @@ impl Pod {
         let ended = terminated.map(|ended| {
             let reason = ended.reason.clone().unwrap_or_default();
             let code = if NEVER_RAN.contains(&reason.as_str()) { Ended::NEVER_RAN } else { ended.exit_code };
-            Ended { code, reason, words: words::of(ended.message.as_deref().unwrap_or_default()) }
+            let at = ended.finished_at.as_ref().map(|time| time.0);
+            Ended { code, reason, words: words::of(ended.message.as_deref().unwrap_or_default()), at }
         });
         let mut owners = pod.metadata.owner_references.iter().flatten();
         Self {
@@ -148,6 +155,20 @@ impl Pod {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready { .. }) && !self.leaving
+    }
+
+    /// How it ended last, where it does so again and again: then it crashes, though it may be ready for a moment. Clocks
+    /// that differ by minutes only make that a little shorter or longer.
+    #[must_use]
+    pub fn crashes(&self, now: Timestamp) -> Option<&Ended> {
+        self.crashes_for(now).and(self.ended.as_deref())
+    }
+
+    /// How much longer that is said, unless it ends once more.
+    #[must_use]
+    pub fn crashes_for(&self, now: Timestamp) -> Option<SignedDuration> {
+        let at = self.ended.as_ref().filter(|_| self.restarts >= RESTARTS)?.at?;
+        Some(LATELY - now.duration_since(at)).filter(SignedDuration::is_positive)
     }
 
     #[must_use]
@@ -189,7 +210,13 @@ fn state_of(status: &PodStatus, container: Option<&ContainerStatus>, ended: Opti
             "CreateContainerConfigError" => return State::Unconfigured(told()),
             "CreateContainerError" | "RunContainerError" | "PostStartHookError" => {
                 return State::Down(
-                    Ended { code: Ended::NEVER_RAN, reason: reason.to_owned(), words: told().into() }.into(),
+                    Ended {
+                        code: Ended::NEVER_RAN,
+                        reason: reason.to_owned(),
+                        words: told().into(),
+                        ..Ended::default()
+                    }
+                    .into(),
                 );
             }
             _ => {}
@@ -200,7 +227,7 @@ fn state_of(status: &PodStatus, container: Option<&ContainerStatus>, ended: Opti
         None if status.phase.as_deref() == Some("Failed") => {
             let (reason, words) =
                 (status.reason.clone().unwrap_or_default(), status.message.clone().unwrap_or_default());
-            State::Down(Ended { code: Ended::NEVER_RAN, reason, words }.into())
+            State::Down(Ended { code: Ended::NEVER_RAN, reason, words, at: None }.into())
         }
         None if container.and_then(|container| container.state.as_ref()?.running.as_ref()).is_some() => State::Starting,
         None => State::Creating,
@@ -231,7 +258,7 @@ impl Ended {
 
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { code, reason, words } = self;
+        let Self { code, reason, words, at: _ } = self;
         match (words.is_empty(), *code) {
             (false, _) if !self.is_out_of_memory() => f.write_str(words),
             (_, Self::NEVER_RAN) => f.write_str(reason),
@@ -298,14 +325,16 @@ mod tests {
         let unscheduled = json!({"conditions": [{"type": "PodScheduled", "status": "False", "message": "no ports"}]});
         assert_eq!(state(&unscheduled), State::Unschedulable("no ports".into()));
         let down = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "x\nError: no\n"}});
-        let ended = Ended { code: 1, reason: "Error".to_owned(), words: "Error: no".to_owned() };
+        let ended = Ended { code: 1, reason: "Error".to_owned(), words: "Error: no".to_owned(), at: None };
         let back_off = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}});
         for (now, last) in [(&down, &json!(null)), (&back_off, &down), (&json!({"running": {}}), &down)] {
             assert_eq!(state(&container(now, last)), State::Down(ended.clone().into()));
         }
-        let killed = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled", "message": "a line"}});
+        let killed = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled", "message": "a line",
+                                           "finishedAt": "2026-01-01T00:02:00Z"}});
         let State::Down(killed) = state(&container(&killed, &json!(null))) else { panic!("it's down") };
         assert!(killed.is_out_of_memory());
+        assert_eq!(killed.at, "2026-01-01T00:02:00Z".parse().ok());
         assert_eq!(killed.to_string(), "OOMKilled with exit code 137");
         let evicted = json!({"phase": "Failed", "reason": "Evicted", "message": "the node was low on memory"});
         assert_eq!(state(&evicted).to_string(), "the node was low on memory");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::collector::AGENT_EXPORTER;
 use crate::controller::health::Signal;
 use crate::controller::health::delivery::exposition::Sample;
 use crate::controller::health::delivery::totals;
@@ -58,7 +59,7 @@ impl Reading {
             self.uptime = Some(sample.value);
             return;
         }
-        let end = [End::Receiver, End::Exporter].into_iter().find_map(|end| {
+        let end = End::ALL.into_iter().find_map(|end| {
             let of = name.strip_prefix(end.as_str())?.strip_prefix('_')?;
             Some((end, of))
         });
@@ -98,6 +99,16 @@ impl Reading {
         self.ways.iter().map(since).collect()
     }
 
+    /// As [`since`](Self::since), where what waits now was tried as well, however short it has waited.
+    #[must_use]
+    pub fn tried_since(&self, before: &Self) -> Ways {
+        let mut ways = self.since(Some(before));
+        for (way, amounts) in &mut ways {
+            amounts.waiting = self.ways.get(way).map_or(0.0, |now| now.waiting);
+        }
+        ways
+    }
+
     /// A counter that went back says so, too.
     fn started_after(&self, before: &Self) -> bool {
         let is_behind = |(way, before): (&Way, &Amounts)| {
@@ -117,6 +128,12 @@ impl Amounts {
         self.lost + self.no_room
     }
 
+    /// Whether something waits, and nothing went.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        self.waiting > 0.0 && self.passed <= 0.0
+    }
+
     /// The part of it that failed, from 0 to 1; `None` where nothing was tried. A queue of which nothing was sent is
     /// tried in vain.
     #[must_use]
@@ -129,6 +146,8 @@ impl Amounts {
 // === impl End ===
 
 impl End {
+    const ALL: [Self; 2] = [Self::Receiver, Self::Exporter];
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::Receiver => "receiver",
@@ -149,6 +168,12 @@ impl fmt::Display for Way {
 }
 
 impl Way {
+    /// The Agent of a node may be on its way up, or be replaced just now, which is told of the Agent.
+    #[must_use]
+    pub fn leads_to_the_agent(&self) -> bool {
+        self.end == End::Exporter && *self.component == *AGENT_EXPORTER
+    }
+
     /// What it did, such as `exporter datadog failed to send 12 log_records`.
     #[must_use]
     pub fn failed(&self, amounts: &Amounts) -> String {
@@ -176,14 +201,26 @@ impl Way {
     }
 }
 
-/// The last line of a log that tells why, in the words of whoever refused it.
+/// The last line of a log that tells why, in the words of whoever refused it: of the component that `lost` begins with,
+/// where any is.
 #[must_use]
-pub fn words(log: &str) -> Option<&str> {
-    let tells = |line: &&str| {
-        line.contains("\terror\t") && ["xport", "refused", "ropping"].iter().any(|word| line.contains(word))
+pub fn words<'l>(log: &'l str, lost: &str) -> Option<&'l str> {
+    let told = log.lines().rev().filter_map(|line| {
+        let error = line.split_once("\terror\t").map(|(_, told)| told);
+        let error = error.filter(|told| ["xport", "refused", "ropping"].iter().any(|word| told.contains(word)));
+        error.or_else(|| line.split_once("\tinfo\t").map(|(_, told)| told).filter(|told| told.contains(RETRIED)))
+    });
+    let is_of_it = |told: &&str| {
+        let id = told.split_once(COMPONENT).and_then(|(_, rest)| rest.split('"').next());
+        id.is_some_and(|id| End::ALL.iter().any(|end| lost.starts_with(&format!("{} {id} ", end.as_str()))))
     };
-    log.lines().rev().find(tells).map(|line| line.split_once("\terror\t").map_or(line, |(_, told)| told))
+    told.clone().find(is_of_it).or_else(|| told.clone().next())
 }
+
+/// How a Collector tells of what it tries again.
+const RETRIED: &str = "Exporting failed. Will retry";
+/// In front of the name of whoever tells something.
+const COMPONENT: &str = "\"otelcol.component.id\": \"";
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -281,7 +318,27 @@ pub(super) mod tests {
         let log = "t\tinfo\tx.go:1\tExporting\n\
                    t\terror\tx.go:2\tExporting failed. Dropping data.\t{\"error\": \"403\"}\n\
                    t\terror\ty.go:3\tsomething else\n";
-        assert_eq!(words(log), Some("x.go:2\tExporting failed. Dropping data.\t{\"error\": \"403\"}"));
-        assert_eq!(words("nothing"), None);
+        let lost = "exporter x failed to send 2 spans";
+        assert_eq!(words(log, lost), Some("x.go:2\tExporting failed. Dropping data.\t{\"error\": \"403\"}"));
+        assert_eq!(words("nothing", lost), None);
+    }
+
+    #[test]
+    fn the_words_are_of_the_component_that_is_told_of() {
+        let retried = |id: &str, error: &str| {
+            format!(
+                "t\tinfo\tz.go:4\tExporting failed. Will retry the request after interval.\t\
+                     {{\"otelcol.component.id\": \"{id}\", \"error\": \"{error}\"}}\n"
+            )
+        };
+        let log = format!("{}{}{}", retried("x/1", "refused"), retried("x", "no host"), retried("y", "no route"));
+        for (lost, error) in [
+            ("exporter x fails to send logs", "no host"),
+            ("exporter x/1 fails to send logs", "refused"),
+            ("exporter z fails to send logs", "no route"),
+        ] {
+            let told = words(&log, lost).unwrap_or_default();
+            assert!(told.starts_with("z.go:4\tExporting failed.") && told.contains(error), "{lost}: {told}");
+        }
     }
 }

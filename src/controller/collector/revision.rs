@@ -1,7 +1,8 @@
 //! A revision: a configuration and the pod that runs it, under the hash of both.
 //!
 //! It stands in an immutable `ConfigMap` of its own, so that what once ran well can be gone back to whatever the spec
-//! says by then. Its name is made from its content: one that was tampered with isn't one.
+//! says by then. Its name is made from its content: one that was tampered with isn't one. How its trial ended counts only
+//! as the controller wrote it.
 
 use std::fmt::Write as _;
 
@@ -10,7 +11,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::trial::Mark;
 use crate::api::annotation;
-use crate::k8s::{ConfigMap, ResourceExt as _};
+use crate::controller::objects::has_annotated;
+use crate::k8s::{ConfigMap, Resource as _, ResourceExt as _};
 
 /// What runs on a node, or may.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +114,7 @@ impl Stored {
         if map.name_any() != revision.config_map_name() {
             return None;
         }
-        let mark = map.annotations().get(annotation::TRIAL);
+        let mark = map.annotations().get(annotation::TRIAL).filter(|_| has_annotated(map.meta(), annotation::TRIAL));
         let mark = mark.and_then(|mark| serde_json::from_str(mark).ok()).unwrap_or_default();
         let created = map.creation_timestamp().map(|time| time.0.to_string()).unwrap_or_default();
         Some(Self { revision, mark, created })
@@ -123,10 +125,16 @@ impl Stored {
 mod tests {
     use super::super::trial::{Cause, Fault};
     use super::*;
+    use crate::api::object;
 
+    /// As the API server has it once the controller has applied it.
     fn stored(change: impl FnOnce(&mut Value)) -> Option<Stored> {
         let fault = Fault { node: "a".to_owned(), cause: Cause::Collector, words: "Error: no".to_owned(), key: None };
         let mut map = Revision::new("a: 1\n".to_owned(), &json!({"spec": {}})).config_map(&Mark::Failed(fault));
+        map["metadata"]["managedFields"] = json!([{
+            "manager": object::FIELD_MANAGER, "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:metadata": {"f:annotations": {format!("f:{}", annotation::TRIAL): {}}}},
+        }]);
         change(&mut map);
         Stored::of(&serde_json::from_value(map).expect("a ConfigMap"))
     }
@@ -147,5 +155,26 @@ mod tests {
         assert_eq!(stored(|map| map["metadata"]["name"] = json!(CONFIG_MAP)), None);
         let untold = stored(|map| map["metadata"]["annotations"][annotation::TRIAL] = json!("{")).expect("a revision");
         assert_eq!(untold.mark, Mark::Untried);
+    }
+
+    /// Of a field that somebody else changes, the API server says that it is theirs.
+    #[test]
+    fn a_trials_end_that_somebody_else_wrote_is_none() {
+        type Change = fn(&mut Value);
+        let changes: [Change; 4] = [
+            |field| field["manager"] = json!("kubectl-annotate"),
+            |field| field["operation"] = json!("Update"),
+            |field| field["fieldsV1"] = json!({"f:metadata": {"f:annotations": {}}, "f:data": {}}),
+            |field| *field = json!({}),
+        ];
+        for change in changes {
+            let untold = stored(|map| {
+                map["metadata"]["annotations"][annotation::TRIAL] = json!("\"passed\"");
+                change(&mut map["metadata"]["managedFields"][0]);
+            });
+            assert_eq!(untold.expect("a revision").mark, Mark::Untried);
+        }
+        let told = stored(|map| map["metadata"]["annotations"][annotation::TRIAL] = json!("\"passed\""));
+        assert_eq!(told.expect("a revision").mark, Mark::Passed);
     }
 }

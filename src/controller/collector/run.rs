@@ -227,8 +227,10 @@ impl Task<'_> {
         let joining = memory.joining.among(&nodes, made, Timestamp::now(), Instant::now());
         self.tell_joining(joining.clone());
         let seen = seen_for_verdict(stack, spec, &nodes, &pods, &busy, left.as_ref(), &joining);
-        self.report(verdict::adopted(&seen));
-        memory.joining.again(Instant::now())
+        let said = verdict::adopted(&seen);
+        let again = said.again;
+        self.report(said);
+        memory.joining.again(Instant::now()).into_iter().chain(again).min()
     }
 
     fn want(&self, stack: &Stack, objects: Vec<Value>) {
@@ -296,7 +298,8 @@ fn seen_for_verdict<'s>(
 ) -> verdict::Seen<'s> {
     let placement = &spec.collector.placement;
     let pods = verdict::by_node(pods.iter().map(AsRef::as_ref));
-    verdict::Seen { generation: stack.generation, placement, nodes, pods, busy, left, joining }
+    let now = Timestamp::now();
+    verdict::Seen { generation: stack.generation, placement, nodes, pods, busy, left, joining, now }
 }
 
 #[cfg(test)]

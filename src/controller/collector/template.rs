@@ -28,8 +28,11 @@ const CONFIGURATION_FOLDER: &str = "/etc/otel-collector";
 /// Names of volumes.
 pub const CONFIGURATION_VOLUME: &str = "configuration";
 const POD_LOGS_VOLUME: &str = "pod-logs";
+const CONTAINER_LOGS_VOLUME: &str = "container-logs";
 const CHECKPOINTS_VOLUME: &str = "checkpoints";
 const AUTHORITIES_VOLUME: &str = "authorities";
+/// Of the node, where Docker has what the files of pods are links to. Elsewhere it stays empty.
+const CONTAINER_LOGS: &str = "/var/lib/docker/containers";
 /// Of the node, where one Collector after the other finds how far the one before has read.
 const CHECKPOINTS_OF_NODE: &str = "/var/lib/otelgate/collector";
 
@@ -136,6 +139,7 @@ fn mounts(files: &Files) -> Vec<Value> {
     let mut mounts = vec![json!({"name": CONFIGURATION_VOLUME, "mountPath": CONFIGURATION_FOLDER, "readOnly": true})];
     if files.pod_logs {
         mounts.push(json!({"name": POD_LOGS_VOLUME, "mountPath": path::POD_LOGS, "readOnly": true}));
+        mounts.push(json!({"name": CONTAINER_LOGS_VOLUME, "mountPath": CONTAINER_LOGS, "readOnly": true}));
         mounts.push(json!({"name": CHECKPOINTS_VOLUME, "mountPath": path::CHECKPOINTS}));
     }
     if files.authorities.is_some() {
@@ -151,10 +155,14 @@ fn volumes(files: &Files) -> Vec<Value> {
         "configMap": {"items": [{"key": CONFIGURATION, "path": CONFIGURATION}], "defaultMode": 0o444},
     })];
     if files.pod_logs {
-        volumes
-            .push(json!({"name": POD_LOGS_VOLUME, "hostPath": {"path": path::POD_LOGS, "type": "DirectoryOrCreate"}}));
-        let own = json!({"path": CHECKPOINTS_OF_NODE, "type": "DirectoryOrCreate"});
-        volumes.push(json!({"name": CHECKPOINTS_VOLUME, "hostPath": own}));
+        let of_node = [
+            (POD_LOGS_VOLUME, path::POD_LOGS),
+            (CONTAINER_LOGS_VOLUME, CONTAINER_LOGS),
+            (CHECKPOINTS_VOLUME, CHECKPOINTS_OF_NODE),
+        ];
+        volumes.extend(
+            of_node.map(|(name, path)| json!({"name": name, "hostPath": {"path": path, "type": "DirectoryOrCreate"}})),
+        );
     }
     if let Some(authorities) = &files.authorities {
         volumes.push(json!({

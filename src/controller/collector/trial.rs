@@ -161,7 +161,7 @@ pub enum Phase {
     Trying {
         node: String,
     },
-    /// It loses data, and not by its own fault: nothing can be told of it yet.
+    /// It loses data, or gets rid of none, and nothing shows that it is its own fault.
     Held {
         node: String,
         why: String,
@@ -177,7 +177,8 @@ pub enum Phase {
 
 /// So long the trial's Collector has to be ready without a break.
 pub const SETTLE: SignedDuration = SignedDuration::from_secs(30);
-/// So long one whose container has started has to become so; and so long one that loses data as others do is held.
+/// So long one whose container has started has to become so; and so long one is held that
+/// loses data as others do, or gets rid of none where nobody else tries.
 pub const DEADLINE: SignedDuration = SignedDuration::from_mins(5);
 /// So long one is waited for that is about to end and never began: who could end it may be what keeps it from starting.
 const LINGERS: Duration = Duration::from_mins(1);

@@ -1,9 +1,12 @@
 //! Whether every node that should run a Collector has one that is ready: pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
 
 use super::node::Node;
-use super::pod::{Pod, State};
+use super::pod::{Ended, Pod, State};
 use super::trial::{Cause, Fault, Phase, Plan};
 use crate::api::condition::Reason;
 use crate::api::stack::{CollectorStatus, CollectorTrial, Placement};
@@ -26,6 +29,7 @@ pub struct Seen<'s> {
     pub left: Option<&'s Left>,
     /// Nodes that have just joined.
     pub joining: &'s BTreeSet<String>,
+    pub now: Timestamp,
 }
 
 /// Pods by their nodes, without those that are about to end.
@@ -56,6 +60,8 @@ pub struct Said {
     pub nodes: CollectorNodes,
     /// Whether this says nothing but that there is no word yet of what the spec asks for now.
     pub unwritten: bool,
+    /// When it may be otherwise, though nothing has changed.
+    pub again: Option<Duration>,
 }
 
 /// Why a node has no Collector that is ready and as it should be.
@@ -127,7 +133,8 @@ pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> Said {
     let nodes = CollectorNodes { waiting: rolls_out.then(|| number_of(lacks.len())), missing: number_of(down) };
     let namespace = seen.left.map(|left| left.namespace.as_str()).unwrap_or_default();
     let names = [("REVISION", managed.candidate.unwrap_or_default()), ("NAMESPACE", namespace)];
-    Said { verdict: Verdict::new(reason, detail, seen.generation).naming(&names), status, nodes, unwritten }
+    let verdict = Verdict::new(reason, detail, seen.generation).naming(&names);
+    Said { verdict, status, nodes, unwritten, again: seen.again() }
 }
 
 /// Of somebody else's: which nodes should have one, only its pods can tell, and the pods that need it.
@@ -156,7 +163,7 @@ pub fn adopted(seen: &Seen<'_>) -> Said {
     let namespace = seen.left.map(|left| left.namespace.as_str()).unwrap_or_default();
     let verdict = Verdict::new(reason, detail, seen.generation).naming(&[("NAMESPACE", namespace)]);
     let nodes = CollectorNodes { waiting: None, missing: number_of(lacks.len()) };
-    Said { verdict, status, nodes, unwritten: false }
+    Said { verdict, status, nodes, unwritten: false, again: seen.again() }
 }
 
 fn number_of(nodes: usize) -> u64 {
@@ -191,11 +198,17 @@ impl<'s> Seen<'s> {
         let wanted = managed.and_then(|managed| managed.candidate);
         let is_current = |pod: &&Pod| wanted.is_none_or(|wanted| *pod.revision == *wanted);
         let lack = |reason, why: String| Some(Lack { node: name.to_owned(), reason, why });
-        if self.on(name).filter(is_current).any(Pod::is_ready) {
-            return None;
+        let crash = |pod: &Pod| {
+            let ended = pod.crashes(self.now)?;
+            lack(crash_of(ended), format!("{ended}, again and again"))
+        };
+        let ready = || self.on(name).filter(|pod| pod.is_ready());
+        if let Some(current) = ready().find(is_current) {
+            return crash(current);
         }
-        if let Some(older) = self.on(name).find(|pod| pod.is_ready()) {
-            return lack(Reason::CollectorRollingOut, format!("it runs revision {}", older.revision));
+        if let Some(older) = ready().next() {
+            let late = || lack(Reason::CollectorRollingOut, format!("it runs revision {}", older.revision));
+            return crash(older).or_else(late);
         }
         if !node.ready && self.nodes.contains_key(name) {
             return lack(Reason::NodeNotReady, "the node itself isn't ready".to_owned());
@@ -207,7 +220,13 @@ impl<'s> Seen<'s> {
                 None => lack(Reason::CollectorRollingOut, "it has none yet".to_owned()),
             };
         };
-        lack(reason(pod), pod.state.to_string())
+        crash(pod).or_else(|| lack(reason(pod), pod.state.to_string()))
+    }
+
+    /// Until one that crashes has run for long enough.
+    fn again(&self) -> Option<Duration> {
+        let all = self.pods.values().flatten().filter(|pod| pod.is_ready());
+        all.filter_map(|pod| pod.crashes_for(self.now)).min().map(SignedDuration::unsigned_abs)
     }
 
     fn excluded(&self, node: &str) -> Option<String> {
@@ -242,9 +261,15 @@ fn reason(pod: &Pod) -> Reason {
         State::Unschedulable(_) => Reason::CollectorUnschedulable,
         State::ImageNotPulled(_) => Reason::CollectorImageNotPulled,
         State::Unconfigured(_) => Reason::CollectorNotConfigured,
-        State::Down(ended) if ended.is_out_of_memory() => Reason::CollectorOutOfMemory,
-        State::Down(ended) if ended.is_port_taken() => Reason::CollectorPortTaken,
-        State::Down(_) => Reason::CollectorCrashing,
+        State::Down(ended) => crash_of(ended),
+    }
+}
+
+fn crash_of(ended: &Ended) -> Reason {
+    match ended {
+        ended if ended.is_out_of_memory() => Reason::CollectorOutOfMemory,
+        ended if ended.is_port_taken() => Reason::CollectorPortTaken,
+        _ => Reason::CollectorCrashing,
     }
 }
 

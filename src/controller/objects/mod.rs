@@ -31,7 +31,7 @@ mod plan;
 
 use keeper::Keeper;
 pub use memory::{Drift, Memory};
-pub use ours::is_taken;
+pub use ours::{has_annotated, is_taken};
 pub use outcome::{Outcome, Progress, Wanted};
 pub use plan::{Action, Observed, plan};
 

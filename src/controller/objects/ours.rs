@@ -3,7 +3,7 @@
 use super::{Kind, Part};
 use crate::api::{label, object};
 use crate::controller::Context;
-use crate::k8s::{self, Api, DynamicObject, ListParams, ObjectMeta, OwnerReference};
+use crate::k8s::{self, Api, DynamicObject, ListParams, ManagedFieldsEntry, ObjectMeta, OwnerReference};
 
 /// Whether an object of that name is there that isn't ours.
 ///
@@ -28,6 +28,20 @@ pub async fn find(api: &Api<DynamicObject>, name: &str) -> k8s::Result<Option<Ob
     Ok(found.items.into_iter().next().map(|found| found.metadata))
 }
 
+/// Whether an annotation of it is as we wrote it: whoever else writes another value has it from then on.
+#[must_use]
+pub fn has_annotated(found: &ObjectMeta, annotation: &str) -> bool {
+    let field = format!("f:{annotation}");
+    let mut applied = found.managed_fields.iter().flatten().filter(|one| is_applied(one));
+    applied.any(|one| {
+        one.fields_v1.as_ref().is_some_and(|fields| fields.0["f:metadata"]["f:annotations"].get(&field).is_some())
+    })
+}
+
+fn is_applied(entry: &ManagedFieldsEntry) -> bool {
+    entry.manager.as_deref() == Some(object::FIELD_MANAGER) && entry.operation.as_deref() == Some("Apply")
+}
+
 /// Whether we have made it, or written it before: by its label, its owner, or who wrote it, whichever of these somebody
 /// has taken away.
 #[must_use]
@@ -37,9 +51,7 @@ pub fn is_ours(found: &ObjectMeta, part: Part, owner: &OwnerReference) -> bool {
     let writers = || found.managed_fields.iter().flatten();
     labelled.is_some_and(|label| label == part.name)
         || owners().any(|one| one.uid == owner.uid)
-        || writers().any(|one| {
-            one.manager.as_deref() == Some(object::FIELD_MANAGER) && one.operation.as_deref() == Some("Apply")
-        })
+        || writers().any(is_applied)
 }
 
 #[cfg(test)]

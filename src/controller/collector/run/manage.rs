@@ -121,13 +121,15 @@ impl Task<'_> {
             unmeasured,
         };
         let said = verdict::managed(&seen, &managed);
+        let otherwise = said.again;
         let patient = memory.has_patience_with(&said, Instant::now());
         if patient.is_none() {
             self.report(said);
         }
         let looks_again = lacking.is_some() || !due.is_empty() || plan.phase.is_looked_at();
         let joined = memory.joining.again(Instant::now());
-        plan.again.into_iter().chain(looks_again.then_some(LOOK_AGAIN)).chain(joined).chain(patient).min()
+        let times = [plan.again, looks_again.then_some(LOOK_AGAIN), joined, patient, otherwise];
+        times.into_iter().flatten().min()
     }
 
     /// Of ours whose label somebody has taken away.
@@ -171,7 +173,7 @@ impl Task<'_> {
             }
             if pod.is_ready() {
                 fares = self.sample.lock().fares(&pod.uid);
-                if let Fares::Worse { lost, .. } = &mut fares {
+                if let Fares::Worse { lost, .. } | Fares::Stuck { lost, .. } = &mut fares {
                     *lost = observe::in_its_words(self.context, self.place, pod, lost).await;
                 }
             }

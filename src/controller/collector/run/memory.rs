@@ -101,7 +101,7 @@ impl Memory {
                     otelgate.revision = revision,
                     k8s.node.name = node,
                     error.message = why,
-                    "the Collector's trial is held: nothing of it is its own fault"
+                    "the Collector's trial is held: nothing shows that it is its own fault"
                 );
             }
             Phase::RolledOut if unmeasured.is_some() => {
@@ -195,6 +195,7 @@ mod tests {
             status: CollectorStatus::default(),
             nodes: CollectorNodes { waiting: None, missing: 0 },
             unwritten,
+            again: None,
         };
         let (mut memory, start) = (Memory::default(), Instant::now());
         assert_eq!(memory.has_patience_with(&said(true), start), Some(PATIENCE));

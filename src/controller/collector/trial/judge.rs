@@ -52,10 +52,9 @@ impl Observed<'_> {
         let ended = pod.ended.as_deref().filter(|ended| is_a_fault(ended));
         match (&pod.state, ended) {
             // Where there is nothing to go back to, one that ended and then stays is good.
-            (State::Ready { .. }, ended) if ended.is_none() || good.is_none() => self.judge_ready(failed),
+            (State::Ready { .. }, ended) if ended.is_none() || good.is_none() => self.judge_ready(good, failed),
             (_, Some(ended)) => failed(ended.to_string()),
-            // Another configuration wouldn't start either.
-            (State::Down(ended), None) if !is_a_fault(ended) => Judgement::Waits { again: None },
+            (State::Down(ended), None) if !is_a_fault(ended) => self.judge_untold(node, good, ended),
             (state, None) => match Cause::of(state) {
                 cause if cause.is_of_the_node() => self.judge_start(node, good, cause, &state.to_string()),
                 cause => in_time(tried, cause, &state.to_string()),
@@ -65,7 +64,7 @@ impl Observed<'_> {
 
     /// One whose container hasn't started.
     fn judge_start(&self, node: &str, good: Option<&str>, cause: Cause, why: &str) -> Judgement {
-        let goes_on = self.others(node).next().is_some() && (good.is_none() || self.unfit.len() + 1 < unfit::MOST);
+        let goes_on = self.goes_on(node, good);
         let patience = if goes_on { START } else { DEADLINE.unsigned_abs() };
         waits(self.times.tried.unwrap_or_default(), patience).unwrap_or_else(|| {
             let minutes = patience.as_secs() / 60;
@@ -75,19 +74,41 @@ impl Observed<'_> {
         })
     }
 
-    fn judge_ready(&self, failed: impl FnOnce(String) -> Judgement) -> Judgement {
+    /// One that ends since the API server doesn't tell it of pods: as soon as it does, it may be good. Where another one ran,
+    /// its node isn't without a Collector for longer than that.
+    fn judge_untold(&self, node: &str, good: Option<&str>, ended: &Ended) -> Judgement {
+        if good.is_none() {
+            return Judgement::Waits { again: None };
+        }
+        waits(self.times.tried.unwrap_or_default(), DEADLINE.unsigned_abs()).unwrap_or_else(|| {
+            let words = format!("not ready in {} minutes{}: {ended}", DEADLINE.as_mins(), self.unfit.told());
+            let fault = fault(node, Cause::Collector, words);
+            if self.goes_on(node, good) { Judgement::Unfit(fault) } else { Judgement::Failed(fault) }
+        })
+    }
+
+    /// Whether another node has its turn.
+    fn goes_on(&self, node: &str, good: Option<&str>) -> bool {
+        self.others(node).next().is_some() && (good.is_none() || self.unfit.len() + 1 < unfit::MOST)
+    }
+
+    fn judge_ready(&self, good: Option<&str>, failed: impl FnOnce(String) -> Judgement) -> Judgement {
         let ready = self.times.ready.unwrap_or_default();
         let settle = || waits(ready, SETTLE.unsigned_abs());
         match &self.fares {
-            Fares::Worse { lost, beside: "" } => failed(lost.clone()),
-            Fares::Worse { lost, beside } => failed(format!("{lost}; {beside}")),
+            Fares::Worse { lost, beside } => failed(told(lost, beside)),
+            // Where it sends to may be on its way up, too. Where nothing ran before, nothing can be worse.
+            Fares::Stuck { fails, lost, beside } if good.is_some() => match waits(ready, DEADLINE.unsigned_abs()) {
+                Some(Judgement::Waits { again }) => Judgement::Held { why: fails.clone(), again },
+                _ => failed(told(lost, beside)),
+            },
             Fares::Undecided { .. } => Judgement::Waits { again: None },
             // No worse than what runs: what it may be to mend, memory that is short, say, doesn't wait for Datadog.
             Fares::Alike(why) => match waits(ready, DEADLINE.unsigned_abs()) {
                 Some(Judgement::Waits { again }) => Judgement::Held { why: why.clone(), again },
                 _ => Judgement::Passed { unmeasured: None },
             },
-            Fares::Well => settle().unwrap_or(Judgement::Passed { unmeasured: None }),
+            Fares::Well | Fares::Stuck { .. } => settle().unwrap_or(Judgement::Passed { unmeasured: None }),
             // A policy that keeps the controller from it, say, would otherwise hold every change.
             Fares::Unread(why) => {
                 waits(ready, MEASURED).unwrap_or_else(|| Judgement::Passed { unmeasured: Some(why.clone()) })
@@ -99,6 +120,10 @@ impl Observed<'_> {
     fn pod(&self, candidate: &str, node: &str) -> Option<&Pod> {
         super::pod_of(&self.pods, candidate, node)
     }
+}
+
+fn told(lost: &str, beside: &str) -> String {
+    if beside.is_empty() { lost.to_owned() } else { format!("{lost}; {beside}") }
 }
 
 /// Until it has been so for as long.

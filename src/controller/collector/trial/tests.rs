@@ -195,7 +195,12 @@ impl Cluster {
                 match self.bad.get(&*pod.revision) {
                     None => pod.state = State::Ready { since: at(self.now) },
                     Some(last) => {
-                        let ended = Box::new(Ended { code: 1, reason: "Error".to_owned(), words: (*last).to_owned() });
+                        let ended = Box::new(Ended {
+                            code: 1,
+                            reason: "Error".to_owned(),
+                            words: (*last).to_owned(),
+                            at: None,
+                        });
                         pod.ended = Some(ended.clone());
                         pod.state = State::Down(ended);
                     }

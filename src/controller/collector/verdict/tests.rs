@@ -26,7 +26,18 @@ fn in_state(node: &str, state: State) -> Pod {
 }
 
 fn down(reason: &str, words: &str) -> State {
-    State::Down(Ended { code: 1, reason: reason.to_owned(), words: words.to_owned() }.into())
+    State::Down(Ended { code: 1, reason: reason.to_owned(), words: words.to_owned(), at: None }.into())
+}
+
+/// Ready, after so many restarts of which the last was so many minutes ago.
+fn restarted(node: &str, revision: &str, restarts: i32, minutes: i64) -> Pod {
+    let at = Some(now() - SignedDuration::from_mins(minutes));
+    let ended = Ended { code: 137, reason: "OOMKilled".to_owned(), words: String::new(), at };
+    Pod { restarts, ended: Some(ended.into()), ..ready(node, revision) }
+}
+
+fn now() -> Timestamp {
+    "2026-01-01T12:00:00Z".parse().expect("a time")
 }
 
 struct World {
@@ -75,6 +86,7 @@ fn said(world: &World, adopt: bool) -> Said {
         busy: &world.busy,
         left: world.left.as_ref(),
         joining: &world.joining,
+        now: now(),
     };
     let plan = Plan {
         stable: Some(Stable { revision: "old".to_owned(), spares: None }),
@@ -194,6 +206,18 @@ fn nodes_without_a_collector_that_is_ready_are_counted() {
     }
 }
 
+/// That it crashes isn't said for ever.
+#[test]
+fn one_that_crashed_is_looked_at_again_once_it_has_run_for_long_enough() {
+    for (restarts, minutes, expected) in [(3, 9, Some(60)), (3, 10, None), (2, 0, None)] {
+        let world = world(|w| w.pods[1] = restarted("b", "new", restarts, minutes));
+        for adopt in [false, true] {
+            let again = said(&world, adopt).again;
+            assert_eq!(again.map(|again| again.as_secs()), expected, "{restarts}, {minutes} minutes ago");
+        }
+    }
+}
+
 type Case = (fn(&mut World), Reason, &'static str, &'static str);
 
 fn held() -> Phase {
@@ -203,8 +227,33 @@ fn held() -> Phase {
 
 const HELD: &str = "revision new is tried on node a, where its exporter datadog fails to send logs, as on other nodes";
 
-const CASES: [Case; 35] = [
+const CASES: [Case; 40] = [
     (|_| {}, R::CollectorOnEveryNode, "on 2 nodes", "2/2"),
+    (
+        |w| w.pods[1] = restarted("b", "new", 3, 9),
+        R::CollectorOutOfMemory,
+        "1 of 2 nodes: b (OOMKilled with exit code 137, again and again)",
+        "1/2",
+    ),
+    (|w| w.pods[1] = restarted("b", "new", 3, 10), R::CollectorOnEveryNode, "on 2 nodes", "2/2"),
+    (|w| w.pods[1] = restarted("b", "new", 2, 0), R::CollectorOnEveryNode, "on 2 nodes", "2/2"),
+    // In between, it is told the same.
+    (
+        |w| {
+            let pod = restarted("b", "new", 4, 0);
+            let state = State::Down(pod.ended.clone().expect("it has ended"));
+            w.pods[1] = Pod { state, ..pod };
+        },
+        R::CollectorOutOfMemory,
+        "1 of 2 nodes: b (OOMKilled with exit code 137, again and again)",
+        "1/2",
+    ),
+    (
+        |w| w.pods[1] = restarted("b", "old", 3, 1),
+        R::CollectorOutOfMemory,
+        "1 of 2 nodes: b (OOMKilled with exit code 137, again and again)",
+        "1/2",
+    ),
     // The only node's, say.
     (
         |w| w.phase = Phase::Trying { node: "a".to_owned() },

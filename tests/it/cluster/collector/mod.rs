@@ -324,8 +324,34 @@ impl Cluster<'_> {
         });
         assert!(self.wait_for_reason("CollectorRolledBack").starts_with(&told));
         assert!(self.pods().values().all(|pod| pod[1] == before));
+        self.a_record_that_somebody_else_wrote_is_not_believed(&before, &revision);
         self.patch(&json!({"collector": {"resources": {"requests": {"cpu": "100m"}}}}));
         self.wait_for_reason("CollectorOnEveryNode");
+    }
+
+    /// While no controller runs. What it's of is tried again, and goes nowhere untried.
+    fn a_record_that_somebody_else_wrote_is_not_believed(&self, before: &str, revision: &str) {
+        let record = format!("configmap/otel-collector-config-{revision}");
+        let pods = self.pods();
+        self.controllers(0);
+        self.kubectl(&["annotate", "--overwrite", &record, "otelgate.dev/trial=\"passed\""]).expect("kubectl annotate");
+        self.controllers(1);
+        let (node, tried) = self.trial(before);
+        assert_eq!(tried, revision);
+        self.ends(&node);
+        self.wait("the record to be its own again", || {
+            let record = self.plane.get(COLLECTOR, &record);
+            record["metadata"]["annotations"]["otelgate.dev/trial"].as_str()?.contains("failed").then_some(())
+        });
+        self.wait("the last good one on the trial's node", || {
+            let now = self.pods();
+            (now.len() == 2 && now.values().all(|pod| pod[1..] == [before.to_owned(), "stable".to_owned()]))
+                .then_some(())
+        });
+        for (name, pod) in self.pods() {
+            assert_eq!(pod == pods[&name], name != node, "no other node's Collector was replaced");
+        }
+        self.wait_for_reason("CollectorRolledBack");
     }
 
     /// As kubelet tells of a container that ended.

@@ -3,7 +3,7 @@
 use super::*;
 
 fn rejected() -> State {
-    State::Down(Box::new(Ended { code: -1, reason: "NodeAffinity".to_owned(), words: "no".to_owned() }))
+    State::Down(Box::new(Ended { code: -1, reason: "NodeAffinity".to_owned(), words: "no".to_owned(), at: None }))
 }
 
 /// In every way in which a container doesn't start: a virtual node, say, whose name comes first.

@@ -2,6 +2,8 @@
 //!
 //! By an exporter that counts what it loses: that of Datadog hands lines over to a part of itself, and counts them as sent.
 
+use std::net::TcpListener;
+
 use serde_json::{Value, json};
 
 use super::super::intake::Intake;
@@ -16,6 +18,7 @@ impl Cluster<'_> {
         self.plane.apply(&[self.sending_to(self.intake.port, 1)]);
         self.wait_for_reason("CollectorOnEveryNode");
         self.what_only_the_trial_loses_is_its_own_fault();
+        self.what_waits_in_vain_in_the_trial_alone_is_its_own_fault_too();
         self.what_nobody_gets_rid_of_is_no_fault_of_a_revision();
     }
 
@@ -37,6 +40,22 @@ impl Cluster<'_> {
         let message = self.wait_for_reason("CollectorRolledBack");
         assert!(message.contains(&format!(": exporter {EXPORTER} failed to send ")), "{message}");
         assert!(message.contains(" log_records: ") && message.contains("403"), "in its own words: {message}");
+        assert!(message.contains("; Collectors of other nodes don't"), "{message}");
+        self.is_as_before(&before, &revision, &message);
+        self.plane.apply(&[self.sending_to(self.intake.port, 1)]);
+        self.wait_for_reason("CollectorOnEveryNode");
+    }
+
+    /// Nobody answers where it sends to: all of it waits, and is tried again.
+    fn what_waits_in_vain_in_the_trial_alone_is_its_own_fault_too(&self) {
+        let (before, revision) = (self.collectors(), self.revision());
+        let listener = self.plane.network().inside(|| TcpListener::bind((ADDRESS, 0))).expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        self.plane.apply(&[self.sending_to(port, 1)]);
+        let message = self.wait_for_reason("CollectorRolledBack");
+        assert!(message.contains(&format!(": exporter {EXPORTER} fails to send logs: ")), "{message}");
+        assert!(message.contains("connection refused"), "in its own words: {message}");
         assert!(message.contains("; Collectors of other nodes don't"), "{message}");
         self.is_as_before(&before, &revision, &message);
         self.plane.apply(&[self.sending_to(self.intake.port, 1)]);
