@@ -267,7 +267,8 @@ async fn namespaces_that_nobody_watches_are_not_unknown() {
     let stack = Stack::of(Admission { namespaces: None, ..admission(Document::default()) });
     let response = stack.review(Entry::Enabled, recorded_with("cronjob-pod", |_| {})).await;
     assert!(response["patch"].is_string(), "{response}");
-    assert_eq!((stack.counted(), stack.sample(UNKNOWN)), (1.0, 0.0));
+    let metrics = stack.metrics();
+    assert!(stack.counted() > 0.0 && !metrics.contains(UNKNOWN), "{metrics}");
 }
 
 #[tokio::test]

@@ -55,7 +55,8 @@ impl Stack {
         self.metrics().lines().filter(counted).map(count).sum()
     }
 
-    fn metrics(&self) -> String {
+    /// What never happened isn't in it.
+    pub fn metrics(&self) -> String {
         let admission = admission(Document::default());
         let identity = Arc::new(Source::new(Arc::clone(&self.metrics.certificate_reloads)));
         let in_force = InForce { settings: admission.settings, identity };
