@@ -338,6 +338,7 @@ impl Keeper {
         if delete(&api, &key.name, uid).await? == Deletion::Doubtful {
             return Ok(Deletion::Doubtful);
         }
+        self.memory.deleted(key.clone(), uid.to_owned(), Instant::now());
         self.context.state.writes.add(self.part.write);
         info!(otelgate.object.kind = key.kind, otelgate.object.name = key.name, "deleted");
         Ok(Deletion::Done)
