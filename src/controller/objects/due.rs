@@ -33,8 +33,9 @@ impl Due {
         self.soonest = Some(self.soonest.map_or(until, |soonest| soonest.min(until)));
     }
 
-    pub fn is_held(&mut self, held: &Held, key: &Key, sent: &Value) -> bool {
-        let Some((why, until)) = held.until(key, sent, Instant::now()) else { return false };
+    /// By the time at which the step began: what is held then is until its end, however long its calls take.
+    pub fn is_held(&mut self, held: &Held, key: &Key, sent: &Value, began: Instant) -> bool {
+        let Some((why, until)) = held.until(key, sent, began) else { return false };
         self.at(until);
         match why {
             Why::Doubtful => {}

@@ -182,11 +182,12 @@ impl Keeper {
     async fn step(&mut self, wanted: &Wanted, seen: &Seen, moved: bool) -> Step {
         let Some(observed) = self.observed(seen, moved) else { return Step::Waiting };
         let wanted_objects = self.labelled(wanted);
-        let mut actions = plan(&wanted_objects, &observed, &mut self.memory, Instant::now());
+        let began = Instant::now();
+        let mut actions = plan(&wanted_objects, &observed, &mut self.memory, began);
         actions.sort_by_key(|action| self.place(action));
         self.held.keep_only(|key| actions.iter().any(|action| action.key() == Some(key)));
         let mut due = Due::default();
-        let reached = self.look_for_foreign(&actions, &observed, &wanted.owner).await;
+        let reached = self.look_for_foreign(&actions, &observed, &wanted.owner, began).await;
         // Half of a part beside somebody else's other half is worse than none.
         let nothing_new = observed.is_empty() && self.held.any_foreign();
         for action in actions {
@@ -194,7 +195,7 @@ impl Keeper {
                 Action::Await { until } => due.at(until),
                 Action::Wait { key, contested } => due.contested(key, contested),
                 Action::Apply { key, object } => {
-                    if due.is_held(&self.held, &key, &object) || !reached || nothing_new {
+                    if due.is_held(&self.held, &key, &object, began) || !reached || nothing_new {
                         continue;
                     }
                     let done = self.apply(&key, object.clone(), observed.get(&key).map(Arc::as_ref)).await;
@@ -208,13 +209,13 @@ impl Keeper {
                     }
                 }
                 Action::Delete { key, uid } => {
-                    if due.is_held(&self.held, &key, &Value::Null) || !reached {
+                    if due.is_held(&self.held, &key, &Value::Null, began) || !reached {
                         continue;
                     }
                     let done = self.delete(&key, &uid).await;
                     if let Ok(Deletion::Doubtful) = done {
                         self.held.hold(key.clone(), Value::Null, Why::Doubtful, Instant::now());
-                        due.is_held(&self.held, &key, &Value::Null);
+                        due.is_held(&self.held, &key, &Value::Null, began);
                         continue;
                     }
                     if !self.did(&mut due, &key, &Value::Null, done.map(drop)) {
@@ -241,17 +242,23 @@ impl Keeper {
         };
         self.health.failed(&error);
         self.held.hold(key.clone(), sent.clone(), Why::of(&error), now);
-        due.is_held(&self.held, key, sent);
+        due.is_held(&self.held, key, sent, now);
         !Unavailable::of(&error).is_of_connection()
     }
 
     /// The watches see only what has our label. Of what is missing, that somebody else may have made one of its name: it
     /// would be taken over by a forced write. Whether the API server could be reached.
-    async fn look_for_foreign(&mut self, actions: &[Action], observed: &Observed, owner: &OwnerReference) -> bool {
+    async fn look_for_foreign(
+        &mut self,
+        actions: &[Action],
+        observed: &Observed,
+        owner: &OwnerReference,
+        began: Instant,
+    ) -> bool {
         for action in actions {
             let Action::Apply { key, object } = action else { continue };
             let now = Instant::now();
-            if observed.contains_key(key) || self.held.until(key, object, now).is_some() {
+            if observed.contains_key(key) || self.held.until(key, object, began).is_some() {
                 continue;
             }
             let Some(api) = self.api(key) else { continue };
@@ -338,6 +345,7 @@ impl Keeper {
         if delete(&api, &key.name, uid).await? == Deletion::Doubtful {
             return Ok(Deletion::Doubtful);
         }
+        self.memory.deleted(key.clone(), uid.to_owned(), Instant::now());
         self.context.state.writes.add(self.part.write);
         info!(otelgate.object.kind = key.kind, otelgate.object.name = key.name, "deleted");
         Ok(Deletion::Done)

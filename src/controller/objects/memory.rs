@@ -12,7 +12,11 @@ use crate::k8s::DynamicObject;
 /// Of each object that was applied since this controller leads. Without an entry an object is applied once more: where
 /// nothing differs the API server writes nothing.
 #[derive(Debug, Default)]
-pub struct Memory(BTreeMap<Key, Applied>);
+pub struct Memory {
+    applied: BTreeMap<Key, Applied>,
+    /// What was deleted, by its uid, and when.
+    deleted: BTreeMap<Key, (String, Instant)>,
+}
 
 #[derive(Debug)]
 struct Applied {
@@ -46,7 +50,7 @@ impl Memory {
     /// Whether the object has to be applied.
     #[must_use]
     pub fn drift(&mut self, key: &Key, wanted: &Value, found: Option<&DynamicObject>, now: Instant) -> Drift {
-        let Some(applied) = self.0.get_mut(key).filter(|applied| applied.contest.wanted() == Some(wanted)) else {
+        let Some(applied) = self.applied.get_mut(key).filter(|applied| applied.contest.wanted() == Some(wanted)) else {
             return Drift::Differs;
         };
         if found.is_some_and(|found| within(wanted, &whole(found)) == applied.kept) {
@@ -68,25 +72,41 @@ impl Memory {
         now: Instant,
     ) {
         let kept = within(&sent, &whole(answer));
-        let mut contest = self.0.remove(&key).map(|before| before.contest).unwrap_or_default();
+        let mut contest = self.applied.remove(&key).map(|before| before.contest).unwrap_or_default();
         contest.wrote(sent, found, answer, now);
-        self.0.insert(key, Applied { contest, kept, shown: version(found), at: now, seen: false });
+        self.applied.insert(key, Applied { contest, kept, shown: version(found), at: now, seen: false });
     }
 
     /// Whether others change back each time what differs.
     #[must_use]
     pub fn over(&self, key: &Key, wanted: &Value, now: Instant) -> Option<Contested> {
-        self.0.get(key)?.contest.over(wanted, now)
+        self.applied.get(key)?.contest.over(wanted, now)
     }
 
     /// Whether others change back each time what is as it should be just now.
     #[must_use]
     pub fn going_on(&mut self, key: &Key, now: Instant) -> Option<Contested> {
-        self.0.get_mut(key)?.contest.going_on(now)
+        self.applied.get_mut(key)?.contest.going_on(now)
+    }
+
+    pub fn deleted(&mut self, key: Key, uid: String, now: Instant) {
+        self.deleted.retain(|_, (_, at)| now < *at + BEHIND);
+        self.deleted.insert(key, (uid, now));
+    }
+
+    /// Until when the watch may go on showing what was deleted.
+    #[must_use]
+    pub fn lingers(&mut self, key: &Key, uid: &str, now: Instant) -> Option<Instant> {
+        let until = self.deleted.get(key).filter(|(deleted, _)| deleted == uid).map(|(_, at)| *at + BEHIND);
+        let lingers = until.filter(|until| now < *until);
+        if lingers.is_none() {
+            self.deleted.remove(key);
+        }
+        lingers
     }
 
     pub fn forget(&mut self, key: &Key) {
-        self.0.remove(key);
+        self.applied.remove(key);
     }
 }
 
@@ -123,7 +143,10 @@ fn within(asked: &Value, found: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::controller::objects::{Action, plan};
     use serde_json::json;
 
     fn key() -> Key {
@@ -201,6 +224,23 @@ mod tests {
             assert_eq!(memory.drift(&key(), &wanted(), found, now), Drift::Differs, "it was shown, and went back");
             memory.forget(&key());
         }
+    }
+
+    #[test]
+    fn what_was_deleted_isnt_deleted_again_while_the_watch_is_behind() {
+        let (mut memory, start) = (Memory::default(), Instant::now());
+        let mut plan_of = |uid: &str, deleted: bool, now| {
+            if deleted {
+                memory.deleted(key(), uid.to_owned(), start);
+            }
+            let there = stored(|found| found["metadata"]["uid"] = json!(uid));
+            plan(&BTreeMap::new(), &BTreeMap::from([(key(), Arc::new(there))]), &mut memory, now)
+        };
+        let delete = |uid: &str| vec![Action::Delete { key: key(), uid: uid.to_owned() }];
+        assert_eq!(plan_of("u", false, start), delete("u"));
+        assert_eq!(plan_of("u", true, start), [Action::Await { until: start + BEHIND }]);
+        assert_eq!(plan_of("another", false, start), delete("another"));
+        assert_eq!(plan_of("u", true, start + BEHIND), delete("u"), "it is still there");
     }
 
     #[test]

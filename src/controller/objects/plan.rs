@@ -30,7 +30,7 @@ pub enum Action {
         key: Key,
         contested: Contested,
     },
-    /// It was applied, and the watch hasn't shown it yet.
+    /// It was applied or deleted, and the watch hasn't shown it yet.
     Await {
         until: Instant,
     },
@@ -77,7 +77,12 @@ pub fn plan(wanted: &BTreeMap<Key, Value>, observed: &Observed, memory: &mut Mem
     }
     let unwanted =
         observed.iter().filter(|(key, found)| !wanted.contains_key(key) && found.metadata.deletion_timestamp.is_none());
-    actions
-        .extend(unwanted.map(|(key, found)| Action::Delete { key: key.clone(), uid: found.uid().unwrap_or_default() }));
+    actions.extend(unwanted.map(|(key, found)| {
+        let uid = found.uid().unwrap_or_default();
+        match memory.lingers(key, &uid, now) {
+            Some(until) => Action::Await { until },
+            None => Action::Delete { key: key.clone(), uid },
+        }
+    }));
     actions
 }

@@ -195,11 +195,13 @@ impl Cluster<'_> {
             let message = one["message"].as_str().unwrap_or_default();
             one["type"] == "CollectorAvailable" && one["reason"] == reason && message.contains(words)
         };
-        self.wait(&format!("{reason}: {words}"), || {
-            let stack = self.plane.kubectl(&["get", "telemetrystack", "default", "-o", "json"]).json("a stack");
-            let conditions = stack["status"]["conditions"].as_array()?;
-            conditions.iter().any(is_it).then_some(())
+        let mut conditions = Value::Null;
+        let said = wait_for(&format!("{reason}: {words}"), || {
+            let mut stack = self.plane.kubectl(&["get", "telemetrystack", "default", "-o", "json"]).json("a stack");
+            conditions = stack["status"]["conditions"].take();
+            conditions.as_array()?.iter().any(is_it).then_some(())
         });
+        said.unwrap_or_else(|error| panic!("{error}; {}; it says {conditions:#}", self.controller.log()));
     }
 }
 

@@ -50,7 +50,7 @@ impl Installed<'_> {
             ),
             (json!({"collector": {"resources": more}}), "resources.requests asks for more cpu or memory"),
             (
-                json!({"collector": {"resources": {"requests": {"memory": "64Mi"}, "limits": {"memory": "127Mi"}}}}),
+                json!({"collector": {"mode": "managed", "resources": {"requests": {"memory": "64Mi"}, "limits": {"memory": "127Mi"}}}}),
                 "resources.limits.memory is less than a Collector can run with; at least 128Mi",
             ),
             (json!({"collector": {"env": {"1A": "x"}}}), name),
