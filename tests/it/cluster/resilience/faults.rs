@@ -148,7 +148,8 @@ impl World<'_> {
 ///
 /// Watches and writes are tried again after half a second, then after twice as long each time, up to five seconds; those of
 /// the certificate after an eighth. The Lease is looked at and renewed every two seconds, and once more where somebody else
-/// was faster. An Event is written once for each condition that says something else, and tried three times.
+/// was faster. An Event is written once for each condition that says something else, and tried three times. A status that
+/// says something else each time is written at once five times, beside those that are tried again.
 fn bound(target: &str, watchers: &BTreeMap<String, usize>, lasted: Duration) -> usize {
     if target.contains("/leases/") {
         return 2 * attempts(lasted, Duration::from_secs(2), Duration::from_secs(2));
@@ -160,8 +161,9 @@ fn bound(target: &str, watchers: &BTreeMap<String, usize>, lasted: Duration) -> 
     let attempts = attempts(lasted, Duration::from_millis(first), Duration::from_secs(5));
     let of_watch = target.replacen("GET ", "WATCH ", 1);
     let watchers = watchers.get(target).or_else(|| watchers.get(&of_watch)).copied().unwrap_or(1);
+    let changes = if target.ends_with("/status ") { 5 } else { 0 };
     // One may have been on its way when the fault began.
-    watchers * (attempts + 1)
+    watchers * (attempts + 1) + changes
 }
 
 /// Of one that tries again after `first`, and after twice as long each time, up to `last`.
