@@ -248,8 +248,11 @@ impl Cluster<'_> {
     fn trial(&self, but_not: &str) -> (String, String) {
         self.wait("the trial's pod", || {
             let pods = self.pods();
-            let trials: Vec<_> = pods.iter().filter(|(_, pod)| pod[2] == "trial" && pod[1] != but_not).collect();
-            let (node, [_, revision, _]) = *trials.first()?;
+            // Before it is scheduled, it has no node, and its DaemonSet may be ready a moment later.
+            let is_it = |(node, pod): &(&String, &[String; 3])| {
+                !node.is_empty() && pod[2] == "trial" && pod[1] != but_not
+            };
+            let (node, [_, revision, _]) = pods.iter().find(is_it)?;
             let set = self.plane.get(COLLECTOR, "daemonset/otel-collector-trial");
             (set["status"]["numberReady"] == 1).then(|| (node.clone(), revision.clone()))
         })
@@ -358,7 +361,7 @@ impl Cluster<'_> {
     fn ends(&self, node: &str) {
         let pods = self.kubectl(&["get", "pods", "-l", "otelgate.dev/rollout=trial", "-o", "json"]).json("pods");
         let pod = pods["items"].as_array().expect("a list").iter().find(|pod| pod["spec"]["nodeName"] == node);
-        let pod = pod.expect("the trial's");
+        let pod = pod.unwrap_or_else(|| panic!("no trial's pod on {node}{}", self.words()));
         let mut container = pod["status"]["containerStatuses"][0].clone();
         container["ready"] = json!(false);
         container["restartCount"] = json!(1);
