@@ -9,7 +9,7 @@ use similar::TextDiff;
 use snapbox::{Data, assert_data_eq};
 
 use super::super::settings::Settings;
-use super::super::{cluster_agent, node, operator, pod, reference};
+use super::super::{PART, cluster_agent, node, operator, pod, reference};
 use crate::api::annotation;
 use crate::controller::stack::Stack;
 use crate::manifest;
@@ -198,6 +198,26 @@ fn the_reference_has_each_field_of_a_datadog_agent() {
     for entry in &listed {
         assert!(written.iter().any(|path| covers(entry, path)), "{entry} is never written");
     }
+}
+
+/// What the Cluster Agent made itself would be nobody's. Some releases end where they find one without `data`.
+#[test]
+fn what_the_cluster_agent_writes_is_there_before_it() {
+    let known = names(&reference::NOTES);
+    assert_eq!(PART.notes.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>(), known);
+    let made = of_controller(&json!({}));
+    for name in &known {
+        let is_it = |one: &&Value| one["kind"] == "ConfigMap" && one["metadata"]["name"] == name.as_str();
+        let found = made.iter().find(is_it).unwrap_or_else(|| panic!("{name}: {made:#?}"));
+        assert!(found["data"].as_object().is_some_and(|data| !data.is_empty()), "{found:#}");
+    }
+    let place = |kind: &str| PART.kinds.iter().position(|one| one.kind == kind);
+    assert!(place("ConfigMap") < place("Deployment"));
+
+    let roles = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/otelgate/templates/agent/roles.yaml");
+    let roles = std::fs::read_to_string(roles).expect("a file");
+    assert!(known.iter().all(|name| roles.contains(name.as_str())), "{roles}");
+    assert!(!roles.contains("create"), "while it ends it could put back what has gone: {roles}");
 }
 
 #[test]

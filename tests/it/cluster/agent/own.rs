@@ -10,7 +10,7 @@ use super::{
 use crate::control_plane::network::Process;
 use crate::control_plane::{ControlPlane, wait_for};
 
-const MADE: [&str; 10] = [
+const MADE: [&str; 13] = [
     "daemonset/datadog-agent",
     "deployment/datadog-cluster-agent",
     "service/datadog-agent",
@@ -21,6 +21,9 @@ const MADE: [&str; 10] = [
     "clusterrolebinding/otelgate-agent",
     "clusterrolebinding/otelgate-cluster-agent",
     "rolebinding/otelgate-cluster-agent-own",
+    "configmap/datadogtoken",
+    "configmap/datadog-leader-election",
+    "configmap/datadog-cluster-id",
 ];
 
 /// What stands in it is the Cluster Agent's.
@@ -37,6 +40,10 @@ fn the_controllers_own_agent_is_made_watched_and_taken_away() {
     let metadata = json!({"name": "datadog-agent", "namespace": super::NAMESPACE});
     plane.apply(&[json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata,
                          "spec": {"selector": {"app": "theirs"}, "ports": [{"port": 8126}]}})]);
+    // A Cluster Agent that ran before has made this one.
+    let metadata = json!({"name": "datadog-cluster-id", "namespace": super::NAMESPACE});
+    let id = json!({"id": "3c1f0a52-6d0e-4a57-9f0b-0c3c9d9b8f11"});
+    plane.apply(&[json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": id})]);
     let controller = start_controller(&plane, "controller");
     ask_for(&plane, &json!({"mode": "daemonset"}));
     let message = says(&plane, &controller, "AgentForeign");
@@ -49,6 +56,9 @@ fn the_controllers_own_agent_is_made_watched_and_taken_away() {
         wait_for("what an Agent takes", || exists(&plane, object).then_some(()))
             .unwrap_or_else(|error| panic!("{object}: {error}; {}", controller.log()));
     }
+    let taken = plane.get(super::NAMESPACE, "configmap/datadog-cluster-id");
+    assert_eq!(taken["metadata"]["ownerReferences"][0]["kind"], "TelemetryStack", "{taken:#}");
+    assert_eq!(taken["data"]["id"], id["id"], "that is the Cluster Agent's");
     let token = plane.get(super::NAMESPACE, "secret/datadog-cluster-agent")["data"]["token"].clone();
     assert_eq!(token.as_str().map(str::len), Some(88), "64 characters in base64");
     assert!(!controller.log().contains(token.as_str().expect("a token")));
