@@ -143,7 +143,7 @@ pub const FIELDS: [Entry; 37] = [
 ];
 
 /// Variables of the containers.
-pub const VARIABLES: [Entry; 63] = [
+pub const VARIABLES: [Entry; 65] = [
     entry("KUBERNETES", "the image sets itself up for Kubernetes", Source::Pod),
     entry("DD_API_KEY", "the key, from its Secret", Source::Global),
     entry("DD_SITE", "`spec.datadog.site`", Source::Global),
@@ -193,11 +193,17 @@ pub const VARIABLES: [Entry; 63] = [
     entry("DD_SYSTEM_PROBE_EXTERNAL", "it is a container of its own", Source::Network),
     entry("DD_RUNTIME_SECURITY_CONFIG_ENABLED", "`features.cws`", Source::RuntimeSecurity),
     entry("DD_RUNTIME_SECURITY_CONFIG_SOCKET", "between system-probe and security agent", Source::RuntimeSecurity),
+    entry(
+        "DD_RUNTIME_SECURITY_CONFIG_DIRECT_SEND_FROM_SYSTEM_PROBE",
+        "never: the security agent sends",
+        Source::RuntimeSecurity,
+    ),
     entry("DD_RUNTIME_SECURITY_CONFIG_NETWORK_ENABLED", "network events", Source::RuntimeSecurity),
     entry("DD_RUNTIME_SECURITY_CONFIG_ACTIVITY_DUMP_ENABLED", "profiles", Source::RuntimeSecurity),
     entry("DD_RUNTIME_SECURITY_CONFIG_POLICIES_DIR", "rules", Source::RuntimeSecurity),
     entry("DD_COMPLIANCE_CONFIG_ENABLED", "`features.cspm`", Source::Compliance),
     entry("DD_COMPLIANCE_CONFIG_HOST_BENCHMARKS_ENABLED", "of nodes too", Source::Compliance),
+    entry("DD_COMPLIANCE_CONFIG_RUN_IN_SYSTEM_PROBE", "never: the security agent looks", Source::Compliance),
     entry("HOST_ROOT", "where the node's files are", Source::Pod),
     entry("DD_POD_NAME", "the leader's name", Source::ClusterAgent),
     entry("DD_KUBE_RESOURCES_NAMESPACE", "where its Lease is", Source::ClusterAgent),

@@ -256,6 +256,23 @@ fn nobody_but_those_who_are_asked_for_may_do_more() {
     }
 }
 
+/// Releases differ in what they do untold, and a system-probe that is told nothing of it isn't there for posture alone.
+#[test]
+fn what_the_security_agent_is_there_for_is_its_own() {
+    for (name, settings) in everything().into_iter().filter(|(_, settings)| settings.has_security_agent()) {
+        let set = node::daemon_set(&settings, None);
+        let containers = set["spec"]["template"]["spec"]["containers"].as_array().expect("containers");
+        let security = containers.iter().find(|one| one["name"] == "security-agent").expect("it is there");
+        let is_off = |variable: &str| {
+            let mut env = security["env"].as_array().expect("variables").iter();
+            env.any(|one| one["name"] == variable && one["value"] == "false")
+        };
+        let features = &settings.agent.features;
+        assert_eq!(is_off("DD_COMPLIANCE_CONFIG_RUN_IN_SYSTEM_PROBE"), features.cspm, "{name}");
+        assert_eq!(is_off("DD_RUNTIME_SECURITY_CONFIG_DIRECT_SEND_FROM_SYSTEM_PROBE"), features.cws, "{name}");
+    }
+}
+
 /// Beside the lines, whoever has them has them alone.
 #[test]
 fn the_agent_does_what_it_owns() {
