@@ -14,9 +14,7 @@ use tracing::{info, warn};
 use super::due::{Due, Step};
 use super::held::{Held, Why};
 use super::ours::{find, is_ours};
-use super::{
-    Action, Context, Deletion, Key, Kind, LEASE, Memory, Observed, Outcome, Part, Scope, Wanted, delete, plan,
-};
+use super::{Action, Context, Deletion, Key, Kind, Memory, Observed, Outcome, Part, Scope, Wanted, delete, plan};
 use crate::api::{label, object};
 use crate::k8s::{self, Api, DynamicObject, OwnerReference, Patch, PatchParams, ResourceExt, watcher};
 use crate::unavailable::Unavailable;
@@ -263,7 +261,7 @@ impl Keeper {
             }
             let Some(api) = self.api(key) else { continue };
             match find(&api, &key.name).await {
-                Ok(Some(found)) if key.kind != LEASE.kind && !is_ours(&found, self.part, owner) => {
+                Ok(Some(found)) if !self.part.takes_over(key) && !is_ours(&found, self.part, owner) => {
                     self.held.hold(key.clone(), object.clone(), Why::Foreign, now);
                 }
                 Ok(_) => self.held.is_free(key),

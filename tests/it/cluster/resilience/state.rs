@@ -189,12 +189,13 @@ fn without_addresses(value: &mut Value, addresses: &[String]) {
 
 /// Whether each part has made what it makes: otherwise a comparison says little.
 pub fn is_complete(objects: &Objects) -> bool {
-    const SOME: [&str; 15] = [
+    const SOME: [&str; 16] = [
         "secrets/otelgate-ca",
         "secrets/otelgate-webhook-tls",
         "secrets/datadog-cluster-agent",
         "configmaps/otelgate-injection",
         "configmaps/otel-collector-config",
+        "configmaps/datadog-cluster-id",
         "daemonsets/otel-collector",
         "daemonsets/datadog-agent",
         "deployments/datadog-cluster-agent",
