@@ -14,12 +14,14 @@ mod value;
 mod write;
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 use serde_json::Value;
 
 pub use fault::{Fault, MAX_ALIASED, MAX_DEPTH, MAX_INPUT, ReadError};
 pub use tree::Lines;
+use tree::Node;
 use value::Builder;
 pub use write::document;
 
@@ -35,6 +37,8 @@ pub struct Document<'a> {
     /// Null for an empty document.
     pub value: Value,
     pub format: Format,
+    /// Where its values stand in `text`, known from the reading where that is likely to be asked for.
+    root: OnceLock<Option<Node>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +102,7 @@ pub fn rewrite(document: &Document<'_>, value: &Value) -> String {
     if document.format == Format::Json {
         return format!("{before}{}{after}", json::write(value, old));
     }
-    if let Some(edited) = edit::edit(text, &document.value, value) {
+    if let Some(edited) = document.root().and_then(|root| edit::edit(text, root, &document.value, value)) {
         return edited;
     }
     let written = write::document(value);
@@ -118,21 +122,37 @@ pub fn rewrite(document: &Document<'_>, value: &Value) -> String {
 fn read_yaml(text: &str) -> Result<Vec<Document<'_>>, ReadError> {
     check_separators(text)?;
     let mut slices = Slices { text, documents: Vec::new(), start: 0, body: None, line: 1 };
-    let mut builder = Builder::default();
+    let (mut builder, mut nodes) = (Builder::default(), tree::Builder::default());
     for item in parser(text) {
         let (event, span) = item.map_err(|error| explain(text, &error))?;
         let (line, column) = (span.start.line(), span.start.col() + 1);
         slices.take(&event, span);
+        nodes.take(&event, span, text, slices.start);
         let ended = event == Event::DocumentEnd;
         builder.take(as_written(event, span)).map_err(|fault| {
             let fault = if fault == Fault::KeyNotScalar && is_template(text, line) { Fault::Template } else { fault };
             ReadError { line, column, fault }
         })?;
         if ended {
-            slices.end(builder.finish());
+            slices.end(builder.finish(), nodes.finish());
         }
     }
     Ok(slices.finish())
+}
+
+/// The value of a text that holds one document.
+fn only(text: &str) -> Option<Value> {
+    check_separators(text).ok()?;
+    let (mut builder, mut only) = (Builder::default(), None);
+    for item in parser(text) {
+        let (event, span) = item.ok()?;
+        let ended = event == Event::DocumentEnd;
+        builder.take(as_written(event, span)).ok()?;
+        if ended && only.replace(builder.finish()).is_some() {
+            return None;
+        }
+    }
+    Some(only.unwrap_or_default())
 }
 
 /// The parser, set to read as go-yaml does where YAML 1.2 reads otherwise.
@@ -181,6 +201,14 @@ fn is_template(text: &str, line: usize) -> bool {
         || text.lines().take(line).any(|line| line.trim_start().starts_with("{{"))
 }
 
+// === impl Document ===
+
+impl Document<'_> {
+    fn root(&self) -> Option<&Node> {
+        self.root.get_or_init(|| tree::tree(self.text)).as_ref()
+    }
+}
+
 /// Cuts a text into its documents.
 struct Slices<'a> {
     text: &'a str,
@@ -224,7 +252,9 @@ impl<'a> Slices<'a> {
         self.start = end;
     }
 
-    fn end(&mut self, value: Value) {
+    fn end(&mut self, value: Value, root: Option<Node>) {
+        // Others are rarely asked, and many of them are large.
+        let root = if kind::templated(&value).is_empty() { OnceLock::new() } else { OnceLock::from(root) };
         let body = self.body.take().unwrap_or(self.start..self.start);
         let end = body.end.max(self.start);
         self.documents.push(Document {
@@ -233,6 +263,7 @@ impl<'a> Slices<'a> {
             line: self.line,
             value,
             format: Format::Yaml,
+            root,
         });
         self.start = end;
     }
@@ -246,6 +277,7 @@ impl<'a> Slices<'a> {
                 line: 1,
                 value: Value::Null,
                 format: Format::Yaml,
+                root: OnceLock::new(),
             }),
         }
         self.documents
