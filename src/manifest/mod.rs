@@ -8,6 +8,7 @@ mod edit;
 mod fault;
 mod json;
 pub mod kind;
+mod parts;
 mod scalar;
 mod tree;
 mod value;
@@ -20,6 +21,7 @@ use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 use serde_json::Value;
 
 pub use fault::{Fault, MAX_ALIASED, MAX_DEPTH, MAX_INPUT, ReadError};
+pub use parts::read_all;
 pub use tree::Lines;
 use tree::Node;
 use value::Builder;
@@ -75,18 +77,42 @@ pub fn decode(bytes: &[u8]) -> Result<&str, ReadError> {
 /// # Errors
 /// When one of them can't be read, so that nobody acts on half an input.
 pub fn read(text: &str) -> Result<Vec<Document<'_>>, ReadError> {
-    let content = text.trim_start_matches('\u{feff}').trim_start();
-    if !content.starts_with('{') {
+    let Part { mut documents, .. } = read_part(text)?;
+    if documents.is_empty() {
+        let (body, value, root) = (0..0, Value::Null, OnceLock::new());
+        documents.push(Document { text, body, line: 1, value, format: Format::Yaml, root });
+    }
+    Ok(documents)
+}
+
+/// What stands in a text, or in a part of one.
+struct Part<'a> {
+    /// None where only comments stand.
+    documents: Vec<Document<'a>>,
+    /// Values that aliases made.
+    aliased: usize,
+}
+
+fn read_part(text: &str) -> Result<Part<'_>, ReadError> {
+    if !starts_as_json(text) {
         return read_yaml(text);
     }
     // `{` begins JSON, a flow mapping, or a template.
-    json::read(text).or_else(|no_json| {
-        let next = content[1..].trim_start().bytes().next();
+    json::read(text).map(|documents| Part { documents, aliased: 0 }).or_else(|no_json| {
+        let next = content(text)[1..].trim_start().bytes().next();
         read_yaml(text).map_err(|no_yaml| match (no_json.fault, next) {
             (fault @ Fault::DuplicateKey(_), _) | (fault, Some(b'"' | b'}')) => ReadError { fault, ..no_json },
             _ => no_yaml,
         })
     })
+}
+
+fn starts_as_json(text: &str) -> bool {
+    content(text).starts_with('{')
+}
+
+fn content(text: &str) -> &str {
+    text.trim_start_matches('\u{feff}').trim_start()
 }
 
 /// The document with another value.
@@ -119,7 +145,7 @@ pub fn rewrite(document: &Document<'_>, value: &Value) -> String {
     format!("{before}{gap}{written}{after}")
 }
 
-fn read_yaml(text: &str) -> Result<Vec<Document<'_>>, ReadError> {
+fn read_yaml(text: &str) -> Result<Part<'_>, ReadError> {
     check_separators(text)?;
     let mut slices = Slices { text, documents: Vec::new(), start: 0, body: None, line: 1 };
     let (mut builder, mut nodes) = (Builder::default(), tree::Builder::default());
@@ -137,7 +163,7 @@ fn read_yaml(text: &str) -> Result<Vec<Document<'_>>, ReadError> {
             slices.end(builder.finish(), nodes.finish());
         }
     }
-    Ok(slices.finish())
+    Ok(Part { documents: slices.finish(), aliased: builder.aliased })
 }
 
 /// The value of a text that holds one document.
@@ -269,16 +295,8 @@ impl<'a> Slices<'a> {
     }
 
     fn finish(mut self) -> Vec<Document<'a>> {
-        match self.documents.last_mut() {
-            Some(last) => last.text = &self.text[self.start - last.text.len()..],
-            None => self.documents.push(Document {
-                text: self.text,
-                body: 0..0,
-                line: 1,
-                value: Value::Null,
-                format: Format::Yaml,
-                root: OnceLock::new(),
-            }),
+        if let Some(last) = self.documents.last_mut() {
+            last.text = &self.text[self.start - last.text.len()..];
         }
         self.documents
     }
