@@ -60,7 +60,9 @@ fn joined<'a>(
     let Ok(mut done) = done.into_iter().collect::<Result<Vec<_>, _>>() else { return read(text) };
     if let Some((_last, others)) = done.split_last_mut() {
         // What the separator at the end begins stands in the next part.
-        others.iter_mut().for_each(|part| drop(part.documents.pop()));
+        for part in others {
+            part.documents.pop();
+        }
     }
     let aliased: usize = done.iter().map(|part| part.aliased).sum();
     if aliased > MAX_ALIASED || done.iter().any(|part| part.documents.is_empty()) {

@@ -506,7 +506,9 @@ fn many_files_are_written_and_told_as_each_alone() {
         let pod = POD.replace("name: p\n", &format!("name: p{name}\n")).replace(from, to);
         fs::write(directory.path().join(name), format!("---\n{padding}{pod}")).expect("written");
     };
-    names.iter().for_each(|name| write(name, "", ""));
+    for name in &names {
+        write(name, "", "");
+    }
     let run = |args: &[&str], names: &[String]| {
         let files = names.iter().flat_map(|name| ["-f", name]);
         otelgate(
