@@ -311,8 +311,12 @@ impl Cluster {
             (None, known) => {
                 let mut object = body;
                 if object["kind"] == "ConfigMap" {
+                    let annotations = object["metadata"]["annotations"].as_object();
+                    let annotated: serde_json::Map<_, _> =
+                        annotations.into_iter().flatten().map(|(key, _)| (format!("f:{key}"), json!({}))).collect();
+                    let fields = json!({"f:data": {}, "f:metadata": {"f:annotations": annotated}});
                     object["metadata"]["managedFields"] = json!([{"manager": "otelgate-controller", "operation": "Apply",
-                        "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:data": {}}}]);
+                        "time": "2026-01-01T00:00:00Z", "fieldsV1": fields}]);
                 }
                 object["metadata"]["creationTimestamp"] = json!("2026-03-01T10:00:00Z");
                 let known = known.unwrap_or_default();
@@ -418,11 +422,16 @@ impl Cluster {
         let all = (0..self.pods).chain(created);
         let all = all.filter(|&index| target.namespace.is_empty() || self.namespace_of(index) == target.namespace);
         let unmarked = labels == Some("!otelgate.dev/config");
-        let name = fields.and_then(|fields| fields.strip_prefix("metadata.name="));
+        let asked = |field: &str| fields.and_then(|fields| fields.split(',').find_map(|one| one.strip_prefix(field)));
+        let (name, node) = (asked("metadata.name="), asked("spec.nodeName=node-"));
+        let node: Option<usize> = node.and_then(|node| node.parse().ok());
         // A selector of somebody else's chooses none of these pods.
         let others = labels.is_some() && !unmarked;
         all.filter(|&index| {
-            !others && (!unmarked || index >= self.pods) && name.is_none_or(|name| pod_name(index) == name)
+            !others
+                && (!unmarked || index >= self.pods)
+                && name.is_none_or(|name| pod_name(index) == name)
+                && node.is_none_or(|node| index % self.nodes == node)
         })
         .collect()
     }
