@@ -36,9 +36,11 @@ fn inputs(container: &str) -> Vec<Input> {
         };
         write!(many, "---\n{document}").expect("a String takes all");
     }
-    let item =
-        |index: usize| workload("DaemonSet", &format!("i{index}"), "").replace('\n', "\n  ").trim_end().to_owned();
-    let items: String = (0..20).map(|index| format!("- {}\n", item(index))).collect();
+    let item = |index: usize| {
+        let workload = workload("DaemonSet", &format!("i{index}"), "");
+        format!("- {}\n", workload.trim_end().replace('\n', "\n  "))
+    };
+    let items: String = (0..20).map(item).collect();
     let object = |index: usize| {
         let metadata = json!({"name": format!("j{index}"), "namespace": "shop"});
         let spec = json!({"containers": [{"name": "main"}]});
