@@ -161,7 +161,8 @@ impl Rules<'_> {
             Decision::Inject(plan) => patched(template, plan).map_err(|()| defect(place))?,
             Decision::Observe(_) | Decision::Skip { .. } => None,
         };
-        let outcome = Outcome::decided(place, &decision, changed.is_some(), self.namespaces.has(place.namespace));
+        let is_known = self.namespaces.has(place.namespace);
+        let outcome = Outcome::decided(place, &namespace, &decision, changed.is_some(), is_known);
         Ok((changed, outcome))
     }
 }

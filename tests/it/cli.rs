@@ -448,7 +448,11 @@ fn what_the_cluster_will_not_inject_or_name_so_is_not_here() {
     let input = format!("{left_out}---\n{POD}");
     let output = fed(directory.path(), &["inject", "-f", "-"], input.as_bytes());
     assert_eq!(printed(&output), input);
-    assert!(told(&output).contains("LeftOutNamespace"), "{}", told(&output));
+    let says =
+        "LeftOutNamespace: the API server doesn't call the webhook for a namespace with label control-plane=true; ";
+    assert!(told(&output).contains(says), "{}", told(&output));
+    let explained = printed(&fed(directory.path(), &["explain", "-f", "-"], input.as_bytes()));
+    assert!(explained.contains(says) && !explained.contains("managedby"), "{explained}");
 
     let template = "{spec: {restartPolicy: Never, containers: [{name: main, image: 'import:1'}]}}";
     let job = format!(

@@ -10,7 +10,7 @@ use crate::api::{OptIn, label, object};
 use crate::cli::fetch::{self, Part};
 use crate::config::{self, CONFIG_MAP_KEY, Configuration};
 use crate::coverage::{self, Changes, Coverage};
-use crate::inject::rules::{self, Case};
+use crate::inject::rules::{Case, LeftOut};
 use crate::inject::{Namespace, Pod, Workload, decide};
 use crate::k8s::{Client, ListParams};
 use crate::unavailable::Unavailable;
@@ -56,7 +56,7 @@ struct Around {
     /// The label's value, as it is.
     opt_in: Option<String>,
     opted_in: Option<Timestamp>,
-    left_out: bool,
+    left_out: Option<LeftOut>,
 }
 
 /// Lists of namespaces that are open at a time.
@@ -163,7 +163,7 @@ async fn namespaces(client: &Client, only: Option<&str>) -> Result<BTreeMap<Stri
         let name = namespace["metadata"]["name"].as_str().unwrap_or_default();
         let opted_in = coverage::written(namespace, &["f:metadata", "f:labels", &format!("f:{}", label::INJECT)]);
         let opt_in = namespace["metadata"]["labels"][label::INJECT].as_str().map(ToOwned::to_owned);
-        let left_out = rules::is_left_out(|key| namespace["metadata"]["labels"][key].as_str());
+        let left_out = LeftOut::by(|key| namespace["metadata"]["labels"][key].as_str());
         found.insert(name.to_owned(), Around { opt_in, opted_in, left_out });
     };
     if let Some(name) = only {
