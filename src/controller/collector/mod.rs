@@ -6,6 +6,7 @@
 //! [`compare`] can tell what a trial's loses by its own fault.
 
 mod busy;
+mod carried;
 mod compare;
 mod joining;
 mod no_pod;
@@ -25,6 +26,7 @@ mod trial;
 mod verdict;
 mod words;
 
+pub use carried::Carried;
 pub(crate) use node::real_ones;
 pub(crate) use pod::{Pod, Read as ReadPod};
 pub use run::run;

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::busy::Busy;
+use super::carried::Carried;
 use super::joining;
 use super::node::Node;
 use super::observe::{Place, Seen};
@@ -25,6 +26,7 @@ use crate::controller::left::{self, Left};
 use crate::controller::objects::{Outcome, Wanted, keep};
 use crate::controller::stack::Stack;
 use crate::controller::status::Verdict;
+use crate::watch::Health;
 
 mod manage;
 mod memory;
@@ -37,8 +39,12 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// What isn't watched is looked at that often, while it matters.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// Tells which nodes have just joined, too. Never returns.
-pub async fn run(context: Context, joining: watch::Sender<Arc<BTreeSet<String>>>) {
+/// Tells which nodes have just joined, and what the Collectors do that run. Never returns.
+pub async fn run(
+    context: Context,
+    joining: watch::Sender<Arc<BTreeSet<String>>>,
+    carried: watch::Sender<Option<Carried>>,
+) {
     let (wanted, wants) = watch::channel(None);
     let (outcome, outcomes) = watch::channel(None);
     let health = Arc::clone(&context.state.collector);
@@ -46,7 +52,7 @@ pub async fn run(context: Context, joining: watch::Sender<Arc<BTreeSet<String>>>
     tokio::join!(
         keep(context.clone(), objects::PART, Arc::clone(&health), wants, outcome),
         left::run(context.clone(), TRACES, health, left),
-        follow(context, wanted, joining, outcomes, lefts),
+        follow(context, wanted, joining, carried, outcomes, lefts),
     );
 }
 
@@ -55,6 +61,7 @@ async fn follow(
     context: Context,
     wanted: watch::Sender<Option<Arc<Wanted>>>,
     joining: watch::Sender<Arc<BTreeSet<String>>>,
+    carried: watch::Sender<Option<Carried>>,
     mut outcomes: watch::Receiver<Option<Outcome>>,
     mut left: watch::Receiver<Option<Left>>,
 ) {
@@ -74,6 +81,7 @@ async fn follow(
                     sample: &sample,
                     wanted: &wanted,
                     joining: &joining,
+                    carried: &carried,
                 };
                 tokio::select! {
                     () = seen.watch(&context, &place) => {}
@@ -93,6 +101,7 @@ async fn follow(
             }
             _ => {
                 joining.send_replace(Arc::default());
+                carried.send_if_modified(|carried| carried.take().is_some());
                 context.state.measured.set_collector_nodes(None);
                 wanted.send_if_modified(|wanted| wanted.take().is_some());
                 context.status.report(|reports| {
@@ -127,6 +136,7 @@ struct Task<'t> {
     sample: &'t Sample,
     wanted: &'t watch::Sender<Option<Arc<Wanted>>>,
     joining: &'t watch::Sender<Arc<BTreeSet<String>>>,
+    carried: &'t watch::Sender<Option<Carried>>,
 }
 
 impl Task<'_> {
@@ -155,6 +165,7 @@ impl Task<'_> {
             let left = left_behind.borrow_and_update().clone();
             let look = Look { stack: &now, spec: &spec, pods: listed, left, busy };
             let unseen = self.unseen();
+            self.tell_what_is_known();
             let again = match (self.place.mode, &unseen) {
                 (CollectorMode::Disabled, _) => {
                     self.busy.ask(BTreeSet::new(), &spec.configuration);
@@ -200,9 +211,12 @@ impl Task<'_> {
 
     /// Why it can't be told how things are: which right is missing, say.
     fn unseen(&self) -> Option<String> {
+        self.healths().into_iter().find_map(|health| health.unseen().map(|fault| format!("{}: {fault}", health.what())))
+    }
+
+    fn healths(&self) -> [&Health; 4] {
         let state = &self.context.state;
-        let healths = [&state.collector_sets, &state.collector_maps, &state.collector_pods, &state.nodes];
-        healths.iter().find_map(|health| health.unseen().map(|fault| format!("{}: {fault}", health.what())))
+        [&state.collector_sets, &state.collector_maps, &state.collector_pods, &state.nodes]
     }
 
     async fn until_seen_otherwise(&self, before: Option<&String>) {
@@ -252,6 +266,19 @@ impl Task<'_> {
             }
             changed
         });
+    }
+
+    /// Of what isn't ours, or is never to be looked at, nothing more will be known than what the spec says.
+    fn tell_what_is_known(&self) {
+        let is_forbidden = || self.healths().into_iter().any(|health| health.forbidden().is_some());
+        if self.place.mode != CollectorMode::Managed || (self.carried.borrow().is_none() && is_forbidden()) {
+            self.tell_carried(Carried::default());
+        }
+    }
+
+    /// Whoever takes what Collectors leave.
+    fn tell_carried(&self, carried: Carried) {
+        self.carried.send_if_modified(|before| before.replace(carried) != Some(carried));
     }
 
     /// Half of a Collector beside somebody else's other half is worse than none.

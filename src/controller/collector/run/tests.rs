@@ -37,7 +37,7 @@ async fn changes(metadata: &Value) -> Vec<String> {
     let stack = Stack::new("u".to_owned(), 1, &json!({"collector": {"mode": "disabled"}}));
     let (_stack, stacks) = watch::channel(Some(Arc::new(stack)));
     let context = Context { stack: stacks, ..Context::of_nothing(Client::new(service, "default")) };
-    let runs = Box::pin(run(context, watch::channel(Arc::default()).0));
+    let runs = Box::pin(run(context, watch::channel(Arc::default()).0, watch::channel(None).0));
     timeout(Duration::from_mins(1), runs).await.expect_err("it never returns");
     changes.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
