@@ -16,7 +16,7 @@ use super::node::Node;
 use super::observe::{Place, Seen};
 use super::pod::Pod;
 use super::sample::{self, Sample};
-use super::spec::Spec;
+use super::spec::{Known, Spec};
 use super::verdict::{self, Said};
 use super::{TRACES, objects};
 use crate::api::condition::{ConditionType, Reason};
@@ -66,12 +66,12 @@ async fn follow(
     mut left: watch::Receiver<Option<Left>>,
 ) {
     let mut stack = context.stack.clone();
+    let mut known = Known::default();
     loop {
         let now = stack.borrow_and_update().clone();
-        let spec = now.as_ref().map(|now| Spec::of(now, &context.namespace));
-        match (now, spec) {
-            (Some(_), Some(Ok(spec))) => {
-                let place = spec.place();
+        let place = now.as_ref().map(|now| known.read(now, &context.namespace).map(|(spec, _)| spec.place()));
+        match (now, place) {
+            (Some(_), Some(Ok(place))) => {
                 let (seen, busy, sample) = (Seen::default(), Busy::default(), Sample::default());
                 let task = Task {
                     context: &context,
@@ -87,7 +87,7 @@ async fn follow(
                     () = seen.watch(&context, &place) => {}
                     () = busy.look(&context) => {}
                     () = sample::run(&context, &place, &sample) => {}
-                    () = task.decide(&mut stack, &mut outcomes, &mut left) => {}
+                    () = task.decide(&mut known, &mut stack, &mut outcomes, &mut left) => {}
                 }
                 continue;
             }
@@ -100,6 +100,7 @@ async fn follow(
                 });
             }
             _ => {
+                known = Known::default();
                 joining.send_replace(Arc::default());
                 carried.send_if_modified(|carried| carried.take().is_some());
                 context.state.measured.set_collector_nodes(None);
@@ -120,6 +121,8 @@ async fn follow(
 struct Look<'l> {
     stack: &'l Stack,
     spec: &'l Spec,
+    /// Of the spec that there is now; the other is one of before.
+    fault: Option<String>,
     /// `None` before they were listed.
     pods: Option<Vec<Arc<Pod>>>,
     left: Option<Left>,
@@ -143,6 +146,7 @@ impl Task<'_> {
     /// Until the spec names another place.
     async fn decide(
         &self,
+        known: &mut Known,
         stack: &mut watch::Receiver<Option<Arc<Stack>>>,
         outcomes: &mut watch::Receiver<Option<Outcome>>,
         left_behind: &mut watch::Receiver<Option<Left>>,
@@ -155,7 +159,7 @@ impl Task<'_> {
             let secrets = credentials.borrow_and_update().clone();
             let busy = found_busy.borrow_and_update().clone();
             let Some(now) = stack.borrow_and_update().clone() else { return };
-            let Ok(spec) = Spec::of(&now, &self.context.namespace) else { return };
+            let Ok((spec, fault)) = known.read(&now, &self.context.namespace) else { return };
             if spec.place() != *self.place {
                 return;
             }
@@ -163,7 +167,7 @@ impl Task<'_> {
             let listed = self.place.pods.as_ref();
             let listed = listed.and_then(|place| Some(pods.borrow_and_update().of(place)?.values().cloned().collect()));
             let left = left_behind.borrow_and_update().clone();
-            let look = Look { stack: &now, spec: &spec, pods: listed, left, busy };
+            let look = Look { stack: &now, spec, fault, pods: listed, left, busy };
             let unseen = self.unseen();
             self.tell_what_is_known();
             let again = match (self.place.mode, &unseen) {
@@ -171,7 +175,7 @@ impl Task<'_> {
                     self.busy.ask(BTreeSet::new(), &spec.configuration);
                     let again = self.relabel_what_goes().await;
                     self.want(&now, Vec::new());
-                    self.switch_off(&now, look.left.as_ref());
+                    self.switch_off(&look);
                     again
                 }
                 // What was seen before may be long past.
@@ -227,7 +231,7 @@ impl Task<'_> {
 
     /// Nothing before everything was listed.
     fn adopt(&self, look: Look<'_>, memory: &mut Memory) -> Option<Duration> {
-        let Look { stack, spec, pods, left, mut busy } = look;
+        let Look { stack, spec, fault, pods, left, mut busy } = look;
         self.want(stack, Vec::new());
         let pods = pods?;
         let nodes = self.seen.nodes.lock().clone()?;
@@ -239,8 +243,11 @@ impl Task<'_> {
         let joining = memory.joining.among(&nodes, made, Timestamp::now(), Instant::now());
         self.tell_joining(joining.clone());
         let seen = seen_for_verdict(stack, spec, &nodes, &pods, &busy, left.as_ref(), &joining);
-        let said = verdict::adopted(&seen);
+        let mut said = verdict::adopted(&seen);
         let again = said.again;
+        if let Some(fault) = fault {
+            said.verdict = Verdict::new(Reason::CollectorSpecInvalid, fault, stack.generation);
+        }
         self.report(said);
         memory.joining.again(Instant::now()).into_iter().chain(again).min()
     }
@@ -296,11 +303,15 @@ impl Task<'_> {
     }
 
     /// Nothing is said of what isn't to be there, unless it is.
-    fn switch_off(&self, stack: &Stack, left: Option<&Left>) {
+    fn switch_off(&self, look: &Look<'_>) {
+        let Look { stack, fault, left, .. } = look;
         self.tell_joining(BTreeSet::new());
         self.context.state.measured.set_collector_nodes(None);
         self.context.status.report(|reports| {
-            if let Some(left) = left {
+            if let Some(fault) = fault {
+                let verdict = Verdict::new(Reason::CollectorSpecInvalid, fault.clone(), stack.generation);
+                reports.say(ConditionType::CollectorAvailable, verdict);
+            } else if let Some(left) = left {
                 let verdict = Verdict::new(Reason::CollectorLeftBehind, left.told(), stack.generation)
                     .naming(&[("NAMESPACE", &left.namespace)]);
                 reports.say(ConditionType::CollectorAvailable, verdict);

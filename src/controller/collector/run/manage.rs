@@ -42,7 +42,10 @@ impl Task<'_> {
             Err(NotYet(again)) => return again,
         };
         let secret = secrets.as_ref().and_then(Option::as_ref).map(|secret| secret.resource_version.clone());
-        let candidate = spec.revision(secret, &snapshot.stored, snapshot.runs());
+        let candidate = match look.fault.take() {
+            Some(fault) => Err(fault),
+            None => spec.revision(secret, &snapshot.stored, snapshot.runs()),
+        };
         let revision = candidate.as_ref().ok().map(|(revision, _)| revision);
 
         let answers = self.ask(&look, &mut snapshot, revision, outcome, memory).await;
