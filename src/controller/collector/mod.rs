@@ -8,6 +8,7 @@
 mod busy;
 mod carried;
 mod compare;
+mod going;
 mod joining;
 mod no_pod;
 mod node;

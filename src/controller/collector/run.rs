@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use super::busy::Busy;
 use super::carried::Carried;
+use super::going;
 use super::joining;
 use super::node::Node;
 use super::observe::{Place, Seen};
@@ -175,8 +176,8 @@ impl Task<'_> {
                     self.busy.ask(BTreeSet::new(), &spec.configuration);
                     let again = self.relabel_what_goes().await;
                     self.want(&now, Vec::new());
-                    self.switch_off(&look);
-                    again
+                    let late = self.switch_off(&look, outcome.as_ref(), &mut memory);
+                    again.into_iter().chain(late).min()
                 }
                 // What was seen before may be long past.
                 (_, Some(fault)) => {
@@ -187,7 +188,7 @@ impl Task<'_> {
                     None
                 }
                 (CollectorMode::Managed, None) => self.manage(look, &secrets, outcome.as_ref(), &mut memory).await,
-                (CollectorMode::Adopt, None) => self.adopt(look, &mut memory),
+                (CollectorMode::Adopt, None) => self.adopt(look, outcome.as_ref(), &mut memory),
             };
             tokio::select! {
                 () = sleep(again.unwrap_or_default()), if again.is_some() => {}
@@ -230,7 +231,7 @@ impl Task<'_> {
     }
 
     /// Nothing before everything was listed.
-    fn adopt(&self, look: Look<'_>, memory: &mut Memory) -> Option<Duration> {
+    fn adopt(&self, look: Look<'_>, outcome: Option<&Outcome>, memory: &mut Memory) -> Option<Duration> {
         let Look { stack, spec, fault, pods, left, mut busy } = look;
         self.want(stack, Vec::new());
         let pods = pods?;
@@ -247,6 +248,8 @@ impl Task<'_> {
         let again = said.again;
         if let Some(fault) = fault {
             said.verdict = Verdict::new(Reason::CollectorSpecInvalid, fault, stack.generation);
+        } else if let (None, Some((reason, detail))) = (&left, going::told(outcome, stack.generation, None)) {
+            said.verdict = Verdict::new(reason, detail, stack.generation);
         }
         self.report(said);
         memory.joining.again(Instant::now()).into_iter().chain(again).min()
@@ -303,8 +306,11 @@ impl Task<'_> {
     }
 
     /// Nothing is said of what isn't to be there, unless it is.
-    fn switch_off(&self, look: &Look<'_>) {
+    fn switch_off(&self, look: &Look<'_>, outcome: Option<&Outcome>, memory: &mut Memory) -> Option<Duration> {
         let Look { stack, fault, left, .. } = look;
+        let sets = self.seen.sets.lock().clone().unwrap_or_default();
+        let late = memory.going.late(&sets, Instant::now());
+        let stays = going::told(outcome, stack.generation, late.ok().flatten());
         self.tell_joining(BTreeSet::new());
         self.context.state.measured.set_collector_nodes(None);
         self.context.status.report(|reports| {
@@ -315,11 +321,14 @@ impl Task<'_> {
                 let verdict = Verdict::new(Reason::CollectorLeftBehind, left.told(), stack.generation)
                     .naming(&[("NAMESPACE", &left.namespace)]);
                 reports.say(ConditionType::CollectorAvailable, verdict);
+            } else if let Some((reason, detail)) = stays {
+                reports.say(ConditionType::CollectorAvailable, Verdict::new(reason, detail, stack.generation));
             } else {
                 reports.switch_off(ConditionType::CollectorAvailable);
             }
             reports.collector = Some(CollectorStatus { ready: "off".to_owned(), ..CollectorStatus::default() });
         });
+        late.err()
     }
 }
 
