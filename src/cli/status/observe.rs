@@ -97,28 +97,16 @@ pub async fn observe(client: &Client, own: &str, only: Option<&str>) -> Result<O
         BTreeMap::new()
     });
     let configuration = configuration(map, own);
-    let mut tallies = BTreeMap::new();
-    match &configuration {
+    let tallies = match &configuration {
         Ok(configuration) => {
             let counting = Counting { client, around: &around, configuration, changed, only, now: Timestamp::now() };
-            for part in counting.count().await {
-                match part {
-                    Ok(part) => {
-                        for (owner, tally) in part {
-                            tallies.entry(owner).or_insert_with(Tally::default).add(tally);
-                        }
-                    }
-                    Err(fault) => {
-                        let gap = Gap { what: format!("pods: {fault}"), next_step: fault.next_step() };
-                        if !gaps.contains(&gap) {
-                            gaps.push(gap);
-                        }
-                    }
-                }
-            }
+            counting.sum(&mut gaps).await
         }
-        Err(gap) => gaps.push(gap.clone()),
-    }
+        Err(gap) => {
+            gaps.push(gap.clone());
+            Tallies::new()
+        }
+    };
     let opt_ins =
         around.into_iter().filter_map(|(name, around)| Some((name, OptIn::parse(around.opt_in.as_deref()?)?)));
     Ok(Observed {
@@ -187,6 +175,22 @@ struct Counting<'a> {
 }
 
 impl Counting<'_> {
+    async fn sum(&self, gaps: &mut Vec<Gap>) -> Tallies {
+        let mut tallies = Tallies::new();
+        for part in self.count().await {
+            match part {
+                Ok(part) => part.into_iter().for_each(|(owner, tally)| tallies.entry(owner).or_default().add(tally)),
+                Err(fault) => {
+                    let gap = Gap { what: format!("pods: {fault}"), next_step: fault.next_step() };
+                    if !gaps.contains(&gap) {
+                        gaps.push(gap);
+                    }
+                }
+            }
+        }
+        tallies
+    }
+
     /// Pods with the mark by their metadata, wherever they are; without it as a whole, where they should have it, and by
     /// their metadata where they are only observed.
     async fn count(&self) -> Vec<Result<Tallies, Unavailable>> {

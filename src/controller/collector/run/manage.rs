@@ -148,6 +148,7 @@ impl Task<'_> {
         let candidate = wanted.map(|revision| revision.hash.as_str());
         let not_taken = candidate.filter(|_| not_written.is_some());
         let pods: Vec<_> = snapshot.pods.iter().map(AsRef::as_ref).collect();
+        let nodes = snapshot.should_run(&spec.collector.placement);
         let trial = snapshot.deployed(Rollout::Trial);
         let times = memory.clocks.read(trial.as_ref(), &pods, not_taken, Instant::now());
         let observed = Observed {
@@ -157,7 +158,7 @@ impl Task<'_> {
             known: snapshot.stored.iter().map(|one| (one.revision.hash.as_str(), one.mark.clone())).collect(),
             passed: snapshot.last_passed(),
             pods,
-            nodes: snapshot.should_run(&spec.collector.placement),
+            nodes: nodes.clone(),
             unfit: &memory.unfit,
             fares: fares.clone(),
             measured: self.sample.lock().measured(Timestamp::now()),
@@ -166,7 +167,6 @@ impl Task<'_> {
             times,
         };
         let plan = trial::plan(&observed);
-        let Observed { nodes, .. } = observed;
         let ready = nodes.into_iter().filter(|(_, ready)| *ready).map(|(name, _)| name);
         memory.unfit.learn(candidate, &plan, ready);
         plan
