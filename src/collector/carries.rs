@@ -10,6 +10,7 @@ use crate::manifest;
 
 /// What a Collector takes that is the Agent's otherwise, and whether it needs the Agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is of another kind of data")]
 pub struct Carries {
     pub container_logs: bool,
     pub prometheus: bool,

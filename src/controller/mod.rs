@@ -322,7 +322,7 @@ fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) 
     tasks.spawn("endpoints", async move { endpoints::watch(slices, &of, publisher, health).await });
     let (pods, collector_pods) = watch::channel(CollectorPods::default());
     let (joins, joining) = watch::channel(Arc::default());
-    let (carries, carried) = watch::channel(None);
+    let (running, carried) = watch::channel(None);
     let (secret, credentials) = watch::channel(None);
     let (events, happenings) = Recorder::new(identity, Arc::clone(&state));
     let (sink, reports) = status::Sink::new();
@@ -358,6 +358,6 @@ fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) 
     tasks.spawn("credentials", health::watch_credentials(context.clone(), secret));
     tasks.spawn("delivery", health::measure_delivery(context.clone()));
     tasks.spawn("probe", health::probe(context.clone(), registrations));
-    tasks.spawn("Collector", collector::run(context, joins, carries));
+    tasks.spawn("Collector", collector::run(context, joins, running));
     tasks
 }

@@ -129,7 +129,7 @@ impl Settings {
 /// Of ours, those that run have what they have, until what the spec asks for has taken their place.
 fn owners(document: &Document, collector: &Collector, agent: &Agent, carried: Carried) -> Owners {
     match carried.everywhere {
-        Some(carries) if collector.mode == CollectorMode::Managed => carries.owners(agent),
+        Some(runs) if collector.mode == CollectorMode::Managed => runs.owners(agent),
         _ => Owners::of(collector, agent, document.logs.owner),
     }
 }
@@ -293,7 +293,7 @@ mod tests {
         let to_agent = Carries { to_agent: true, ..usual };
         let (without_logs, without_cluster) =
             (Carries { container_logs: false, ..usual }, Carries { cluster_state: false, ..usual });
-        let everywhere = |carries: Carries| Carried { everywhere: Some(carries), to_agent: carries.to_agent };
+        let everywhere = |one: Carries| Carried { everywhere: Some(one), to_agent: one.to_agent };
         let (one_left, before) = (Carried { to_agent: true, ..everywhere(usual) }, Carried::default());
         let of_agent = |spec: &str| json!({"injection": {"logs": {"owner": spec}}});
         let cluster = |on: bool| json!({"collector": {"metrics": {"cluster": on}}});
