@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::Fault;
 use super::names::RENAMES;
 use super::processors::BATCH;
-use super::{pipelines, reference};
+use super::{pipelines, receivers, reference};
 
 /// Where additions are in the spec.
 pub const FIELD: &str = "spec.collector.config";
@@ -80,7 +80,7 @@ enum Place {
 
 /// Which components a pattern's second key stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Names {
+pub enum Names {
     /// A type's, whatever they are called.
     Any,
     One,
@@ -112,7 +112,7 @@ pub fn merge(ours: &mut Map<String, Value>, theirs: &Map<String, Value>, known: 
 fn files_are_sorted_out(document: &Map<String, Value>) -> Result<(), Fault> {
     let all = document.get("service").and_then(|service| service["pipelines"].as_object());
     let Some(all) = all.filter(|all| all.contains_key(pipelines::FILES)) else { return Ok(()) };
-    let is_ours = |id: &Value| id.as_str().is_some_and(|id| is_component("file_log", id, Names::One));
+    let is_ours = |id: &Value| id.as_str().is_some_and(|id| is_component(receivers::FILE_LOG, id, Names::One));
     for (id, pipeline) in all.iter().filter(|(id, _)| *id != pipelines::FILES) {
         if let Some(receiver) = pipeline["receivers"].as_array().into_iter().flatten().find(|id| is_ours(id)) {
             let fault = format!(
@@ -283,7 +283,7 @@ impl Path {
 }
 
 /// Whether a component's id is the one that is meant, under an older name of its type too.
-fn is_component(meant: &str, id: &str, names: Names) -> bool {
+pub fn is_component(meant: &str, id: &str, names: Names) -> bool {
     let (kind, name) = id.split_once('/').map_or((id, None), |(kind, name)| (kind, Some(name)));
     let kind = RENAMES.iter().find(|one| one.before == kind).map_or(kind, |one| one.now);
     let (meant, meant_name) = meant.split_once('/').map_or((meant, None), |(kind, name)| (kind, Some(name)));

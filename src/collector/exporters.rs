@@ -9,7 +9,7 @@ use crate::api::object;
 use crate::api::stack::{Exporter, Owner};
 
 /// The exporter's type, which is its name too.
-const DATADOG: &str = "datadog";
+pub const DATADOG: &str = "datadog";
 /// The one that leads to the Agent of the own node.
 pub const AGENT: &str = "otlp_grpc/agent";
 

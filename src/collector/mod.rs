@@ -5,6 +5,7 @@
 //! the rest of [`Rendered`] is what its pod has to have for it.
 
 mod additions;
+mod carries;
 mod check;
 mod connectors;
 mod distribution;
@@ -24,6 +25,7 @@ mod variables;
 
 use serde_json::Value;
 
+pub use carries::Carries;
 pub use exporters::AGENT as AGENT_EXPORTER;
 pub use input::Input;
 pub use memory::Memory;

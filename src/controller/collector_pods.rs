@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::collector::{Pod, ReadPod};
-use super::stack::Stack;
+use super::stack::{Part, Stack};
 use super::{Context, injection};
 use crate::api::stack::{AdoptedCollector, Collector, CollectorMode};
 use crate::k8s::{Api, watcher};
@@ -44,12 +44,19 @@ impl CollectorPods {
 // === impl Place ===
 
 impl Place {
-    /// Nowhere, where there is to be no Collector, or the spec doesn't say.
-    #[must_use]
-    pub fn of(stack: &Stack, namespace: &str) -> Option<Self> {
-        let collector = stack.collector.as_ref().ok()?;
-        let document = injection::document(&stack.injection, namespace).ok()?;
-        Self::at(collector, &document.collector.namespace)
+    /// Nowhere, where there is to be no Collector.
+    ///
+    /// # Errors
+    /// Which field is wrong, so that the spec doesn't say.
+    pub fn of(stack: &Stack, namespace: &str) -> Part<Option<Self>> {
+        let collector = stack.collector.as_ref().map_err(Clone::clone)?;
+        let document = injection::document(&stack.injection, namespace).map_err(|fault| fault.to_string())?;
+        Ok(Self::at(collector, &document.collector.namespace))
+    }
+
+    /// While the spec doesn't say, it is where it was.
+    fn now(stack: Option<&Stack>, namespace: &str, before: Option<&Self>) -> Option<Self> {
+        Self::of(stack?, namespace).unwrap_or_else(|_| before.cloned())
     }
 
     /// Nowhere, where there is to be no Collector.
@@ -67,14 +74,15 @@ impl Place {
 /// Publishes the pods of the place that the spec names, whichever that is just now. Never returns.
 pub async fn watch(context: Context, pods: watch::Sender<CollectorPods>) {
     let Context { client, namespace, mut stack, state, .. } = context;
-    let place_of = |stack: &Option<Arc<Stack>>| Place::of(stack.as_ref()?, &namespace);
+    let mut place = None;
     loop {
-        let place = place_of(&stack.borrow_and_update());
+        place = Place::now(stack.borrow_and_update().as_deref(), &namespace, place.as_ref());
         pods.send_replace(CollectorPods { at: place.clone(), pods: None });
         state.collector_pods.forget();
         let another = async {
             // The sender lives as long as the leader's tasks do.
-            if stack.wait_for(|stack| place_of(stack) != place).await.is_err() {
+            if stack.wait_for(|stack| Place::now(stack.as_deref(), &namespace, place.as_ref()) != place).await.is_err()
+            {
                 std::future::pending::<()>().await;
             }
         };
@@ -98,7 +106,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn place(spec: &Value) -> Option<Place> {
-        Place::of(&Stack::new("u".to_owned(), 1, spec), "otelgate")
+        Place::of(&Stack::new("u".to_owned(), 1, spec), "otelgate").expect("valid")
     }
 
     #[test]
@@ -120,6 +128,19 @@ mod tests {
             place(&json!({"collector": {"mode": "managed", "adopt": {"selector": {"matchLabels": {"a": "b"}}}}})),
             at("datadog", "app=otel-collector")
         );
+    }
+
+    #[test]
+    fn a_fault_in_the_spec_takes_nobodys_place() {
+        let stack = |spec: &Value| Stack::new("u".to_owned(), 1, spec);
+        let good = place(&json!({}));
+        for fault in [json!({"injection": {"clusterDomain": "a..b"}}), json!({"collector": {"mode": "off"}})] {
+            let now = |before: Option<&Place>| Place::now(Some(&stack(&fault)), "otelgate", before);
+            assert_eq!((now(good.as_ref()), now(None)), (good.clone(), None), "{fault}");
+        }
+        let off = stack(&json!({"collector": {"mode": "disabled"}}));
+        assert_eq!(Place::now(Some(&off), "otelgate", good.as_ref()), None);
+        assert_eq!(Place::now(None, "otelgate", good.as_ref()), None, "there is no spec");
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub mod stack;
 pub mod status;
 mod stripped;
 
+use collector::Carried;
 use collector_pods::CollectorPods;
 use election::Election;
 use endpoints::Endpoints;
@@ -63,6 +64,8 @@ pub struct Context {
     pub collector_pods: watch::Receiver<CollectorPods>,
     /// Nodes that have just joined, as far as nodes are looked at.
     pub joining: watch::Receiver<Arc<BTreeSet<String>>>,
+    /// What the Collectors do that run; `None` before they were looked at.
+    pub carried: watch::Receiver<Option<Carried>>,
     /// What is known of the Secret with the API key, whose change rolls the pods that read it.
     pub credentials: watch::Receiver<Secrets>,
     pub events: Recorder,
@@ -145,6 +148,7 @@ impl Context {
             endpoints: watch::channel(None).1,
             collector_pods: watch::channel(CollectorPods::default()).1,
             joining: watch::channel(Arc::default()).1,
+            carried: watch::channel(Some(Carried::default())).1,
             credentials: watch::channel(None).1,
             events,
             status: status::Sink::new().0,
@@ -318,6 +322,7 @@ fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) 
     tasks.spawn("endpoints", async move { endpoints::watch(slices, &of, publisher, health).await });
     let (pods, collector_pods) = watch::channel(CollectorPods::default());
     let (joins, joining) = watch::channel(Arc::default());
+    let (running, carried) = watch::channel(None);
     let (secret, credentials) = watch::channel(None);
     let (events, happenings) = Recorder::new(identity, Arc::clone(&state));
     let (sink, reports) = status::Sink::new();
@@ -328,6 +333,7 @@ fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) 
         endpoints,
         collector_pods,
         joining,
+        carried,
         credentials,
         events,
         status: sink,
@@ -352,6 +358,6 @@ fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) 
     tasks.spawn("credentials", health::watch_credentials(context.clone(), secret));
     tasks.spawn("delivery", health::measure_delivery(context.clone()));
     tasks.spawn("probe", health::probe(context.clone(), registrations));
-    tasks.spawn("Collector", collector::run(context, joins));
+    tasks.spawn("Collector", collector::run(context, joins, running));
     tasks
 }

@@ -9,6 +9,9 @@ use crate::collector::part::Part;
 use crate::collector::reference::literal;
 use crate::collector::rendered::path;
 
+/// Its type, as versions of today have it.
+pub const FILE_LOG: &str = "file_log";
+
 /// Levels as numbers, which some loggers write, beside the names that are known without.
 const LEVELS: [(&str, u32); 6] =
     [("trace", 10), ("debug", 20), ("info", 30), ("warn", 40), ("error", 50), ("fatal", 60)];
@@ -25,7 +28,7 @@ pub fn file_log(version: Version, own: &Own) -> Part {
     let own: Vec<Value> =
         own.pods.iter().map(|pods| literal(&format!("{}/{pods}_*/*/*.log", path::POD_LOGS))).collect();
     Part::receiver(
-        version.name("file_log"),
+        version.name(FILE_LOG),
         json!({
             "include": [format!("{}/*/*/*.log", path::POD_LOGS)],
             "exclude": own,

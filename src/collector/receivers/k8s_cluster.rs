@@ -8,12 +8,13 @@ use crate::collector::reference::literal;
 use crate::collector::rendered::Lease;
 use crate::config::Document;
 
+pub const K8S_CLUSTER: &str = "k8s_cluster";
 const LEADER_ELECTOR: &str = "k8s_leader_elector";
 
 /// By one Collector, so that everything is counted once.
 pub fn k8s_cluster() -> Part {
     Part::receiver(
-        "k8s_cluster",
+        K8S_CLUSTER,
         json!({
             "auth_type": "serviceAccount",
             "collection_interval": "30s",

@@ -6,12 +6,14 @@ use crate::collector::part::Part;
 use crate::collector::reference::{literal, variable};
 use crate::collector::variables;
 
+pub const PROMETHEUS: &str = "prometheus";
+
 /// Pods of the own node that are annotated with `prometheus.io/scrape: "true"`; `prometheus.io/port`, `path` and
 /// `scheme` say where. Each other node's Collector has its own, so that none is read twice.
 pub fn prometheus() -> Part {
     let own_node = format!("spec.nodeName={}", variable(variables::NODE_NAME));
     Part::receiver(
-        "prometheus",
+        PROMETHEUS,
         json!({"config": {"scrape_configs": [{
             "job_name": "annotated-pods",
             "scrape_interval": "30s",

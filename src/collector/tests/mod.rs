@@ -1,6 +1,7 @@
 //! Tests over whole renderings.
 
 mod additions;
+mod carries;
 mod goldens;
 mod keys;
 mod strings;

@@ -19,7 +19,8 @@ use super::watches::{self, Place, Seen};
 use super::{OF_OPERATOR, PART, SETTLE, TRACES, cluster_agent, discover, operator, token};
 use crate::api::condition::{ConditionType, Holds, Reason};
 use crate::api::object;
-use crate::api::stack::{AgentMode, AgentWay, TelemetryStackStatus};
+use crate::api::stack::{AgentMode, AgentWay, CollectorMode, TelemetryStackStatus};
+use crate::controller::collector::Carried;
 use crate::controller::left::{self, Left};
 use crate::controller::objects::{self, Outcome, Progress, Wanted};
 use crate::controller::stack::{Stack, Written};
@@ -134,6 +135,7 @@ impl Running {
     /// Never returns.
     async fn run(mut self) {
         let (mut stack, mut joining) = (self.context.stack.clone(), self.context.joining.clone());
+        let mut carried = self.context.carried.clone();
         loop {
             let now = stack.borrow_and_update().clone();
             let again = if let Some(now) = now {
@@ -152,6 +154,7 @@ impl Running {
                 Ok(()) = self.served.changed() => {}
                 Ok(()) = self.seen.changed() => {}
                 Ok(()) = joining.changed() => {}
+                Ok(()) = carried.changed() => {}
                 Ok(()) = own.changed() => {}
                 Ok(()) = of_operator.changed() => {}
                 Ok(()) = self.left.changed() => {}
@@ -196,8 +199,12 @@ impl Running {
         let seen = self.seen.borrow_and_update().clone();
         let here = *self.place.borrow() == seen.at;
         self.key_version = self.key_version_of(&seen);
-        let settings = match Settings::new(stack, &self.context.namespace, self.key_version.clone()) {
-            Ok(settings) => Some(settings),
+        let carried = self.carried(stack);
+        let settings =
+            Settings::new(stack, &self.context.namespace, self.key_version.clone(), carried.unwrap_or_default());
+        let settings = match settings {
+            // Not before it is known what it has to leave to Collectors that run.
+            Ok(settings) => carried.map(|_| settings),
             Err(fault) => {
                 sight.fault.get_or_insert(fault);
                 None
@@ -215,6 +222,12 @@ impl Running {
         sight.left.clone_from(&self.left.borrow_and_update());
         let holds = self.report(stack, settings.as_ref(), &sight);
         soon.or((holds != Holds::True).then_some(LOOK_AGAIN))
+    }
+
+    /// What the Collectors do that run, as far as they are ours.
+    fn carried(&self, stack: &Stack) -> Option<Carried> {
+        let managed = matches!(&stack.collector, Ok(collector) if collector.mode == CollectorMode::Managed);
+        if managed { *self.context.carried.borrow() } else { Some(Carried::default()) }
     }
 
     /// Without the Secret, it's that of what runs: there is nothing to roll to.
@@ -272,11 +285,9 @@ impl Running {
             daemon_set,
             cluster_agent,
             key: datadog.secret.name.clone(),
-            service: stack
-                .collector
-                .as_ref()
-                .ok()
-                .and_then(|collector| settings::service_of(&document, collector, agent)),
+            service: stack.collector.as_ref().ok().and_then(|collector| {
+                settings::service_of(&document, collector, agent, self.carried(stack).unwrap_or_default())
+            }),
             served: *served == Served::Yes,
         });
         self.place.send_if_modified(|before| {

@@ -5,6 +5,7 @@ use crate::api::stack::{
     AGENT_CONTAINERS, Agent, AgentMode, Collector, CollectorMode, Egress, Exporter, KeyReference, Owner, Owners,
 };
 use crate::config::{Document, Reach};
+use crate::controller::collector::Carried;
 use crate::controller::injection;
 use crate::controller::stack::{Part, Stack};
 
@@ -48,11 +49,11 @@ const LONGEST_CLUSTER_NAME: usize = 80;
 // === impl Settings ===
 
 impl Settings {
-    /// With otelgate's own namespace, and the version of the Secret with the key.
+    /// With otelgate's own namespace, the version of the Secret with the key, and what the Collectors do that run.
     ///
     /// # Errors
     /// Names the field that is wrong.
-    pub fn new(stack: &Stack, namespace: &str, key_version: Option<String>) -> Part<Self> {
+    pub fn new(stack: &Stack, namespace: &str, key_version: Option<String>, carried: Carried) -> Part<Self> {
         let document = injection::document(&stack.injection, namespace).map_err(|fault| fault.to_string())?;
         let (datadog, egress) = (stack.datadog.clone()?, stack.egress.clone()?);
         let (collector, agent) = (stack.collector.clone()?, stack.agent.clone()?);
@@ -69,7 +70,7 @@ impl Settings {
                 AGENT_CONTAINERS.join(", ")
             ));
         }
-        let owners = Owners::of(&collector, &agent, document.logs.owner);
+        let owners = owners(&document, &collector, &agent, carried);
         Ok(Self {
             namespace: document.collector.namespace.clone(),
             site: datadog.site,
@@ -77,7 +78,7 @@ impl Settings {
             key_version,
             egress,
             owners,
-            otlp: otlp(&document, &collector, owners),
+            otlp: otlp(&document, &collector, owners, carried),
             collector_service: document.collector.service,
             cluster_name: document.cluster_name,
             agent,
@@ -125,23 +126,35 @@ impl Settings {
     }
 }
 
-fn otlp(document: &Document, collector: &Collector, owners: Owners) -> Otlp {
+/// Of ours, those that run have what they have, until what the spec asks for has taken their place.
+fn owners(document: &Document, collector: &Collector, agent: &Agent, carried: Carried) -> Owners {
+    match carried.everywhere {
+        Some(runs) if collector.mode == CollectorMode::Managed => runs.owners(agent),
+        _ => Owners::of(collector, agent, document.logs.owner),
+    }
+}
+
+/// As long as any Collector sends to the Agent, or is to do so, it listens.
+fn otlp(document: &Document, collector: &Collector, owners: Owners, carried: Carried) -> Otlp {
+    let sends = match collector.mode {
+        CollectorMode::Managed => collector.exporter == Exporter::Agent || carried.to_agent,
+        CollectorMode::Adopt => collector.exporter == Exporter::Agent,
+        CollectorMode::Disabled => false,
+    };
     match owners.otlp {
         Owner::Agent => Otlp::Pods { host_ports: document.otlp.reach == Reach::Node },
-        Owner::Collector if collector.mode != CollectorMode::Disabled && collector.exporter == Exporter::Agent => {
-            Otlp::Collector
-        }
+        Owner::Collector if sends => Otlp::Collector,
         Owner::Collector | Owner::Nobody => Otlp::Nobody,
     }
 }
 
 /// The Service by which somebody else's Agent is told what there is to take, which is theirs to make.
 #[must_use]
-pub fn service_of(document: &Document, collector: &Collector, agent: &Agent) -> Option<String> {
+pub fn service_of(document: &Document, collector: &Collector, agent: &Agent, carried: Carried) -> Option<String> {
     if agent.mode != AgentMode::Adopt {
         return None;
     }
-    match otlp(document, collector, Owners::of(collector, agent, document.logs.owner)) {
+    match otlp(document, collector, owners(document, collector, agent, carried), carried) {
         Otlp::Pods { host_ports: false } => Some(document.collector.service.clone()),
         // Where another's Collector sends to is nothing that is known.
         Otlp::Collector if collector.mode == CollectorMode::Managed => Some(object::AGENT.to_owned()),
@@ -199,10 +212,11 @@ impl Release {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::collector::Carries;
     use serde_json::{Value, json};
 
     fn settings(spec: &Value) -> Part<Settings> {
-        Settings::new(&Stack::new("u".to_owned(), 1, spec), "otelgate", None)
+        Settings::new(&Stack::new("u".to_owned(), 1, spec), "otelgate", None, Carried::default())
     }
 
     #[test]
@@ -264,9 +278,49 @@ mod tests {
                 let stack = Stack::new("u".to_owned(), 1, &spec);
                 let document = injection::document(&stack.injection, "otelgate").expect("valid");
                 let (collector, agent) = (stack.collector.expect("valid"), stack.agent.expect("valid"));
-                let found = service_of(&document, &collector, &agent);
+                let found = service_of(&document, &collector, &agent, Carried::default());
                 assert_eq!(found.as_deref(), expected.filter(|_| is_adopted), "{spec}");
             }
+        }
+    }
+
+    /// From an edit to the end of its rollout, and for ever where it is taken back, nobody has what Collectors that run have,
+    /// and whoever they send to listens.
+    #[test]
+    fn what_collectors_have_that_run_is_theirs_until_others_have_taken_their_place() {
+        // As most are that run, and what an edit has made of them.
+        let usual = Carries { container_logs: true, prometheus: true, cluster_state: true, ..Carries::default() };
+        let to_agent = Carries { to_agent: true, ..usual };
+        let (without_logs, without_cluster) =
+            (Carries { container_logs: false, ..usual }, Carries { cluster_state: false, ..usual });
+        let everywhere = |one: Carries| Carried { everywhere: Some(one), to_agent: one.to_agent };
+        let (one_left, before) = (Carried { to_agent: true, ..everywhere(usual) }, Carried::default());
+        let of_agent = |spec: &str| json!({"injection": {"logs": {"owner": spec}}});
+        let cluster = |on: bool| json!({"collector": {"metrics": {"cluster": on}}});
+        let exporter = |name: &str| json!({"collector": {"exporter": name}});
+        let adopted = json!({"collector": {"mode": "adopt", "metrics": {"cluster": false}}, "injection": {"logs": {"owner": "agent"}}});
+        let (collector, agent) = (Owner::Collector, Owner::Agent);
+        for (what, spec, carried, logs, state, otlp) in [
+            ("first rollout", of_agent("agent"), before, agent, collector, Otlp::Nobody),
+            ("first rollout", of_agent("collector"), before, collector, collector, Otlp::Nobody),
+            ("first rollout", cluster(false), before, collector, agent, Otlp::Nobody),
+            ("first rollout", exporter("agent"), before, collector, collector, Otlp::Collector),
+            ("trial, or taken back", of_agent("agent"), everywhere(usual), collector, collector, Otlp::Nobody),
+            ("rolled out", of_agent("agent"), everywhere(without_logs), agent, collector, Otlp::Nobody),
+            ("trial, or taken back", of_agent("collector"), everywhere(without_logs), agent, collector, Otlp::Nobody),
+            ("trial, or taken back", cluster(false), everywhere(usual), collector, collector, Otlp::Nobody),
+            ("rolled out", cluster(false), everywhere(without_cluster), collector, agent, Otlp::Nobody),
+            ("trial, or taken back", cluster(true), everywhere(without_cluster), collector, agent, Otlp::Nobody),
+            ("trial, or taken back", exporter("datadog"), everywhere(to_agent), collector, collector, Otlp::Collector),
+            ("a pod is left", exporter("datadog"), one_left, collector, collector, Otlp::Collector),
+            ("rolled out", exporter("datadog"), everywhere(usual), collector, collector, Otlp::Nobody),
+            ("trial, or taken back", exporter("agent"), everywhere(usual), collector, collector, Otlp::Collector),
+            ("another's", adopted, everywhere(to_agent), agent, agent, Otlp::Nobody),
+        ] {
+            let stack = Stack::new("u".to_owned(), 1, &spec);
+            let found = Settings::new(&stack, "otelgate", None, carried).expect("valid");
+            let Owners { container_logs, cluster_state, .. } = found.owners;
+            assert_eq!((container_logs, cluster_state, found.otlp), (logs, state, otlp), "{what}: {spec} {carried:?}");
         }
     }
 

@@ -6,7 +6,9 @@
 //! [`compare`] can tell what a trial's loses by its own fault.
 
 mod busy;
+mod carried;
 mod compare;
+mod going;
 mod joining;
 mod no_pod;
 mod node;
@@ -25,6 +27,7 @@ mod trial;
 mod verdict;
 mod words;
 
+pub use carried::Carried;
 pub(crate) use node::real_ones;
 pub(crate) use pod::{Pod, Read as ReadPod};
 pub use run::run;

@@ -10,12 +10,14 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::busy::Busy;
+use super::carried::Carried;
+use super::going;
 use super::joining;
 use super::node::Node;
 use super::observe::{Place, Seen};
 use super::pod::Pod;
 use super::sample::{self, Sample};
-use super::spec::Spec;
+use super::spec::{Known, Spec};
 use super::verdict::{self, Said};
 use super::{TRACES, objects};
 use crate::api::condition::{ConditionType, Reason};
@@ -25,6 +27,7 @@ use crate::controller::left::{self, Left};
 use crate::controller::objects::{Outcome, Wanted, keep};
 use crate::controller::stack::Stack;
 use crate::controller::status::Verdict;
+use crate::watch::Health;
 
 mod manage;
 mod memory;
@@ -37,8 +40,12 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// What isn't watched is looked at that often, while it matters.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// Tells which nodes have just joined, too. Never returns.
-pub async fn run(context: Context, joining: watch::Sender<Arc<BTreeSet<String>>>) {
+/// Tells which nodes have just joined, and what the Collectors do that run. Never returns.
+pub async fn run(
+    context: Context,
+    joining: watch::Sender<Arc<BTreeSet<String>>>,
+    carried: watch::Sender<Option<Carried>>,
+) {
     let (wanted, wants) = watch::channel(None);
     let (outcome, outcomes) = watch::channel(None);
     let health = Arc::clone(&context.state.collector);
@@ -46,7 +53,7 @@ pub async fn run(context: Context, joining: watch::Sender<Arc<BTreeSet<String>>>
     tokio::join!(
         keep(context.clone(), objects::PART, Arc::clone(&health), wants, outcome),
         left::run(context.clone(), TRACES, health, left),
-        follow(context, wanted, joining, outcomes, lefts),
+        follow(context, wanted, joining, carried, outcomes, lefts),
     );
 }
 
@@ -55,16 +62,17 @@ async fn follow(
     context: Context,
     wanted: watch::Sender<Option<Arc<Wanted>>>,
     joining: watch::Sender<Arc<BTreeSet<String>>>,
+    carried: watch::Sender<Option<Carried>>,
     mut outcomes: watch::Receiver<Option<Outcome>>,
     mut left: watch::Receiver<Option<Left>>,
 ) {
     let mut stack = context.stack.clone();
+    let mut known = Known::default();
     loop {
         let now = stack.borrow_and_update().clone();
-        let spec = now.as_ref().map(|now| Spec::of(now, &context.namespace));
-        match (now, spec) {
-            (Some(_), Some(Ok(spec))) => {
-                let place = spec.place();
+        let place = now.as_ref().map(|now| known.read(now, &context.namespace).map(|(spec, _)| spec.place()));
+        match (now, place) {
+            (Some(_), Some(Ok(place))) => {
                 let (seen, busy, sample) = (Seen::default(), Busy::default(), Sample::default());
                 let task = Task {
                     context: &context,
@@ -74,12 +82,13 @@ async fn follow(
                     sample: &sample,
                     wanted: &wanted,
                     joining: &joining,
+                    carried: &carried,
                 };
                 tokio::select! {
                     () = seen.watch(&context, &place) => {}
                     () = busy.look(&context) => {}
                     () = sample::run(&context, &place, &sample) => {}
-                    () = task.decide(&mut stack, &mut outcomes, &mut left) => {}
+                    () = task.decide(&mut known, &mut stack, &mut outcomes, &mut left) => {}
                 }
                 continue;
             }
@@ -92,7 +101,9 @@ async fn follow(
                 });
             }
             _ => {
+                known = Known::default();
                 joining.send_replace(Arc::default());
+                carried.send_if_modified(|carried| carried.take().is_some());
                 context.state.measured.set_collector_nodes(None);
                 wanted.send_if_modified(|wanted| wanted.take().is_some());
                 context.status.report(|reports| {
@@ -111,6 +122,8 @@ async fn follow(
 struct Look<'l> {
     stack: &'l Stack,
     spec: &'l Spec,
+    /// Of the spec that there is now; the other is one of before.
+    fault: Option<String>,
     /// `None` before they were listed.
     pods: Option<Vec<Arc<Pod>>>,
     left: Option<Left>,
@@ -127,12 +140,14 @@ struct Task<'t> {
     sample: &'t Sample,
     wanted: &'t watch::Sender<Option<Arc<Wanted>>>,
     joining: &'t watch::Sender<Arc<BTreeSet<String>>>,
+    carried: &'t watch::Sender<Option<Carried>>,
 }
 
 impl Task<'_> {
     /// Until the spec names another place.
     async fn decide(
         &self,
+        known: &mut Known,
         stack: &mut watch::Receiver<Option<Arc<Stack>>>,
         outcomes: &mut watch::Receiver<Option<Outcome>>,
         left_behind: &mut watch::Receiver<Option<Left>>,
@@ -145,7 +160,7 @@ impl Task<'_> {
             let secrets = credentials.borrow_and_update().clone();
             let busy = found_busy.borrow_and_update().clone();
             let Some(now) = stack.borrow_and_update().clone() else { return };
-            let Ok(spec) = Spec::of(&now, &self.context.namespace) else { return };
+            let Ok((spec, fault)) = known.read(&now, &self.context.namespace) else { return };
             if spec.place() != *self.place {
                 return;
             }
@@ -153,15 +168,16 @@ impl Task<'_> {
             let listed = self.place.pods.as_ref();
             let listed = listed.and_then(|place| Some(pods.borrow_and_update().of(place)?.values().cloned().collect()));
             let left = left_behind.borrow_and_update().clone();
-            let look = Look { stack: &now, spec: &spec, pods: listed, left, busy };
+            let look = Look { stack: &now, spec, fault, pods: listed, left, busy };
             let unseen = self.unseen();
+            self.tell_what_is_known();
             let again = match (self.place.mode, &unseen) {
                 (CollectorMode::Disabled, _) => {
                     self.busy.ask(BTreeSet::new(), &spec.configuration);
                     let again = self.relabel_what_goes().await;
                     self.want(&now, Vec::new());
-                    self.switch_off(&now, look.left.as_ref());
-                    again
+                    let late = self.switch_off(&look, outcome.as_ref(), &mut memory);
+                    again.into_iter().chain(late).min()
                 }
                 // What was seen before may be long past.
                 (_, Some(fault)) => {
@@ -172,7 +188,7 @@ impl Task<'_> {
                     None
                 }
                 (CollectorMode::Managed, None) => self.manage(look, &secrets, outcome.as_ref(), &mut memory).await,
-                (CollectorMode::Adopt, None) => self.adopt(look, &mut memory),
+                (CollectorMode::Adopt, None) => self.adopt(look, outcome.as_ref(), &mut memory),
             };
             tokio::select! {
                 () = sleep(again.unwrap_or_default()), if again.is_some() => {}
@@ -200,9 +216,12 @@ impl Task<'_> {
 
     /// Why it can't be told how things are: which right is missing, say.
     fn unseen(&self) -> Option<String> {
+        self.healths().into_iter().find_map(|health| health.unseen().map(|fault| format!("{}: {fault}", health.what())))
+    }
+
+    fn healths(&self) -> [&Health; 4] {
         let state = &self.context.state;
-        let healths = [&state.collector_sets, &state.collector_maps, &state.collector_pods, &state.nodes];
-        healths.iter().find_map(|health| health.unseen().map(|fault| format!("{}: {fault}", health.what())))
+        [&state.collector_sets, &state.collector_maps, &state.collector_pods, &state.nodes]
     }
 
     async fn until_seen_otherwise(&self, before: Option<&String>) {
@@ -212,8 +231,8 @@ impl Task<'_> {
     }
 
     /// Nothing before everything was listed.
-    fn adopt(&self, look: Look<'_>, memory: &mut Memory) -> Option<Duration> {
-        let Look { stack, spec, pods, left, mut busy } = look;
+    fn adopt(&self, look: Look<'_>, outcome: Option<&Outcome>, memory: &mut Memory) -> Option<Duration> {
+        let Look { stack, spec, fault, pods, left, mut busy } = look;
         self.want(stack, Vec::new());
         let pods = pods?;
         let nodes = self.seen.nodes.lock().clone()?;
@@ -225,8 +244,13 @@ impl Task<'_> {
         let joining = memory.joining.among(&nodes, made, Timestamp::now(), Instant::now());
         self.tell_joining(joining.clone());
         let seen = seen_for_verdict(stack, spec, &nodes, &pods, &busy, left.as_ref(), &joining);
-        let said = verdict::adopted(&seen);
+        let mut said = verdict::adopted(&seen);
         let again = said.again;
+        if let Some(fault) = fault {
+            said.verdict = Verdict::new(Reason::CollectorSpecInvalid, fault, stack.generation);
+        } else if let (None, Some((reason, detail))) = (&left, going::told(outcome, stack.generation, None)) {
+            said.verdict = Verdict::new(reason, detail, stack.generation);
+        }
         self.report(said);
         memory.joining.again(Instant::now()).into_iter().chain(again).min()
     }
@@ -254,6 +278,19 @@ impl Task<'_> {
         });
     }
 
+    /// Of what isn't ours, or is never to be looked at, nothing more will be known than what the spec says.
+    fn tell_what_is_known(&self) {
+        let is_forbidden = || self.healths().into_iter().any(|health| health.forbidden().is_some());
+        if self.place.mode != CollectorMode::Managed || (self.carried.borrow().is_none() && is_forbidden()) {
+            self.tell_carried(Carried::default());
+        }
+    }
+
+    /// Whoever takes what Collectors leave.
+    fn tell_carried(&self, carried: Carried) {
+        self.carried.send_if_modified(|before| before.replace(carried) != Some(carried));
+    }
+
     /// Half of a Collector beside somebody else's other half is worse than none.
     fn want_as_it_is(&self) {
         self.wanted.send_if_modified(|wanted| wanted.take().is_some());
@@ -269,19 +306,29 @@ impl Task<'_> {
     }
 
     /// Nothing is said of what isn't to be there, unless it is.
-    fn switch_off(&self, stack: &Stack, left: Option<&Left>) {
+    fn switch_off(&self, look: &Look<'_>, outcome: Option<&Outcome>, memory: &mut Memory) -> Option<Duration> {
+        let Look { stack, fault, left, .. } = look;
+        let sets = self.seen.sets.lock().clone().unwrap_or_default();
+        let late = memory.going.late(&sets, Instant::now());
+        let stays = going::told(outcome, stack.generation, late.ok().flatten());
         self.tell_joining(BTreeSet::new());
         self.context.state.measured.set_collector_nodes(None);
         self.context.status.report(|reports| {
-            if let Some(left) = left {
+            if let Some(fault) = fault {
+                let verdict = Verdict::new(Reason::CollectorSpecInvalid, fault.clone(), stack.generation);
+                reports.say(ConditionType::CollectorAvailable, verdict);
+            } else if let Some(left) = left {
                 let verdict = Verdict::new(Reason::CollectorLeftBehind, left.told(), stack.generation)
                     .naming(&[("NAMESPACE", &left.namespace)]);
                 reports.say(ConditionType::CollectorAvailable, verdict);
+            } else if let Some((reason, detail)) = stays {
+                reports.say(ConditionType::CollectorAvailable, Verdict::new(reason, detail, stack.generation));
             } else {
                 reports.switch_off(ConditionType::CollectorAvailable);
             }
             reports.collector = Some(CollectorStatus { ready: "off".to_owned(), ..CollectorStatus::default() });
         });
+        late.err()
     }
 }
 

@@ -21,6 +21,32 @@ pub struct Spec {
     pub configuration: Configuration,
 }
 
+/// What is gone by: a fault in the spec keeps nobody from looking after what runs.
+#[derive(Debug, Default)]
+pub struct Known(Option<Spec>);
+
+// === impl Known ===
+
+impl Known {
+    /// The last spec that could be read, and what is wrong with the one that there is now.
+    ///
+    /// # Errors
+    /// Likewise, where there was none before.
+    pub fn read(&mut self, stack: &Stack, namespace: &str) -> Result<(&Spec, Option<String>), String> {
+        let fault = match Spec::of(stack, namespace) {
+            Ok(spec) => {
+                self.0 = Some(spec);
+                None
+            }
+            Err(fault) => Some(fault),
+        };
+        match (&self.0, fault) {
+            (Some(spec), fault) => Ok((spec, fault)),
+            (None, fault) => Err(fault.unwrap_or_default()),
+        }
+    }
+}
+
 // === impl Spec ===
 
 impl Spec {
@@ -78,5 +104,34 @@ impl Spec {
             secret_version: secret_version.as_deref(),
         });
         Ok((Revision::new(rendered.text.clone(), &pod), rendered))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::stack::CollectorMode;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn what_was_known_of_the_spec_outlasts_a_fault() {
+        let stack = |spec: &Value| Stack::new("u".to_owned(), 1, spec);
+        let fault = stack(&json!({"injection": {"clusterDomain": "a..b"}}));
+        let mut known = Known::default();
+        let told = known.read(&fault, "otelgate").expect_err("nothing is known yet");
+        assert!(told.starts_with("spec.injection.clusterDomain: "), "{told}");
+        let read = |known: &mut Known, stack: &Stack| {
+            let (spec, fault) = known.read(stack, "otelgate").expect("something is known");
+            (spec.place(), fault)
+        };
+        let adopted = stack(&json!({"collector": {"mode": "adopt"}, "injection": {"collector": {"namespace": "a"}}}));
+        let (place, none) = read(&mut known, &adopted);
+        assert_eq!((place.mode, place.namespace.as_str(), none), (CollectorMode::Adopt, "a", None));
+        for fault in [&fault, &stack(&json!({"egress": {"mode": 1, "caConfigMap": 1}}))] {
+            let (still, told) = read(&mut known, fault);
+            assert_eq!(still, place);
+            assert!(told.is_some_and(|told| told.starts_with("spec.")));
+        }
+        assert_eq!(read(&mut known, &stack(&json!({}))).0.mode, CollectorMode::Managed);
     }
 }

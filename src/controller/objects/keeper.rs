@@ -105,10 +105,7 @@ impl Keeper {
                 self.leave_behind(why);
                 return ControlFlow::Break(());
             }
-            // Where nothing is wanted, nobody need be allowed to look.
-            if !wanted.objects.is_empty() {
-                tell(outcome, Outcome::Unseen { generation: wanted.generation, kind, why: why.clone() });
-            }
+            tell(outcome, Outcome::Unseen { generation: wanted.generation, kind, why: why.clone() });
             return ControlFlow::Continue(None);
         }
         if moved {

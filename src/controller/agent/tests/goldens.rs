@@ -11,6 +11,7 @@ use snapbox::{Data, assert_data_eq};
 use super::super::settings::Settings;
 use super::super::{PART, cluster_agent, node, operator, pod, reference};
 use crate::api::annotation;
+use crate::controller::collector::Carried;
 use crate::controller::stack::Stack;
 use crate::manifest;
 
@@ -55,7 +56,7 @@ fn settings(spec: &Value) -> Settings {
     let mut spec = spec.clone();
     spec["injection"]["clusterName"] = json!("prod-eu1");
     let stack = Stack::new("u".to_owned(), 1, &spec);
-    Settings::new(&stack, "otelgate", Some("41".to_owned())).expect("valid")
+    Settings::new(&stack, "otelgate", Some("41".to_owned()), Carried::default()).expect("valid")
 }
 
 fn of_operator(spec: &Value) -> Vec<Value> {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::super::carried::Carried;
 use super::super::compare::Fares;
 use super::super::observe::{self, Asked, Place, Set};
 use super::super::pod::{Pod, Rollout, State};
@@ -41,7 +42,10 @@ impl Task<'_> {
             Err(NotYet(again)) => return again,
         };
         let secret = secrets.as_ref().and_then(Option::as_ref).map(|secret| secret.resource_version.clone());
-        let candidate = spec.revision(secret, &snapshot.stored, snapshot.runs());
+        let candidate = match look.fault.take() {
+            Some(fault) => Err(fault),
+            None => spec.revision(secret, &snapshot.stored, snapshot.runs()),
+        };
         let revision = candidate.as_ref().ok().map(|(revision, _)| revision);
 
         let answers = self.ask(&look, &mut snapshot, revision, outcome, memory).await;
@@ -80,6 +84,9 @@ impl Task<'_> {
         let mut stored = self.seen.stored().ok_or(UNLISTED)?;
         memory.forgive(&mut stored);
         let sets = self.seen.sets.lock().clone().ok_or(UNLISTED)?;
+        if let Some(pods) = &look.pods {
+            self.tell_carried(Carried::of(&stored, &sets, pods));
+        }
         if let Err(error) = self.relabel(&sets, |_| true).await {
             self.context.state.collector.failed(&error);
             return Err(NotYet(Some(LOOK_AGAIN)));
@@ -241,8 +248,7 @@ impl Task<'_> {
         snapshot: &Snapshot,
         plan: &Plan,
     ) -> Vec<Value> {
-        // With a fault, what was needed before is still.
-        let input = self.input(spec, candidate.is_none_or(|(_, rendered)| rendered.lease.is_some()));
+        let input = self.input(spec, snapshot.needs_lease(candidate.map(|(_, rendered)| rendered), plan));
         let kept = snapshot.kept(candidate.map(|(revision, _)| revision), plan);
         let mut all = objects::surroundings(&input);
         all.extend(objects::rollouts(&input, plan, &kept));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::super::carried::carries;
 use super::super::compare::Fares;
 use super::super::node::Node;
 use super::super::objects;
@@ -11,6 +12,7 @@ use super::super::pod::{Pod, Rollout};
 use super::super::revision::{Revision, Stored};
 use super::super::trial::{Deployed, Mark, Plan};
 use crate::api::stack::Placement;
+use crate::collector::Rendered;
 use crate::controller::objects::Outcome;
 use crate::watch::Objects;
 
@@ -92,13 +94,23 @@ impl Snapshot {
         (runs != wanted.hash && !on_trial && !known).then_some(wanted)
     }
 
-    /// Revisions that are kept, as their records are to say after a plan.
-    pub fn kept<'s>(&'s self, candidate: Option<&'s Revision>, plan: &Plan) -> Vec<(&'s Revision, Mark)> {
-        let mut runs: Vec<_> = self.pods.iter().map(|pod| &*pod.revision).collect();
+    /// Revisions that run somewhere, or will after a plan.
+    fn running<'s>(&'s self, plan: &'s Plan) -> BTreeSet<&'s str> {
+        let mut runs: BTreeSet<_> = self.pods.iter().map(|pod| &*pod.revision).collect();
         runs.extend(plan.stable.as_ref().map(|stable| stable.revision.as_str()));
         runs.extend(plan.trial.as_ref().map(|trial| trial.revision.as_str()));
-        runs.sort_unstable();
-        runs.dedup();
+        runs
+    }
+
+    /// Whether a Collector has to be chosen, now or soon. With a fault, what was needed before is still.
+    pub fn needs_lease(&self, candidate: Option<&Rendered>, plan: &Plan) -> bool {
+        let reads = |revision: &str| carries(&self.stored, revision).is_some_and(|carries| carries.cluster_state);
+        candidate.is_none_or(|rendered| rendered.lease.is_some()) || self.running(plan).into_iter().any(reads)
+    }
+
+    /// Revisions that are kept, as their records are to say after a plan.
+    pub fn kept<'s>(&'s self, candidate: Option<&'s Revision>, plan: &Plan) -> Vec<(&'s Revision, Mark)> {
+        let runs: Vec<_> = self.running(plan).into_iter().collect();
         let mut kept = objects::kept(candidate, &self.stored, &runs);
         if let (Some(mark), Some(candidate)) = (&plan.mark, candidate) {
             for (_, marked) in kept.iter_mut().filter(|(revision, _)| revision.hash == candidate.hash) {
@@ -145,4 +157,118 @@ pub fn not_written(outcome: Option<&Outcome>) -> Option<String> {
         _ => return None,
     };
     (*object == format!("DaemonSet {}", Rollout::Trial.daemon_set())).then_some(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::carried::Carried;
+    use super::super::super::pod::pod;
+    use super::super::super::trial::{Phase, Stable, Trial};
+    use super::*;
+    use crate::api::stack::{Agent, Collector, Datadog, Egress};
+    use crate::collector;
+    use crate::config::Document;
+    use jiff::Timestamp;
+    use serde_json::{Value, json};
+
+    fn rendered(spec: &Value) -> Rendered {
+        let collector: Collector = serde_json::from_value(spec.clone()).expect("spec.collector");
+        let (datadog, egress) = (Datadog::default(), Egress::default());
+        let (agent, injection) = (Agent::default(), Document::default());
+        let input = collector::Input {
+            collector: &collector,
+            datadog: &datadog,
+            egress: &egress,
+            agent: &agent,
+            injection: &injection,
+        };
+        collector::render(&input).expect("a configuration")
+    }
+
+    fn revision(spec: &Value) -> Revision {
+        Revision::new(rendered(spec).text, &Value::Null)
+    }
+
+    fn snapshot(
+        known: &[&Revision],
+        stable: Option<&Revision>,
+        trial: Option<&Revision>,
+        pods: &[&Revision],
+    ) -> Snapshot {
+        let stored = known.iter().map(|revision| Stored {
+            revision: (*revision).clone(),
+            mark: Mark::Passed,
+            created: String::new(),
+        });
+        let set = |revision: &Revision| Set {
+            deployed: Deployed { revision: revision.hash.clone(), node: None, settled: true },
+            uid: "u".to_owned(),
+            created: Timestamp::UNIX_EPOCH,
+            lacks_pods: false,
+            stripped: false,
+            owned: true,
+        };
+        let sets = [(Rollout::Stable, stable), (Rollout::Trial, trial)];
+        let sets = sets.map(|(rollout, revision)| (rollout.daemon_set().to_owned(), revision.map(set)));
+        let pods = pods.iter().map(|revision| Arc::new(pod("a", Rollout::Stable, &revision.hash, &json!({}))));
+        Snapshot { stored: stored.collect(), sets: sets.into(), pods: pods.collect(), nodes: Objects::new() }
+    }
+
+    fn plan(stable: Option<&Revision>, trial: Option<&Revision>) -> Plan {
+        Plan {
+            stable: stable.map(|one| Stable { revision: one.hash.clone(), spares: None }),
+            trial: trial.map(|one| Trial { revision: one.hash.clone(), node: "a".to_owned() }),
+            mark: None,
+            unfit: None,
+            phase: Phase::RolledOut,
+            again: None,
+        }
+    }
+
+    /// Whoever runs with an elector ends at once where it may not look at its Lease.
+    #[test]
+    fn the_lease_stays_as_long_as_anybody_needs_it() {
+        let (with, without) = (json!({}), json!({"metrics": {"cluster": false}}));
+        let (old, new) = (revision(&with), revision(&without));
+        let known = [&old, &new];
+        let (old, new) = (Some(&old), Some(&new));
+        let (asked, not_asked) = (rendered(&with), rendered(&without));
+        for (what, candidate, stable, trial, pods, needed) in [
+            ("first rollout", Some(&asked), None, None, vec![], true),
+            ("first rollout", Some(&not_asked), None, None, vec![], false),
+            ("trial", Some(&not_asked), old, new, vec![known[0], known[1]], true),
+            ("taken back", Some(&not_asked), old, None, vec![known[0]], true),
+            ("rolling out", Some(&not_asked), new, None, vec![known[0], known[1]], true),
+            ("rolled out", Some(&not_asked), new, None, vec![known[1]], false),
+            ("the first trial of one that needs it", Some(&not_asked), None, old, vec![], true),
+            ("a fault in the spec", None, new, None, vec![known[1]], true),
+        ] {
+            let found = snapshot(&known, stable, trial, &pods).needs_lease(candidate, &plan(stable, trial));
+            assert_eq!(found, needed, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_runs_on_every_node_is_what_is_carried() {
+        let (usual, to_agent) = (revision(&json!({})), revision(&json!({"exporter": "agent"})));
+        let known = [&usual, &to_agent];
+        let of = |stable: Option<&Revision>, trial: Option<&Revision>, pods: &[&Revision]| {
+            let Snapshot { stored, sets, pods, .. } = snapshot(&known, stable, trial, pods);
+            let Carried { everywhere, to_agent } = Carried::of(&stored, &sets, &pods);
+            (everywhere.map(|carries| carries.to_agent), to_agent)
+        };
+        for (what, stable, trial, pods, expected) in [
+            ("nothing yet", None, None, vec![], (None, false)),
+            ("the first trial", None, Some(&to_agent), vec![&to_agent], (None, true)),
+            ("a trial of another", Some(&to_agent), Some(&usual), vec![&to_agent, &usual], (Some(true), true)),
+            ("taken back", Some(&to_agent), None, vec![&to_agent], (Some(true), true)),
+            ("a trial of one that sends there", Some(&usual), Some(&to_agent), vec![&usual], (Some(false), true)),
+            ("rolling out", Some(&usual), None, vec![&usual, &to_agent], (Some(false), true)),
+            ("rolled out", Some(&usual), None, vec![&usual], (Some(false), false)),
+        ] {
+            assert_eq!(of(stable, trial, &pods), expected, "{what}");
+        }
+        let unknown = Revision::new("a: 1".to_owned(), &Value::Null);
+        assert_eq!(of(Some(&unknown), None, &[&unknown]), (None, false), "it stands nowhere");
+    }
 }

@@ -9,6 +9,8 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::*;
+use crate::api::label;
+use crate::controller::status::Sink;
 use crate::k8s::{self, Client};
 
 /// What is changed within a minute, where there is one with that metadata and no label.
@@ -37,7 +39,7 @@ async fn changes(metadata: &Value) -> Vec<String> {
     let stack = Stack::new("u".to_owned(), 1, &json!({"collector": {"mode": "disabled"}}));
     let (_stack, stacks) = watch::channel(Some(Arc::new(stack)));
     let context = Context { stack: stacks, ..Context::of_nothing(Client::new(service, "default")) };
-    let runs = Box::pin(run(context, watch::channel(Arc::default()).0));
+    let runs = Box::pin(run(context, watch::channel(Arc::default()).0, watch::channel(None).0));
     timeout(Duration::from_mins(1), runs).await.expect_err("it never returns");
     changes.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
@@ -49,4 +51,47 @@ async fn what_is_to_go_gets_its_label_back() {
     // Nothing but a trace in its history says that it was ours.
     let written = json!([{"manager": "otelgate-controller", "operation": "Apply"}]);
     assert_eq!(changes(&json!({"managedFields": written})).await, [] as [String; 0]);
+}
+
+/// It is there, and isn't ours to hide: whoever reads the condition alone would take the node for one without a Collector.
+#[tokio::test(start_paused = true)]
+async fn what_may_not_be_deleted_is_told() {
+    let service = tower::service_fn(|request: Request<k8s::Body>| async move {
+        let query = request.uri().query().unwrap_or_default();
+        let of = request.uri().path().rsplit('/').next().unwrap_or_default();
+        let (status, body) = if *request.method() == Method::DELETE {
+            let denied =
+                json!({"status": "Failure", "message": "denied by policy keep", "reason": "Forbidden", "code": 403});
+            (403, Body::from(denied.to_string()))
+        } else if query.contains("watch=true") {
+            (200, Body::from_stream(stream::pending::<Result<String, tower::BoxError>>()))
+        } else {
+            let owner =
+                json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack", "name": "default", "uid": "u"});
+            let set = json!({
+                "apiVersion": "apps/v1", "kind": "DaemonSet",
+                "metadata": {"name": "otel-collector", "namespace": "datadog", "uid": "s", "resourceVersion": "1",
+                             "labels": {label::PART: "collector"}, "ownerReferences": [owner]},
+                "spec": {"selector": {}, "template": {}},
+            });
+            let items = if of == "daemonsets" { json!([set]) } else { json!([]) };
+            (200, Body::from(json!({"metadata": {"resourceVersion": "1"}, "items": items}).to_string()))
+        };
+        Ok::<_, tower::BoxError>(Response::builder().status(status).body(body).expect("a response"))
+    });
+    let stack = Stack::new("u".to_owned(), 3, &json!({"collector": {"mode": "disabled"}}));
+    let (_stack, stacks) = watch::channel(Some(Arc::new(stack)));
+    let (sink, mut reports) = Sink::new();
+    let client = Client::new(service, "default");
+    let context = Context { stack: stacks, status: sink, ..Context::of_nothing(client) };
+    let told = async {
+        let is_told = |said: &str| said.contains("CollectorNotWritten") && said.contains("denied by policy keep");
+        while !is_told(&format!("{:?}", *reports.borrow_and_update())) {
+            reports.changed().await.expect("the context has the sender");
+        }
+    };
+    tokio::select! {
+        () = run(context.clone(), watch::channel(Arc::default()).0, watch::channel(None).0) => {}
+        told = timeout(Duration::from_mins(1), told) => told.expect("it is said"),
+    }
 }

@@ -14,7 +14,7 @@ use crate::api::condition::{ConditionType, Holds, Reason};
 use crate::api::stack::{AdoptedCollector, Collector, CollectorMode, DeliveryStatus};
 use crate::controller::collector_pods::{CollectorPods, Place};
 use crate::controller::health::measured::Items;
-use crate::controller::stack::Stack;
+use crate::controller::stack::{Part, Stack};
 use crate::controller::status::Verdict;
 use crate::controller::{Context, State as Shared};
 
@@ -26,34 +26,49 @@ const PAUSE: Duration = Duration::from_secs(12);
 /// Between two looks at whether there is something to look at.
 const SOON: Duration = Duration::from_secs(2);
 
+/// Which Collectors are measured.
+#[derive(Clone, Debug, PartialEq)]
+struct Target {
+    place: Place,
+    port: u16,
+}
+
 /// Measures, and reports. Never returns.
 pub async fn run(context: Context) {
     let (mut stack, mut pods) = (context.stack.clone(), context.collector_pods.clone());
     let mut fleet = Fleet::default();
+    // What was to be measured before a fault came into the spec is there still.
+    let mut last = None;
     loop {
         let now = stack.borrow_and_update().clone();
-        let asked = now.as_deref().map(|stack| (stack, collector(stack)));
+        let asked = now.as_deref().map(|stack| (stack, target(stack, &context.namespace, last.as_ref())));
+        last = asked.as_ref().and_then(|(_, target)| target.clone().ok()).flatten();
         let mut again = None;
+        if last.is_none() {
+            fleet = Fleet::default();
+            context.state.measured.set_collectors(None);
+        }
         match asked {
             None => {
-                fleet = Fleet::default();
                 context.status.report(|reports| {
                     reports.take_back(ConditionType::CollectorDelivering);
                     reports.delivery = None;
                 });
             }
-            Some((stack, Err(fault))) => report(&context, Verdict::new(Reason::InvalidSpec, fault, stack.generation)),
+            Some((stack, Err(fault))) => {
+                report(&context, Verdict::new(Reason::InvalidSpec, fault, stack.generation));
+                context.status.report(|reports| reports.delivery = None);
+            }
             Some((_, Ok(None))) => {
-                fleet = Fleet::default();
                 context.status.report(|reports| {
                     reports.switch_off(ConditionType::CollectorDelivering);
                     reports.delivery = None;
                 });
             }
-            Some((stack, Ok(Some(collector)))) => {
-                let listed = follow(&mut fleet, &pods.borrow_and_update(), stack, &context);
+            Some((stack, Ok(Some(Target { place, port })))) => {
+                let listed = follow(&mut fleet, &pods.borrow_and_update(), &place);
                 again = Some(if listed {
-                    round(&context, &mut fleet, port(collector)).await;
+                    round(&context, &mut fleet, port).await;
                     tell(&context, stack, &fleet);
                     ROUND
                 } else {
@@ -63,9 +78,6 @@ pub async fn run(context: Context) {
                     SOON
                 });
             }
-        }
-        if !matches!(now.as_deref().map(collector), Some(Ok(Some(_)))) {
-            context.state.measured.set_collectors(None);
         }
         // Pods that come and go have their turn in the next round; the first of all needn't wait for it.
         let first = fleet.is_empty();
@@ -78,15 +90,18 @@ pub async fn run(context: Context) {
 }
 
 /// False, before they were listed where they are to be.
-fn follow(fleet: &mut Fleet, pods: &CollectorPods, stack: &Stack, context: &Context) -> bool {
-    let place = Place::of(stack, &context.namespace);
-    place.and_then(|place| pods.of(&place)).map(|pods| fleet.follow(pods, Instant::now())).is_some()
+fn follow(fleet: &mut Fleet, pods: &CollectorPods, place: &Place) -> bool {
+    pods.of(place).map(|pods| fleet.follow(pods, Instant::now())).is_some()
 }
 
-/// `None` where there is to be none.
-fn collector(stack: &Stack) -> Result<Option<&Collector>, String> {
-    let collector = stack.collector.as_ref().map_err(Clone::clone)?;
-    Ok((collector.mode != CollectorMode::Disabled).then_some(collector))
+/// `None` where there are to be none. While the spec doesn't say, they are those of before.
+fn target(stack: &Stack, namespace: &str, before: Option<&Target>) -> Part<Option<Target>> {
+    let target = || {
+        let place = Place::of(stack, namespace)?;
+        let collector = stack.collector.as_ref().map_err(Clone::clone)?;
+        Ok(place.map(|place| Target { place, port: port(collector) }))
+    };
+    target().or_else(|fault| before.cloned().map(Some).ok_or(fault))
 }
 
 /// Where a Collector tells its metrics.
@@ -143,4 +158,27 @@ fn tell(context: &Context, stack: &Stack, fleet: &Fleet) {
 
 fn report(context: &Context, verdict: Verdict) {
     context.status.report(|reports| reports.say(ConditionType::CollectorDelivering, verdict));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_fault_in_the_spec_ends_no_measurement() {
+        let of = |spec: &Value, before: Option<&Target>| {
+            target(&Stack::new("u".to_owned(), 1, spec), "otelgate", before).map_err(|fault| fault.contains("spec."))
+        };
+        let adopted = json!({"collector": {"mode": "adopt", "adopt": {
+            "selector": {"matchLabels": {"app": "mine"}}, "metricsPort": 9000,
+        }}});
+        let before = of(&adopted, None).expect("valid");
+        assert_eq!(before.as_ref().map(|target| target.port), Some(9000));
+        for fault in [json!({"injection": {"clusterDomain": "a..b"}}), json!({"collector": {"mode": "off"}})] {
+            assert_eq!(of(&fault, before.as_ref()), Ok(before.clone()), "{fault}");
+            assert_eq!(of(&fault, None), Err(true), "{fault}");
+        }
+        assert_eq!(of(&json!({"collector": {"mode": "disabled"}}), before.as_ref()), Ok(None));
+    }
 }

@@ -379,3 +379,25 @@ async fn pods_that_cant_be_listed_are_told() {
         told = timeout(Duration::from_mins(1), told) => told.expect("it is said"),
     }
 }
+
+/// Nothing is known of before, after a change of leader, say.
+#[tokio::test(start_paused = true)]
+async fn a_spec_that_says_of_no_collector_is_told() {
+    let silent = tower::service_fn(|_: Request<k8s::Body>| async {
+        std::future::pending::<Result<Response<k8s::Body>, tower::BoxError>>().await
+    });
+    let spec = json!({"injection": {"clusterDomain": "a..b"}});
+    let (_stack, stack) = watch::channel(Some(Arc::new(Stack::new("u".to_owned(), 7, &spec))));
+    let (sink, mut reports) = Sink::new();
+    let context = Context { stack, status: sink, ..Context::of_nothing(Client::new(silent, "default")) };
+    let told = async {
+        let is_told = |said: &str| said.contains("InvalidSpec") && said.contains("spec.injection.clusterDomain: ");
+        while !is_told(&format!("{:?}", *reports.borrow_and_update())) {
+            reports.changed().await.expect("the context has the sender");
+        }
+    };
+    tokio::select! {
+        () = run(context.clone()) => {}
+        told = timeout(Duration::from_mins(1), told) => told.expect("it is said"),
+    }
+}

@@ -11,7 +11,7 @@ use crate::controller::metrics::Write;
 use crate::k8s::Client;
 
 const SERVICE: Kind = Kind { api_version: "v1", kind: "Service", plural: "services", scope: Scope::Namespace };
-const PART: Part = Part { name: "collector", kinds: &[SERVICE], write: Write::Collector };
+const PART: Part = Part { name: "collector", kinds: &[SERVICE], notes: &[], write: Write::Collector };
 
 /// It ends after the step has begun and before it asks anything: what is held then is told of, and not written, until
 /// the step is over. As over for one half of it and as going on for the other, it would be neither.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use otelgate::controller::agent::{cluster_agent, operator, settings::Settings};
+use otelgate::controller::collector::Carried;
 use otelgate::controller::stack::Stack;
 
 use crate::control_plane::{ControlPlane, Version, datadog_operator};
@@ -10,7 +11,8 @@ use crate::control_plane::{ControlPlane, Version, datadog_operator};
 fn settings(spec: &Value) -> Settings {
     let mut spec = spec.clone();
     spec["injection"]["clusterName"] = json!("prod-eu1");
-    Settings::new(&Stack::new("u".to_owned(), 1, &spec), "otelgate", Some("1".to_owned())).expect("valid")
+    let stack = Stack::new("u".to_owned(), 1, &spec);
+    Settings::new(&stack, "otelgate", Some("1".to_owned()), Carried::default()).expect("valid")
 }
 
 /// Few, and together everything that there is to ask for.

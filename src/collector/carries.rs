@@ -1,0 +1,64 @@
+//! What Collectors do with each kind of data, by the configuration that they have: those that run may have another one than
+//! the spec asks for by now.
+
+use serde_json::Value;
+
+use super::additions::{Names, is_component};
+use super::{exporters, receivers};
+use crate::api::stack::{Agent, AgentMode, Owner, Owners};
+use crate::manifest;
+
+/// What a Collector takes that is the Agent's otherwise, and whether it needs the Agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is of another kind of data")]
+pub struct Carries {
+    pub container_logs: bool,
+    pub prometheus: bool,
+    /// It may have to be the one that a Lease chooses.
+    pub cluster_state: bool,
+    pub host_metadata: bool,
+    /// It sends to the Agent of its node.
+    pub to_agent: bool,
+}
+
+// === impl Carries ===
+
+impl Carries {
+    /// `None` for what is no configuration.
+    #[must_use]
+    pub fn of(configuration: &str) -> Option<Self> {
+        let documents = manifest::read(configuration).ok()?;
+        let document = &documents.first()?.value;
+        let pipelines = document["service"]["pipelines"].as_object()?;
+        let uses = |section: &str, meant: &str| {
+            let ids = pipelines.values().flat_map(|pipeline| pipeline[section].as_array().into_iter().flatten());
+            ids.filter_map(Value::as_str).any(|id| is_component(meant, id, Names::One))
+        };
+        Some(Self {
+            container_logs: uses("receivers", receivers::FILE_LOG),
+            prometheus: uses("receivers", receivers::PROMETHEUS),
+            cluster_state: uses("receivers", receivers::K8S_CLUSTER),
+            host_metadata: uses("exporters", exporters::DATADOG)
+                && document["exporters"][exporters::DATADOG]["host_metadata"]["enabled"] == true,
+            to_agent: uses("exporters", exporters::AGENT),
+        })
+    }
+
+    /// Who has each kind of data while such Collectors run on every node.
+    #[must_use]
+    pub fn owners(self, agent: &Agent) -> Owners {
+        let of_agent = if agent.mode == AgentMode::Disabled { Owner::Nobody } else { Owner::Agent };
+        let or = |has: bool, other: Owner| if has { Owner::Collector } else { other };
+        Owners {
+            container_logs: or(self.container_logs, of_agent),
+            otlp: Owner::Collector,
+            prometheus: or(self.prometheus, Owner::Nobody),
+            cluster_state: or(self.cluster_state, of_agent),
+            host_metrics: of_agent,
+            host_metadata: match of_agent {
+                Owner::Nobody => or(self.host_metadata, Owner::Nobody),
+                owner => owner,
+            },
+        }
+    }
+}
