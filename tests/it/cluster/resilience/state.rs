@@ -48,12 +48,14 @@ impl World<'_> {
                 }
             }
         }
-        let addresses: Vec<_> = self
+        let mut addresses: Vec<_> = self
             .list("/api/v1/namespaces/datadog/services")
             .iter()
             .filter_map(|service| service["spec"]["clusterIP"].as_str().map(str::to_owned))
             .filter(|address| address != "None")
             .collect();
+        // One may be the beginning of another.
+        addresses.sort_unstable_by_key(|address| std::cmp::Reverse(address.len()));
         for object in all.values_mut() {
             without_addresses(object, &addresses);
         }
