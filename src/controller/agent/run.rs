@@ -336,7 +336,7 @@ impl Running {
         if way != AgentWay::Daemonset && !sight.present.own {
             let ours = seen.token.iter().flatten().find_map(Token::ours);
             if let Some(uid) = ours {
-                soon = soon.or(token::delete(&self.context, &settings.namespace, uid).await);
+                soon = soon.or(self.token.delete(&self.context, &settings.namespace, uid).await);
             }
         }
         self.behind_since = behind.then(|| self.behind_since.unwrap_or_else(Instant::now));
