@@ -139,10 +139,14 @@ pub const VARIABLES: [Known; 19] = [
     known(var::PROPAGATORS, "Where an option or the configuration says so."),
     known(var::SAMPLER, "Where an option or the configuration says so; with its argument, or not at all."),
     known(var::SAMPLER_ARG, "The sampler's argument."),
-    known(var::TEMPORALITY, "`delta`, which Datadog wants, or what the configuration says."),
+    known(
+        var::TEMPORALITY,
+        "`delta`, which Datadog wants, or what the configuration says; not where the container says where metrics go.",
+    ),
     known(
         var::LOGS_EXPORTER,
-        "`none`, where this pod's logs are read from files and the container has no settings of its own for logs.",
+        "`none`, where this pod's logs are read from files and the container has no settings of its own for logs, nor an \
+         endpoint.",
     ),
     known(var::RESOURCE_ATTRIBUTES, "The resource attributes; appended to a literal that the container has."),
 ];

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::endpoint::Signal;
 use super::existing::{Existing, OwnAttributes};
 use super::expand::double_dollars;
 use super::identity::{Effective, Identity};
@@ -135,17 +136,25 @@ impl<'a, 'c> Variables<'a, 'c> {
         }
         self.sampler();
         if let Some(temporality) = context.configuration.temporality() {
-            self.offer(var::TEMPORALITY, Value::text(temporality), "configuration");
+            // What Datadog wants, another backend may refuse.
+            let elsewhere = self.sends_elsewhere(Signal::Metrics);
+            self.offer_unless(elsewhere, var::TEMPORALITY, Value::text(temporality), "configuration");
         }
         if options.logs {
             let own_logs = self.existing.entries().any(|(_, variable)| {
                 var::LOGS_PREFIXES.iter().any(|prefix| variable.name.as_str().starts_with(prefix))
             });
-            if own_logs && self.existing.last(var::LOGS_EXPORTER).is_none() {
-                self.entries.push(Entry::left(var::LOGS_EXPORTER, Reason::PairIsUsers));
-            } else {
-                self.offer(var::LOGS_EXPORTER, Value::text("none"), "logs are read from files");
-            }
+            let own_logs = own_logs || self.sends_elsewhere(Signal::Logs);
+            self.offer_unless(own_logs, var::LOGS_EXPORTER, Value::text("none"), "logs are read from files");
+        }
+    }
+
+    /// Sets a variable, unless it belongs to a setting of the container's own.
+    fn offer_unless(&mut self, belongs: bool, name: &'a str, value: Value<'a>, source: &'static str) {
+        if belongs && self.existing.last(name).is_none() {
+            self.entries.push(Entry::left(name, Reason::PairIsUsers));
+        } else {
+            self.offer(name, value, source);
         }
     }
 
