@@ -97,7 +97,7 @@ impl<'a, 'c> Variables<'a, 'c> {
             self.entries.push(Entry::kept(name, CONTAINER));
             return;
         }
-        if self.own.parsed.get(attr::SERVICE_NAME).is_some() {
+        if self.own.parsed.get(attr::SERVICE_NAME).is_some() && !self.existing.assumes_service_name() {
             self.entries.push(Entry::left(name, Reason::PairIsUsers));
             return;
         }
@@ -311,7 +311,8 @@ impl<'a, 'c> Variables<'a, 'c> {
             let (Some(index), Some(mark)) = (self.existing.own(&entry.key), entry.mark(&mut Digests::default())) else {
                 continue;
             };
-            if is_reference(&entry.key) && index > limit {
+            let is_missed = entry.key == var::SERVICE_NAME && self.existing.relies_before(index);
+            if is_missed || (is_reference(&entry.key) && index > limit) {
                 continue;
             }
             entry.edit = if mark.is_variable(&variables[index]) { Edit::None } else { Edit::Replace(index) };

@@ -155,9 +155,17 @@ fn what_goes_to_a_backend_of_the_containers_own_is_left_as_it_is() {
         (json!([{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": ""}]), Some("delta"), Some("none")),
         (json!([{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "https://team.example"}]), None, None),
         (json!([{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "valueFrom": from}]), None, None),
-        (json!([{"name": "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "value": "http://prometheus:9090"}]), None, Some("none")),
+        (
+            json!([{"name": "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "value": "http://prometheus:9090"}]),
+            None,
+            Some("none"),
+        ),
         (json!([{"name": "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "value": ""}]), Some("delta"), Some("none")),
-        (json!([{"name": "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "value": "http://t:4318"}]), Some("delta"), Some("none")),
+        (
+            json!([{"name": "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "value": "http://t:4318"}]),
+            Some("delta"),
+            Some("none"),
+        ),
         (json!([{"name": "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "value": "http://l:4318"}]), Some("delta"), None),
     ] {
         let outcome = case(pod(with_env(env.clone()))).decide();
