@@ -158,7 +158,7 @@ impl<'a> Existing<'a> {
         for name in self.entries().map(|(_, variable)| variable.name.as_str()) {
             let stands = match written.set.get(name) {
                 Some(Mark::Whole(_)) => own.contains(name),
-                Some(Mark::Suffix { .. }) => has_suffix,
+                Some(Mark::Suffix { .. }) => has_suffix || own.contains(name),
                 None => true,
             };
             if (!stands || known.contains(name)) && seen.insert(name) {

@@ -10,6 +10,7 @@ use super::owner::Workload;
 use super::reason::Reason;
 use super::status::{Digests, Mark, Was};
 use super::view::Presence;
+use crate::api::otel::var;
 
 /// What is known of a pod's namespace.
 #[derive(Clone, Copy, Debug, Default)]
@@ -244,6 +245,10 @@ impl<'a> Entry<'a> {
         Some(match (&self.edit, value) {
             (Edit::Append { was, .. }, Value::Text(suffix)) => {
                 Mark::Suffix { digest: digests.of(suffix), was: *was, length: suffix.len() }
+            }
+            // What others append to this one.
+            (_, Value::Text(text)) if self.key == var::RESOURCE_ATTRIBUTES => {
+                Mark::Suffix { digest: digests.of(text), was: Was::None, length: text.len() }
             }
             (_, Value::Text(text)) => Mark::Whole(digests.of(text)),
             (_, Value::Field(path)) => Mark::Whole(digests.of_field(path)),

@@ -224,7 +224,9 @@ impl<'a, 'c> Variables<'a, 'c> {
             Some(Ownership::Suffix(range)) => Some(range),
             _ => None,
         };
-        let suffix = format!("{}{text}", if comma { "," } else { "" });
+        // What was ours alone stays in front of what somebody wrote behind it.
+        let in_front = prior.is_some_and(|range| range.start == 0) && !self.own.text.is_empty();
+        let suffix = format!("{}{text}", if comma && !in_front { "," } else { "" });
         let now = variable.value.value.as_str();
         let was = self.was(variable.value.presence, prior.is_some());
         // What somebody wrote behind our suffix stays where it is, as long as the suffix does.
@@ -238,8 +240,9 @@ impl<'a, 'c> Variables<'a, 'c> {
             let edit = Edit::Append { index, was, text: String::new(), changed: false };
             return merged(suffix, edit, reason);
         }
-        let whole = format!("{}{suffix}", self.own.text);
-        let was = if self.own.text.is_empty() { was } else { Was::Text(self.own.text.len()) };
+        let own = &self.own.text;
+        let whole = if in_front { format!("{suffix}{own}") } else { format!("{own}{suffix}") };
+        let was = if in_front || own.is_empty() { was } else { Was::Text(own.len()) };
         merged(suffix, Edit::Append { index, was, text: whole, changed: true }, reason)
     }
 
