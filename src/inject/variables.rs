@@ -140,7 +140,7 @@ impl<'a, 'c> Variables<'a, 'c> {
             let elsewhere = self.sends_elsewhere(Signal::Metrics);
             self.offer_unless(elsewhere, var::TEMPORALITY, Value::text(temporality), "configuration");
         }
-        if options.logs {
+        if context.reads_logs(self.existing.container.name.as_str()) {
             let own_logs = self.existing.entries().any(|(_, variable)| {
                 var::LOGS_PREFIXES.iter().any(|prefix| variable.name.as_str().starts_with(prefix))
             });
