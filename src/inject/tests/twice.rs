@@ -191,7 +191,7 @@ fn of_containers_with_one_name_only_the_first_is_written_into() {
     let second = again(case(two.clone()), |_| ());
     assert_eq!(second.decide().operations, [] as [Value; 0]);
     let mut injected = second.decide().pod;
-    crate::inject::undo(&mut injected).unwrap();
+    undo(&mut injected).unwrap();
     assert_eq!(injected, two);
 }
 
