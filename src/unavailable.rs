@@ -10,6 +10,10 @@ use thiserror::Error;
 
 use crate::k8s;
 
+mod certificate;
+
+pub use certificate::CertificateFault;
+
 /// A call that had no answer, or another than the one that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Unavailable {
@@ -21,8 +25,8 @@ pub enum Unavailable {
     NotFound { what: String },
     #[error("the API server can't be reached: {why}")]
     Unreachable { why: String },
-    #[error("the API server's certificate can't be trusted: {why}")]
-    Tls { why: String },
+    #[error("the API server's certificate can't be trusted: {0}")]
+    Certificate(CertificateFault),
     #[error("the API server didn't answer within {seconds} s")]
     Timeout { seconds: u64 },
     #[error("the credentials can't be had: {why}")]
@@ -126,20 +130,23 @@ impl Unavailable {
             if let Some(error) = error.downcast_ref::<k8s::AuthError>() {
                 return Self::of_credentials(error);
             }
-            if let Some(error) = error.downcast_ref::<rustls::Error>() {
-                return Self::Tls { why: of_tls(error) };
+            if let Some(error) = certificate::tls_error(error) {
+                return Self::of_tls(error);
             }
-            if let Some(error) = error.downcast_ref::<io::Error>() {
-                if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                    return Self::Tls { why: of_tls(error) };
-                }
-                innermost = in_words(error);
-            } else {
-                innermost = error.to_string();
-            }
+            innermost = error.downcast_ref::<io::Error>().map_or_else(|| error.to_string(), in_words);
             cause = error.source();
         }
         Self::Unreachable { why: shortened(&innermost) }
+    }
+
+    fn of_tls(error: &rustls::Error) -> Self {
+        let why = match error {
+            rustls::Error::InvalidCertificate(fault) => return Self::Certificate(CertificateFault::of(fault)),
+            // That begins with `HTTP`, most likely.
+            rustls::Error::InvalidMessage(_) => "what answers there doesn't speak TLS".to_owned(),
+            other => format!("no TLS: {}", shortened(&other.to_string())),
+        };
+        Self::Unreachable { why }
     }
 
     /// Whether no call at all would do better.
@@ -148,7 +155,7 @@ impl Unavailable {
         match self {
             Self::Unauthorized
             | Self::Unreachable { .. }
-            | Self::Tls { .. }
+            | Self::Certificate(_)
             | Self::Timeout { .. }
             | Self::Credentials { .. } => true,
             Self::Forbidden { .. } | Self::NotFound { .. } | Self::Unreadable { .. } | Self::Refused { .. } => false,
@@ -175,9 +182,7 @@ impl Unavailable {
                  --kubeconfig or --context"
                     .to_owned()
             }
-            Self::Tls { .. } => {
-                "check certificate-authority-data of the cluster in the kubeconfig, and this machine's clock".to_owned()
-            }
+            Self::Certificate(fault) => fault.next_step().to_owned(),
             Self::Timeout { .. } => "try again; if that stays so, look at the load of the API server".to_owned(),
             Self::Unreadable { .. } => {
                 "use an otelgate of the version that is installed in the cluster, or update that".to_owned()
@@ -204,24 +209,6 @@ fn what_is_missing(status: &k8s::Status) -> String {
         Some(details) if !details.name.is_empty() => format!("{} {}", details.kind, details.name),
         _ if status.message.is_empty() => "this path".to_owned(),
         _ => shortened(status.message.trim_start_matches("the server ")),
-    }
-}
-
-fn of_tls(error: &rustls::Error) -> String {
-    match error {
-        rustls::Error::InvalidCertificate(fault) => match fault {
-            rustls::CertificateError::UnknownIssuer => "it is signed by an authority that the kubeconfig doesn't name",
-            rustls::CertificateError::Expired | rustls::CertificateError::ExpiredContext { .. } => "it has expired",
-            rustls::CertificateError::NotValidYet | rustls::CertificateError::NotValidYetContext { .. } => {
-                "it isn't valid yet"
-            }
-            rustls::CertificateError::NotValidForName | rustls::CertificateError::NotValidForNameContext { .. } => {
-                "it is for other names than the one in the kubeconfig"
-            }
-            _ => return shortened(&error.to_string()),
-        }
-        .to_owned(),
-        _ => shortened(&error.to_string()),
     }
 }
 

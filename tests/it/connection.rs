@@ -117,3 +117,33 @@ fn an_api_server_that_never_answers_is_given_up() {
         }
     });
 }
+
+/// What answers each request on a port, as a proxy before it or the API server would.
+fn answering(status: &'static str, kind: &'static str, body: &'static str) -> String {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("http://{}", listener.local_addr().expect("an address"));
+    // It ends with the test's process.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let lines = BufReader::new(stream.try_clone().expect("the connection")).lines();
+            let _ = lines.take_while(|line| line.as_ref().is_ok_and(|line| !line.is_empty())).count();
+            let length = body.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            );
+        }
+    });
+    address
+}
+
+#[test]
+fn a_port_without_tls_is_told() {
+    let home = tempfile::tempdir().expect("a folder");
+    let file = home.path().join("config");
+    let server = answering("400 Bad Request", "text/plain", "no").replace("http://", "https://");
+    fs::write(&file, kubeconfig(&server)).expect("a file");
+    says(&otelgate(home.path(), Some(&file), &["status"]), &[&server, "what answers there doesn't speak TLS"]);
+}
