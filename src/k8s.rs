@@ -61,8 +61,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Where the API server is can't be told.
 #[derive(Debug, Error)]
 pub enum ConnectionError {
-    #[error("this isn't a pod with a service account; give --kubeconfig, or --no-namespaces to do without the cluster")]
-    NotInCluster(#[source] kube::config::InClusterError),
+    #[error("this isn't a pod with a service account; give --kubeconfig")]
+    NotInCluster,
     #[error("the kubeconfig {path} can't be used; check it with kubectl --kubeconfig {path} version")]
     Kubeconfig { path: String, source: KubeconfigFault },
 }
@@ -73,7 +73,7 @@ pub enum ConnectionError {
 /// When neither tells where the API server is.
 pub async fn connection(kubeconfig: Option<&Path>) -> Result<Config, ConnectionError> {
     let mut connection = match kubeconfig {
-        None => Config::incluster().map_err(ConnectionError::NotInCluster)?,
+        None => Config::incluster().map_err(|_| ConnectionError::NotInCluster)?,
         Some(path) => {
             let failed = |error: KubeconfigError| ConnectionError::Kubeconfig {
                 path: path.display().to_string(),

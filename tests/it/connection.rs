@@ -50,6 +50,41 @@ fn without_a_way_to_a_cluster_commands_say_where_they_looked() {
     }
 }
 
+/// Each names what it has itself, and what would do.
+#[test]
+fn servers_outside_of_a_cluster_say_what_they_need() {
+    const POD: &str = "this isn't a pod with a service account; give --kubeconfig";
+    let home = tempfile::tempdir().expect("a folder");
+    let files = ["--tls-cert", "c", "--tls-key", "k"];
+    let cases: [(&[&str], String); 5] = [
+        (&["controller", "--identity", "a"], format!("controller: {POD}\n")),
+        (
+            &["webhook", "--tls-secret", "a"],
+            format!(
+                "webhook: {POD}, or --no-namespaces and files instead of --tls-secret and --config-map to do without the \
+                 cluster\n"
+            ),
+        ),
+        (
+            &["webhook", "--tls-secret", "a", "--no-namespaces"],
+            format!("webhook: {POD}, or files instead of --tls-secret and --config-map to do without the cluster\n"),
+        ),
+        (
+            &["webhook", files[0], files[1], files[2], files[3], "--config-map", "a", "--no-namespaces"],
+            format!("webhook: {POD}, or files instead of --tls-secret and --config-map to do without the cluster\n"),
+        ),
+        (
+            &["webhook", files[0], files[1], files[2], files[3]],
+            format!("webhook: {POD}, or --no-namespaces to do without the cluster\n"),
+        ),
+    ];
+    for (arguments, told) in cases {
+        let output = otelgate(home.path(), None, arguments);
+        assert_eq!(output.status.code(), Some(64), "{output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), format!("otelgate {told}"), "{arguments:?}");
+    }
+}
+
 /// Parsers show the lines around a fault, and in a kubeconfig a token is likely to stand in one of them.
 #[test]
 fn a_malformed_kubeconfig_is_named_and_not_shown() {
