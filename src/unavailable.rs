@@ -6,6 +6,7 @@
 use std::error::Error as _;
 use std::io;
 
+use serde_json::error::Category;
 use thiserror::Error;
 
 use crate::k8s;
@@ -31,6 +32,8 @@ pub enum Unavailable {
     Timeout { seconds: u64 },
     #[error("the credentials can't be had: {why}")]
     Credentials { why: String },
+    #[error("what answers there is no Kubernetes API server: {why}")]
+    NoApiServer { why: String },
     #[error("the API server answered with what this version of otelgate can't read: {why}")]
     Unreadable { why: String },
     /// Everything else that it answered, in its own words.
@@ -58,7 +61,7 @@ impl Unavailable {
     pub fn of(error: &k8s::Error) -> Self {
         match error {
             k8s::Error::Api(status) => Self::of_status(status),
-            k8s::Error::SerdeError(error) => Self::Unreadable { why: error.to_string() },
+            k8s::Error::SerdeError(error) => Self::of_json(error),
             k8s::Error::Auth(error) => Self::of_credentials(error),
             k8s::Error::ProxyProtocolDisabled { proxy_url, .. }
             | k8s::Error::ProxyProtocolUnsupported { proxy_url } => {
@@ -71,10 +74,22 @@ impl Unavailable {
         }
     }
 
+    /// An answer that isn't what was asked for; or no JSON at all, as a proxy's page to log in.
+    #[must_use]
+    pub fn of_json(error: &serde_json::Error) -> Self {
+        match error.classify() {
+            Category::Syntax | Category::Eof => Self::NoApiServer { why: "the answer isn't JSON".to_owned() },
+            Category::Data | Category::Io => Self::Unreadable { why: error.to_string() },
+        }
+    }
+
     fn of_status(status: &k8s::Status) -> Self {
         let message = shortened(&status.message);
         match status.code {
             401 => Self::Unauthorized,
+            code if message.starts_with('<') => {
+                Self::NoApiServer { why: format!("the answer is a page of HTML, with status {code}") }
+            }
             403 => Self::forbidden(&status.message).unwrap_or(Self::Refused { why: message }),
             404 => Self::NotFound { what: what_is_missing(status) },
             _ if message.is_empty() => Self::Refused { why: format!("HTTP status {}", status.code) },
@@ -154,6 +169,7 @@ impl Unavailable {
     pub fn is_of_connection(&self) -> bool {
         match self {
             Self::Unauthorized
+            | Self::NoApiServer { .. }
             | Self::Unreachable { .. }
             | Self::Certificate(_)
             | Self::Timeout { .. }
@@ -180,6 +196,10 @@ impl Unavailable {
             Self::Unreachable { .. } => {
                 "check that the address in the kubeconfig is right and reachable from here, or choose another with \
                  --kubeconfig or --context"
+                    .to_owned()
+            }
+            Self::NoApiServer { .. } => {
+                "see whether a Kubernetes API server answers there, or a proxy or a page to log in on the way to it"
                     .to_owned()
             }
             Self::Certificate(fault) => fault.next_step().to_owned(),
@@ -270,7 +290,21 @@ mod tests {
         );
         assert!(!told.is_of_connection());
         assert_eq!(answered(503, "").to_string(), "the API server refused: HTTP status 503");
-        assert!(answered(500, &"<html> ".repeat(1000)).to_string().chars().count() < 400);
+        assert!(answered(500, &"why ".repeat(1000)).to_string().chars().count() < 400);
+    }
+
+    #[test]
+    fn an_answer_that_isnt_json_is_no_api_servers() {
+        let read =
+            |text| Unavailable::of_json(&serde_json::from_str::<Vec<String>>(text).expect_err("no list of texts"));
+        let page = "\n<!DOCTYPE html>\n<title>Log in</title>";
+        for told in [read(page), read(""), answered(403, page), answered(502, page)] {
+            assert!(told.to_string().starts_with("what answers there is no Kubernetes API server: "), "{told}");
+            assert!(told.next_step().starts_with("see whether a Kubernetes API server answers there"));
+            assert!(told.is_of_connection());
+        }
+        assert!(matches!(read("{}"), Unavailable::Unreadable { .. }));
+        assert!(matches!(answered(404, "404 page not found"), Unavailable::NotFound { .. }));
     }
 
     #[test]
