@@ -53,7 +53,8 @@ use thiserror::Error;
 /// Seconds after which a watch goes on over a request of its own: an API server that went without a word is missed that
 /// soon, and not after the usual five minutes.
 pub const WATCH_FOR: u32 = 30;
-/// How long a server waits on a connection on which nothing comes: longer than a watch lasts.
+/// How long a server waits on a connection on which nothing comes: longer than a watch lasts. Reads that aren't watches
+/// have less.
 const SILENCE: Duration = Duration::from_secs(WATCH_FOR as u64 + 15);
 /// How long a request has for its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
