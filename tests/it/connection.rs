@@ -175,10 +175,42 @@ fn answering(status: &'static str, kind: &'static str, body: &'static str) -> St
 }
 
 #[test]
+fn a_page_to_log_in_is_no_api_server() {
+    let home = tempfile::tempdir().expect("a folder");
+    let file = home.path().join("config");
+    for status in ["200 OK", "302 Found", "403 Forbidden"] {
+        let server = answering(status, "text/html", "<!DOCTYPE html><title>Log in</title>");
+        fs::write(&file, kubeconfig(&server)).expect("a file");
+        for command in [&["status"][..], &["check"], &["logs"], &["logs", "--follow"]] {
+            let output = otelgate(home.path(), Some(&file), command);
+            says(&output, &[&server, "no Kubernetes API server", "see whether a Kubernetes API server answers there"]);
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(told.matches("error: ").count(), 1, "{told}");
+        }
+    }
+}
+
+#[test]
 fn a_port_without_tls_is_told() {
     let home = tempfile::tempdir().expect("a folder");
     let file = home.path().join("config");
     let server = answering("400 Bad Request", "text/plain", "no").replace("http://", "https://");
     fs::write(&file, kubeconfig(&server)).expect("a file");
     says(&otelgate(home.path(), Some(&file), &["status"]), &[&server, "what answers there doesn't speak TLS"]);
+}
+
+/// Each call fails by it.
+#[test]
+fn what_several_calls_fail_by_is_said_once() {
+    let home = tempfile::tempdir().expect("a folder");
+    let file = home.path().join("config");
+    let refusal = r#"{"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "not you", "code": 403}"#;
+    let server = answering("403 Forbidden", "application/json", refusal);
+    fs::write(&file, kubeconfig(&server)).expect("a file");
+    for command in [&["logs"][..], &["logs", "--follow"]] {
+        let output = otelgate(home.path(), Some(&file), command);
+        says(&output, &[&server, "the API server refused: not you"]);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(told.matches("error: ").count(), 1, "{told}");
+    }
 }
