@@ -175,7 +175,7 @@ mod tests {
     fn said(pod: &Value, opt_in: Option<&str>, hash: &str, changes: Changes) -> Coverage {
         let (json, configuration, noon) = (pod.to_string(), Configuration::default(), time("2026-11-02T12:00:00Z"));
         let pod = Pod::from_json(&json).expect("a pod");
-        let namespace = Namespace { name: Some("shop"), opt_in, left_out: false, annotations: Some(&[]) };
+        let namespace = Namespace { name: Some("shop"), opt_in, left_out: None, annotations: Some(&[]) };
         let decision = decide(&pod, &namespace, &configuration, noon);
         Coverage::of(&pod, &decision, hash, Some(noon), changes)
     }
@@ -237,7 +237,7 @@ mod tests {
                 let whole = json!({"metadata": metadata, "spec": {"containers": [{"name": "a"}]}});
                 let json = json!({"metadata": metadata}).to_string();
                 let pod = Pod::from_json(&json).expect("a pod");
-                let namespace = Namespace { name: Some("shop"), opt_in, left_out: false, annotations: None };
+                let namespace = Namespace { name: Some("shop"), opt_in, left_out: None, annotations: None };
                 let case = Case { pod: &pod, namespace: &namespace, configuration: &own };
                 let expected = said(&whole, opt_in, own.hash(), Changes::default());
                 assert_eq!(Coverage::of_marked(case), Some(expected), "{hash} {opt_in:?}");

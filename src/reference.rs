@@ -238,6 +238,7 @@ fn agent() -> String {
         ("Variables, with mode daemonset", &of_agent::VARIABLES[..]),
         ("Capabilities, with mode daemonset", &of_agent::CAPABILITIES[..]),
         ("Paths of the node, with mode daemonset", &of_agent::HOST_PATHS[..]),
+        ("ConfigMaps that the Cluster Agent writes, with mode daemonset", &of_agent::NOTES[..]),
     ] {
         writeln!(page, "## {title}\n").expect("writing to a String can't fail");
         let rows =

@@ -43,7 +43,7 @@ fuzz_target!(|text: &str| {
 fn patch(pod: &Value) -> Option<json_patch::Patch> {
     let (json, configuration) = (pod.to_string(), Configuration::default());
     let pod = Pod::from_json(&json).expect("a pod");
-    let namespace = Namespace { name: Some("shop"), opt_in: Some("enabled"), left_out: false, annotations: Some(&[]) };
+    let namespace = Namespace { name: Some("shop"), opt_in: Some("enabled"), left_out: None, annotations: Some(&[]) };
     match decide(&pod, &namespace, &configuration, Timestamp::UNIX_EPOCH) {
         Decision::Inject(plan) => {
             Some(serde_json::from_slice(&to_json(&plan.operations())).expect("a patch"))

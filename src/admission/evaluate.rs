@@ -76,7 +76,7 @@ pub fn evaluate(
     let namespace = Namespace {
         name: request.namespace(),
         opt_in: question.entry.namespace_opt_in().map(OptIn::as_str),
-        left_out: false,
+        left_out: None,
         annotations: known.as_ref().map(|known| known.annotations()).or(unwatched),
     };
     let decision = match &request.object {

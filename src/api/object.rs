@@ -39,10 +39,13 @@ pub const AGENT: &str = "datadog-agent";
 pub const CLUSTER_AGENT: &str = "datadog-cluster-agent";
 /// Key of the token in its Secret.
 pub const CLUSTER_AGENT_TOKEN: &str = "token";
-/// Lease by which Cluster Agents agree on one; before they had Leases, a `ConfigMap`.
+/// Lease by which Cluster Agents agree on one.
 pub const CLUSTER_AGENT_LEASE: &str = "datadog-leader-election";
-/// `ConfigMaps` that the Cluster Agent makes: the cluster's id, and how far events were read.
-pub const CLUSTER_AGENT_NOTES: [&str; 2] = ["datadog-cluster-id", "datadogtoken"];
+/// `ConfigMaps` in which the Cluster Agent keeps the cluster's id, how far events were read, and, where it knows no
+/// Leases or isn't told to use them, who leads.
+pub const CLUSTER_AGENT_NOTES: [&str; 3] = ["datadog-cluster-id", "datadogtoken", CLUSTER_AGENT_LEASE];
+/// The second of these where the Datadog Operator runs it.
+pub const CLUSTER_AGENT_EVENTS_OF_OPERATOR: &str = "datadog-token";
 /// The `DatadogAgent`, and the beginning of what the Datadog Operator makes from it.
 pub const DATADOG_AGENT: &str = "datadog";
 /// `ConfigMap` with the system calls that system-probe may make.

@@ -2,7 +2,7 @@
 
 use super::{Objection, Snapshot, Verdict, some_of};
 use crate::api::{OptIn, label};
-use crate::inject::rules::{LEFT_OUT, SYSTEM_NAMESPACES, is_left_out};
+use crate::inject::rules::{LeftOut, SYSTEM_NAMESPACES};
 use crate::k8s::ObjectMeta;
 
 pub fn labels(snapshot: &Snapshot) -> Verdict {
@@ -41,26 +41,21 @@ pub fn annotations(snapshot: &Snapshot) -> Verdict {
 }
 
 pub fn excluded(snapshot: &Snapshot) -> Verdict {
-    let namespaces = snapshot.namespaces.as_ref()?.iter();
-    let excluded = namespaces.filter(|one| wants(one).is_some() && !is_looked_at(one));
-    let excluded: Vec<String> = excluded.map(|one| name(one).to_owned()).collect();
+    let namespaces = snapshot.namespaces.as_ref()?.iter().filter(|one| wants(one).is_some());
+    let excluded = namespaces.filter_map(|one| Some(format!("{} ({})", name(one), never_looked_at(one)?)));
+    let excluded: Vec<String> = excluded.collect();
     if excluded.is_empty() {
         return Ok(String::new());
     }
     Err(Objection::fail(
         format!("opted in, but never looked at: {}", some_of(&excluded)),
-        format!(
-            "take the label off ({} are Kubernetes' own, and so is what {} and {} mark), or run the pods in another namespace",
-            SYSTEM_NAMESPACES.join(", "),
-            LEFT_OUT[0].0,
-            LEFT_OUT[1].0
-        ),
+        format!("take the label {} off, or run the pods in another namespace", label::INJECT),
     ))
 }
 
 /// Namespaces whose pods are decided about.
 pub fn opted_in(snapshot: &Snapshot) -> Result<impl Iterator<Item = (&ObjectMeta, OptIn)>, Objection> {
-    let namespaces = snapshot.namespaces.as_ref()?.iter().filter(|one| is_looked_at(one));
+    let namespaces = snapshot.namespaces.as_ref()?.iter().filter(|one| never_looked_at(one).is_none());
     Ok(namespaces.filter_map(|one| wants(one).map(|opt_in| (one, opt_in))))
 }
 
@@ -68,9 +63,11 @@ fn wants(namespace: &ObjectMeta) -> Option<OptIn> {
     label_of(namespace).and_then(OptIn::parse).filter(|opt_in| *opt_in != OptIn::Disabled)
 }
 
-fn is_looked_at(namespace: &ObjectMeta) -> bool {
+/// Why nobody asks about its pods.
+fn never_looked_at(namespace: &ObjectMeta) -> Option<String> {
+    let is_system = SYSTEM_NAMESPACES.contains(&name(namespace)).then(|| "Kubernetes' own".to_owned());
     let labels = namespace.labels.as_ref();
-    !SYSTEM_NAMESPACES.contains(&name(namespace)) && !is_left_out(|key| labels?.get(key).map(String::as_str))
+    is_system.or_else(|| Some(LeftOut::by(|key| labels?.get(key).map(String::as_str))?.to_string()))
 }
 
 fn label_of(namespace: &ObjectMeta) -> Option<&str> {

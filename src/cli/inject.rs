@@ -15,6 +15,7 @@ use crate::inject::patch::to_json;
 use crate::inject::{Decision, Plan, Pod, Reason, UndoError, decide, undo};
 use crate::manifest::kind::{self, Templated};
 use crate::manifest::{self, Document, Format, Lines};
+use crate::parallel;
 
 /// Print manifests as they would run, without a cluster.
 ///
@@ -76,7 +77,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Vec<Complaint>> {
         now: Timestamp::now(),
     };
     let rules = Rules { setting, namespaces: Namespaces::of(&parsed)?, undo: *undo };
-    let (rewritten, outcomes) = rules.apply(&parsed)?;
+    let (rewritten, outcomes) = rules.apply(&parsed, input::threads(&inputs))?;
     let printed = match (diff, check) {
         (true, _) => output::print(&differences(&rewritten), true),
         (false, true) => Ok(()),
@@ -95,14 +96,24 @@ pub fn run(args: &Args) -> Result<ExitCode, Vec<Complaint>> {
 // === impl Rules ===
 
 impl Rules<'_> {
-    fn apply<'a>(&self, inputs: &'a [Parsed<'_>]) -> Result<(Vec<Rewritten<'a>>, Vec<Outcome>), Vec<Complaint>> {
+    /// What becomes of all inputs, by so many threads; everything that is wrong, in the inputs' order.
+    fn apply<'a>(
+        &self,
+        inputs: &'a [Parsed<'_>],
+        threads: usize,
+    ) -> Result<(Vec<Rewritten<'a>>, Vec<Outcome>), Vec<Complaint>> {
+        let of_input = |one: &'a Parsed<'_>| one.documents.iter().map(|document| (one.input.name.as_str(), document));
+        let documents: Vec<_> = inputs.iter().flat_map(of_input).collect();
+        let mut done = parallel::map(threads, &documents, |(file, document)| self.document(file, document)).into_iter();
         let (mut all, mut outcomes, mut complaints) = (Vec::new(), Vec::new(), Vec::new());
         for Parsed { input, documents } in inputs {
             let mut new = String::with_capacity(input.text.len() * 2);
-            for document in documents {
-                match self.document(&input.name, document, &mut outcomes) {
-                    Ok(Some(value)) => new.push_str(&manifest::rewrite(document, &value)),
-                    Ok(None) => new.push_str(document.text),
+            for (document, done) in documents.iter().zip(&mut done) {
+                match done {
+                    Ok((text, of_document)) => {
+                        new.push_str(text.as_deref().unwrap_or(document.text));
+                        outcomes.extend(of_document);
+                    }
                     Err(complaint) => complaints.push(complaint),
                 }
             }
@@ -112,14 +123,9 @@ impl Rules<'_> {
         if complaints.is_empty() { Ok((all, outcomes)) } else { Err(complaints) }
     }
 
-    /// The document's new value, if it gets one.
-    fn document(
-        &self,
-        file: &str,
-        document: &Document<'_>,
-        outcomes: &mut Vec<Outcome>,
-    ) -> Result<Option<Value>, Complaint> {
-        let mut new = None;
+    /// The document's new text, if it gets one, and what became of its objects.
+    fn document(&self, file: &str, document: &Document<'_>) -> Result<(Option<String>, Vec<Outcome>), Complaint> {
+        let (mut new, mut outcomes) = (None, Vec::new());
         let lines = Lines::of(document);
         for templated in kind::templated(&document.value) {
             let place = Place::of(file, &lines, &templated, &self.setting);
@@ -138,7 +144,7 @@ impl Rules<'_> {
                 *slot = changed;
             }
         }
-        Ok(new)
+        Ok((new.map(|value| manifest::rewrite(document, &value)), outcomes))
     }
 
     fn decided(
@@ -161,7 +167,8 @@ impl Rules<'_> {
             Decision::Inject(plan) => patched(template, plan).map_err(|()| defect(place))?,
             Decision::Observe(_) | Decision::Skip { .. } => None,
         };
-        let outcome = Outcome::decided(place, &decision, changed.is_some(), self.namespaces.has(place.namespace));
+        let is_known = self.namespaces.has(place.namespace);
+        let outcome = Outcome::decided(place, &namespace, &decision, changed.is_some(), is_known);
         Ok((changed, outcome))
     }
 }
@@ -263,3 +270,6 @@ fn differences(inputs: &[Rewritten<'_>]) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,8 @@ use super::output::{self, Complaint};
 use super::shape::{self, Misfit, Shape};
 use crate::api::{OptIn, label};
 use crate::config::Configuration;
-use crate::inject::{Namespace, Pod, rules};
+use crate::inject::rules::LeftOut;
+use crate::inject::{Namespace, Pod};
 use crate::manifest::Lines;
 use crate::manifest::kind::{self, Object, Templated};
 
@@ -31,7 +32,7 @@ pub struct Namespaces(BTreeMap<String, Known>);
 #[derive(Debug, Default)]
 struct Known {
     opt_in: Option<String>,
-    left_out: bool,
+    left_out: Option<LeftOut>,
     annotations: Vec<(Box<str>, Box<str>)>,
 }
 
@@ -87,7 +88,7 @@ impl Namespaces {
         let label = known.and_then(|known| known.opt_in.as_deref());
         Namespace {
             name,
-            left_out: known.is_some_and(|known| known.left_out),
+            left_out: known.and_then(|known| known.left_out),
             opt_in: if opt_in { Some(OptIn::Enabled.as_str()) } else { label },
             annotations: Some(known.map_or(&[][..], |known| &known.annotations)),
         }
@@ -108,7 +109,7 @@ impl Known {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let opt_in = texts("/metadata/labels").find(|(key, _)| *key == label::INJECT);
         Self {
-            left_out: rules::is_left_out(|key| object.pointer("/metadata/labels")?.get(key)?.as_str()),
+            left_out: LeftOut::by(|key| object.pointer("/metadata/labels")?.get(key)?.as_str()),
             opt_in: opt_in.map(|(_, value)| text(value)),
             annotations: texts("/metadata/annotations")
                 .map(|(key, value)| (key.as_str().into(), text(value).into()))

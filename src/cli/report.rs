@@ -1,15 +1,16 @@
 //! What `inject` tells people on standard error: per object what happened, what deserves a look, and a sum.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
 use super::offline::Place;
 use super::output::{self, ATTENTION, BOLD, DIM, GOOD, PLACE, printable, styled, wrapped};
-use crate::inject::{Action, ContainerPlan, Decision, Entry, Plan, Reason, Undone};
+use crate::inject::{Action, ContainerPlan, Decision, Entry, Namespace, Plan, Reason, Undone};
 
 /// What became of one object.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Outcome {
     place: String,
     subject: String,
@@ -35,7 +36,13 @@ enum What {
 impl Outcome {
     /// `namespace_known`: whether the input has the object's Namespace.
     #[must_use]
-    pub fn decided(place: &Place<'_>, decision: &Decision<'_>, changed: bool, namespace_known: bool) -> Self {
+    pub fn decided(
+        place: &Place<'_>,
+        namespace: &Namespace<'_>,
+        decision: &Decision<'_>,
+        changed: bool,
+        namespace_known: bool,
+    ) -> Self {
         let mut details = Vec::new();
         let result = match decision {
             Decision::Inject(_) if changed => What::Injected,
@@ -47,7 +54,8 @@ impl Outcome {
             Decision::Inject(plan) | Decision::Observe(plan) => describe(plan, &mut details),
             Decision::Skip { reason, .. } => {
                 let next = next_step(*reason, place.namespace, namespace_known);
-                details.push((2, format!("{DIM}{}{DIM:#}: {}; next: {next}", reason.code(), reason.summary())));
+                let summary = summary(*reason, namespace);
+                details.push((2, format!("{DIM}{}{DIM:#}: {summary}; next: {next}", reason.code())));
             }
         }
         for note in decision.notes() {
@@ -72,6 +80,17 @@ impl Outcome {
             service_name: None,
             details: kept.chain(unclaimed).collect(),
         }
+    }
+}
+
+/// What a reason means, of this namespace.
+#[must_use]
+pub fn summary(reason: Reason, namespace: &Namespace<'_>) -> Cow<'static, str> {
+    match (reason, namespace.left_out) {
+        (Reason::LeftOutNamespace, Some(left_out)) => {
+            format!("the API server doesn't call the webhook for a namespace with {left_out}").into()
+        }
+        _ => reason.summary().into(),
     }
 }
 

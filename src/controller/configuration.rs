@@ -111,60 +111,85 @@ pub async fn keep(
     wanted: watch::Sender<Option<Wanted>>,
 ) {
     let mut stack = context.stack.clone();
-    let mut asked: (Option<Place>, Instant) = (None, Instant::now());
-    let mut others = Contest::default();
+    let (asked, others) = ((None, Instant::now()), Contest::default());
+    let mut task = Task { context: &context, wanted: &wanted, asked, others };
     loop {
         let now = stack.borrow_and_update().clone();
         let map = seen.borrow_and_update().clone();
         let address = found.borrow_and_update().clone();
-        let mut again = None;
-        match (now, map) {
-            (Some(now), Some(map)) => {
-                let place = place_of(&now, &context.namespace);
-                if asked.0 != place {
-                    asked = (place, Instant::now());
-                }
-                let patience = GRACE.saturating_sub(asked.1.elapsed());
-                match step(&now, map.as_deref(), address.as_ref(), &context.namespace, !patience.is_zero()) {
-                    Step::Wait => again = Some(patience),
-                    Step::Refuse(fault) => publish(&wanted, &now, Outcome::Invalid(fault)),
-                    Step::Nothing(configuration) => {
-                        let contested = others.going_on(Instant::now());
-                        again = contested.as_ref().map(Contested::wait);
-                        publish(&wanted, &now, written_unless(contested, &configuration));
-                    }
-                    Step::Write(configuration, text) => {
-                        if let Some(contested) = others.over(&text, Instant::now()) {
-                            again = Some(contested.wait());
-                            publish(&wanted, &now, Outcome::Contested(contested.by));
-                        } else {
-                            let outcome = match apply(&context, &now, &configuration, &text).await {
-                                Ok(applied) => {
-                                    others.wrote(text.clone(), map.as_deref(), &applied, Instant::now());
-                                    written_unless(others.over(&text, Instant::now()), &configuration)
-                                }
-                                Err(why) => {
-                                    again = Some(RETRY);
-                                    Outcome::NotWritten(why.to_string())
-                                }
-                            };
-                            publish(&wanted, &now, outcome);
-                            sleep(BETWEEN_WRITES).await;
-                        }
-                    }
-                }
-            }
+        let again = match (now, map) {
+            (Some(now), Some(map)) => task.look(&now, map.as_deref(), address.as_ref()).await,
             (None, _) => {
                 wanted.send_if_modified(|wanted| wanted.take().is_some());
+                None
             }
-            (Some(_), None) => {}
-        }
+            (Some(_), None) => None,
+        };
         tokio::select! {
             () = sleep(again.unwrap_or_default()), if again.is_some() => {}
             Ok(()) = stack.changed() => {}
             Ok(()) = seen.changed() => {}
             Ok(()) = found.changed() => {}
         }
+    }
+}
+
+struct Task<'t> {
+    context: &'t Context,
+    wanted: &'t watch::Sender<Option<Wanted>>,
+    /// Where the Service is whose address is waited for, and since when.
+    asked: (Option<Place>, Instant),
+    others: Contest<String>,
+}
+
+impl Task<'_> {
+    /// When to look again, though nothing has changed.
+    async fn look(&mut self, stack: &Stack, map: Option<&ConfigMap>, found: Option<&Found>) -> Option<Duration> {
+        let namespace = &self.context.namespace;
+        let place = place_of(stack, namespace);
+        if self.asked.0 != place {
+            self.asked = (place, Instant::now());
+        }
+        let patience = GRACE.saturating_sub(self.asked.1.elapsed());
+        match step(stack, map, found, namespace, !patience.is_zero()) {
+            Step::Wait => Some(patience),
+            Step::Refuse(fault) => {
+                publish(self.wanted, stack, Outcome::Invalid(fault));
+                None
+            }
+            Step::Nothing(configuration) => {
+                let contested = self.others.going_on(Instant::now());
+                let again = contested.as_ref().map(Contested::wait);
+                publish(self.wanted, stack, written_unless(contested, &configuration));
+                again
+            }
+            Step::Write(configuration, text) => self.write(stack, map, &configuration, text).await,
+        }
+    }
+
+    async fn write(
+        &mut self,
+        stack: &Stack,
+        map: Option<&ConfigMap>,
+        configuration: &Configuration,
+        text: String,
+    ) -> Option<Duration> {
+        if let Some(contested) = self.others.over(&text, Instant::now()) {
+            let again = contested.wait();
+            publish(self.wanted, stack, Outcome::Contested(contested.by));
+            return Some(again);
+        }
+        let (outcome, again) = match apply(self.context, stack, configuration, &text).await {
+            Ok(applied) => {
+                self.others.wrote(text, map, &applied, Instant::now());
+                let contested = self.others.wanted().and_then(|text| self.others.over(text, Instant::now()));
+                (written_unless(contested, configuration), None)
+            }
+            Err(why) => (Outcome::NotWritten(why.to_string()), Some(RETRY)),
+        };
+        publish(self.wanted, stack, outcome);
+        sleep(BETWEEN_WRITES).await;
+        again
     }
 }
 

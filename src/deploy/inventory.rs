@@ -244,7 +244,8 @@ fn is_of_what_ran(found: &Found) -> bool {
     match found.kind.kind.as_str() {
         "Lease" => found.name == object::CLUSTER_AGENT_LEASE || found.name.ends_with(object::COLLECTOR_LEASE_SUFFIX),
         "ConfigMap" => {
-            found.name == object::CLUSTER_AGENT_LEASE || object::CLUSTER_AGENT_NOTES.contains(&found.name.as_str())
+            let name = found.name.as_str();
+            object::CLUSTER_AGENT_NOTES.contains(&name) || name == object::CLUSTER_AGENT_EVENTS_OF_OPERATOR
         }
         _ => false,
     }

@@ -428,7 +428,7 @@ mod tests {
         let annotations = [(key.into(), value.into())];
         let configuration = Configuration::default();
         let told = |pod: &Pod<'_>, annotations: &[_]| -> Vec<String> {
-            let namespace = Namespace { name: Some("shop"), opt_in, left_out: false, annotations: Some(annotations) };
+            let namespace = Namespace { name: Some("shop"), opt_in, left_out: None, annotations: Some(annotations) };
             let decision = decide(pod, &namespace, &configuration, Timestamp::UNIX_EPOCH);
             let about_it = decision.notes().iter().filter(|note| note.subject == Subject::Annotation(key.into()));
             about_it.map(|note| format!("{} {}", note.reason, note.detail.as_deref().unwrap_or("-"))).collect()

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::containers::Slot;
 use super::owner::Workload;
 use super::reason::Reason;
+use super::rules::LeftOut;
 use super::status::{Digests, Mark, Was};
 use super::view::Presence;
 
@@ -18,8 +19,8 @@ pub struct Namespace<'a> {
     pub name: Option<&'a str>,
     /// The opt-in label's value, as it is or as the webhook's path tells it.
     pub opt_in: Option<&'a str>,
-    /// One of its labels keeps the API server from asking about its pods.
-    pub left_out: bool,
+    /// What keeps the API server from asking about its pods.
+    pub left_out: Option<LeftOut>,
     /// Its annotations, as far as the engine reads them; `None` while they aren't known.
     pub annotations: Option<&'a [(Box<str>, Box<str>)]>,
 }

@@ -67,7 +67,7 @@ reasons! {
         "set mode to enabled or observe in the configuration";
     SystemNamespace: Skip, "the namespace belongs to Kubernetes itself",
         "nothing: kube-system, kube-public and kube-node-lease are never injected";
-    LeftOutNamespace: Skip, "the namespace's label control-plane=true or kubernetes.azure.com/managedby=aks keeps the API server from calling the webhook",
+    LeftOutNamespace: Skip, "the API server doesn't call the webhook for a namespace with label control-plane=true or kubernetes.azure.com/managedby=aks",
         "nothing, if the namespace is the cluster's own; else take that label off it, or run the pod in another namespace";
     Excluded: Skip, "the configuration excludes this pod",
         "see exclude in the configuration; the telemetry pipeline's own pods must stay in it";

@@ -1,6 +1,7 @@
 //! Whether a pod is a matter for otelgate at all: a short list of rules, each with its input and verdict.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::containers::{self, Selection};
 use super::options::Options;
@@ -19,6 +20,10 @@ pub const LEFT_OUT: [(&str, &str); 2] = [("control-plane", "true"), ("kubernetes
 
 const WINDOWS: &str = "windows";
 const OS_LABELS: [&str; 2] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
+
+/// Which of these labels a namespace has: one at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftOut([bool; LEFT_OUT.len()]);
 
 /// What the rules look at.
 #[derive(Clone, Copy, Debug)]
@@ -94,12 +99,6 @@ fn containers(case: Case<'_>) -> Verdict<'_> {
     Verdict { rule: "containers", input: input.into(), reason: (!is_any_selected).then_some(Reason::NoContainers) }
 }
 
-/// Whether a namespace is left out by one of its labels.
-#[must_use]
-pub fn is_left_out<'l>(label: impl Fn(&str) -> Option<&'l str>) -> bool {
-    LEFT_OUT.iter().any(|(key, value)| label(key) == Some(*value))
-}
-
 /// The first objection.
 #[must_use]
 pub fn objection(case: Case<'_>) -> Option<Reason> {
@@ -142,11 +141,10 @@ fn namespace_input(case: Case<'_>) -> Cow<'_, str> {
 /// With what decided where the namespace's name didn't.
 fn system_input(case: Case<'_>) -> Cow<'_, str> {
     let input = namespace_input(case);
-    if !case.namespace.left_out {
-        return input;
+    match case.namespace.left_out {
+        Some(left_out) => format!("{input}, {left_out}").into(),
+        None => input,
     }
-    let labels = LEFT_OUT.map(|(key, value)| format!("{key}={value}"));
-    format!("{input}, label {}", labels.join(" or ")).into()
 }
 
 /// With the entry that decided.
@@ -164,7 +162,7 @@ fn mode(case: Case<'_>) -> Option<Reason> {
 
 fn system_namespace(case: Case<'_>) -> Option<Reason> {
     let is_system = case.namespace.name.is_some_and(|name| SYSTEM_NAMESPACES.contains(&name));
-    let left_out = case.namespace.left_out.then_some(Reason::LeftOutNamespace);
+    let left_out = case.namespace.left_out.map(|_| Reason::LeftOutNamespace);
     is_system.then_some(Reason::SystemNamespace).or(left_out)
 }
 
@@ -190,4 +188,23 @@ fn windows(case: Case<'_>) -> Option<Reason> {
 
 fn is_windows(pod: &Pod<'_>) -> bool {
     pod.spec.os.name.as_str() == WINDOWS || OS_LABELS.iter().any(|key| pod.spec.node_selector.get(key) == Some(WINDOWS))
+}
+
+// === impl LeftOut ===
+
+impl LeftOut {
+    /// By a namespace's labels; `None` where none of them keeps the API server from asking about its pods.
+    #[must_use]
+    pub fn by<'l>(label: impl Fn(&str) -> Option<&'l str>) -> Option<Self> {
+        let has = LEFT_OUT.map(|(key, value)| label(key) == Some(value));
+        has.contains(&true).then_some(Self(has))
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let has = LEFT_OUT.iter().zip(self.0).filter(|(_, has)| *has);
+        let labels: Vec<_> = has.map(|((key, value), _)| format!("{key}={value}")).collect();
+        write!(f, "label{} {}", if labels.len() == 1 { "" } else { "s" }, labels.join(" and "))
+    }
 }

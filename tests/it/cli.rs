@@ -448,7 +448,11 @@ fn what_the_cluster_will_not_inject_or_name_so_is_not_here() {
     let input = format!("{left_out}---\n{POD}");
     let output = fed(directory.path(), &["inject", "-f", "-"], input.as_bytes());
     assert_eq!(printed(&output), input);
-    assert!(told(&output).contains("LeftOutNamespace"), "{}", told(&output));
+    let says =
+        "LeftOutNamespace: the API server doesn't call the webhook for a namespace with label control-plane=true; ";
+    assert!(told(&output).contains(says), "{}", told(&output));
+    let explained = printed(&fed(directory.path(), &["explain", "-f", "-"], input.as_bytes()));
+    assert!(explained.contains(says) && !explained.contains("managedby"), "{explained}");
 
     let template = "{spec: {restartPolicy: Never, containers: [{name: main, image: 'import:1'}]}}";
     let job = format!(
@@ -494,6 +498,52 @@ fn otelgate_on(directory: &Path, args: &[&str], input: &str) -> String {
     let output = fed(directory, args, input.as_bytes());
     assert_eq!((output.status.code(), told(&output).as_str()), (Some(0), ""));
     printed(&output)
+}
+
+#[test]
+fn many_files_are_written_and_told_as_each_alone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    // Large enough together for several threads.
+    let padding = format!("# {}\n", "x".repeat(70)).repeat(80);
+    let names: Vec<_> = (0..30).map(|index| format!("{index:02}.yaml")).collect();
+    let write = |name: &str, from: &str, to: &str| {
+        let pod = POD.replace("name: p\n", &format!("name: p{name}\n")).replace(from, to);
+        fs::write(directory.path().join(name), format!("---\n{padding}{pod}")).expect("written");
+    };
+    for name in &names {
+        write(name, "", "");
+    }
+    let run = |args: &[&str], names: &[String]| {
+        let files = names.iter().flat_map(|name| ["-f", name]);
+        otelgate(
+            directory.path(),
+            &["inject", "--opt-in"].into_iter().chain(args.to_owned()).chain(files).collect::<Vec<_>>(),
+        )
+    };
+    // The last line of a report is its sum.
+    let without_sum = |output: &Output| told(output).trim_end().rsplit_once('\n').expect("lines").0.to_owned() + "\n";
+    let all = run(&[], &names);
+    let alone: Vec<_> = names.iter().map(|name| run(&[], std::slice::from_ref(name))).collect();
+    assert_eq!(printed(&all), alone.iter().map(printed).collect::<String>());
+    assert_eq!(without_sum(&all), alone.iter().map(without_sum).collect::<String>());
+    assert_eq!(run(&["--check", "-q"], &names).status.code(), Some(1));
+    let original = names.iter().map(|name| fs::read_to_string(directory.path().join(name)).expect("there"));
+    let original: String = original.collect();
+    for (name, output) in names.iter().zip(&alone) {
+        fs::write(directory.path().join(name), printed(output)).expect("written");
+    }
+    let files = names.iter().flat_map(|name| ["-f", name]);
+    let undo: Vec<_> = ["inject", "--undo", "-q"].into_iter().chain(files).collect();
+    assert_eq!(otelgate_on(directory.path(), &undo, ""), original);
+    assert_eq!(run(&["--check", "-q"], &names).status.code(), Some(0));
+    for name in ["21.yaml", "09.yaml", "28.yaml"] {
+        write(name, "nginx:1.27", "1");
+    }
+    let all = run(&[], &names);
+    assert_eq!((all.status.code(), printed(&all).as_str()), (Some(2), ""));
+    let faulty = ["09.yaml", "21.yaml", "28.yaml"].map(str::to_owned);
+    let alone = faulty.map(|name| told(&run(&[], &[name])));
+    assert_eq!(told(&all), alone.concat());
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! What is said of one object: plain data, the same for people and for programs.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::calls::Calls;
 use super::running::{Replicas, Running};
 use crate::cli::report;
-use crate::inject::rules::Verdict;
+use crate::inject::rules::{self, Case, Verdict};
 use crate::inject::{Action, ContainerPlan, Decision, Entry, Note, Reason};
 use crate::unavailable::Unavailable;
 
@@ -74,7 +76,7 @@ pub struct Configured {
 #[serde(rename_all = "camelCase")]
 pub struct Why {
     pub code: &'static str,
-    pub summary: &'static str,
+    pub summary: Cow<'static, str>,
     pub next_step: &'static str,
 }
 
@@ -129,15 +131,11 @@ pub struct Gap {
 
 impl Explanation {
     /// `namespace_known`: whether what is said of the namespace is true of the cluster.
-    pub fn new(
-        subject: Subject<'_>,
-        verdicts: Vec<Verdict<'_>>,
-        decision: &Decision<'_>,
-        namespace_known: bool,
-    ) -> Self {
-        let why = |reason| Why {
+    pub fn new(subject: Subject<'_>, case: Case<'_>, decision: &Decision<'_>, namespace_known: bool) -> Self {
+        let why = |reason: Reason| Why {
+            code: reason.code(),
+            summary: report::summary(reason, case.namespace),
             next_step: report::next_step(reason, subject.namespace, namespace_known),
-            ..Why::of(reason)
         };
         let plan = decision.plan();
         let keys = |entries: &[Entry<'_>]| entries.iter().map(Told::of).collect::<Vec<_>>();
@@ -157,7 +155,7 @@ impl Explanation {
             configuration: None,
             decision: decision.name(),
             reason: if let Decision::Skip { reason, .. } = decision { Some(why(*reason)) } else { None },
-            rules: verdicts.into_iter().map(|verdict| Asked::of(verdict, why)).collect(),
+            rules: rules::verdicts(case, decision).into_iter().map(|verdict| Asked::of(verdict, why)).collect(),
             service_name: plan.and_then(|plan| plan.service_name.as_deref()).map(ToOwned::to_owned),
             containers: plan.map_or_else(Vec::new, |plan| plan.containers.iter().map(container).collect()),
             labels: plan.map_or_else(Vec::new, |plan| keys(&plan.labels)),
@@ -172,7 +170,7 @@ impl Explanation {
 
 impl Why {
     fn of(reason: Reason) -> Self {
-        Self { code: reason.code(), summary: reason.summary(), next_step: reason.next_step() }
+        Self { code: reason.code(), summary: reason.summary().into(), next_step: reason.next_step() }
     }
 }
 

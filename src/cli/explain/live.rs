@@ -16,7 +16,7 @@ use crate::cli::input::{self, FileArgs};
 use crate::cli::output::Complaint;
 use crate::config::{self, CONFIG_MAP_KEY, Configuration};
 use crate::coverage::{self, Changes};
-use crate::inject::rules::{self, Case};
+use crate::inject::rules::{Case, LeftOut};
 use crate::inject::{Namespace, Pod, decide};
 use crate::k8s::{LabelSelector, ListParams, MutatingWebhookConfiguration};
 use crate::manifest::kind::{self, Templated};
@@ -168,7 +168,7 @@ impl Surroundings {
         let decision = decide(pod, &view, &self.configuration, at);
         let kind::Object { kind, name, .. } = templated.object;
         let subject = Subject { kind, namespace: Some(&surrounding.name), name, generate_name: "" };
-        let mut explanation = Explanation::new(subject, rules::verdicts(case, &decision), &decision, true);
+        let mut explanation = Explanation::new(subject, case, &decision, true);
         explanation.calls = Some(self.calls(pod, surrounding));
         explanation.configuration = Some(self.configured.clone());
         explanation.unknown = self.gaps.iter().chain(&surrounding.gap).cloned().collect();
@@ -303,7 +303,7 @@ impl Surrounding {
         let label = self.labels.as_ref().map(|labels| labels.get(label::INJECT).map(String::as_str));
         let label_of = |key: &str| self.labels.as_ref()?.get(key).map(String::as_str);
         Namespace {
-            left_out: rules::is_left_out(label_of),
+            left_out: LeftOut::by(label_of),
             name: Some(&self.name),
             opt_in: label.unwrap_or(Some(OptIn::Enabled.as_str())),
             annotations: self.annotations.as_deref(),

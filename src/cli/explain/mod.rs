@@ -23,7 +23,7 @@ use super::output::{self, Complaint};
 use super::table::{self, Format};
 use super::{UNREADABLE, explain::explanation::Explanation};
 use crate::inject::decide;
-use crate::inject::rules::{self, Case};
+use crate::inject::rules::Case;
 use crate::manifest::Lines;
 use crate::manifest::kind::{self, Object};
 use explanation::Subject;
@@ -119,8 +119,7 @@ fn explain_all(inputs: &[Parsed<'_>], setting: &Setting<'_>) -> Result<Vec<Expla
                         let known = namespaces.has(place.namespace);
                         let Object { kind, name, generate_name, .. } = place.object;
                         let subject = Subject { kind, namespace: place.namespace, name, generate_name };
-                        let mut explanation =
-                            Explanation::new(subject, rules::verdicts(case, &decision), &decision, known);
+                        let mut explanation = Explanation::new(subject, case, &decision, known);
                         (explanation.file, explanation.line) = (Some(place.file.to_owned()), Some(place.line));
                         explanations.push(explanation);
                     }

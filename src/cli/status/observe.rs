@@ -10,7 +10,7 @@ use crate::api::{OptIn, label, object};
 use crate::cli::fetch::{self, Part};
 use crate::config::{self, CONFIG_MAP_KEY, Configuration};
 use crate::coverage::{self, Changes, Coverage};
-use crate::inject::rules::{self, Case};
+use crate::inject::rules::{Case, LeftOut};
 use crate::inject::{Namespace, Pod, Workload, decide};
 use crate::k8s::{Client, ListParams};
 use crate::unavailable::Unavailable;
@@ -56,7 +56,7 @@ struct Around {
     /// The label's value, as it is.
     opt_in: Option<String>,
     opted_in: Option<Timestamp>,
-    left_out: bool,
+    left_out: Option<LeftOut>,
 }
 
 /// Lists of namespaces that are open at a time.
@@ -97,28 +97,16 @@ pub async fn observe(client: &Client, own: &str, only: Option<&str>) -> Result<O
         BTreeMap::new()
     });
     let configuration = configuration(map, own);
-    let mut tallies = BTreeMap::new();
-    match &configuration {
+    let tallies = match &configuration {
         Ok(configuration) => {
             let counting = Counting { client, around: &around, configuration, changed, only, now: Timestamp::now() };
-            for part in counting.count().await {
-                match part {
-                    Ok(part) => {
-                        for (owner, tally) in part {
-                            tallies.entry(owner).or_insert_with(Tally::default).add(tally);
-                        }
-                    }
-                    Err(fault) => {
-                        let gap = Gap { what: format!("pods: {fault}"), next_step: fault.next_step() };
-                        if !gaps.contains(&gap) {
-                            gaps.push(gap);
-                        }
-                    }
-                }
-            }
+            counting.sum(&mut gaps).await
         }
-        Err(gap) => gaps.push(gap.clone()),
-    }
+        Err(gap) => {
+            gaps.push(gap.clone());
+            Tallies::new()
+        }
+    };
     let opt_ins =
         around.into_iter().filter_map(|(name, around)| Some((name, OptIn::parse(around.opt_in.as_deref()?)?)));
     Ok(Observed {
@@ -163,7 +151,7 @@ async fn namespaces(client: &Client, only: Option<&str>) -> Result<BTreeMap<Stri
         let name = namespace["metadata"]["name"].as_str().unwrap_or_default();
         let opted_in = coverage::written(namespace, &["f:metadata", "f:labels", &format!("f:{}", label::INJECT)]);
         let opt_in = namespace["metadata"]["labels"][label::INJECT].as_str().map(ToOwned::to_owned);
-        let left_out = rules::is_left_out(|key| namespace["metadata"]["labels"][key].as_str());
+        let left_out = LeftOut::by(|key| namespace["metadata"]["labels"][key].as_str());
         found.insert(name.to_owned(), Around { opt_in, opted_in, left_out });
     };
     if let Some(name) = only {
@@ -187,6 +175,22 @@ struct Counting<'a> {
 }
 
 impl Counting<'_> {
+    async fn sum(&self, gaps: &mut Vec<Gap>) -> Tallies {
+        let mut tallies = Tallies::new();
+        for part in self.count().await {
+            match part {
+                Ok(part) => part.into_iter().for_each(|(owner, tally)| tallies.entry(owner).or_default().add(tally)),
+                Err(fault) => {
+                    let gap = Gap { what: format!("pods: {fault}"), next_step: fault.next_step() };
+                    if !gaps.contains(&gap) {
+                        gaps.push(gap);
+                    }
+                }
+            }
+        }
+        tallies
+    }
+
     /// Pods with the mark by their metadata, wherever they are; without it as a whole, where they should have it, and by
     /// their metadata where they are only observed.
     async fn count(&self) -> Vec<Result<Tallies, Unavailable>> {

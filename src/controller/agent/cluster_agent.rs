@@ -8,7 +8,7 @@ use super::settings::{Otlp, Settings};
 use super::{node, seccomp};
 use crate::api::{label, object};
 use crate::collector::Port;
-use crate::controller::objects::lease;
+use crate::controller::objects::{lease, notes};
 
 const PORT: u16 = 5005;
 const HEALTH_PORT: u16 = 5556;
@@ -54,6 +54,7 @@ pub fn objects(settings: &Settings, token_version: Option<&str>) -> Vec<Value> {
         own_binding(settings),
         lease(object::CLUSTER_AGENT_LEASE),
     ];
+    all.extend(object::CLUSTER_AGENT_NOTES.map(notes));
     if settings.agent.features.cspm {
         all.push(cluster_binding(object::COMPLIANCE_ROLE, object::CLUSTER_AGENT, settings));
     }
@@ -201,6 +202,8 @@ fn container(settings: &Settings) -> Container {
         variable("DD_KUBE_RESOURCES_NAMESPACE", &settings.namespace),
         variable("DD_LEADER_ELECTION", "true"),
         variable("DD_LEADER_LEASE_NAME", object::CLUSTER_AGENT_LEASE),
+        // Untold, by a ConfigMap.
+        variable("DD_LEADER_ELECTION_DEFAULT_RESOURCE", "lease"),
         variable("DD_COLLECT_KUBERNETES_EVENTS", "true"),
         variable("DD_CLUSTER_CHECKS_ENABLED", "true"),
         variable("DD_EXTRA_CONFIG_PROVIDERS", "kube_endpoints kube_services"),

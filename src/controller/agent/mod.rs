@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::left::Traces;
 use super::metrics::Write;
 use super::objects::{Kind, LEASE, Part, Scope};
-use crate::api::{annotation, label};
+use crate::api::{annotation, label, object};
 
 pub mod cluster_agent;
 mod discover;
@@ -50,12 +50,13 @@ pub const PART: Part = Part {
         kind("apps/v1", "Deployment", "deployments", Scope::Namespace),
         kind("apps/v1", "DaemonSet", "daemonsets", Scope::Namespace),
     ],
+    notes: &object::CLUSTER_AGENT_NOTES,
     write: Write::Agent,
 };
 
 /// What the Datadog Operator makes an Agent from: only there where its definition is. Its label has another value, as
 /// the operator may hand labels on to what it makes.
-pub const OF_OPERATOR: Part = Part { name: "operator", kinds: &[DATADOG_AGENT], write: Write::Agent };
+pub const OF_OPERATOR: Part = Part { name: "operator", kinds: &[DATADOG_AGENT], notes: &[], write: Write::Agent };
 
 /// Of Agents in a former namespace. What the operator makes is taken away by its `DatadogAgent`.
 pub const TRACES: Traces = Traces {

@@ -199,6 +199,8 @@ fn runtime_security(settings: &Settings) -> Vec<Value> {
     vec![
         variable("DD_RUNTIME_SECURITY_CONFIG_ENABLED", "true"),
         variable("DD_RUNTIME_SECURITY_CONFIG_SOCKET", RUNTIME_SECURITY_SOCKET),
+        // The security agent does, whatever a release does untold.
+        variable("DD_RUNTIME_SECURITY_CONFIG_DIRECT_SEND_FROM_SYSTEM_PROBE", "false"),
     ]
 }
 
@@ -209,6 +211,7 @@ fn compliance(settings: &Settings) -> Vec<Value> {
     vec![
         variable("DD_COMPLIANCE_CONFIG_ENABLED", "true"),
         variable("DD_COMPLIANCE_CONFIG_HOST_BENCHMARKS_ENABLED", "true"),
+        variable("DD_COMPLIANCE_CONFIG_RUN_IN_SYSTEM_PROBE", "false"),
     ]
 }
 

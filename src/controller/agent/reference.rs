@@ -1,5 +1,5 @@
-//! Every field of a `DatadogAgent`, variable, capability and mount of an Agent's pods that otelgate writes, with the page
-//! where it was read. A test compares this with what is written.
+//! Every field of a `DatadogAgent`, variable, capability and mount of an Agent's pods that otelgate writes, and what the
+//! Cluster Agent writes itself, with the page where it was read. A test compares this with what is written.
 
 /// What one name is for, and where that stands.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,12 @@ pub enum Source {
     Variables,
     /// Go's own reading of authorities.
     Authorities,
+    /// How the Cluster Agent finds the cluster's id.
+    ClusterId,
+    /// How it remembers which events it has read.
+    EventsRead,
+    /// By what it agrees with others on one.
+    Leader,
 }
 
 // === impl Source ===
@@ -47,6 +53,9 @@ impl Source {
     #[must_use]
     pub fn page(self) -> String {
         let operator = |path: &str| format!("https://github.com/DataDog/datadog-operator/blob/v1.31.0/{path}");
+        let agent = |commit: &str, path: &str| {
+            format!("https://github.com/DataDog/datadog-agent/blob/{commit}/pkg/util/kubernetes/apiserver/{path}")
+        };
         let feature = |name: &str| operator(&format!("internal/controller/datadogagent/feature/{name}/feature.go"));
         match self {
             Self::Fields => operator("docs/configuration.v2alpha1.md"),
@@ -71,6 +80,11 @@ impl Source {
             Self::Proxy => "https://docs.datadoghq.com/agent/configuration/proxy/".to_owned(),
             Self::Variables => "https://docs.datadoghq.com/agent/guide/environment-variables/".to_owned(),
             Self::Authorities => "https://pkg.go.dev/crypto/x509#SystemCertPool".to_owned(),
+            Self::ClusterId => agent("e3b29c2d8ac38fbbc0a6fd4f25f059eba630e115", "common/common.go"),
+            Self::EventsRead => agent("862fc222ea0e51f09b4336996aeb25576e4a5673", "apiserver.go"),
+            Self::Leader => {
+                agent("1737e5be7cdc0ace2a3b1073211d3121f3704ebf", "leaderelection/leaderelection_engine.go")
+            }
         }
     }
 }
@@ -129,7 +143,7 @@ pub const FIELDS: [Entry; 37] = [
 ];
 
 /// Variables of the containers.
-pub const VARIABLES: [Entry; 62] = [
+pub const VARIABLES: [Entry; 65] = [
     entry("KUBERNETES", "the image sets itself up for Kubernetes", Source::Pod),
     entry("DD_API_KEY", "the key, from its Secret", Source::Global),
     entry("DD_SITE", "`spec.datadog.site`", Source::Global),
@@ -179,16 +193,23 @@ pub const VARIABLES: [Entry; 62] = [
     entry("DD_SYSTEM_PROBE_EXTERNAL", "it is a container of its own", Source::Network),
     entry("DD_RUNTIME_SECURITY_CONFIG_ENABLED", "`features.cws`", Source::RuntimeSecurity),
     entry("DD_RUNTIME_SECURITY_CONFIG_SOCKET", "between system-probe and security agent", Source::RuntimeSecurity),
+    entry(
+        "DD_RUNTIME_SECURITY_CONFIG_DIRECT_SEND_FROM_SYSTEM_PROBE",
+        "never: the security agent sends",
+        Source::RuntimeSecurity,
+    ),
     entry("DD_RUNTIME_SECURITY_CONFIG_NETWORK_ENABLED", "network events", Source::RuntimeSecurity),
     entry("DD_RUNTIME_SECURITY_CONFIG_ACTIVITY_DUMP_ENABLED", "profiles", Source::RuntimeSecurity),
     entry("DD_RUNTIME_SECURITY_CONFIG_POLICIES_DIR", "rules", Source::RuntimeSecurity),
     entry("DD_COMPLIANCE_CONFIG_ENABLED", "`features.cspm`", Source::Compliance),
     entry("DD_COMPLIANCE_CONFIG_HOST_BENCHMARKS_ENABLED", "of nodes too", Source::Compliance),
+    entry("DD_COMPLIANCE_CONFIG_RUN_IN_SYSTEM_PROBE", "never: the security agent looks", Source::Compliance),
     entry("HOST_ROOT", "where the node's files are", Source::Pod),
     entry("DD_POD_NAME", "the leader's name", Source::ClusterAgent),
     entry("DD_KUBE_RESOURCES_NAMESPACE", "where its Lease is", Source::ClusterAgent),
     entry("DD_LEADER_ELECTION", "one Cluster Agent acts", Source::ClusterAgent),
     entry("DD_LEADER_LEASE_NAME", "by this Lease", Source::Events),
+    entry("DD_LEADER_ELECTION_DEFAULT_RESOURCE", "and by no `ConfigMap`, which it takes untold", Source::Chart),
     entry("DD_COLLECT_KUBERNETES_EVENTS", "events", Source::Events),
     entry("DD_ADMISSION_CONTROLLER_ENABLED", "never: pods are otelgate's to change", Source::Chart),
     entry("DD_ORCHESTRATOR_EXPLORER_ENABLED", "never: it reads every object of the cluster", Source::Chart),
@@ -226,4 +247,11 @@ pub const HOST_PATHS: [Entry; 14] = [
     entry("/", "`features.cspm` and `features.cws`; read only", Source::Compliance),
     entry("/sys/kernel/debug", "system-probe", Source::Network),
     entry("/var/lib/kubelet/seccomp", "system-probe: the calls that it may make", Source::Pod),
+];
+
+/// `ConfigMaps` that the Cluster Agent writes, and makes where it finds none.
+pub const NOTES: [Entry; 3] = [
+    entry("datadog-cluster-id", "the cluster's id: the uid of namespace `kube-system`", Source::ClusterId),
+    entry("datadogtoken", "how far events were read", Source::EventsRead),
+    entry("datadog-leader-election", "who leads, in releases before 7.47, which know no Leases", Source::Leader),
 ];

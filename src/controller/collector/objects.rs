@@ -40,6 +40,7 @@ pub const PART: Part = Part {
         kind("v1", "ConfigMap", "configmaps", Scope::Namespace),
         kind("apps/v1", "DaemonSet", "daemonsets", Scope::Namespace),
     ],
+    notes: &[],
     write: Write::Collector,
 };
 

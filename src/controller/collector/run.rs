@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::busy::Busy;
 use super::joining;
 use super::node::Node;
-use super::observe::{Asked, Place, Seen};
+use super::observe::{Place, Seen};
 use super::pod::Pod;
 use super::sample::{self, Sample};
 use super::spec::Spec;
@@ -28,6 +28,7 @@ use crate::controller::status::Verdict;
 
 mod manage;
 mod memory;
+mod snapshot;
 
 use memory::Memory;
 
@@ -136,7 +137,6 @@ impl Task<'_> {
         outcomes: &mut watch::Receiver<Option<Outcome>>,
         left_behind: &mut watch::Receiver<Option<Left>>,
     ) {
-        let mut asked = Asked::default();
         let mut memory = Memory::default();
         let mut credentials = self.context.credentials.clone();
         let mut pods = self.context.collector_pods.clone();
@@ -171,9 +171,7 @@ impl Task<'_> {
                     self.context.status.report(|reports| reports.say(ConditionType::CollectorAvailable, verdict));
                     None
                 }
-                (CollectorMode::Managed, None) => {
-                    self.manage(look, &secrets, outcome.as_ref(), &mut asked, &mut memory).await
-                }
+                (CollectorMode::Managed, None) => self.manage(look, &secrets, outcome.as_ref(), &mut memory).await,
                 (CollectorMode::Adopt, None) => self.adopt(look, &mut memory),
             };
             tokio::select! {

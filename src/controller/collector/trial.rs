@@ -11,20 +11,21 @@
 //! immutable `ConfigMap` that says how its trial ended. A controller that comes in the middle goes on from there.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use serde::{Deserialize, Serialize};
 
 use super::compare::Fares;
-use super::pod::{Pod, Rollout, State};
+use super::pod::{Pod, Rollout};
 
 mod judge;
+mod mark;
 mod orphan;
+mod place;
 mod unfit;
 
 use judge::Judgement;
+pub use mark::{Cause, Fault, Mark};
 pub use unfit::Unfit;
 
 /// What is known of the cluster.
@@ -75,50 +76,6 @@ pub struct Deployed {
     pub node: Option<String>,
     /// Its controller has seen it as it is.
     pub settled: bool,
-}
-
-/// How a revision's trial ended, as its `ConfigMap` has it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Mark {
-    #[default]
-    Untried,
-    Passed,
-    /// Likewise, without its metrics having been read, and why they weren't.
-    Unmeasured(String),
-    Failed(Fault),
-}
-
-/// Why a trial failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Fault {
-    /// Where it was tried; empty where it came to no trial.
-    pub node: String,
-    #[serde(default)]
-    pub cause: Cause,
-    /// The Collector's own, where it has any.
-    pub words: String,
-    /// Of the configuration, where the words name one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-}
-
-/// What a failed trial lies in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Cause {
-    /// It ended, refused data, or didn't become ready.
-    #[default]
-    Collector,
-    /// The API server takes no pod, or not even the `DaemonSet`.
-    Refused,
-    Unschedulable,
-    Image,
-    /// A Secret or a `ConfigMap` isn't there.
-    Unconfigured,
-    /// Its container isn't made, or doesn't start.
-    NotStarted,
 }
 
 /// What should run.
@@ -296,48 +253,6 @@ impl Observed<'_> {
         let failing = self.unfit.failing().filter(|_| good.is_none() && !begun());
         failing.map_or(phase, |fault| Phase::Failing(fault.clone()))
     }
-
-    /// The node that the trial is on, or is to be on, as long as it's fit; else the first that is, or is ready at least. A
-    /// node that can't run one mustn't keep all others waiting.
-    fn choose(&self, good: Option<&str>) -> Option<&str> {
-        let is_fit = |node: &str| self.nodes.get(node) == Some(&true) && !self.unfit.contains(node);
-        let chosen = self.trial.as_ref().and_then(|trial| trial.node.as_deref());
-        let chosen = chosen.or_else(|| self.stable.as_ref()?.node.as_deref());
-        let chosen = chosen.and_then(|chosen| self.nodes.get_key_value(chosen).map(|(node, _)| *node));
-        if let Some(chosen) = chosen.filter(|chosen| is_fit(chosen)) {
-            return Some(chosen);
-        }
-        // Where the last good one runs well, the next one's faults are its own.
-        let well = self.of(Rollout::Stable).filter(|pod| good.is_some() && pod.is_ready());
-        let well: BTreeSet<_> = well.map(|pod| &*pod.node).collect();
-        let first =
-            |nodes: &dyn Fn(&str) -> bool| self.unfit.first(self.nodes.keys().copied().filter(|node| nodes(node)));
-        let on_trial = || chosen.filter(|_| self.trial.is_some());
-        first(&|node| is_fit(node) && well.contains(node))
-            .or_else(|| first(&is_fit))
-            .or_else(on_trial)
-            .or_else(|| first(&|node| self.nodes.get(node) == Some(&true)))
-    }
-
-    /// Other nodes that it may be tried on.
-    fn others(&self, node: &str) -> impl Iterator<Item = &str> {
-        let ready = self.nodes.iter().filter(|(_, ready)| **ready).map(|(name, _)| *name);
-        ready.filter(move |name| *name != node && !self.unfit.contains(name))
-    }
-
-    /// Whether nothing runs there any more, and nothing will.
-    fn is_vacated(&self, node: &str) -> bool {
-        let spared = self.stable.as_ref().is_none_or(|one| one.node.as_deref() == Some(node) && one.settled);
-        spared && self.of(Rollout::Stable).all(|pod| *pod.node != *node)
-    }
-
-    /// Whether there is something to compare a trial there with: other Collectors, or else what its own did.
-    fn is_measured(&self, node: &str) -> bool {
-        let asked = |pod: &&Pod| pod.is_ready() && pod.address.is_some();
-        let mut ready = self.of(Rollout::Stable).filter(asked).map(|pod| &*pod.node);
-        let is_alone = ready.next() == Some(node) && ready.next().is_none();
-        !is_alone || self.measured.contains(node)
-    }
 }
 
 impl Phase {
@@ -360,53 +275,6 @@ pub fn pod_of<'p>(pods: &[&'p Pod], revision: &str, node: &str) -> Option<&'p Po
 impl Plan {
     fn of(phase: Phase) -> Self {
         Self { stable: None, trial: None, mark: None, unfit: None, phase, again: None }
-    }
-}
-
-// === impl Mark ===
-
-impl Mark {
-    #[must_use]
-    pub fn has_passed(&self) -> bool {
-        matches!(self, Self::Passed | Self::Unmeasured(_))
-    }
-}
-
-// === impl Cause ===
-
-impl Cause {
-    fn of(state: &State) -> Self {
-        match state {
-            State::Unschedulable(_) => Self::Unschedulable,
-            State::ImageNotPulled(_) => Self::Image,
-            State::Unconfigured(_) => Self::Unconfigured,
-            State::Creating => Self::NotStarted,
-            State::Down(ended) if !ended.has_run() => Self::NotStarted,
-            State::Ready { .. } | State::Starting | State::Down(_) => Self::Collector,
-        }
-    }
-
-    /// Whether it may go well on another node.
-    #[must_use]
-    pub fn is_of_the_node(self) -> bool {
-        matches!(self, Self::Unschedulable | Self::Image | Self::NotStarted)
-    }
-}
-
-// === impl Fault ===
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { node, words, key, .. } = self;
-        if node.is_empty() {
-            f.write_str("before its trial")?;
-        } else {
-            write!(f, "on node {node}")?;
-        }
-        if let Some(key) = key {
-            write!(f, ", by {key}")?;
-        }
-        write!(f, ": {words}")
     }
 }
 

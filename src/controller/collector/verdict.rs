@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::node::Node;
-use super::pod::{Ended, Pod, State};
+use super::pod::Pod;
 use super::trial::{Cause, Fault, Phase, Plan};
 use crate::api::condition::Reason;
 use crate::api::stack::{CollectorStatus, CollectorTrial, Placement};
@@ -15,6 +15,10 @@ use crate::controller::health::CollectorNodes;
 use crate::controller::left::Left;
 use crate::controller::objects::Outcome;
 use crate::controller::status::Verdict;
+
+mod lack;
+
+use lack::{Lack, MAX_NAMES, with_new, worst};
 
 /// What is seen of Collectors.
 #[derive(Debug)]
@@ -64,32 +68,8 @@ pub struct Said {
     pub again: Option<Duration>,
 }
 
-/// Why a node has no Collector that is ready and as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Lack {
-    node: String,
-    reason: Reason,
-    why: String,
-}
-
 /// Between a change of the spec and the word of whoever writes.
 const NOT_WRITTEN: &str = "what the spec asks for hasn't been written yet";
-/// Names in a message.
-const MAX_NAMES: usize = 3;
-/// Those that make a whole fleet wait come last: what is wrong on its own is told first.
-const ORDER: [Reason; 10] = [
-    Reason::CollectorPodRefused,
-    Reason::CollectorImageNotPulled,
-    Reason::CollectorNotConfigured,
-    Reason::CollectorOutOfMemory,
-    Reason::CollectorPortTaken,
-    Reason::CollectorCrashing,
-    Reason::CollectorUnschedulable,
-    Reason::CollectorNotReady,
-    Reason::NodeNotReady,
-    Reason::CollectorRollingOut,
-];
-
 /// Of the controller's own.
 #[must_use]
 pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> Said {
@@ -193,36 +173,6 @@ impl<'s> Seen<'s> {
         self.on(node).any(Pod::is_ready)
     }
 
-    /// Why a node that should have one has none that is ready and as it should be.
-    fn lack(&self, name: &str, node: &Node, managed: Option<&Managed<'_>>) -> Option<Lack> {
-        let wanted = managed.and_then(|managed| managed.candidate);
-        let is_current = |pod: &&Pod| wanted.is_none_or(|wanted| *pod.revision == *wanted);
-        let lack = |reason, why: String| Some(Lack { node: name.to_owned(), reason, why });
-        let crash = |pod: &Pod| {
-            let ended = pod.crashes(self.now)?;
-            lack(crash_of(ended), format!("{ended}, again and again"))
-        };
-        let ready = || self.on(name).filter(|pod| pod.is_ready());
-        if let Some(current) = ready().find(is_current) {
-            return crash(current);
-        }
-        if let Some(older) = ready().next() {
-            let late = || lack(Reason::CollectorRollingOut, format!("it runs revision {}", older.revision));
-            return crash(older).or_else(late);
-        }
-        if !node.ready && self.nodes.contains_key(name) {
-            return lack(Reason::NodeNotReady, "the node itself isn't ready".to_owned());
-        }
-        let Some(pod) = self.on(name).find(is_current).or_else(|| self.on(name).next()) else {
-            let refused = managed.and_then(|managed| managed.no_pod);
-            return match refused {
-                Some(why) => lack(Reason::CollectorPodRefused, why.to_owned()),
-                None => lack(Reason::CollectorRollingOut, "it has none yet".to_owned()),
-            };
-        };
-        crash(pod).or_else(|| lack(reason(pod), pod.state.to_string()))
-    }
-
     /// Until one that crashes has run for long enough.
     fn again(&self) -> Option<Duration> {
         let all = self.pods.values().flatten().filter(|pod| pod.is_ready());
@@ -231,14 +181,6 @@ impl<'s> Seen<'s> {
 
     fn excluded(&self, node: &str) -> Option<String> {
         self.nodes.get(node)?.should_run(self.placement).err().as_ref().map(ToString::to_string)
-    }
-
-    /// What nodes lack that have just joined, apart from the rest. Where no node has any that is ready, it isn't they
-    /// that are late.
-    fn apart(&self, lacks: Vec<Lack>) -> (Vec<Lack>, Vec<Lack>) {
-        let some_work = self.pods.keys().any(|node| self.has_ready(node));
-        let is_new = |lack: &Lack| some_work && self.joining.contains(&lack.node) && !self.has_ready(&lack.node);
-        lacks.into_iter().partition(is_new)
     }
 
     /// Nodes with opted-in pods that have none, on purpose.
@@ -251,25 +193,6 @@ impl<'s> Seen<'s> {
             .collect();
         let total = without.len();
         worst(&without, total)
-    }
-}
-
-fn reason(pod: &Pod) -> Reason {
-    match &pod.state {
-        State::Ready { .. } | State::Starting | State::Creating => Reason::CollectorNotReady,
-        State::Unschedulable(why) if why.contains("free ports") => Reason::CollectorPortTaken,
-        State::Unschedulable(_) => Reason::CollectorUnschedulable,
-        State::ImageNotPulled(_) => Reason::CollectorImageNotPulled,
-        State::Unconfigured(_) => Reason::CollectorNotConfigured,
-        State::Down(ended) => crash_of(ended),
-    }
-}
-
-fn crash_of(ended: &Ended) -> Reason {
-    match ended {
-        ended if ended.is_out_of_memory() => Reason::CollectorOutOfMemory,
-        ended if ended.is_port_taken() => Reason::CollectorPortTaken,
-        _ => Reason::CollectorCrashing,
     }
 }
 
@@ -349,22 +272,6 @@ fn number(new: &[Lack]) -> Option<i32> {
     (!new.is_empty()).then(|| i32::try_from(new.len()).unwrap_or(i32::MAX))
 }
 
-/// Told, and no fault.
-fn with_new(detail: String, new: &[Lack]) -> String {
-    if new.is_empty() {
-        return detail;
-    }
-    let has = if new.len() == 1 { "has" } else { "have" };
-    format!("{detail}; {} {has} just joined, without one that is ready yet: {}", count(new.len(), "node"), named(new))
-}
-
-/// The first of them, and why.
-fn named<'l>(lacks: impl IntoIterator<Item = &'l Lack>) -> String {
-    let mut lacks = lacks.into_iter();
-    let named = lacks.by_ref().take(MAX_NAMES).map(Lack::told).collect::<Vec<_>>().join(", ");
-    if lacks.next().is_some() { format!("{named} and others") } else { named }
-}
-
 /// Where nothing can be told of a trial, for no fault of its own.
 fn held(managed: &Managed<'_>) -> Option<(Reason, String)> {
     let Phase::Held { node, why } = &managed.plan.phase else { return None };
@@ -384,20 +291,6 @@ fn on_trial(managed: &Managed<'_>) -> Option<(Reason, String)> {
         _ => return None,
     };
     Some((Reason::CollectorRollingOut, detail))
-}
-
-/// The reason that is most telling, and the nodes that it's true of.
-fn worst(lacks: &[Lack], nodes: usize) -> Option<(Reason, String)> {
-    let place = |lack: &&Lack| ORDER.iter().position(|reason| *reason == lack.reason).unwrap_or(ORDER.len());
-    let reason = lacks.iter().min_by_key(place)?.reason;
-    let of_reason: Vec<_> = lacks.iter().filter(|lack| lack.reason == reason).collect();
-    Some((reason, format!("{} of {}: {}", of_reason.len(), count(nodes, "node"), named(of_reason))))
-}
-
-impl Lack {
-    fn told(&self) -> String {
-        format!("{} ({})", self.node, self.why)
-    }
 }
 
 #[cfg(test)]

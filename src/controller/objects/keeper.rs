@@ -14,9 +14,7 @@ use tracing::{info, warn};
 use super::due::{Due, Step};
 use super::held::{Held, Why};
 use super::ours::{find, is_ours};
-use super::{
-    Action, Context, Deletion, Key, Kind, LEASE, Memory, Observed, Outcome, Part, Scope, Wanted, delete, plan,
-};
+use super::{Action, Context, Deletion, Key, Kind, Memory, Observed, Outcome, Part, Scope, Wanted, delete, plan};
 use crate::api::{label, object};
 use crate::k8s::{self, Api, DynamicObject, OwnerReference, Patch, PatchParams, ResourceExt, watcher};
 use crate::unavailable::Unavailable;
@@ -115,7 +113,7 @@ impl Keeper {
         }
         if moved {
             let left = Wanted { objects: Vec::new(), namespace: self.namespace.clone(), ..wanted.clone() };
-            return match self.step(&left, seen, true).await {
+            return match self.step(&left, seen, true, Instant::now()).await {
                 Step::Waiting | Step::Done(_) => ControlFlow::Break(()),
                 Step::Again(..) if self.held.most_failures() > PATIENCE_WHEN_MOVED => {
                     self.leave_behind("it was refused several times");
@@ -129,7 +127,7 @@ impl Keeper {
                 }
             };
         }
-        let (again, told) = match self.step(wanted, seen, false).await {
+        let (again, told) = match self.step(wanted, seen, false, Instant::now()).await {
             Step::Waiting => (None, None),
             Step::Done(told) => (None, Some(told)),
             Step::Again(delay, told) => (Some(delay), told),
@@ -179,10 +177,10 @@ impl Keeper {
     }
 
     /// Does all that is due, one call after the other. What one object is refused for doesn't keep the others waiting.
-    async fn step(&mut self, wanted: &Wanted, seen: &Seen, moved: bool) -> Step {
+    /// What is held when it begins is until its end.
+    async fn step(&mut self, wanted: &Wanted, seen: &Seen, moved: bool, began: Instant) -> Step {
         let Some(observed) = self.observed(seen, moved) else { return Step::Waiting };
         let wanted_objects = self.labelled(wanted);
-        let began = Instant::now();
         let mut actions = plan(&wanted_objects, &observed, &mut self.memory, began);
         actions.sort_by_key(|action| self.place(action));
         self.held.keep_only(|key| actions.iter().any(|action| action.key() == Some(key)));
@@ -263,7 +261,7 @@ impl Keeper {
             }
             let Some(api) = self.api(key) else { continue };
             match find(&api, &key.name).await {
-                Ok(Some(found)) if key.kind != LEASE.kind && !is_ours(&found, self.part, owner) => {
+                Ok(Some(found)) if !self.part.takes_over(key) && !is_ours(&found, self.part, owner) => {
                     self.held.hold(key.clone(), object.clone(), Why::Foreign, now);
                 }
                 Ok(_) => self.held.is_free(key),
@@ -361,3 +359,6 @@ fn tell(outcome: &watch::Sender<Option<Outcome>>, told: Outcome) {
     }
     outcome.send_replace(Some(told));
 }
+
+#[cfg(test)]
+mod tests;

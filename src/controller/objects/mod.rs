@@ -65,6 +65,8 @@ pub struct Part {
     pub name: &'static str,
     /// Every kind of which it may want objects; those that it stops wanting are looked for in these.
     pub kinds: &'static [Kind],
+    /// `ConfigMaps` that programs make for themselves where they find none.
+    pub notes: &'static [&'static str],
     pub write: Write,
 }
 
@@ -72,6 +74,17 @@ pub struct Part {
 /// holder's.
 pub const LEASE: Kind =
     Kind { api_version: "coordination.k8s.io/v1", kind: "Lease", plural: "leases", scope: Scope::Namespace };
+
+const CONFIG_MAP: &str = "ConfigMap";
+
+// === impl Part ===
+
+impl Part {
+    /// Whether one that is there already, by whomever it was made, comes to belong to the part. What stands in it stays.
+    fn takes_over(&self, key: &Key) -> bool {
+        key.kind == LEASE.kind || (key.kind == CONFIG_MAP && self.notes.contains(&key.name.as_str()))
+    }
+}
 
 // === impl Kind ===
 
@@ -149,6 +162,13 @@ pub async fn clear(context: &Context, part: Part, namespace: &str, owner: &Owner
 #[must_use]
 pub fn lease(name: &str) -> Value {
     json!({"apiVersion": LEASE.api_version, "kind": LEASE.kind, "metadata": {"name": name}})
+}
+
+/// One in which a program keeps something, before it has looked for it. It has an entry, as the Cluster Agent of some
+/// releases ends where it finds one without.
+#[must_use]
+pub fn notes(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": CONFIG_MAP, "metadata": {"name": name}, "data": {"made-by": "otelgate"}})
 }
 
 /// What became of one.

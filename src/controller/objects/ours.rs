@@ -56,13 +56,14 @@ pub fn is_ours(found: &ObjectMeta, part: Part, owner: &OwnerReference) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Key, LEASE};
     use super::*;
     use crate::controller::metrics::Write;
     use serde_json::json;
 
     #[test]
     fn what_is_ours_is_told_by_any_trace_of_us() {
-        const PART: Part = Part { name: "collector", kinds: &[], write: Write::Collector };
+        const PART: Part = Part { name: "collector", kinds: &[], notes: &[], write: Write::Collector };
         let owner = OwnerReference { uid: "u".to_owned(), ..OwnerReference::default() };
         let of_owner =
             |uid: &str| json!({"ownerReferences": [{"apiVersion": "v1", "kind": "x", "name": "x", "uid": uid}]});
@@ -80,6 +81,19 @@ mod tests {
         ] {
             let found: ObjectMeta = serde_json::from_value(metadata.clone()).expect("metadata");
             assert_eq!(is_ours(&found, PART, &owner), ours, "{metadata}");
+        }
+    }
+
+    #[test]
+    fn what_programs_make_for_themselves_is_taken_over_and_nothing_else() {
+        const PART: Part = Part { name: "agent", kinds: &[], notes: &["datadogtoken"], write: Write::Agent };
+        for (kind, name, expected) in [
+            (LEASE.kind, "datadog-leader-election", true),
+            ("ConfigMap", "datadogtoken", true),
+            ("ConfigMap", "datadog-agent-seccomp", false),
+            ("Service", "datadogtoken", false),
+        ] {
+            assert_eq!(PART.takes_over(&Key { kind, name: name.to_owned() }), expected, "{kind} {name}");
         }
     }
 }

@@ -11,7 +11,7 @@ use super::record::{Around, Mark, OwnLabel, Uid};
 use crate::api::{annotation, label};
 use crate::config::Configuration;
 use crate::coverage;
-use crate::inject::rules::{self, SYSTEM_NAMESPACES};
+use crate::inject::rules::{LeftOut, SYSTEM_NAMESPACES};
 use crate::inject::{Pod, Workload};
 use crate::namespaces;
 
@@ -105,7 +105,7 @@ impl NamespaceSeen {
             own: OwnLabel::of(metadata["labels"][label::INJECT].as_str()),
             opted_in: coverage::written(&object, &["f:metadata", "f:labels", &format!("f:{}", label::INJECT)])
                 .map(Timestamp::as_second),
-            left_out: rules::is_left_out(|key| metadata["labels"][key].as_str()),
+            left_out: LeftOut::by(|key| metadata["labels"][key].as_str()),
             annotated: annotations.clone().any(|(key, _)| key == label::INJECT),
             annotations: read.filter_map(|(key, value)| Some((key.as_str().into(), value.as_str()?.into()))).collect(),
             uid: metadata["uid"].as_str().unwrap_or_default().into(),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::api::OptIn;
 use crate::config::Configuration;
 use crate::coverage::{Carried, Coverage};
+use crate::inject::rules::LeftOut;
 
 /// What an opt-in label says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub struct Around {
     /// The label is written as an annotation, too.
     pub annotated: bool,
     /// The API server never asks about its pods.
-    pub left_out: bool,
+    pub left_out: Option<LeftOut>,
     /// Those that are defaults for pods.
     pub annotations: Arc<[(Box<str>, Box<str>)]>,
     pub uid: Box<str>,
@@ -211,7 +212,7 @@ impl Record {
             Some(mark) if mark == Mark::of(configuration.hash()) => Carried::Current,
             Some(_) => Carried::Earlier,
         };
-        let barred = self.barred || around.left_out;
+        let barred = self.barred || around.left_out.is_some();
         let asked = !barred && configuration.mode() == OptIn::Enabled && self.opt_in(around) == Some(OptIn::Enabled);
         let injects = match (asked, carried, self.look) {
             (true, Carried::Nothing, Look::Not | Look::NotListed) => return None,

@@ -120,6 +120,8 @@ fn what_programs_made_for_themselves_keeps_no_namespace() {
         of("Lease", "datadog-leader-election"),
         of("ConfigMap", "datadog-cluster-id"),
         of("ConfigMap", "datadogtoken"),
+        of("ConfigMap", "datadog-token"),
+        of("ConfigMap", "datadog-leader-election"),
     ]);
     let inventory = sorted(&seen);
     assert!(told(&inventory).contains(&"Namespaces Namespace datadog".to_owned()), "{:?}", inventory.left);

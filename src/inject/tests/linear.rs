@@ -14,7 +14,7 @@ fn configuration() -> Configuration {
 
 /// The patch, too.
 fn decided(text: &str, configuration: &Configuration) -> (u64, Value) {
-    let namespace = Namespace { name: Some("shop"), opt_in: Some("enabled"), left_out: false, annotations: Some(&[]) };
+    let namespace = Namespace { name: Some("shop"), opt_in: Some("enabled"), left_out: None, annotations: Some(&[]) };
     let mut patch = Value::Null;
     let steps = steps(|| {
         let pod = Pod::from_json(text).expect("a pod");

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::patch::to_json;
+use super::rules::LeftOut;
 use super::{Action, Decision, Namespace, Plan, Pod, Reason, decide};
 use crate::config::{Configuration, Document};
 
@@ -26,7 +27,7 @@ use crate::config::{Configuration, Document};
 struct Case {
     pod: Value,
     opt_in: Option<&'static str>,
-    left_out: bool,
+    left_out: Option<LeftOut>,
     namespace: Option<&'static str>,
     annotations: Option<Vec<(Box<str>, Box<str>)>>,
     document: Document,
@@ -61,7 +62,7 @@ fn case(pod: Value) -> Case {
     Case {
         pod,
         opt_in: Some("enabled"),
-        left_out: false,
+        left_out: None,
         namespace: Some("shop"),
         annotations: Some(Vec::new()),
         document: Document::default(),
@@ -89,7 +90,7 @@ fn assert_linear(pod: impl Fn(usize) -> String, small: usize) {
 
 fn duration(pod: &str) -> Duration {
     let pod = Pod::from_json(pod).expect("a pod");
-    let namespace = Namespace { name: Some("shop"), opt_in: Some("enabled"), left_out: false, annotations: None };
+    let namespace = Namespace { name: Some("shop"), opt_in: Some("enabled"), left_out: None, annotations: None };
     let configuration = Configuration::default();
     let started = Instant::now();
     let decision = decide(&pod, &namespace, &configuration, jiff::Timestamp::UNIX_EPOCH);

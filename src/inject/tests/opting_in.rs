@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::{Case, app, case, pod};
 use crate::api::OptIn;
-use crate::inject::{Reason, rules};
+use crate::inject::Reason;
+use crate::inject::rules::{self, LeftOut};
 
 #[test]
 fn the_pod_beats_its_namespace_both_ways() {
@@ -159,11 +160,12 @@ fn an_unknown_namespace_costs_its_defaults_only() {
 #[test]
 fn what_the_registration_leaves_out_is_left_alone_whatever_the_labels() {
     for (key, value) in rules::LEFT_OUT {
-        assert!(rules::is_left_out(|asked| (asked == key).then_some(value)));
-        assert!(!rules::is_left_out(|asked| (asked == key).then_some("another")));
+        assert!(LeftOut::by(|asked| (asked == key).then_some(value)).is_some());
+        assert_eq!(LeftOut::by(|asked| (asked == key).then_some("another")), None);
     }
+    let left_out = LeftOut::by(|_| Some("true"));
     for pod in [pod(app()), case(pod(app())).label("otelgate.dev/inject", "enabled").pod] {
-        let outcome = Case { left_out: true, ..case(pod) }.decide();
+        let outcome = Case { left_out, ..case(pod) }.decide();
         assert_eq!((outcome.name, outcome.skipped), ("skip", Some(Reason::LeftOutNamespace)));
     }
 }

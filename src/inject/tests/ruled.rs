@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Case, app, case, pod};
 use crate::config::{Configuration, Selector};
-use crate::inject::rules::{self, Case as Ruled};
+use crate::inject::rules::{self, Case as Ruled, LEFT_OUT, LeftOut};
 use crate::inject::{Decision, Pod, Reason, decide};
 
 type Told = (&'static str, String, Option<Reason>);
@@ -65,12 +65,6 @@ fn what_is_left_alone_has_a_rule_that_says_so() {
             "namespace kube-system",
             Reason::SystemNamespace,
         ),
-        (
-            Case { left_out: true, ..case(pod(app())) },
-            "not a namespace of Kubernetes",
-            "namespace shop, label control-plane=true or kubernetes.azure.com/managedby=aks",
-            Reason::LeftOutNamespace,
-        ),
         (case(pod(app())).annotate("kubernetes.io/config.mirror", "x"), "not a mirror pod", "", Reason::MirrorPod),
         (of(json!({"os": {"name": "windows"}})), "not a Windows pod", "windows", Reason::WindowsPod),
         (of(json!({"containers": many})), "size", "containers 1001", Reason::TooManyContainers),
@@ -96,6 +90,21 @@ fn what_is_left_alone_has_a_rule_that_says_so() {
         let (objects, said, why) = objecting(&case);
         assert_eq!((objects, why), (rule, reason), "{said}");
         assert!(said.contains(input), "{said:?} hasn't {input:?}");
+    }
+}
+
+#[test]
+fn the_labels_that_a_namespace_is_left_out_by_are_told_and_no_others() {
+    let [operator, aks] = LEFT_OUT;
+    for (labels, told) in [
+        (&[operator][..], "label control-plane=true"),
+        (&[aks], "label kubernetes.azure.com/managedby=aks"),
+        (&[operator, aks], "labels control-plane=true and kubernetes.azure.com/managedby=aks"),
+    ] {
+        let left_out = LeftOut::by(|asked| labels.iter().find(|(key, _)| *key == asked).map(|(_, value)| *value));
+        let input = format!("namespace shop, {told}");
+        let case = Case { left_out, ..case(pod(app())) };
+        assert_eq!(objecting(&case), ("not a namespace of Kubernetes", input, Reason::LeftOutNamespace));
     }
 }
 

@@ -8,6 +8,7 @@ use std::fmt;
 use jiff::Timestamp;
 use otelgate::api::{OptIn, label};
 use otelgate::config::Document;
+use otelgate::inject::rules::{LEFT_OUT, LeftOut};
 use serde_json::{Map, Value, json};
 
 use super::edits::Edit;
@@ -48,7 +49,7 @@ pub struct Setting {
 pub struct Surroundings {
     pub name: Option<String>,
     pub opt_in: Option<String>,
-    pub left_out: bool,
+    pub left_out: Option<LeftOut>,
     pub annotations: Option<Vec<(Box<str>, Box<str>)>>,
 }
 
@@ -146,7 +147,9 @@ fn surroundings(random: &mut Random, offline: bool) -> Surroundings {
     };
     let annotations = (!random.percent(8)).then(|| metadata::namespace_annotations(random));
     let opt_in = opt_in(random, [72, 8, 3, 10]);
-    Surroundings { name: name.map(str::to_owned), opt_in, left_out: random.percent(1), annotations }
+    let [(left_out_by, value), ..] = LEFT_OUT;
+    let left_out = LeftOut::by(|key| Some(value).filter(|_| key == left_out_by)).filter(|_| random.percent(1));
+    Surroundings { name: name.map(str::to_owned), opt_in, left_out, annotations }
 }
 
 /// A value of the opt-in label: weights of enabled, observe, disabled and absent; else something invalid.

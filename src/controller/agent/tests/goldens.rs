@@ -9,7 +9,7 @@ use similar::TextDiff;
 use snapbox::{Data, assert_data_eq};
 
 use super::super::settings::Settings;
-use super::super::{cluster_agent, node, operator, pod, reference};
+use super::super::{PART, cluster_agent, node, operator, pod, reference};
 use crate::api::annotation;
 use crate::controller::stack::Stack;
 use crate::manifest;
@@ -200,6 +200,26 @@ fn the_reference_has_each_field_of_a_datadog_agent() {
     }
 }
 
+/// What the Cluster Agent made itself would be nobody's. Some releases end where they find one without `data`.
+#[test]
+fn what_the_cluster_agent_writes_is_there_before_it() {
+    let known = names(&reference::NOTES);
+    assert_eq!(PART.notes.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>(), known);
+    let made = of_controller(&json!({}));
+    for name in &known {
+        let is_it = |one: &&Value| one["kind"] == "ConfigMap" && one["metadata"]["name"] == name.as_str();
+        let found = made.iter().find(is_it).unwrap_or_else(|| panic!("{name}: {made:#?}"));
+        assert!(found["data"].as_object().is_some_and(|data| !data.is_empty()), "{found:#}");
+    }
+    let place = |kind: &str| PART.kinds.iter().position(|one| one.kind == kind);
+    assert!(place("ConfigMap") < place("Deployment"));
+
+    let roles = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/otelgate/templates/agent/roles.yaml");
+    let roles = std::fs::read_to_string(roles).expect("a file");
+    assert!(known.iter().all(|name| roles.contains(name.as_str())), "{roles}");
+    assert!(!roles.contains("create"), "while it ends it could put back what has gone: {roles}");
+}
+
 #[test]
 fn every_volume_that_is_known_is_mounted_by_somebody() {
     let mut mounted = BTreeSet::new();
@@ -233,6 +253,23 @@ fn nobody_but_those_who_are_asked_for_may_do_more() {
                 container["volumeMounts"].as_array().expect("mounts").iter().any(|mount| mount["name"] == "root");
             assert!(!sees_root || features.cspm || features.cws, "{name} {of}");
         }
+    }
+}
+
+/// Releases differ in what they do untold, and a system-probe that is told nothing of it isn't there for posture alone.
+#[test]
+fn what_the_security_agent_is_there_for_is_its_own() {
+    for (name, settings) in everything().into_iter().filter(|(_, settings)| settings.has_security_agent()) {
+        let set = node::daemon_set(&settings, None);
+        let containers = set["spec"]["template"]["spec"]["containers"].as_array().expect("containers");
+        let security = containers.iter().find(|one| one["name"] == "security-agent").expect("it is there");
+        let is_off = |variable: &str| {
+            let mut env = security["env"].as_array().expect("variables").iter();
+            env.any(|one| one["name"] == variable && one["value"] == "false")
+        };
+        let features = &settings.agent.features;
+        assert_eq!(is_off("DD_COMPLIANCE_CONFIG_RUN_IN_SYSTEM_PROBE"), features.cspm, "{name}");
+        assert_eq!(is_off("DD_RUNTIME_SECURITY_CONFIG_DIRECT_SEND_FROM_SYSTEM_PROBE"), features.cws, "{name}");
     }
 }
 

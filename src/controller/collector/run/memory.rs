@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tracing::{info, warn};
 
 use super::super::joining::Joining;
-use super::super::observe::Set;
+use super::super::observe::{Asked, Set};
 use super::super::pod::Pod;
 use super::super::revision::{Revision, Stored};
 use super::super::since::{Clocks, Since};
@@ -19,6 +19,7 @@ use super::super::verdict::Said;
 #[derive(Debug, Default)]
 pub struct Memory {
     told: Option<Phase>,
+    pub asked: Asked,
     pub unfit: Unfit,
     pub clocks: Clocks,
     /// When the record of each revision that failed was made.

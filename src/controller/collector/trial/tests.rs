@@ -5,7 +5,7 @@ mod shown;
 use std::cell::RefCell;
 use std::time::Instant;
 
-use super::super::pod::{Ended, pod};
+use super::super::pod::{Ended, State, pod};
 use super::super::since::Clocks;
 use super::super::words;
 use super::*;

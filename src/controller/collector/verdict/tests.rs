@@ -2,7 +2,7 @@
 
 mod joined;
 
-use super::super::pod::{Ended, Rollout, pod};
+use super::super::pod::{Ended, Rollout, State, pod};
 use super::super::trial::{Stable, Trial};
 use super::*;
 use crate::api::condition::Reason as R;

@@ -29,7 +29,8 @@ fn the_pages_install_upgrade_and_remove(version: Helm) {
     let [install, ready, opt_in, gitops] = &shell_blocks(&root().join("docs/install.md"))[..] else {
         panic!("docs/install.md has other commands than this test knows")
     };
-    let [upgrade, rollback, uninstall, rest] = &shell_blocks(&root().join("docs/upgrade-and-remove.md"))[..] else {
+    let [upgrade, rollback, uninstall, rest, notes] = &shell_blocks(&root().join("docs/upgrade-and-remove.md"))[..]
+    else {
         panic!("docs/upgrade-and-remove.md has other commands than this test knows")
     };
     plane.kubectl(&["create", "namespace", "shop"]).expect("a namespace");
@@ -55,6 +56,16 @@ fn the_pages_install_upgrade_and_remove(version: Helm) {
     run(&plane, version, rollback).expect("rolling back");
     assert_eq!(replicas(&plane), 2);
     run(&plane, version, uninstall).expect("uninstalling");
+    let names = ["datadog-cluster-id", "datadog-token", "datadog-leader-election"];
+    let left = |name: &str| {
+        let metadata = json!({"name": name, "namespace": "datadog"});
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"id": "of a Cluster Agent"}})
+    };
+    plane.apply(&names.map(left));
+    run(&plane, version, notes).expect("removing what the Cluster Agent made");
+    for name in names {
+        assert!(!plane.kubectl(&["get", "-n", "datadog", "configmap", name]).success, "{name}");
+    }
     run(&plane, version, rest).expect("removing the rest");
     gone(&plane, &before);
 

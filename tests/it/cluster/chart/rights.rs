@@ -124,6 +124,13 @@ fn of_the_controller_for_an_agent(service: &str, secret: &str) -> [(String, Valu
     let keep = ["create", "patch", "delete"];
     let roles =
         ["otelgate-agent", "otelgate-cluster-agent", "otelgate-agent-cluster-state", "otelgate-agent-compliance"];
+    let config_maps = [
+        "datadog-agent-seccomp",
+        "datadog-agent-cluster-state",
+        "datadog-leader-election",
+        "datadogtoken",
+        "datadog-cluster-id",
+    ];
     let rbac = "rbac.authorization.k8s.io";
     let cluster = json!([
         rule(rbac, &["clusterroles"], &[&roles[..], &["otelgate-cluster-agent-own"]].concat(), &["bind"]),
@@ -138,7 +145,7 @@ fn of_the_controller_for_an_agent(service: &str, secret: &str) -> [(String, Valu
         rule("", &["services", "serviceaccounts", "configmaps"], &[], &["list", "watch"]),
         rule("", &["services"], &["datadog-agent", "datadog-cluster-agent", service], &keep),
         rule("", &["serviceaccounts"], &["datadog-agent", "datadog-cluster-agent"], &keep),
-        rule("", &["configmaps"], &["datadog-agent-seccomp", "datadog-agent-cluster-state"], &keep),
+        rule("", &["configmaps"], &config_maps, &keep),
         rule("coordination.k8s.io", &["leases"], &[], &["list", "watch"]),
         rule("coordination.k8s.io", &["leases"], &["datadog-leader-election"], &keep),
         rule(rbac, &["rolebindings"], &[], &["list", "watch"]),

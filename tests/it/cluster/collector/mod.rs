@@ -249,9 +249,8 @@ impl Cluster<'_> {
         self.wait("the trial's pod", || {
             let pods = self.pods();
             // Before it is scheduled, it has no node, and its DaemonSet may be ready a moment later.
-            let is_it = |(node, pod): &(&String, &[String; 3])| {
-                !node.is_empty() && pod[2] == "trial" && pod[1] != but_not
-            };
+            let is_it =
+                |(node, pod): &(&String, &[String; 3])| !node.is_empty() && pod[2] == "trial" && pod[1] != but_not;
             let (node, [_, revision, _]) = pods.iter().find(is_it)?;
             let set = self.plane.get(COLLECTOR, "daemonset/otel-collector-trial");
             (set["status"]["numberReady"] == 1).then(|| (node.clone(), revision.clone()))

@@ -145,6 +145,8 @@ fn what_is_half_there_is_removed_without_helm_and_what_is_foreign_stays() {
         lease("datadog-leader-election"),
         notes("datadog-cluster-id"),
         notes("datadogtoken"),
+        notes("datadog-token"),
+        notes("datadog-leader-election"),
     ]);
     let told = alone.run(&["cleanup", "--yes"]);
     assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);

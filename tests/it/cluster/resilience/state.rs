@@ -48,12 +48,14 @@ impl World<'_> {
                 }
             }
         }
-        let addresses: Vec<_> = self
+        let mut addresses: Vec<_> = self
             .list("/api/v1/namespaces/datadog/services")
             .iter()
             .filter_map(|service| service["spec"]["clusterIP"].as_str().map(str::to_owned))
             .filter(|address| address != "None")
             .collect();
+        // One may be the beginning of another.
+        addresses.sort_unstable_by_key(|address| std::cmp::Reverse(address.len()));
         for object in all.values_mut() {
             without_addresses(object, &addresses);
         }
@@ -187,12 +189,13 @@ fn without_addresses(value: &mut Value, addresses: &[String]) {
 
 /// Whether each part has made what it makes: otherwise a comparison says little.
 pub fn is_complete(objects: &Objects) -> bool {
-    const SOME: [&str; 15] = [
+    const SOME: [&str; 16] = [
         "secrets/otelgate-ca",
         "secrets/otelgate-webhook-tls",
         "secrets/datadog-cluster-agent",
         "configmaps/otelgate-injection",
         "configmaps/otel-collector-config",
+        "configmaps/datadog-cluster-id",
         "daemonsets/otel-collector",
         "daemonsets/datadog-agent",
         "deployments/datadog-cluster-agent",

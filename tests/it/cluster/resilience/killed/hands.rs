@@ -3,6 +3,7 @@
 //!
 //! What lost all of that, and has nothing else of the controller's, could be anybody's.
 
+use otelgate::api::object::CLUSTER_AGENT_NOTES;
 use serde_json::{Value, json};
 
 use super::super::state::{DATADOG_AGENTS, LISTS, PODS};
@@ -79,6 +80,7 @@ fn edit(list: &str, name: &str, object: &Value) -> Value {
         "secrets" if object["type"] == "kubernetes.io/tls" && name != "otelgate-ca" => {
             json!({"data": {"tls.crt": "eA=="}})
         }
+        "configmaps" if CLUSTER_AGENT_NOTES.contains(&name) => json!({"data": {"made-by": "another"}}),
         "configmaps" if object["immutable"] != true => json!({"data": {"config.yaml": "another"}}),
         "services" => json!({"spec": {"selector": null, "internalTrafficPolicy": "Cluster"}}),
         "serviceaccounts" if name == "otel-collector" => json!({"automountServiceAccountToken": true}),
