@@ -141,6 +141,19 @@ fn templates_are_named_as_such() {
     for text in texts {
         assert_eq!(fault(text).2, Fault::Template, "{text}");
     }
+    // Legal text above a fault is not to blame for it.
+    for text in [
+        "a: |\n  {{ define \"x\" }}\n  {{ end }}\nb: ]\n",
+        "a: \"x\n  {{ y }}\n  z\"\nb: ]\n",
+        "a: |\n  {{ define \"x\" }}\n---\nb: ]\n",
+        "a: x\n  {{ y }}\n---\nb: ]\n",
+    ] {
+        let fault = fault(text).2;
+        assert!(matches!(fault, Fault::Syntax(_)), "{text}: {fault:?}");
+    }
+    for text in ["a: |\n  x\n{{ y }}\nb: 1\n", "a: x\n  {{ y }}\n  z\nb: ]\n"] {
+        assert_eq!(fault(text).2, Fault::Template, "{text}");
+    }
     assert_eq!(one("a: \"{{ $labels.pod }}\""), json!({"a": "{{ $labels.pod }}"}));
 }
 
