@@ -488,6 +488,10 @@ fn files_in_a_row_are_read_again_as_what_they_were() {
     assert_eq!(files(&[("a.json", json.to_owned()), ("b.json", json.to_owned())]), "jj");
     assert_eq!(files(&[("a.json", json.to_owned()), ("b.json", json.to_owned()), ("c.yaml", pod("c"))]), "jjc");
     assert_eq!(files(&[("a.json", format!("\u{feff}{json}")), ("b.json", format!("\u{feff}{json}"))]), "jj");
+    let stream = || format!("{json}\n{json} {json}\n");
+    assert_eq!(files(&[("a.json", stream()), ("c.yaml", pod("c")), ("b.json", json.to_owned())]), "jjjcj");
+    assert_eq!(files(&[("c.yaml", pod("c")), ("a.json", stream())]), "cjjj");
+    assert_eq!(files(&[("a.json", stream()), ("b.json", stream())]), "jjjjjj");
 }
 
 fn otelgate_on(directory: &Path, args: &[&str], input: &str) -> String {
