@@ -11,8 +11,8 @@ use super::shape::{self, Misfit, Shape};
 use crate::api::{OptIn, label};
 use crate::config::Configuration;
 use crate::inject::{Namespace, Pod, rules};
-use crate::manifest::Lines;
 use crate::manifest::kind::{self, Object, Templated};
+use crate::manifest::{Fault, Lines};
 
 /// What holds for every document.
 #[derive(Clone, Copy, Debug)]
@@ -165,7 +165,11 @@ impl<'a> Place<'a> {
             "correct it; the API server refuses it too"
         };
         let path = self.path(pointer, &path);
-        let message = format!("{path} must be {wanted}, and is {found}");
+        let (message, next) = if found == shape::TEMPLATE {
+            (format!("{path} is {}", Fault::Template), Fault::Template.next_step())
+        } else {
+            (format!("{path} must be {wanted}, and is {found}"), next)
+        };
         Err(self.complaint(&format!("{pointer}{below}"), &message, next))
     }
 }

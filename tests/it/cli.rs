@@ -151,6 +151,16 @@ fn faulty_inputs_name_file_line_and_next_step_and_give_no_output() {
         let namespace = format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  {metadata}\n  name: shop\n");
         refused("x.yaml", namespace.as_bytes(), &[&format!("./x.yaml:{says}")]);
     }
+    for (good, template, says) in [
+        ("  name: p", "  name: \"{{ .Release.Name }}-p\"", "4: Pod shop/{{ .Release.Name }}-p: metadata.name is"),
+        ("namespace: shop", "namespace: x-{{ .Values.y }}", "5: Pod x-{{ .Values.y }}/p: metadata.namespace is"),
+        ("  name: p", "  labels: {a: \"{{ b }}\"}\n  name: p", "4: Pod shop/p: metadata.labels[a] is"),
+        ("- name: main", "- name: main-{{ .x }}", "8: Pod shop/p: spec.containers[0].name is"),
+        ("nginx:1.27", "nginx:{{ .Values.tag }}", "9: Pod shop/p: spec.containers[0].image is"),
+    ] {
+        let says = format!("./x.yaml:{says} a template that wasn't rendered: {{{{ … }}}}");
+        refused("x.yaml", POD.replace(good, template).as_bytes(), &[&says, "helm template"]);
+    }
     let short = POD.replace("shop", "n");
     refused(
         "x.yaml",
@@ -333,6 +343,16 @@ fn what_holds_no_objects_passes_untouched() {
         assert_eq!(printed(&output), if text.trim().is_empty() { "" } else { text });
         assert_eq!(told(&output), "no pod or pod template in the input\n");
     }
+}
+
+#[test]
+fn braces_pass_where_kubernetes_takes_them() {
+    let pod = POD.replace("  name: p", "  name: p\n  annotations: {a: \"{{ x }}\"}")
+        + "    env: [{name: A, value: \"{{ x }}\"}]\n    command: [\"{{ x }}\"]\n    args: [\"{{ x }}\"]\n";
+    let directory = tempfile::tempdir().expect("a directory");
+    let injected = otelgate_on(directory.path(), &["inject", "-q", "--opt-in", "-f", "-"], &pod);
+    assert!(injected.contains("OTEL_SERVICE_NAME"), "{injected}");
+    assert_eq!(otelgate_on(directory.path(), &["inject", "-q", "--undo", "-f", "-"], &injected), pod);
 }
 
 #[test]
