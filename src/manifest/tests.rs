@@ -460,6 +460,11 @@ items:
   kind: Job
   metadata: {name: cj-29000000, ownerReferences: [{apiVersion: batch/v1, kind: CronJob, name: cj, controller: true}]}
   spec: {template: {}}
+- {apiVersion: apps.kruise.io/v1beta1, kind: StatefulSet, metadata: {name: k}, spec: {template: {spec: {}}}}
+- {apiVersion: e.com/v1, kind: X, metadata: {name: x}, spec: {template: {spec: {containers: [{name: a}]}}}}
+- {apiVersion: e.com/v1, kind: X, metadata: {name: x}, spec: {template: {spec: {containers: [{name: a}, {image: b}]}}}}
+- {apiVersion: e.com/v1, kind: X, metadata: {name: x}, spec: {template: {spec: {containers: []}}}}
+- {apiVersion: serving.knative.dev/v1, kind: Service, metadata: {name: s}, spec: {template: {spec: {containers: [{name: a}]}}}}
 ";
     let value = one(text);
     let found: BTreeMap<_, _> = kind::templated(&value)
@@ -476,9 +481,13 @@ items:
             "/items/3/spec/jobTemplate/spec/template",
             "/items/4/spec/template",
             "/items/7/spec/template",
+            "/items/8/spec/template",
+            "/items/9/spec/template",
         ]
     );
     assert!(found["/items/2/items/1/spec/template"].1.contains("Deployment { name: \"typeless\""));
     assert_eq!(found["/items/0"], ("p".to_owned(), "None".to_owned()));
     assert!(found["/items/7/spec/template"].1.contains("CronJob { name: \"cj\", job: Some(\"cj-29000000\") }"));
+    assert!(found["/items/8/spec/template"].1.contains("Other { kind: \"StatefulSet\", name: \"k\" }"));
+    assert!(found["/items/9/spec/template"].1.contains("Other { kind: \"X\", name: \"\" }"));
 }

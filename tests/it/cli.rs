@@ -356,6 +356,36 @@ fn braces_pass_where_kubernetes_takes_them() {
 }
 
 #[test]
+fn pod_templates_of_custom_resources_are_written_as_their_owners_allow() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let of = |api_version: &str, kind: &str| {
+        format!(
+            "apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: w, namespace: ns}}\nspec:\n  template:\n    \
+             metadata: {{labels: {{otelgate.dev/inject: enabled}}}}\n    spec:\n      containers:\n      - name: a\n"
+        )
+    };
+    let kruise = of("apps.kruise.io/v1alpha1", "CloneSet");
+    let other = of("example.com/v1", "Workload");
+    let list = format!("apiVersion: v1\nkind: List\nitems:\n- {}", other.trim_end().replace('\n', "\n  ") + "\n");
+    for (input, named) in [(&kruise, true), (&other, false), (&list, false)] {
+        let injected = otelgate_on(directory.path(), &["inject", "-q", "-f", "-"], input);
+        assert!(injected.contains("k8s.container.name=a"), "{injected}");
+        assert_eq!(injected.contains("service.name=w"), named, "{injected}");
+        assert_eq!(injected.contains("OTEL_SERVICE_NAME"), named, "{injected}");
+        let check =
+            |text: &str| fed(directory.path(), &["inject", "--check", "-f", "-"], text.as_bytes()).status.code();
+        assert_eq!((check(input), check(&injected)), (Some(1), Some(0)));
+        assert_eq!(&otelgate_on(directory.path(), &["inject", "-q", "--undo", "-f", "-"], &injected), input);
+    }
+    // Knative refuses what would be written, and a template without names for its containers is no pod's.
+    for input in
+        [of("serving.knative.dev/v1", "Service"), other.replace("- name: a", "- image: a"), of("extensions/v1", "X")]
+    {
+        assert_eq!(otelgate_on(directory.path(), &["inject", "-q", "-f", "-"], &input), input);
+    }
+}
+
+#[test]
 fn injected_is_stable_and_undone_to_the_byte() {
     let directory = tempfile::tempdir().expect("a directory");
     let windows = format!("{NAMESPACE}---\n{POD}").replace('\n', "\r\n");
