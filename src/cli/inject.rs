@@ -55,6 +55,8 @@ struct Rewritten<'a> {
     name: &'a str,
     old: &'a str,
     new: String,
+    /// Where in `new` the objects of a stream of JSON begin, but for the first.
+    further: Vec<usize>,
     format: Format,
 }
 
@@ -107,10 +109,13 @@ impl Rules<'_> {
         let mut done = parallel::map(threads, &documents, |(file, document)| self.document(file, document)).into_iter();
         let (mut all, mut outcomes, mut complaints) = (Vec::new(), Vec::new(), Vec::new());
         for Parsed { input, documents } in inputs {
-            let mut new = String::with_capacity(input.text.len() * 2);
+            let (mut new, mut further) = (String::with_capacity(input.text.len() * 2), Vec::new());
             for (document, done) in documents.iter().zip(&mut done) {
                 match done {
                     Ok((text, of_document)) => {
+                        if document.format == Format::Json && !new.is_empty() {
+                            further.push(new.len());
+                        }
                         new.push_str(text.as_deref().unwrap_or(document.text));
                         outcomes.extend(of_document);
                     }
@@ -118,7 +123,7 @@ impl Rules<'_> {
                 }
             }
             let format = documents.first().map_or(Format::Yaml, |document| document.format);
-            all.push(Rewritten { name: &input.name, old: &input.text, new, format });
+            all.push(Rewritten { name: &input.name, old: &input.text, new, further, format });
         }
         if complaints.is_empty() { Ok((all, outcomes)) } else { Err(complaints) }
     }
@@ -224,24 +229,33 @@ fn joined(inputs: &[Rewritten<'_>]) -> String {
     let inputs = || inputs.iter().filter(|input| !input.new.trim().is_empty());
     // Objects of JSON need nothing between them, as long as all are.
     let json = inputs().all(|input| input.format == Format::Json);
-    for Rewritten { new, .. } in inputs() {
-        // A byte-order mark is one only at the beginning.
-        let text = if out.is_empty() { new.as_str() } else { new.trim_start_matches('\u{feff}') };
-        if !out.is_empty() {
-            if !out.ends_with('\n') {
-                out.push('\n');
-            }
-            let first = first_line(text).unwrap_or_default();
-            if first.starts_with('%') {
-                // A directive is one only where no document is open.
-                out.push_str(if first_line(&out).is_some() { "...\n" } else { "" });
-            } else if !json && !first.starts_with("---") {
-                out.push_str("---\n");
-            }
+    for Rewritten { new, further, .. } in inputs() {
+        let mut start = 0;
+        for end in further.iter().copied().filter(|_| !json).chain([new.len()]) {
+            let text = &new[start..end];
+            append(&mut out, if start == 0 { text } else { text.trim_start() }, json);
+            start = end;
         }
-        out.push_str(text);
     }
     out
+}
+
+fn append(out: &mut String, text: &str, json: bool) {
+    // A byte-order mark is one only at the beginning.
+    let text = if out.is_empty() { text } else { text.trim_start_matches('\u{feff}') };
+    if !out.is_empty() {
+        if !out.ends_with('\n') {
+            out.push('\n');
+        }
+        let first = first_line(text).unwrap_or_default();
+        if first.starts_with('%') {
+            // A directive is one only where no document is open.
+            out.push_str(if first_line(out).is_some() { "...\n" } else { "" });
+        } else if !json && !first.starts_with("---") {
+            out.push_str("---\n");
+        }
+    }
+    out.push_str(text);
 }
 
 /// The first line that counts.

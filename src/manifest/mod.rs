@@ -221,10 +221,26 @@ fn explain(text: &str, error: &ScanError) -> ReadError {
     ReadError { line, column: marker.col() + 1, fault }
 }
 
-/// Whether that line, or one above it, has what only a template has.
+/// Whether that line, or one above it in the same document, has what only a template has.
 fn is_template(text: &str, line: usize) -> bool {
-    text.lines().nth(line - 1).is_some_and(|line| line.contains("{{"))
-        || text.lines().take(line).any(|line| line.trim_start().starts_with("{{"))
+    let (mut start, mut quoted) = (0, Vec::new());
+    for (event, span) in parser(text).map_while(Result::ok).take_while(|(_, span)| span.start.line() <= line) {
+        let Some(range) = span.byte_range() else { continue };
+        match event {
+            Event::DocumentStart(..) | Event::DocumentEnd => start = range.start,
+            // Text for others, such as alerts, whose templates are none of a manifest's.
+            Event::Scalar(_, style, ..) if style != ScalarStyle::Plain => quoted.push(range),
+            _ => {}
+        }
+    }
+    let mut end = 0;
+    text.split_inclusive('\n').take(line).zip(1..).any(|(one, number)| {
+        let content = one.trim_start();
+        end += one.len();
+        let at = end - content.len();
+        let begins = at >= start && content.starts_with("{{") && !quoted.iter().any(|range| range.contains(&at));
+        begins || (number == line && content.contains("{{"))
+    })
 }
 
 // === impl Document ===

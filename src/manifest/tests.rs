@@ -141,6 +141,19 @@ fn templates_are_named_as_such() {
     for text in texts {
         assert_eq!(fault(text).2, Fault::Template, "{text}");
     }
+    // Legal text above a fault is not to blame for it.
+    for text in [
+        "a: |\n  {{ define \"x\" }}\n  {{ end }}\nb: ]\n",
+        "a: \"x\n  {{ y }}\n  z\"\nb: ]\n",
+        "a: |\n  {{ define \"x\" }}\n---\nb: ]\n",
+        "a: x\n  {{ y }}\n---\nb: ]\n",
+    ] {
+        let fault = fault(text).2;
+        assert!(matches!(fault, Fault::Syntax(_)), "{text}: {fault:?}");
+    }
+    for text in ["a: |\n  x\n{{ y }}\nb: 1\n", "a: x\n  {{ y }}\n  z\nb: ]\n"] {
+        assert_eq!(fault(text).2, Fault::Template, "{text}");
+    }
     assert_eq!(one("a: \"{{ $labels.pod }}\""), json!({"a": "{{ $labels.pod }}"}));
 }
 
@@ -447,6 +460,11 @@ items:
   kind: Job
   metadata: {name: cj-29000000, ownerReferences: [{apiVersion: batch/v1, kind: CronJob, name: cj, controller: true}]}
   spec: {template: {}}
+- {apiVersion: apps.kruise.io/v1beta1, kind: StatefulSet, metadata: {name: k}, spec: {template: {spec: {}}}}
+- {apiVersion: e.com/v1, kind: X, metadata: {name: x}, spec: {template: {spec: {containers: [{name: a}]}}}}
+- {apiVersion: e.com/v1, kind: X, metadata: {name: x}, spec: {template: {spec: {containers: [{name: a}, {image: b}]}}}}
+- {apiVersion: e.com/v1, kind: X, metadata: {name: x}, spec: {template: {spec: {containers: []}}}}
+- {apiVersion: serving.knative.dev/v1, kind: Service, metadata: {name: s}, spec: {template: {spec: {containers: [{name: a}]}}}}
 ";
     let value = one(text);
     let found: BTreeMap<_, _> = kind::templated(&value)
@@ -463,9 +481,13 @@ items:
             "/items/3/spec/jobTemplate/spec/template",
             "/items/4/spec/template",
             "/items/7/spec/template",
+            "/items/8/spec/template",
+            "/items/9/spec/template",
         ]
     );
     assert!(found["/items/2/items/1/spec/template"].1.contains("Deployment { name: \"typeless\""));
     assert_eq!(found["/items/0"], ("p".to_owned(), "None".to_owned()));
     assert!(found["/items/7/spec/template"].1.contains("CronJob { name: \"cj\", job: Some(\"cj-29000000\") }"));
+    assert!(found["/items/8/spec/template"].1.contains("Other { kind: \"StatefulSet\", name: \"k\" }"));
+    assert!(found["/items/9/spec/template"].1.contains("Other { kind: \"X\", name: \"\" }"));
 }
