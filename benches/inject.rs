@@ -1,5 +1,6 @@
-//! What `otelgate inject` does in a second, from the program's start to its end, against the parser of YAML alone, which
-//! reads the same text and makes nothing of it. They alternate within one run.
+//! What `otelgate inject` does in a second, from the program's start to its end, on all processors and on one of them,
+//! against the parser of YAML alone, which reads the same text on one and makes nothing of it. They alternate within one
+//! run.
 //!
 //! `cargo bench --bench inject`
 
@@ -13,6 +14,7 @@ use std::time::Instant;
 
 use granit_parser::Parser;
 use otelgate::manifest;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::{Value, json};
 
 #[path = "../tests/support/review.rs"]
@@ -29,23 +31,36 @@ fn main() {
     if !support::is_asked_for() {
         return;
     }
-    println!("{MANIFESTS} Deployments in one file, {ROUNDS} rounds, medians");
-    println!("{:<34} {:>12} {:>12} {:>12}", "a second", "inject", "parser", "share");
+    let all = sched_getaffinity(None).expect("the processors");
+    println!("{MANIFESTS} Deployments in one file, {ROUNDS} rounds, medians, {} processors", all.count());
+    let columns = ["inject", "on one", "parser", "all to one", "share of one"];
+    println!("{:<28} {}", "a second", columns.map(|column| format!("{column:>12}")).join(" "));
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("manifests.yaml");
     for (size, whole) in [(SMALL, Whole::Documents), (SMALL, Whole::List), (USUAL, Whole::Documents)] {
         let text = manifests(size, whole);
         fs::write(&path, &text).expect("the manifests' file");
-        let (mut inject, mut parser) = (Vec::new(), Vec::new());
+        let (mut inject, mut on_one, mut parser) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             inject.push(timed(|| run(&path)));
+            sched_setaffinity(None, &first(&all)).expect("a processor of these");
+            on_one.push(timed(|| run(&path)));
+            sched_setaffinity(None, &all).expect("these processors again");
             parser.push(timed(|| parse(&text)));
         }
-        let (inject, parser) = (median(&mut inject), median(&mut parser));
+        let [inject, on_one, parser] = [inject, on_one, parser].map(|mut seconds| median(&mut seconds));
         let rate = |seconds: f64| f64::from(MANIFESTS) / seconds;
         let name = format!("{} of {:.1} kB", whole.name(), 1e-3 * bytes(&text) / f64::from(MANIFESTS));
-        println!("{name:<34} {:>12.0} {:>12.0} {:>11.0}%", rate(inject), rate(parser), 100.0 * parser / inject);
+        let rates = [inject, on_one, parser].map(|seconds| format!("{:>12.0}", rate(seconds))).join(" ");
+        println!("{name:<28} {rates} {:>12.2} {:>11.0}%", on_one / inject, 100.0 * parser / on_one);
     }
+}
+
+/// One of the processors. A program that may run on one alone starts no threads.
+fn first(all: &CpuSet) -> CpuSet {
+    let mut one = CpuSet::new();
+    one.set((0..CpuSet::MAX_CPU).find(|index| all.is_set(*index)).expect("this runs on one"));
+    one
 }
 
 /// How they stand in one file.

@@ -13,7 +13,7 @@ use kube::Config;
 use tokio::time::sleep;
 use tower::{BoxError, service_fn};
 
-use crate::k8s::{Body, Client, Error, Result};
+use crate::k8s::{self, Body, Client, Error, Result};
 
 /// Until when a client may write. Nobody may before it was told.
 #[derive(Debug, Default)]
@@ -47,7 +47,7 @@ fn patient(client: Client) -> Client {
         let client = client.clone();
         async move {
             let silent_since = watches(&request).then(Instant::now);
-            let answer = client.send(request).await?;
+            let answer = send(&client, request).await?;
             // Nobody can come again before it is heard.
             if let Some(later) = asks_to_come_later(&answer) {
                 sleep(later).await;
@@ -75,6 +75,26 @@ pub fn fenced(client: Client, fence: Arc<Fence>) -> Client {
         }
     });
     Client::new(service, namespace)
+}
+
+/// A client of which each read is answered soon, or not at all. What waits for others may take longer: a watch or a log for
+/// what comes, and a write for webhooks on its way.
+#[must_use]
+pub fn prompt(client: Client) -> Client {
+    let namespace = client.default_namespace().to_owned();
+    let service = service_fn(move |request: Request<Body>| {
+        let client = client.clone();
+        async move { send(&client, request).await }
+    });
+    Client::new(service, namespace)
+}
+
+/// In time, where the API server alone answers.
+async fn send(client: &Client, request: Request<Body>) -> Result<Response<Body>> {
+    let answers_alone =
+        request.method() == Method::GET && !watches(&request) && !request.uri().path().ends_with("/log");
+    let answer = client.send(request);
+    if answers_alone { k8s::in_time(answer).await } else { answer.await }
 }
 
 fn watches<B>(request: &Request<B>) -> bool {
@@ -184,11 +204,25 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn an_api_server_that_never_answers_is_given_up_where_it_alone_would() {
+        let never = service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>>>());
+        let client = prompt(Client::new(never, "default"));
+        let ends = async |method: Method, path: &str| {
+            let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
+            tokio::time::timeout(Duration::from_secs(20), client.send(request)).await.is_ok()
+        };
+        assert!(ends(Method::GET, "/api/v1/pods?limit=500").await);
+        assert!(!ends(Method::GET, "/api/v1/pods?watch=true").await);
+        assert!(!ends(Method::GET, "/api/v1/namespaces/a/pods/b/log?follow=true").await);
+        assert!(!ends(Method::POST, "/api/v1/namespaces/a/pods?dryRun=All").await, "webhooks have up to 30 s");
+    }
+
     #[tokio::test]
     async fn beyond_the_fence_nothing_is_written_and_all_is_read() {
         let (calls, fence) = (Arc::<AtomicUsize>::default(), Arc::<Fence>::default());
         let maps = Api::<ConfigMap>::default_namespaced(fenced(answering("{}", &calls), Arc::clone(&fence)));
-        let write = || async { maps.create(&crate::k8s::PostParams::default(), &ConfigMap::default()).await };
+        let write = || async { maps.create(&k8s::PostParams::default(), &ConfigMap::default()).await };
         write().await.expect_err("nobody has opened it");
         fence.open_until(Instant::now() + Duration::from_mins(1));
         write().await.expect("it is open");

@@ -81,10 +81,8 @@ impl Coverage {
         created: Option<Timestamp>,
         changes: Changes,
     ) -> Self {
-        // A label of the pod's own has been there from its creation on.
-        let opt_in = changes.opt_in.filter(|_| pod.label(label::INJECT).is_none());
-        let is_older = |change: Option<Timestamp>| created.zip(change).is_some_and(|(created, at)| created <= at);
-        let older = is_older(opt_in) || is_older(changes.configuration);
+        let own = pod.label(label::INJECT).and_then(OptIn::parse);
+        let older = created.is_some_and(|created| is_older(created, own, changes.opt_in, changes.configuration));
         Self::judge(matches!(decision, Decision::Inject(_)), Carried::of(pod, hash), older)
     }
 
@@ -147,6 +145,19 @@ impl Coverage {
     }
 }
 
+/// Whether a pod was there before what opts it in: its own label, where that is one of the three words, which has been
+/// there from its creation on, or else its namespace's; or before the configuration in force.
+#[must_use]
+pub fn is_older<T: Copy + PartialOrd>(
+    created: T,
+    own: Option<OptIn>,
+    opted_in: Option<T>,
+    configured: Option<T>,
+) -> bool {
+    let is_older = |change: Option<T>| change.is_some_and(|at| created <= at);
+    is_older(opted_in.filter(|_| own.is_none())) || is_older(configured)
+}
+
 /// When a field of an object was last written, at the latest: by the earliest of its managers' times, since each of
 /// them has the value that stands there now. `path` is that of `managedFields`, such as `["f:metadata", "f:labels"]`.
 #[must_use]
@@ -188,7 +199,8 @@ mod tests {
         let pod = |metadata: Value| json!({"metadata": metadata, "spec": {"containers": [{"name": "a"}]}});
         let status = json!({"version": "0.1.0", "config": hash, "containers": {}}).to_string();
         let marked = pod(json!({"annotations": {annotation::STATUS: status}}));
-        let (bare, own) = (pod(json!({})), pod(json!({"labels": {label::INJECT: "enabled"}})));
+        let labelled = |opt_in: &str| pod(json!({"labels": {label::INJECT: opt_in}}));
+        let (bare, own, invalid) = (pod(json!({})), labelled("enabled"), labelled("yes"));
         let at = |opt_in: &str, configuration: &str| Changes {
             opt_in: Some(time(opt_in)),
             configuration: Some(time(configuration)),
@@ -205,6 +217,9 @@ mod tests {
             (&bare, Some("enabled"), &hash, at(LATER, EARLIER), Coverage::RestartPending),
             (&bare, Some("enabled"), &hash, at(EARLIER, LATER), Coverage::RestartPending),
             (&own, None, &hash, at(LATER, EARLIER), Coverage::Missed),
+            // What can't be read opts nothing in: its namespace does.
+            (&invalid, Some("enabled"), &hash, at(LATER, EARLIER), Coverage::RestartPending),
+            (&invalid, Some("enabled"), &hash, at(EARLIER, EARLIER), Coverage::Missed),
             (&own, None, &hash, at(LATER, LATER), Coverage::RestartPending),
         ] {
             assert_eq!(said(pod, opt_in, hash, changes), expected, "{pod} {opt_in:?} {changes:?}");

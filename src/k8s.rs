@@ -53,7 +53,8 @@ use thiserror::Error;
 /// Seconds after which a watch goes on over a request of its own: an API server that went without a word is missed that
 /// soon, and not after the usual five minutes.
 pub const WATCH_FOR: u32 = 30;
-/// How long a server waits on a connection on which nothing comes: longer than a watch lasts.
+/// How long a server waits on a connection on which nothing comes: longer than a watch lasts. Reads that aren't watches
+/// have less.
 const SILENCE: Duration = Duration::from_secs(WATCH_FOR as u64 + 15);
 /// How long a request has for its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -61,8 +62,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Where the API server is can't be told.
 #[derive(Debug, Error)]
 pub enum ConnectionError {
-    #[error("this isn't a pod with a service account; give --kubeconfig, or --no-namespaces to do without the cluster")]
-    NotInCluster(#[source] kube::config::InClusterError),
+    #[error("this isn't a pod with a service account; give --kubeconfig")]
+    NotInCluster,
     #[error("the kubeconfig {path} can't be used; check it with kubectl --kubeconfig {path} version")]
     Kubeconfig { path: String, source: KubeconfigFault },
 }
@@ -73,7 +74,7 @@ pub enum ConnectionError {
 /// When neither tells where the API server is.
 pub async fn connection(kubeconfig: Option<&Path>) -> Result<Config, ConnectionError> {
     let mut connection = match kubeconfig {
-        None => Config::incluster().map_err(ConnectionError::NotInCluster)?,
+        None => Config::incluster().map_err(|_| ConnectionError::NotInCluster)?,
         Some(path) => {
             let failed = |error: KubeconfigError| ConnectionError::Kubeconfig {
                 path: path.display().to_string(),

@@ -25,6 +25,7 @@ pub mod manifest;
 pub mod metrics;
 pub mod monitoring;
 pub mod namespaces;
+pub mod parallel;
 pub mod probe;
 pub mod reference;
 pub mod registration;

@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use futures::{Stream, StreamExt as _};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::api::{DOMAIN, annotation};
 use crate::k8s::{self, Api, Client, Event, Namespace, ObjectMeta, PartialObjectMeta, WatchStreamExt as _, watcher};
 use crate::metrics::Metrics;
+use crate::watch::Health;
 
 /// Objects of one list request: small, so that the peak of a list is small.
 const PAGE_SIZE: u32 = 50;
@@ -127,18 +128,19 @@ fn retain(shard: &ArcSwap<Shard>, keep: impl Fn(&Known) -> bool) {
     }
 }
 
-/// Keeps the store as the cluster is. Errors are logged, waited out, and never the end of it.
+/// Keeps the store as the cluster is. Errors are told once, waited out, and never the end of it.
 pub async fn watch(client: Client, store: Arc<Namespaces>, metrics: Arc<Metrics>) {
     let api = Api::<PartialObjectMeta<Namespace>>::all(client);
     let events =
         watcher(api, watcher::Config::default().page_size(PAGE_SIZE).timeout(k8s::WATCH_FOR)).default_backoff();
-    follow(events, &store, &metrics).await;
+    follow(events, &store, &metrics, &Health::new("Namespace")).await;
 }
 
 async fn follow(
     events: impl Stream<Item = watcher::Result<Event<PartialObjectMeta<Namespace>>>>,
     store: &Namespaces,
     metrics: &Metrics,
+    health: &Health,
 ) {
     let mut events = pin!(events);
     let mut listed = HashSet::new();
@@ -155,13 +157,14 @@ async fn follow(
                 store.retain_listed(&listed);
                 listed = HashSet::new();
                 metrics.namespaces_synced.set(1);
+                health.answered();
                 info!(otelgate.namespaces = store.len(), "namespaces listed");
             }
             Ok(Event::Apply(namespace)) => store.insert(namespace.metadata),
             Ok(Event::Delete(namespace)) => store.remove(namespace.metadata.name.as_deref().unwrap_or_default()),
             Err(error) => {
                 metrics.namespace_watch_errors.add(1);
-                warn!(error.message = %error, "the watch of namespaces failed; trying again");
+                health.watch_failed(error);
             }
         }
         metrics.namespaces.set(store.len() as u64);

@@ -196,7 +196,8 @@ impl Keys {
     }
 }
 
-/// Again and again while it is refused: a certificate may become valid by waiting.
+/// Again and again while it is refused: a certificate may become valid by waiting. That there is no answer yet is no
+/// fault: nothing has been refused.
 async fn offer_newest<T: Reload>(
     mut contents: watch::Receiver<Option<Result<Vec<Vec<u8>>, String>>>,
     health: &Health,
@@ -207,14 +208,15 @@ async fn offer_newest<T: Reload>(
             Some(Ok(inputs)) => source.offer(inputs),
             Some(Err(fault)) => source.unreadable(fault),
             None => {
-                if let Some(fault) = health.fault() {
+                if let Some(fault) = health.failure() {
                     source.unreadable(fault);
                 }
             }
         }
+        let waits = source.fault().is_some() || contents.borrow().is_none();
         tokio::select! {
             changed = contents.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(LOOK_AGAIN), if source.fault().is_some() => {}
+            () = tokio::time::sleep(LOOK_AGAIN), if waits => {}
         }
     }
 }
@@ -366,10 +368,10 @@ mod tests {
         });
         let settle = || tokio::time::sleep(Duration::from_secs(3));
         settle().await;
-        assert_eq!(source.fault().as_deref(), Some("not asked yet"));
+        assert_eq!((source.fault(), reloads.failures()), (None, 0), "nothing has been refused yet");
         health.failed_because("no such host".to_owned());
         settle().await;
-        assert_eq!(source.fault().as_deref(), Some("no such host"));
+        assert_eq!((source.fault().as_deref(), reloads.failures()), (Some("no such host"), 1));
         newest.send_replace(Some(Ok(vec![b"1".to_vec()])));
         settle().await;
         assert_eq!(source.current().as_ref().map(|number| number.0), Some(1));

@@ -6,9 +6,14 @@
 use std::error::Error as _;
 use std::io;
 
+use serde_json::error::Category;
 use thiserror::Error;
 
 use crate::k8s;
+
+mod certificate;
+
+pub use certificate::CertificateFault;
 
 /// A call that had no answer, or another than the one that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -21,12 +26,14 @@ pub enum Unavailable {
     NotFound { what: String },
     #[error("the API server can't be reached: {why}")]
     Unreachable { why: String },
-    #[error("the API server's certificate can't be trusted: {why}")]
-    Tls { why: String },
+    #[error("the API server's certificate can't be trusted: {0}")]
+    Certificate(CertificateFault),
     #[error("the API server didn't answer within {seconds} s")]
     Timeout { seconds: u64 },
     #[error("the credentials can't be had: {why}")]
     Credentials { why: String },
+    #[error("what answers there is no Kubernetes API server: {why}")]
+    NoApiServer { why: String },
     #[error("the API server answered with what this version of otelgate can't read: {why}")]
     Unreadable { why: String },
     /// Everything else that it answered, in its own words.
@@ -54,7 +61,7 @@ impl Unavailable {
     pub fn of(error: &k8s::Error) -> Self {
         match error {
             k8s::Error::Api(status) => Self::of_status(status),
-            k8s::Error::SerdeError(error) => Self::Unreadable { why: error.to_string() },
+            k8s::Error::SerdeError(error) => Self::of_json(error),
             k8s::Error::Auth(error) => Self::of_credentials(error),
             k8s::Error::ProxyProtocolDisabled { proxy_url, .. }
             | k8s::Error::ProxyProtocolUnsupported { proxy_url } => {
@@ -67,10 +74,22 @@ impl Unavailable {
         }
     }
 
+    /// An answer that isn't what was asked for; or no JSON at all, as a proxy's page to log in.
+    #[must_use]
+    pub fn of_json(error: &serde_json::Error) -> Self {
+        match error.classify() {
+            Category::Syntax | Category::Eof => Self::NoApiServer { why: "the answer isn't JSON".to_owned() },
+            Category::Data | Category::Io => Self::Unreadable { why: error.to_string() },
+        }
+    }
+
     fn of_status(status: &k8s::Status) -> Self {
         let message = shortened(&status.message);
         match status.code {
             401 => Self::Unauthorized,
+            code if message.starts_with('<') => {
+                Self::NoApiServer { why: format!("the answer is a page of HTML, with status {code}") }
+            }
             403 => Self::forbidden(&status.message).unwrap_or(Self::Refused { why: message }),
             404 => Self::NotFound { what: what_is_missing(status) },
             _ if message.is_empty() => Self::Refused { why: format!("HTTP status {}", status.code) },
@@ -126,20 +145,23 @@ impl Unavailable {
             if let Some(error) = error.downcast_ref::<k8s::AuthError>() {
                 return Self::of_credentials(error);
             }
-            if let Some(error) = error.downcast_ref::<rustls::Error>() {
-                return Self::Tls { why: of_tls(error) };
+            if let Some(error) = certificate::tls_error(error) {
+                return Self::of_tls(error);
             }
-            if let Some(error) = error.downcast_ref::<io::Error>() {
-                if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                    return Self::Tls { why: of_tls(error) };
-                }
-                innermost = in_words(error);
-            } else {
-                innermost = error.to_string();
-            }
+            innermost = error.downcast_ref::<io::Error>().map_or_else(|| error.to_string(), in_words);
             cause = error.source();
         }
         Self::Unreachable { why: shortened(&innermost) }
+    }
+
+    fn of_tls(error: &rustls::Error) -> Self {
+        let why = match error {
+            rustls::Error::InvalidCertificate(fault) => return Self::Certificate(CertificateFault::of(fault)),
+            // That begins with `HTTP`, most likely.
+            rustls::Error::InvalidMessage(_) => "what answers there doesn't speak TLS".to_owned(),
+            other => format!("no TLS: {}", shortened(&other.to_string())),
+        };
+        Self::Unreachable { why }
     }
 
     /// Whether no call at all would do better.
@@ -147,8 +169,9 @@ impl Unavailable {
     pub fn is_of_connection(&self) -> bool {
         match self {
             Self::Unauthorized
+            | Self::NoApiServer { .. }
             | Self::Unreachable { .. }
-            | Self::Tls { .. }
+            | Self::Certificate(_)
             | Self::Timeout { .. }
             | Self::Credentials { .. } => true,
             Self::Forbidden { .. } | Self::NotFound { .. } | Self::Unreadable { .. } | Self::Refused { .. } => false,
@@ -175,9 +198,11 @@ impl Unavailable {
                  --kubeconfig or --context"
                     .to_owned()
             }
-            Self::Tls { .. } => {
-                "check certificate-authority-data of the cluster in the kubeconfig, and this machine's clock".to_owned()
+            Self::NoApiServer { .. } => {
+                "see whether a Kubernetes API server answers there, or a proxy or a page to log in on the way to it"
+                    .to_owned()
             }
+            Self::Certificate(fault) => fault.next_step().to_owned(),
             Self::Timeout { .. } => "try again; if that stays so, look at the load of the API server".to_owned(),
             Self::Unreadable { .. } => {
                 "use an otelgate of the version that is installed in the cluster, or update that".to_owned()
@@ -204,24 +229,6 @@ fn what_is_missing(status: &k8s::Status) -> String {
         Some(details) if !details.name.is_empty() => format!("{} {}", details.kind, details.name),
         _ if status.message.is_empty() => "this path".to_owned(),
         _ => shortened(status.message.trim_start_matches("the server ")),
-    }
-}
-
-fn of_tls(error: &rustls::Error) -> String {
-    match error {
-        rustls::Error::InvalidCertificate(fault) => match fault {
-            rustls::CertificateError::UnknownIssuer => "it is signed by an authority that the kubeconfig doesn't name",
-            rustls::CertificateError::Expired | rustls::CertificateError::ExpiredContext { .. } => "it has expired",
-            rustls::CertificateError::NotValidYet | rustls::CertificateError::NotValidYetContext { .. } => {
-                "it isn't valid yet"
-            }
-            rustls::CertificateError::NotValidForName | rustls::CertificateError::NotValidForNameContext { .. } => {
-                "it is for other names than the one in the kubeconfig"
-            }
-            _ => return shortened(&error.to_string()),
-        }
-        .to_owned(),
-        _ => shortened(&error.to_string()),
     }
 }
 
@@ -283,7 +290,21 @@ mod tests {
         );
         assert!(!told.is_of_connection());
         assert_eq!(answered(503, "").to_string(), "the API server refused: HTTP status 503");
-        assert!(answered(500, &"<html> ".repeat(1000)).to_string().chars().count() < 400);
+        assert!(answered(500, &"why ".repeat(1000)).to_string().chars().count() < 400);
+    }
+
+    #[test]
+    fn an_answer_that_isnt_json_is_no_api_servers() {
+        let read =
+            |text| Unavailable::of_json(&serde_json::from_str::<Vec<String>>(text).expect_err("no list of texts"));
+        let page = "\n<!DOCTYPE html>\n<title>Log in</title>";
+        for told in [read(page), read(""), answered(403, page), answered(502, page)] {
+            assert!(told.to_string().starts_with("what answers there is no Kubernetes API server: "), "{told}");
+            assert!(told.next_step().starts_with("see whether a Kubernetes API server answers there"));
+            assert!(told.is_of_connection());
+        }
+        assert!(matches!(read("{}"), Unavailable::Unreadable { .. }));
+        assert!(matches!(answered(404, "404 page not found"), Unavailable::NotFound { .. }));
     }
 
     #[test]

@@ -266,20 +266,25 @@ async fn follow_events<K: Resource, T>(
                 health.answered();
                 tell(Told::Unserved);
             }
-            Err(
-                watcher::Error::InitialListFailed(error)
-                | watcher::Error::WatchStartFailed(error)
-                | watcher::Error::WatchFailed(error),
-            ) => {
-                health.failed(&error);
-                if listed && matches!(&error, k8s::Error::Api(status) if status.code == FORBIDDEN) {
+            Err(error) => {
+                let ends = listed && is_of_missing_right(&error);
+                health.watch_failed(error);
+                if ends {
                     return;
                 }
             }
-            Err(watcher::Error::WatchError(status)) => health.failed(&k8s::Error::Api(status)),
-            Err(error @ watcher::Error::NoResourceVersion) => health.failed_because(error.to_string()),
         }
     }
+}
+
+fn is_of_missing_right(error: &watcher::Error) -> bool {
+    let (watcher::Error::InitialListFailed(error)
+    | watcher::Error::WatchStartFailed(error)
+    | watcher::Error::WatchFailed(error)) = error
+    else {
+        return false;
+    };
+    matches!(error, k8s::Error::Api(status) if status.code == FORBIDDEN)
 }
 
 /// Even in a namespace that isn't there, a kind that is served has a list.

@@ -120,7 +120,7 @@ reasons! {
     CollectorOnEveryNode: True, "every node that should run a Collector has one that is ready, with the current configuration",
         "nothing";
     CollectorRollingOut: False, "the current revision of the Collector isn't ready on every node yet",
-        "wait a moment; if it stays so, kubectl describe daemonset otel-collector and the pods on the nodes that are named";
+        "wait a moment; if it stays so, kubectl describe daemonset -A -l otelgate.dev/part=collector, and the pods on the nodes that are named";
     CollectorTrialHeld: False, "the Collector of a new revision's trial loses data as others do, or sends none where nobody else tries, so that nothing shows whether it is the revision's fault",
         "mend what it names, or CollectorDelivering: where data goes may be away, or refuse the key; the rollout goes on once nothing is lost, and is decided after five minutes";
     CollectorRolledBack: False, "the spec's Collector failed its trial on one node; the last good one runs on every node",
@@ -212,7 +212,7 @@ reasons! {
     AgentOutOfMemory: False, "Datadog Agents are killed because they need more memory than they may have",
         "give the container that is named a higher limit, or fewer features";
     AgentCrashing: False, "Datadog Agents end again and again",
-        "look at the log of the container that is named: kubectl logs --previous";
+        "look at the log of the container that is named: kubectl logs POD -n NAMESPACE -c CONTAINER --previous";
     AgentImageMissing: False, "nodes can't have the Datadog Agent's image",
         "correct agent.image, its pullSecrets, or the node's way to the registry";
     AgentNotStarted: False, "containers of the Datadog Agent can't be started",
@@ -222,7 +222,7 @@ reasons! {
     AgentPodsRefused: False, "pods of the Datadog Agent aren't made on nodes that should have one",
         "kubectl describe the DaemonSet: mostly the namespace's pod-security level, which has to be privileged, or a quota";
     AgentNotDelivering: False, "Datadog Agents run and say of themselves that they aren't ready, which is trouble with Datadog's intake or the key; they are not restarted for it",
-        "look at the API key, spec.datadog.site and the way to Datadog: kubectl exec -c agent -- agent diagnose";
+        "look at the API key, spec.datadog.site and the way to Datadog: kubectl exec POD -n NAMESPACE -c agent -- agent diagnose";
     AgentNodeNotReady: False, "a node that should run a Datadog Agent isn't ready itself",
         "kubectl describe the nodes that are named";
     AgentRollingOut: False, "the Datadog Agent's newest version isn't on every node yet",
@@ -383,6 +383,28 @@ mod tests {
             assert!(!reason.summary().is_empty() && !reason.summary().ends_with('.'), "{reason}");
             assert!(!reason.next_step().is_empty() && !reason.next_step().ends_with('.'), "{reason}");
         }
+    }
+
+    /// A command runs as it is written, but for the words that stand for names.
+    #[test]
+    fn commands_of_next_steps_have_what_they_need() {
+        let mut seen = 0;
+        for reason in Reason::ALL {
+            for command in reason.next_step().split("kubectl ").skip(1) {
+                let end = [", ", "; "].into_iter().filter_map(|end| command.find(end)).min();
+                let command = &command[..end.unwrap_or(command.len())];
+                let words: Vec<_> = command.split_whitespace().collect();
+                let is_a_command = words.iter().any(|word| word.starts_with('-')) || command.contains("otel-collector");
+                if !is_a_command {
+                    continue;
+                }
+                seen += 1;
+                assert!(words.contains(&"NAMESPACE") || words.contains(&"-A"), "{reason}: {command}");
+                let of_pod = ["logs", "exec"].contains(&words[0]);
+                assert!(!of_pod || words.contains(&"POD"), "{reason}: {command}");
+            }
+        }
+        assert!(seen > 5, "{seen}");
     }
 
     /// Each is given by something that a test has seen give it.

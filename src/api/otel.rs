@@ -78,16 +78,33 @@ const NO_PROPAGATOR: &str = "none";
 
 /// Whether a sampler and its argument go together.
 ///
-/// A ratio sampler's argument is a probability; what other samplers take is theirs to say.
+/// A ratio sampler's argument is a probability, a remote one's are pairs; what other samplers take is theirs to say.
 #[must_use]
 pub fn is_sampler(name: &str, arg: Option<&str>) -> bool {
     if !SAMPLERS.contains(&name) {
         return false;
     }
     match arg {
-        Some(arg) if name.ends_with("traceidratio") => arg.parse::<f64>().is_ok_and(|p| (0.0..=1.0).contains(&p)),
+        Some(arg) if name.ends_with("traceidratio") => is_probability(arg),
+        Some(arg) if name.ends_with("jaeger_remote") || name == "xray" => arg.split(',').all(is_pair_of_remote),
         _ => true,
     }
+}
+
+fn is_probability(text: &str) -> bool {
+    text.parse::<f64>().is_ok_and(|p| (0.0..=1.0).contains(&p))
+}
+
+/// Whether it is `key=value`, with a number where one is known to be: with anything else a Java application doesn't start.
+/// Java's SDK calls the interval otherwise than the specification does.
+fn is_pair_of_remote(pair: &str) -> bool {
+    let Some((key, value)) = pair.split_once('=').map(|(key, value)| (key.trim(), value.trim())) else { return false };
+    !key.is_empty()
+        && match key {
+            "initialSamplingRate" => is_probability(value),
+            "pollingIntervalMs" | "pollingInterval" => value.parse::<i32>().is_ok_and(|interval| interval > 0),
+            _ => !value.is_empty(),
+        }
 }
 
 /// Whether every name of a comma-separated list is a propagator of the specification's.
@@ -139,10 +156,14 @@ pub const VARIABLES: [Known; 19] = [
     known(var::PROPAGATORS, "Where an option or the configuration says so."),
     known(var::SAMPLER, "Where an option or the configuration says so; with its argument, or not at all."),
     known(var::SAMPLER_ARG, "The sampler's argument."),
-    known(var::TEMPORALITY, "`delta`, which Datadog wants, or what the configuration says."),
+    known(
+        var::TEMPORALITY,
+        "`delta`, which Datadog wants, or what the configuration says; not where the container says where metrics go.",
+    ),
     known(
         var::LOGS_EXPORTER,
-        "`none`, where this pod's logs are read from files and the container has no settings of its own for logs.",
+        "`none`, where this pod's logs are read from files and the container has no settings of its own for logs, nor an \
+         endpoint.",
     ),
     known(var::RESOURCE_ATTRIBUTES, "The resource attributes; appended to a literal that the container has."),
 ];
@@ -173,4 +194,38 @@ pub const ATTRIBUTES: [Known; 18] = [
 #[must_use]
 pub fn is_settable(key: &str) -> bool {
     VARIABLES.iter().chain(&ATTRIBUTES).any(|known| known.name == key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sampler_and_its_argument_go_together() {
+        const ENDPOINT: &str = "endpoint=http://localhost:14250";
+        let all = "endpoint=http://h:14250?a=b, pollingIntervalMs=5000,initialSamplingRate=0.25";
+        for (sampler, arg, legal) in [
+            ("always_on", None, true),
+            ("always_on", Some("foo"), true),
+            ("traceidratio", Some("0.5"), true),
+            ("traceidratio", Some("2"), false),
+            ("parentbased_traceidratio", Some("a=1"), false),
+            ("jaeger_remote", None, true),
+            ("jaeger_remote", Some(ENDPOINT), true),
+            ("parentbased_jaeger_remote", Some(all), true),
+            ("jaeger_remote", Some("pollingInterval=5000"), true),
+            ("xray", Some("endpoint=http://collector:2000"), true),
+            ("jaeger_remote", Some("foo"), false),
+            ("parentbased_jaeger_remote", Some("0.5"), false),
+            ("xray", Some("http://collector:2000"), false),
+            ("jaeger_remote", Some("endpoint="), false),
+            ("jaeger_remote", Some("=x"), false),
+            ("jaeger_remote", Some("endpoint=x,"), false),
+            ("jaeger_remote", Some("pollingIntervalMs=5s"), false),
+            ("jaeger_remote", Some("initialSamplingRate=25"), false),
+            ("sometimes", None, false),
+        ] {
+            assert_eq!(is_sampler(sampler, arg), legal, "{sampler} {arg:?}");
+        }
+    }
 }

@@ -309,7 +309,7 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Fetched<T> {
 }
 
 fn unreadable(error: &serde_json::Error) -> Unavailable {
-    Unavailable::Unreadable { why: error.to_string() }
+    Unavailable::of_json(error)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::UNREADABLE;
 use super::output::{self, Complaint};
 use crate::api::{label, object};
+use crate::calls;
 use crate::k8s::{self, Api, Client, Deployment, KubeconfigFault, ListParams, ResourceExt};
 use crate::unavailable::Unavailable;
 
@@ -38,7 +39,7 @@ pub struct Cluster {
 
 /// An API server that nothing leads to should be told soon.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// And so should one that takes a call and never answers it.
+/// Silence in what isn't answered by the API server alone: webhooks on the way of a write have up to 30 s. Reads have less.
 const READ_TIMEOUT: Duration = Duration::from_secs(45);
 const USER_AGENT: &str = concat!("otelgate/", env!("CARGO_PKG_VERSION"));
 
@@ -75,6 +76,7 @@ impl Connection {
         // Only a second call can fail.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let client = Client::try_from(config).map_err(|error| complaint(&url, &Unavailable::of(&error)))?;
+        let client = calls::prompt(client);
         Ok(Cluster { client, url, namespace, otelgate_namespace: otelgate_namespace.clone() })
     }
 }

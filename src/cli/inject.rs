@@ -15,6 +15,7 @@ use crate::inject::patch::to_json;
 use crate::inject::{Decision, Plan, Pod, Reason, UndoError, decide, undo};
 use crate::manifest::kind::{self, Templated};
 use crate::manifest::{self, Document, Format, Lines};
+use crate::parallel;
 
 /// Print manifests as they would run, without a cluster.
 ///
@@ -54,6 +55,8 @@ struct Rewritten<'a> {
     name: &'a str,
     old: &'a str,
     new: String,
+    /// Where in `new` the objects of a stream of JSON begin, but for the first.
+    further: Vec<usize>,
     format: Format,
 }
 
@@ -76,7 +79,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Vec<Complaint>> {
         now: Timestamp::now(),
     };
     let rules = Rules { setting, namespaces: Namespaces::of(&parsed)?, undo: *undo };
-    let (rewritten, outcomes) = rules.apply(&parsed)?;
+    let (rewritten, outcomes) = rules.apply(&parsed, input::threads(&inputs))?;
     let printed = match (diff, check) {
         (true, _) => output::print(&differences(&rewritten), true),
         (false, true) => Ok(()),
@@ -95,31 +98,39 @@ pub fn run(args: &Args) -> Result<ExitCode, Vec<Complaint>> {
 // === impl Rules ===
 
 impl Rules<'_> {
-    fn apply<'a>(&self, inputs: &'a [Parsed<'_>]) -> Result<(Vec<Rewritten<'a>>, Vec<Outcome>), Vec<Complaint>> {
+    /// What becomes of all inputs, by so many threads; everything that is wrong, in the inputs' order.
+    fn apply<'a>(
+        &self,
+        inputs: &'a [Parsed<'_>],
+        threads: usize,
+    ) -> Result<(Vec<Rewritten<'a>>, Vec<Outcome>), Vec<Complaint>> {
+        let of_input = |one: &'a Parsed<'_>| one.documents.iter().map(|document| (one.input.name.as_str(), document));
+        let documents: Vec<_> = inputs.iter().flat_map(of_input).collect();
+        let mut done = parallel::map(threads, &documents, |(file, document)| self.document(file, document)).into_iter();
         let (mut all, mut outcomes, mut complaints) = (Vec::new(), Vec::new(), Vec::new());
         for Parsed { input, documents } in inputs {
-            let mut new = String::with_capacity(input.text.len() * 2);
-            for document in documents {
-                match self.document(&input.name, document, &mut outcomes) {
-                    Ok(Some(value)) => new.push_str(&manifest::rewrite(document, &value)),
-                    Ok(None) => new.push_str(document.text),
+            let (mut new, mut further) = (String::with_capacity(input.text.len() * 2), Vec::new());
+            for (document, done) in documents.iter().zip(&mut done) {
+                match done {
+                    Ok((text, of_document)) => {
+                        if document.format == Format::Json && !new.is_empty() {
+                            further.push(new.len());
+                        }
+                        new.push_str(text.as_deref().unwrap_or(document.text));
+                        outcomes.extend(of_document);
+                    }
                     Err(complaint) => complaints.push(complaint),
                 }
             }
             let format = documents.first().map_or(Format::Yaml, |document| document.format);
-            all.push(Rewritten { name: &input.name, old: &input.text, new, format });
+            all.push(Rewritten { name: &input.name, old: &input.text, new, further, format });
         }
         if complaints.is_empty() { Ok((all, outcomes)) } else { Err(complaints) }
     }
 
-    /// The document's new value, if it gets one.
-    fn document(
-        &self,
-        file: &str,
-        document: &Document<'_>,
-        outcomes: &mut Vec<Outcome>,
-    ) -> Result<Option<Value>, Complaint> {
-        let mut new = None;
+    /// The document's new text, if it gets one, and what became of its objects.
+    fn document(&self, file: &str, document: &Document<'_>) -> Result<(Option<String>, Vec<Outcome>), Complaint> {
+        let (mut new, mut outcomes) = (None, Vec::new());
         let lines = Lines::of(document);
         for templated in kind::templated(&document.value) {
             let place = Place::of(file, &lines, &templated, &self.setting);
@@ -138,7 +149,7 @@ impl Rules<'_> {
                 *slot = changed;
             }
         }
-        Ok(new)
+        Ok((new.map(|value| manifest::rewrite(document, &value)), outcomes))
     }
 
     fn decided(
@@ -218,24 +229,33 @@ fn joined(inputs: &[Rewritten<'_>]) -> String {
     let inputs = || inputs.iter().filter(|input| !input.new.trim().is_empty());
     // Objects of JSON need nothing between them, as long as all are.
     let json = inputs().all(|input| input.format == Format::Json);
-    for Rewritten { new, .. } in inputs() {
-        // A byte-order mark is one only at the beginning.
-        let text = if out.is_empty() { new.as_str() } else { new.trim_start_matches('\u{feff}') };
-        if !out.is_empty() {
-            if !out.ends_with('\n') {
-                out.push('\n');
-            }
-            let first = first_line(text).unwrap_or_default();
-            if first.starts_with('%') {
-                // A directive is one only where no document is open.
-                out.push_str(if first_line(&out).is_some() { "...\n" } else { "" });
-            } else if !json && !first.starts_with("---") {
-                out.push_str("---\n");
-            }
+    for Rewritten { new, further, .. } in inputs() {
+        let mut start = 0;
+        for end in further.iter().copied().filter(|_| !json).chain([new.len()]) {
+            let text = &new[start..end];
+            append(&mut out, if start == 0 { text } else { text.trim_start() }, json);
+            start = end;
         }
-        out.push_str(text);
     }
     out
+}
+
+fn append(out: &mut String, text: &str, json: bool) {
+    // A byte-order mark is one only at the beginning.
+    let text = if out.is_empty() { text } else { text.trim_start_matches('\u{feff}') };
+    if !out.is_empty() {
+        if !out.ends_with('\n') {
+            out.push('\n');
+        }
+        let first = first_line(text).unwrap_or_default();
+        if first.starts_with('%') {
+            // A directive is one only where no document is open.
+            out.push_str(if first_line(out).is_some() { "...\n" } else { "" });
+        } else if !json && !first.starts_with("---") {
+            out.push_str("---\n");
+        }
+    }
+    out.push_str(text);
 }
 
 /// The first line that counts.
@@ -264,3 +284,6 @@ fn differences(inputs: &[Rewritten<'_>]) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,9 +8,13 @@ use std::path::{Path, PathBuf};
 use super::output::{Complaint, plain};
 use crate::config::{Configuration, ParseError, parse};
 use crate::manifest::{self, Document, MAX_INPUT, ReadError};
+use crate::parallel;
 
 /// Endings of a directory's files that are manifests.
 const ENDINGS: [&str; 3] = ["json", "yaml", "yml"];
+
+/// Bytes of manifests that are worth a thread.
+const WORTH: usize = 64 * 1024;
 
 const STANDARD_INPUT: &str = "-";
 
@@ -83,13 +87,20 @@ pub fn load(args: &FileArgs) -> Result<Vec<Input>, Vec<Complaint>> {
 pub fn parse_all(inputs: &[Input]) -> Result<Vec<Parsed<'_>>, Vec<Complaint>> {
     let mut complaints = Vec::new();
     let mut parsed = Vec::new();
-    for input in inputs {
-        match manifest::read(&input.text) {
+    let texts: Vec<_> = inputs.iter().map(|input| input.text.as_str()).collect();
+    for (input, read) in inputs.iter().zip(manifest::read_all(threads(inputs), &texts)) {
+        match read {
             Ok(documents) => parsed.push(Parsed { input, documents }),
             Err(error) => complaints.push(complaint(&input.name, &error)),
         }
     }
     if complaints.is_empty() { Ok(parsed) } else { Err(complaints) }
+}
+
+/// The threads that work on them.
+#[must_use]
+pub fn threads(inputs: &[Input]) -> usize {
+    parallel::threads(inputs.iter().map(|input| input.text.len()).sum::<usize>() / WORTH)
 }
 
 /// The configuration that was named, or the documented defaults.

@@ -12,8 +12,8 @@ use crate::api::{OptIn, label};
 use crate::config::Configuration;
 use crate::inject::rules::LeftOut;
 use crate::inject::{Namespace, Pod};
-use crate::manifest::Lines;
 use crate::manifest::kind::{self, Object, Templated};
+use crate::manifest::{Fault, Lines};
 
 /// What holds for every document.
 #[derive(Clone, Copy, Debug)]
@@ -166,7 +166,11 @@ impl<'a> Place<'a> {
             "correct it; the API server refuses it too"
         };
         let path = self.path(pointer, &path);
-        let message = format!("{path} must be {wanted}, and is {found}");
+        let (message, next) = if found == shape::TEMPLATE {
+            (format!("{path} is {}", Fault::Template), Fault::Template.next_step())
+        } else {
+            (format!("{path} must be {wanted}, and is {found}"), next)
+        };
         Err(self.complaint(&format!("{pointer}{below}"), &message, next))
     }
 }

@@ -10,7 +10,7 @@ use super::output::{self, ATTENTION, BOLD, DIM, GOOD, PLACE, printable, styled, 
 use crate::inject::{Action, ContainerPlan, Decision, Entry, Namespace, Plan, Reason, Undone};
 
 /// What became of one object.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Outcome {
     place: String,
     subject: String,

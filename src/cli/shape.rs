@@ -8,9 +8,11 @@ pub enum Shape {
     /// Of no interest.
     Any,
     Text,
+    /// Text that can't have braces in it: where it has them, it is a template that wasn't rendered.
+    Word,
     Boolean,
-    /// A map of strings.
-    Texts,
+    /// A map of such values.
+    Map(&'static Shape),
     List(&'static Shape),
     /// A map with these fields, and others of no interest.
     Fields(&'static [(&'static str, Shape)]),
@@ -27,27 +29,30 @@ pub struct Misfit {
     pub found: &'static str,
 }
 
-use Shape::{Any, Boolean, Fields, List, Text, Texts};
+use Shape::{Any, Boolean, Fields, List, Map, Text, Word};
+
+/// Found where rendered text is wanted.
+pub const TEMPLATE: &str = "a template";
 
 const REFERENCE: Shape = Fields(&[("apiVersion", Text), ("kind", Text), ("name", Text), ("controller", Boolean)]);
 const METADATA: Shape = Fields(&[
-    ("name", Text),
-    ("generateName", Text),
-    ("namespace", Text),
-    ("labels", Texts),
-    ("annotations", Texts),
+    ("name", Word),
+    ("generateName", Word),
+    ("namespace", Word),
+    ("labels", Map(&Word)),
+    ("annotations", Map(&Text)),
     ("ownerReferences", List(&REFERENCE)),
 ]);
 const FIELD: Shape = Fields(&[("fieldRef", Fields(&[("fieldPath", Text)]))]);
 const VARIABLE: Shape = Fields(&[("name", Text), ("value", Text), ("valueFrom", FIELD)]);
-const CONTAINER: Shape = Fields(&[("name", Text), ("image", Text), ("env", List(&VARIABLE)), ("envFrom", List(&Any))]);
+const CONTAINER: Shape = Fields(&[("name", Word), ("image", Word), ("env", List(&VARIABLE)), ("envFrom", List(&Any))]);
 const SPEC: Shape = Fields(&[
     ("containers", List(&CONTAINER)),
     ("initContainers", List(&CONTAINER)),
     ("dnsPolicy", Text),
     ("hostNetwork", Boolean),
     ("os", Fields(&[("name", Text)])),
-    ("nodeSelector", Texts),
+    ("nodeSelector", Map(&Text)),
 ]);
 
 /// Any object, its metadata alone.
@@ -63,8 +68,9 @@ impl Shape {
     pub fn misfit(&self, value: &Value) -> Option<Misfit> {
         match (self, value) {
             (Any, _) | (_, Value::Null) | (Text, Value::String(_)) | (Boolean, Value::Bool(_)) => None,
-            (Texts, Value::Object(map)) => {
-                map.iter().find_map(|(key, value)| Some(Text.misfit(value)?.below_key(key, &format!("[{key}]"))))
+            (Word, Value::String(text)) if !text.contains("{{") => None,
+            (Map(shape), Value::Object(map)) => {
+                map.iter().find_map(|(key, value)| Some(shape.misfit(value)?.below_key(key, &format!("[{key}]"))))
             }
             (Fields(fields), Value::Object(map)) => fields.iter().find_map(|(field, shape)| {
                 Some(shape.misfit(map.get(*field)?)?.below_key(field, &format!(".{field}")))
@@ -80,16 +86,17 @@ impl Shape {
     fn unlike(&self, value: &Value) -> Option<Misfit> {
         let wanted = match self {
             Any => return None,
-            Text => "a string",
+            Text | Word => "a string",
             Boolean => "a boolean",
             List(_) => "a list",
-            Texts | Fields(_) => "a map",
+            Map(_) | Fields(_) => "a map",
         };
         let found = match value {
             Value::Null => "null",
             Value::Bool(_) => "a boolean",
             Value::Number(number) if number.is_f64() => "a number",
             Value::Number(_) => "an integer",
+            Value::String(_) if matches!(self, Word) => TEMPLATE,
             Value::String(_) => "a string",
             Value::Array(_) => "a list",
             Value::Object(_) => "a map",

@@ -22,7 +22,7 @@ use crate::api::object;
 use crate::api::replica::{self, Replica};
 use crate::calls;
 use crate::config::{CONFIG_MAP_KEY, Configuration};
-use crate::k8s::{self, Api, Client, ConfigMap, Namespaced, Secret};
+use crate::k8s::{self, Api, Client, ConfigMap, ConnectionError, Namespaced, Secret};
 use crate::metrics::{Exposition, InForce, Metrics};
 use crate::namespaces::{self, Namespaces};
 use crate::server::{self, Lifecycle, Limits, Phases, Readiness, Transport};
@@ -172,7 +172,8 @@ async fn start(args: Args, metrics: &Arc<Metrics>) -> ExitCode {
     let client = if no_namespaces && !watches {
         None
     } else {
-        let connection = k8s::connection(kubeconfig.as_deref()).await.map_err(anyhow::Error::from);
+        let connection = k8s::connection(kubeconfig.as_deref()).await;
+        let connection = connection.map_err(|error| without(error, no_namespaces, watches));
         match connection.and_then(|connection| Ok(calls::client(connection)?)) {
             Ok(client) => Some(client),
             Err(error) => return failed(COMMAND, &error, ExitCode::from(USAGE)),
@@ -198,6 +199,19 @@ async fn start(args: Args, metrics: &Arc<Metrics>) -> ExitCode {
         Ok(End::Impatience) => ExitCode::FAILURE,
         Ok(End::Task) => ExitCode::from(SOFTWARE),
         Err(error) => failed(COMMAND, &error, ExitCode::FAILURE),
+    }
+}
+
+/// Why there is no connection, and how to do without one.
+fn without(error: ConnectionError, no_namespaces: bool, watches: bool) -> anyhow::Error {
+    let instead = match (no_namespaces, watches) {
+        (_, false) => "--no-namespaces",
+        (true, true) => "files instead of --tls-secret and --config-map",
+        (false, true) => "--no-namespaces and files instead of --tls-secret and --config-map",
+    };
+    match error {
+        ConnectionError::NotInCluster => anyhow::anyhow!("{error}, or {instead} to do without the cluster"),
+        ConnectionError::Kubeconfig { .. } => error.into(),
     }
 }
 

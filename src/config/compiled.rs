@@ -307,7 +307,8 @@ fn faults(document: &Document) -> Vec<String> {
         let is_value = arg.is_none_or(|arg| legal::is_value(arg).is_ok());
         check(is_value && otel::is_sampler(&sampler.name, arg), &|| {
             format!(
-                "sampler: {:?} with its argument isn't legal; names are {}; a ratio is between 0 and 1",
+                "sampler: {:?} with its argument isn't legal; names are {}; a ratio is between 0 and 1, and \
+                 jaeger_remote and xray take key=value pairs",
                 sampler.name,
                 otel::SAMPLERS.join(", ")
             )

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -12,11 +13,11 @@ use super::Context;
 use super::contest::{Contest, Contested};
 use super::injection::{self, InvalidSpec, Place};
 use super::metrics::Write;
+use super::objects::{Held, Key, Why};
 use super::stack::Stack;
 use crate::api::object;
 use crate::config::Configuration;
 use crate::k8s::{self, Api, ConfigMap, Patch, PatchParams, ResourceExt as _, Service};
-use crate::unavailable::Unavailable;
 use crate::watch::{self as watching};
 
 /// What should be in force, and what became of it.
@@ -51,7 +52,6 @@ pub type Seen = Option<Option<Arc<ConfigMap>>>;
 
 /// How long a configuration without an address waits for it: the Service may be one that can't be read.
 const GRACE: Duration = Duration::from_secs(3);
-const RETRY: Duration = Duration::from_secs(2);
 /// Between two writes.
 const BETWEEN_WRITES: Duration = Duration::from_millis(500);
 
@@ -111,8 +111,8 @@ pub async fn keep(
     wanted: watch::Sender<Option<Wanted>>,
 ) {
     let mut stack = context.stack.clone();
-    let (asked, others) = ((None, Instant::now()), Contest::default());
-    let mut task = Task { context: &context, wanted: &wanted, asked, others };
+    let (asked, writer) = ((None, Instant::now()), Writer::default());
+    let mut task = Task { context: &context, wanted: &wanted, asked, writer };
     loop {
         let now = stack.borrow_and_update().clone();
         let map = seen.borrow_and_update().clone();
@@ -139,8 +139,28 @@ struct Task<'t> {
     wanted: &'t watch::Sender<Option<Wanted>>,
     /// Where the Service is whose address is waited for, and since when.
     asked: (Option<Place>, Instant),
-    others: Contest<String>,
+    writer: Writer,
 }
+
+/// What is remembered of writes.
+#[derive(Debug, Default)]
+struct Writer {
+    others: Contest<String>,
+    held: Held,
+}
+
+/// What follows from what was seen.
+#[derive(Debug)]
+enum Step {
+    /// For the Collector's address.
+    Wait,
+    Refuse(InvalidSpec),
+    /// It stands there already.
+    Nothing(Configuration),
+    Write(Configuration, String),
+}
+
+// === impl Task ===
 
 impl Task<'_> {
     /// When to look again, though nothing has changed.
@@ -158,50 +178,56 @@ impl Task<'_> {
                 None
             }
             Step::Nothing(configuration) => {
-                let contested = self.others.going_on(Instant::now());
+                let contested = self.writer.others.going_on(Instant::now());
                 let again = contested.as_ref().map(Contested::wait);
                 publish(self.wanted, stack, written_unless(contested, &configuration));
                 again
             }
-            Step::Write(configuration, text) => self.write(stack, map, &configuration, text).await,
+            Step::Write(configuration, text) => {
+                let (outcome, again) = self.writer.turn(self.context, stack, map, &configuration, text).await;
+                publish(self.wanted, stack, outcome);
+                sleep(BETWEEN_WRITES).await;
+                again
+            }
         }
     }
+}
 
-    async fn write(
+// === impl Writer ===
+
+impl Writer {
+    /// What has come of writing it, and when it is tried again: later each time that it is refused, and something else at
+    /// once.
+    async fn turn(
         &mut self,
+        context: &Context,
         stack: &Stack,
         map: Option<&ConfigMap>,
         configuration: &Configuration,
         text: String,
-    ) -> Option<Duration> {
-        if let Some(contested) = self.others.over(&text, Instant::now()) {
-            let again = contested.wait();
-            publish(self.wanted, stack, Outcome::Contested(contested.by));
-            return Some(again);
+    ) -> (Outcome, Option<Duration>) {
+        let began = Instant::now();
+        if let Some(contested) = self.others.over(&text, began) {
+            let wait = contested.wait();
+            return (Outcome::Contested(contested.by), Some(wait));
         }
-        let (outcome, again) = match apply(self.context, stack, configuration, &text).await {
-            Ok(applied) => {
-                self.others.wrote(text, map, &applied, Instant::now());
-                let contested = self.others.wanted().and_then(|text| self.others.over(text, Instant::now()));
-                (written_unless(contested, configuration), None)
+        let key = Key { kind: "ConfigMap", name: object::INJECTION.to_owned() };
+        let sent = Value::from(text.as_str());
+        if self.held.until(&key, &sent, began).is_none() {
+            match apply(context, stack, configuration, &text).await {
+                Ok(applied) => {
+                    self.held.release(&key);
+                    self.others.wrote(text.clone(), map, &applied, Instant::now());
+                    return (written_unless(self.others.over(&text, Instant::now()), configuration), None);
+                }
+                Err(error) => self.held.hold(key.clone(), sent.clone(), Why::of(&error), Instant::now()),
             }
-            Err(why) => (Outcome::NotWritten(why.to_string()), Some(RETRY)),
-        };
-        publish(self.wanted, stack, outcome);
-        sleep(BETWEEN_WRITES).await;
-        again
+        }
+        let held = self.held.until(&key, &sent, began);
+        let why = held.and_then(|(why, _)| why.answer()).map(ToString::to_string).unwrap_or_default();
+        let wait = held.map(|(_, until)| until.saturating_duration_since(Instant::now()));
+        (Outcome::NotWritten(why), wait)
     }
-}
-
-/// What follows from what was seen.
-#[derive(Debug)]
-enum Step {
-    /// For the Collector's address.
-    Wait,
-    Refuse(InvalidSpec),
-    /// It stands there already.
-    Nothing(Configuration),
-    Write(Configuration, String),
 }
 
 fn step(stack: &Stack, map: Option<&ConfigMap>, found: Option<&Found>, namespace: &str, patient: bool) -> Step {
@@ -261,12 +287,7 @@ fn publish(wanted: &watch::Sender<Option<Wanted>>, stack: &Stack, outcome: Outco
     });
 }
 
-async fn apply(
-    context: &Context,
-    stack: &Stack,
-    configuration: &Configuration,
-    text: &str,
-) -> Result<ConfigMap, Unavailable> {
+async fn apply(context: &Context, stack: &Stack, configuration: &Configuration, text: &str) -> k8s::Result<ConfigMap> {
     let api = Api::<ConfigMap>::namespaced(context.client.clone(), &context.namespace);
     let object = injection::config_map(text, &context.namespace, &stack.owner());
     let params = PatchParams::apply(object::FIELD_MANAGER).force();
@@ -285,15 +306,21 @@ async fn apply(
         }
         Err(error) => {
             context.state.config_maps.failed(&error);
-            Err(Unavailable::of(&error))
+            Err(error)
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::body::Body;
+    use axum::http::{Request, Response};
+    use serde_json::json;
+
     use super::*;
-    use serde_json::{Value, json};
+    use crate::k8s::Client;
 
     fn stack(injection: &Value) -> Stack {
         Stack::new("u".to_owned(), 1, &json!({"injection": injection}))
@@ -331,6 +358,31 @@ mod tests {
         assert!(matches!(step(&elsewhere, Some(&known), Some(&found(Some("10.0.0.1"))), at, true), Step::Wait));
         let written = stack(&json!({"collector": {"address": "10.3.3.3"}}));
         assert_eq!(address(&step(&written, None, None, at, true)), Some("10.3.3.3"));
+    }
+
+    /// As it would be until somebody gives it the right, or makes room.
+    #[tokio::test]
+    async fn what_is_refused_isnt_asked_for_each_time() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let asks = Arc::clone(&asked);
+        let service = tower::service_fn(move |_: Request<k8s::Body>| {
+            asks.fetch_add(1, Ordering::Relaxed);
+            let body = json!({"status": "Failure", "message": "no", "reason": "Forbidden", "code": 403}).to_string();
+            async move { Ok::<_, tower::BoxError>(Response::builder().status(403).body(Body::from(body))?) }
+        });
+        let context = Context::of_nothing(Client::new(service, "default"));
+        let (stack, mut writer) = (stack(&json!({})), Writer::default());
+        let Step::Write(configuration, text) = step(&stack, None, Some(&found(None)), "otelgate", true) else {
+            panic!("it is written");
+        };
+        for _ in 0..10 {
+            let (outcome, wait) = writer.turn(&context, &stack, None, &configuration, text.clone()).await;
+            assert!(matches!(&outcome, Outcome::NotWritten(why) if why.contains("no")), "{outcome:?}");
+            assert!(wait.is_some_and(|wait| !wait.is_zero()), "{wait:?}");
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        let _ = writer.turn(&context, &stack, None, &configuration, format!("{text} ")).await;
+        assert_eq!(asked.load(Ordering::Relaxed), 2, "something else is tried at once");
     }
 
     #[test]

@@ -26,6 +26,10 @@ pub struct Existing<'a> {
     pub ownership: Vec<Ownership>,
     /// Of entries that others refer to: each is read once, however many do.
     resolved: RefCell<BTreeMap<usize, Option<Cow<'a, str>>>>,
+    /// What `OTEL_SERVICE_NAME` will be that otelgate sets in front of the user's own.
+    assumed: Option<Cow<'a, str>>,
+    /// The first of the user's entries that relies on that.
+    relies: Cell<usize>,
 }
 
 /// The value that a container gives a variable.
@@ -55,7 +59,28 @@ pub struct OwnAttributes<'a> {
 impl<'a> Existing<'a> {
     #[must_use]
     pub fn new(container: &'a Container<'a>, prior: &Prior) -> Self {
-        Self { container, ownership: prior.ownership(container), resolved: RefCell::default() }
+        Self::with(container, prior.ownership(container), None)
+    }
+
+    fn with(container: &'a Container<'a>, ownership: Vec<Ownership>, assumed: Option<Cow<'a, str>>) -> Self {
+        Self { container, ownership, resolved: RefCell::default(), assumed, relies: Cell::new(usize::MAX) }
+    }
+
+    /// The same, where the user's references to `OTEL_SERVICE_NAME` find otelgate's.
+    #[must_use]
+    pub fn assuming(&self, service_name: Cow<'a, str>) -> Self {
+        Self::with(self.container, self.ownership.clone(), Some(service_name))
+    }
+
+    #[must_use]
+    pub fn assumes_service_name(&self) -> bool {
+        self.assumed.is_some()
+    }
+
+    /// Whether one of the user's values that stands before a place was read so.
+    #[must_use]
+    pub fn relies_before(&self, index: usize) -> bool {
+        self.relies.get() < index
     }
 
     /// The user's entries, with their places.
@@ -133,7 +158,7 @@ impl<'a> Existing<'a> {
         for name in self.entries().map(|(_, variable)| variable.name.as_str()) {
             let stands = match written.set.get(name) {
                 Some(Mark::Whole(_)) => own.contains(name),
-                Some(Mark::Suffix { .. }) => has_suffix,
+                Some(Mark::Suffix { .. }) => has_suffix || own.contains(name),
                 None => true,
             };
             if (!stands || known.contains(name)) && seen.insert(name) {
@@ -191,8 +216,8 @@ impl<'a> Existing<'a> {
     /// Only entries before the one that refers count, as in the kubelet.
     fn lookup(&self, name: &str, before: usize, budget: &Cell<u32>) -> Option<Cow<'a, str>> {
         budget.set(budget.get().checked_sub(1)?);
-        let (index, variable) =
-            self.entries().rev().find(|(index, variable)| *index < before && variable.name.as_str() == name)?;
+        let found = self.entries().rev().find(|(index, variable)| *index < before && variable.name.as_str() == name);
+        let Some((index, variable)) = found else { return self.assumed(name, before) };
         if is_from(variable) {
             return None;
         }
@@ -205,6 +230,17 @@ impl<'a> Existing<'a> {
             self.resolved.borrow_mut().insert(index, resolved.clone());
         }
         resolved
+    }
+
+    /// Otelgate's own comes to the front with whatever else it adds, but not before what of it stands already.
+    fn assumed(&self, name: &str, before: usize) -> Option<Cow<'a, str>> {
+        let value = self.assumed.as_ref().filter(|_| name == var::SERVICE_NAME)?;
+        let is_other = |index: &usize| self.container.env.items[*index].name.as_str() != name;
+        if self.own_entries().filter(is_other).any(|index| index > before) {
+            return None;
+        }
+        self.relies.set(self.relies.get().min(before));
+        Some(value.clone())
     }
 }
 

@@ -108,6 +108,12 @@ impl<'a> Variables<'a, '_> {
         }
     }
 
+    /// Whether the endpoint in force for a signal is the container's own.
+    pub(super) fn sends_elsewhere(&self, signal: Signal) -> bool {
+        let names = [signal.endpoint_variable(), var::ENDPOINT];
+        names.iter().any(|name| Said::of(self.existing.value(name), |_| Ok(())).is_set())
+    }
+
     fn exporter(&self, endpoint: &str, protocol: &str) -> Exporter {
         Exporter {
             endpoint: Said::of(self.existing.value(endpoint), |_| Ok(())),

@@ -7,7 +7,7 @@ use super::expand::UNRESOLVED;
 use super::options::Options;
 use super::owner::Workload;
 use super::prior::Prior;
-use super::{Pod, Reason};
+use super::{Pod, Reason, legal};
 use crate::api::label;
 use crate::api::otel::{attr, var};
 use crate::config::Configuration;
@@ -109,6 +109,38 @@ impl<'a> Identity<'a> {
                 .unwrap_or(Effective::Absent),
         }
     }
+
+    /// Whether something of it has a reference that wasn't found.
+    #[must_use]
+    pub fn is_unresolved(&self) -> bool {
+        let unresolved = Effective::Unknown(Reason::UnresolvedReference);
+        [&self.service, &self.version, &self.environment].contains(&&unresolved)
+    }
+}
+
+/// As [`Identity::of`], where values of the container refer to the `OTEL_SERVICE_NAME` that it doesn't have and is about to
+/// get: they count as unset for what that will be, and then have to agree with it. Nothing where it may be hidden.
+#[must_use]
+pub fn referring<'a>(
+    existing: &Existing<'a>,
+    own: &OwnAttributes<'a>,
+    sources: Sources<'a, '_>,
+) -> Option<(Existing<'a>, OwnAttributes<'a>, Identity<'a>)> {
+    let is_users = existing.last(var::SERVICE_NAME).is_some()
+        || own.parsed.get(attr::SERVICE_NAME).is_some_and(|value| !value.contains(UNRESOLVED));
+    let skipped = [var::SERVICE_NAME, attr::SERVICE_NAME].iter().any(|name| sources.options.skips(name));
+    if is_users || skipped || existing.has_env_from() {
+        return None;
+    }
+    let service = variable(existing, var::DD_SERVICE, "the container's DD_SERVICE")
+        .filter(|service| *service != Effective::Unknown(Reason::UnresolvedReference))
+        .or_else(|| sources.service(existing.container.name.as_str()))?;
+    let Effective::Known { value, .. } = &service else { return None };
+    legal::is_value(value).ok()?;
+    let existing = existing.assuming(value.clone());
+    let own = existing.attributes();
+    let identity = Identity::of(&existing, &own, sources);
+    (identity.service.value() == Some(value)).then_some((existing, own, Identity { service, ..identity }))
 }
 
 /// An empty variable counts as unset, as the specification asks.

@@ -1,4 +1,9 @@
-//! Which Datadog log source a container's image has.
+//! Which Datadog log source a container's image has, and whether its logs are read at all.
+
+use super::Context;
+use super::view::Map;
+use crate::api::annotation;
+use crate::config::LogOwner;
 
 /// Image names, without registry, tag and the common `-alpine` kind of ending, and Datadog's integration of that log format.
 pub const SOURCES: [(&str, &str); 52] = [
@@ -65,6 +70,28 @@ pub fn source_of_image(image: &str) -> Option<&'static str> {
     let (_, source) = SOURCES.iter().find(|(known, _)| *known == short)?;
     // Many images are called `controller`; only one of them is an ingress controller.
     (short != "controller" || path.ends_with("ingress-nginx")).then_some(source)
+}
+
+impl Context<'_, '_> {
+    /// Whether a container's logs are read from files. What its pod excludes from the Agent, nobody else reads.
+    pub(super) fn reads_logs(&self, container: &str) -> bool {
+        let by_agent = self.configuration.log_owner() == LogOwner::Agent;
+        self.options.logs && !(by_agent && is_excluded(&self.pod.metadata.value.annotations, container))
+    }
+}
+
+/// By `ad.datadoghq.com/logs_exclude` or `ad.datadoghq.com/exclude`, or by those of the container's own.
+fn is_excluded(annotations: &Map<'_>, container: &str) -> bool {
+    const PREFIX: &str = annotation::DATADOG_AUTODISCOVERY;
+    annotation::DATADOG_EXCLUDE.iter().any(|key| {
+        let found = [annotations.get_joined(&[PREFIX, key]), annotations.get_joined(&[PREFIX, container, ".", key])];
+        found.into_iter().flatten().any(is_true)
+    })
+}
+
+/// As the Agent reads it, by Go's `strconv.ParseBool`.
+fn is_true(value: &str) -> bool {
+    matches!(value, "1" | "t" | "T" | "TRUE" | "true" | "True")
 }
 
 #[cfg(test)]

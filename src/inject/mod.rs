@@ -44,7 +44,7 @@ use jiff::Timestamp;
 use crate::api::{OptIn, annotation, label, otel};
 use crate::config::Configuration;
 use containers::Selection;
-use existing::Existing;
+use existing::{Existing, OwnAttributes};
 use identity::{Identity, Sources};
 use options::Options;
 use plan::{Edit, ListState, MetadataState};
@@ -212,7 +212,6 @@ impl<'a> Context<'a, '_> {
         existing: &Existing<'a>,
         notes: &mut Vec<Note<'a>>,
     ) -> (ContainerPlan<'a>, Identity<'a>) {
-        let name = existing.container.name.as_str();
         let own = existing.attributes();
         let sources = Sources {
             pod: self.pod,
@@ -222,6 +221,22 @@ impl<'a> Context<'a, '_> {
             prior: self.prior,
         };
         let identity = Identity::of(existing, &own, sources);
+        let referring = identity.is_unresolved().then(|| identity::referring(existing, &own, sources)).flatten();
+        match referring {
+            Some((existing, own, identity)) => self.planned(slot, &existing, &own, identity, notes),
+            None => self.planned(slot, existing, &own, identity, notes),
+        }
+    }
+
+    fn planned(
+        &self,
+        slot: Slot,
+        existing: &Existing<'a>,
+        own: &OwnAttributes<'a>,
+        identity: Identity<'a>,
+        notes: &mut Vec<Note<'a>>,
+    ) -> (ContainerPlan<'a>, Identity<'a>) {
+        let name = existing.container.name.as_str();
         let variable =
             |name: &'a str, variable: &'static str| Subject::Variable { container: name.into(), name: variable.into() };
         if own.parsed.malformed {
@@ -234,7 +249,7 @@ impl<'a> Context<'a, '_> {
             notes.push(Note { reason: Reason::SdkDisabled, subject, detail: None });
             return (self.cleared(slot, existing), identity);
         }
-        let (env, attributes) = variables::Variables::new(self, existing, &own, &identity).build();
+        let (env, attributes) = variables::Variables::new(self, existing, own, &identity).build();
         let state = variables::list_state(existing, &env, self.prior);
         (ContainerPlan { name, env, attributes, slot, state }, identity)
     }

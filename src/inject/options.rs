@@ -85,12 +85,11 @@ impl<'a> Options<'a> {
         let mut reader = Reader { pod, namespace, prior, notes };
         note_annotated_opt_in(pod, namespace, reader.notes);
         reader.unknown();
-        let nonempty = |value: &str| !value.trim().is_empty();
-        let containers = reader.option(annotation::CONTAINERS, nonempty).map(Listed::new);
+        let containers = reader.option(annotation::CONTAINERS, Listed::has_names).map(Listed::new);
         let logs = reader.option(annotation::LOGS, |value| matches!(value, "enabled" | "disabled"));
         let propagators = reader.option(annotation::PROPAGATORS, otel::are_propagators).map(sourced);
         let log_source = reader.option(annotation::LOG_SOURCE, |value| !value.is_empty()).map(sourced);
-        let skip = reader.option(annotation::SKIP, nonempty).map(Listed::new);
+        let skip = reader.option(annotation::SKIP, Listed::has_names).map(Listed::new);
         let (sampler, sampler_arg) = reader.sampler(configuration);
         let (destination, endpoint_source) = reader.destination(configuration);
         let container_log_sources = reader.container_log_sources(configuration);
@@ -179,10 +178,18 @@ impl Level {
 
 impl<'a> Listed<'a> {
     fn new((text, level): (&'a str, Level)) -> Self {
-        let mut names: Vec<&str> = text.split(',').map(str::trim).filter(|one| !one.is_empty()).collect();
+        let mut names: Vec<&str> = Self::split(text).collect();
         names.sort_unstable();
         names.dedup();
         Self { names, level }
+    }
+
+    fn split(text: &str) -> impl Iterator<Item = &str> {
+        text.split(',').map(str::trim).filter(|one| !one.is_empty())
+    }
+
+    fn has_names(text: &str) -> bool {
+        Self::split(text).next().is_some()
     }
 
     #[must_use]
@@ -442,6 +449,8 @@ mod tests {
         for (key, value, on_pod, on_namespace) in [
             ("otelgate.dev/inject", "enabled", "OptInIsALabel -", "OptInIsALabel on the namespace"),
             ("otelgate.dev/logs", "x", "InvalidOption -", "InvalidOption on the namespace"),
+            ("otelgate.dev/containers", " , ", "InvalidOption -", "InvalidOption on the namespace"),
+            ("otelgate.dev/skip", ",", "InvalidOption -", "InvalidOption on the namespace"),
             ("otelgate.dev/containers", "b", "UnknownContainer b", "UnknownContainer on the namespace; b"),
             ("otelgate.dev/skip", "b", "UnsupportedSkip b", "UnsupportedSkip on the namespace; b"),
             (

@@ -99,7 +99,7 @@ impl<'a> ContainerPlan<'a> {
                     let path = Path::VariableValue(slot, *index);
                     operations.push(match was {
                         Was::Absent => Operation::Add(path, Node::Text(text)),
-                        Was::Null | Was::Text(_) => Operation::Replace(path, Node::Text(text)),
+                        Was::None | Was::Null | Was::Text(_) => Operation::Replace(path, Node::Text(text)),
                     });
                 }
                 Edit::Append { changed: false, .. } | Edit::None | Edit::Add => {}

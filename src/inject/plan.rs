@@ -11,6 +11,7 @@ use super::reason::Reason;
 use super::rules::LeftOut;
 use super::status::{Digests, Mark, Was};
 use super::view::Presence;
+use crate::api::otel::var;
 
 /// What is known of a pod's namespace.
 #[derive(Clone, Copy, Debug, Default)]
@@ -245,6 +246,10 @@ impl<'a> Entry<'a> {
         Some(match (&self.edit, value) {
             (Edit::Append { was, .. }, Value::Text(suffix)) => {
                 Mark::Suffix { digest: digests.of(suffix), was: *was, length: suffix.len() }
+            }
+            // What others append to this one.
+            (_, Value::Text(text)) if self.key == var::RESOURCE_ATTRIBUTES => {
+                Mark::Suffix { digest: digests.of(text), was: Was::None, length: text.len() }
             }
             (_, Value::Text(text)) => Mark::Whole(digests.of(text)),
             (_, Value::Field(path)) => Mark::Whole(digests.of_field(path)),

@@ -156,6 +156,9 @@ fn agent_logs<'a>(context: &Context<'a, '_>, (container, identity): &Selected<'a
 
     let options = context.options;
     let name = container.name.as_str();
+    if !context.reads_logs(name) {
+        return None;
+    }
     let own = options.container_log_source(name);
     let source = own
         .or(options.log_source.map(|sourced| sourced.value))

@@ -113,6 +113,8 @@ impl Prior {
     pub(super) fn stripped(&self, container: &Container<'_>, value: &str, suffix: &Range<usize>) -> Stripped {
         let text = without(value, suffix).into_owned();
         match self.was(container) {
+            // The comma parted it from what was there.
+            Some(Was::None) if suffix.start == 0 => Stripped::Text(text.strip_prefix(',').unwrap_or(&text).to_owned()),
             Some(Was::Absent) if text.is_empty() => Stripped::Absent,
             Some(Was::Null) if text.is_empty() => Stripped::Null,
             _ => Stripped::Text(text),
@@ -142,8 +144,9 @@ fn ownership(container: &Container<'_>, written: &Written) -> Vec<Ownership> {
         })
         .collect();
     for (index, variable) in variables.iter().enumerate().rev() {
-        let suffix =
-            written.set.get(variable.name.as_str()).filter(|_| variable.value_from.presence != Presence::Filled);
+        let name = variable.name.as_str();
+        let is_literal = variable.value_from.presence != Presence::Filled;
+        let suffix = written.set.get(name).filter(|_| is_literal && !found.contains(name));
         if let Some(range) = suffix.and_then(|mark: &Mark| mark.suffix_in(variable.value.value.as_str())) {
             ownership[index] = Ownership::Suffix(range);
             break;

@@ -98,8 +98,8 @@ reasons! {
         "nothing; to have one value, set it by annotation or select fewer containers";
     NoNamespace: Key, "the document names no namespace, so what depends on it is left out here",
         "give -n NAMESPACE; the webhook adds it in any case";
-    NoName: Key, "the document doesn't name the workload, or only how its name begins (generateName), so what depends on it is left out here",
-        "nothing: the webhook adds it by the name that the API server makes";
+    NoName: Key, "the document doesn't name the pods' owner, or only how its name begins (generateName), so what depends on it is left out here",
+        "nothing: the webhook adds it by the name that the owner has then";
     NoEndpoint: Key, "this pod can't resolve cluster names (hostNetwork or dnsPolicy), and the Collector's address isn't known",
         "set dnsPolicy: ClusterFirstWithHostNet, or collector.address in the configuration";
     NoEndpointForProtocol: Key, "no endpoint is known that speaks the protocol which the container or otelgate.dev/protocol asks for",

@@ -34,13 +34,16 @@ const MAX_REMEMBERED: usize = 64;
 pub enum Mark {
     /// The whole value: `1a2b3c4d`.
     Whole(Digest),
-    /// A suffix of the user's value: `1a2b3c4d@12+230`.
+    /// A part of a value to which somebody may write: a suffix of the user's, `1a2b3c4d@12+230`, or all that there was,
+    /// `1a2b3c4d@none+230`.
     Suffix { digest: Digest, was: Was, length: usize },
 }
 
 /// The value that a suffix was appended to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Was {
+    /// There was no such variable.
+    None,
     Absent,
     Null,
     /// Its length in bytes.
@@ -198,7 +201,7 @@ impl Mark {
     pub fn suffix_in(self, value: &str) -> Option<std::ops::Range<usize>> {
         let Self::Suffix { digest, was, length } = self else { return None };
         let start = match was {
-            Was::Absent | Was::Null => 0,
+            Was::None | Was::Absent | Was::Null => 0,
             Was::Text(old) => old,
         };
         let written = |start: usize| {
@@ -212,7 +215,11 @@ impl Mark {
     /// Whether a literal is what was written.
     #[must_use]
     pub fn is_whole(self, value: &str) -> bool {
-        self == Self::Whole(Digest::of(value))
+        match self {
+            Self::Whole(digest) => digest == Digest::of(value),
+            Self::Suffix { digest, was: Was::None, length } => length == value.len() && digest == Digest::of(value),
+            Self::Suffix { .. } => false,
+        }
     }
 
     /// Whether a variable is what was written, as a whole.
@@ -242,6 +249,7 @@ impl fmt::Display for Mark {
         match self {
             Self::Whole(digest) => write!(f, "{digest}"),
             Self::Suffix { digest, was, length } => match was {
+                Was::None => write!(f, "{digest}@none+{length}"),
                 Was::Absent => write!(f, "{digest}@absent+{length}"),
                 Was::Null => write!(f, "{digest}@null+{length}"),
                 Was::Text(old) => write!(f, "{digest}@{old}+{length}"),
@@ -257,6 +265,7 @@ impl FromStr for Mark {
         let Some((digest, place)) = text.split_once('@') else { return text.parse().map(Self::Whole) };
         let (was, length) = place.split_once('+').ok_or(())?;
         let was = match was {
+            "none" => Was::None,
             "absent" => Was::Absent,
             "null" => Was::Null,
             old => Was::Text(old.parse().map_err(drop)?),
@@ -307,7 +316,9 @@ mod tests {
 
     #[test]
     fn marks_read_back() {
-        for text in ["0123abcd", "0123abcd@0+12", "0123abcd@absent+1", "0123abcd@null+1", "ffffffff@99+230"] {
+        for text in
+            ["0123abcd", "0123abcd@0+12", "0123abcd@absent+1", "0123abcd@null+1", "0123abcd@none+9", "ffffffff@99+230"]
+        {
             assert_eq!(text.parse::<Mark>().unwrap().to_string(), text);
         }
         for text in ["", "123", "0123abcg", "+123abcd", "0123abcd@", "0123abcd@x+1", "0123abcd@1", "0123abcd@1+-1"] {

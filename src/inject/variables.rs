@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::endpoint::Signal;
 use super::existing::{Existing, OwnAttributes};
 use super::expand::double_dollars;
 use super::identity::{Effective, Identity};
@@ -96,7 +97,7 @@ impl<'a, 'c> Variables<'a, 'c> {
             self.entries.push(Entry::kept(name, CONTAINER));
             return;
         }
-        if self.own.parsed.get(attr::SERVICE_NAME).is_some() {
+        if self.own.parsed.get(attr::SERVICE_NAME).is_some() && !self.existing.assumes_service_name() {
             self.entries.push(Entry::left(name, Reason::PairIsUsers));
             return;
         }
@@ -135,17 +136,25 @@ impl<'a, 'c> Variables<'a, 'c> {
         }
         self.sampler();
         if let Some(temporality) = context.configuration.temporality() {
-            self.offer(var::TEMPORALITY, Value::text(temporality), "configuration");
+            // What Datadog wants, another backend may refuse.
+            let elsewhere = self.sends_elsewhere(Signal::Metrics);
+            self.offer_unless(elsewhere, var::TEMPORALITY, Value::text(temporality), "configuration");
         }
-        if options.logs {
+        if context.reads_logs(self.existing.container.name.as_str()) {
             let own_logs = self.existing.entries().any(|(_, variable)| {
                 var::LOGS_PREFIXES.iter().any(|prefix| variable.name.as_str().starts_with(prefix))
             });
-            if own_logs && self.existing.last(var::LOGS_EXPORTER).is_none() {
-                self.entries.push(Entry::left(var::LOGS_EXPORTER, Reason::PairIsUsers));
-            } else {
-                self.offer(var::LOGS_EXPORTER, Value::text("none"), "logs are read from files");
-            }
+            let own_logs = own_logs || self.sends_elsewhere(Signal::Logs);
+            self.offer_unless(own_logs, var::LOGS_EXPORTER, Value::text("none"), "logs are read from files");
+        }
+    }
+
+    /// Sets a variable, unless it belongs to a setting of the container's own.
+    fn offer_unless(&mut self, belongs: bool, name: &'a str, value: Value<'a>, source: &'static str) {
+        if belongs && self.existing.last(name).is_none() {
+            self.entries.push(Entry::left(name, Reason::PairIsUsers));
+        } else {
+            self.offer(name, value, source);
         }
     }
 
@@ -215,7 +224,9 @@ impl<'a, 'c> Variables<'a, 'c> {
             Some(Ownership::Suffix(range)) => Some(range),
             _ => None,
         };
-        let suffix = format!("{}{text}", if comma { "," } else { "" });
+        // What was ours alone stays in front of what somebody wrote behind it.
+        let in_front = prior.is_some_and(|range| range.start == 0) && !self.own.text.is_empty();
+        let suffix = format!("{}{text}", if comma && !in_front { "," } else { "" });
         let now = variable.value.value.as_str();
         let was = self.was(variable.value.presence, prior.is_some());
         // What somebody wrote behind our suffix stays where it is, as long as the suffix does.
@@ -229,8 +240,9 @@ impl<'a, 'c> Variables<'a, 'c> {
             let edit = Edit::Append { index, was, text: String::new(), changed: false };
             return merged(suffix, edit, reason);
         }
-        let whole = format!("{}{suffix}", self.own.text);
-        let was = if self.own.text.is_empty() { was } else { Was::Text(self.own.text.len()) };
+        let own = &self.own.text;
+        let whole = if in_front { format!("{suffix}{own}") } else { format!("{own}{suffix}") };
+        let was = if in_front || own.is_empty() { was } else { Was::Text(own.len()) };
         merged(suffix, Edit::Append { index, was, text: whole, changed: true }, reason)
     }
 
@@ -302,7 +314,8 @@ impl<'a, 'c> Variables<'a, 'c> {
             let (Some(index), Some(mark)) = (self.existing.own(&entry.key), entry.mark(&mut Digests::default())) else {
                 continue;
             };
-            if is_reference(&entry.key) && index > limit {
+            let is_missed = entry.key == var::SERVICE_NAME && self.existing.relies_before(index);
+            if is_missed || (is_reference(&entry.key) && index > limit) {
                 continue;
             }
             entry.edit = if mark.is_variable(&variables[index]) { Edit::None } else { Edit::Replace(index) };

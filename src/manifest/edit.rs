@@ -17,24 +17,22 @@ use serde_json::{Map, Value};
 use align::{align, identity};
 use braces::flow;
 
-use super::tree::{Content, Entry, Key, Node, tree};
+use super::tree::{Content, Entry, Key, Node};
 use super::write::{self, Layout};
 
 /// Begins a comment that keeps how a null or an empty collection was written, for the edit that takes it back.
 const WAS: &str = "# was ";
 
 /// The text of one document with that value, or `None` when it has to be written anew.
-pub fn edit(text: &str, old: &Value, new: &Value) -> Option<String> {
-    let root = tree(text)?;
-    let layout = Layout { list_offset: list_offset(&root) };
+pub fn edit(text: &str, root: &Node, old: &Value, new: &Value) -> Option<String> {
+    let layout = Layout { list_offset: list_offset(root) };
     let attempts =
         if root.has_alias() { &[Aliases::Stay, Aliases::Follow, Aliases::Vanish][..] } else { &[Aliases::Stay] };
     attempts.iter().find_map(|aliases| {
         let mut editor = Editor { text, layout, aliases: *aliases, changes: Vec::new() };
-        editor.node(&root, None, old, new)?;
+        editor.node(root, None, old, new)?;
         let edited = editor.apply()?;
-        let documents = super::read_yaml(&edited).ok()?;
-        matches!(documents.as_slice(), [document] if document.value == *new).then_some(edited)
+        (super::only(&edited)? == *new).then_some(edited)
     })
 }
 
@@ -144,8 +142,7 @@ impl Editor<'_> {
             _ => String::new(),
         };
         let edited = format!("a: {header}{kept}{tail}{}", write::closing(style));
-        let read = super::read_yaml(&edited).ok()?;
-        let is_so = matches!(read.as_slice(), [document] if document.value["a"] == *new);
+        let is_so = super::only(&edited)?["a"] == *new;
         is_so.then(|| self.replace(node.range.start + kept.len()..node.range.start + body.len(), tail))
     }
 
@@ -260,8 +257,7 @@ impl Editor<'_> {
         let comment = self.text[within.clone()].trim_start();
         let was = comment.strip_prefix(WAS)?.lines().next()?.trim_end();
         let was = was.find(" #").map_or(was, |end| &was[..end]);
-        let documents = super::read_yaml(was).ok()?;
-        let is_so = matches!(documents.as_slice(), [document] if document.value == *value);
+        let is_so = super::only(was)? == *value;
         (is_so && (value.is_null() || is_empty(value))).then_some(within.end - comment.len())
     }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use serde::Serialize as _;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -37,6 +38,7 @@ pub fn read(text: &str) -> Result<Vec<Document<'_>>, ReadError> {
             line,
             value,
             format: Format::Json,
+            root: OnceLock::new(),
         });
         start = end;
     }

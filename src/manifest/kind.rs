@@ -16,7 +16,7 @@ struct Kind {
 }
 
 #[rustfmt::skip]
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 14] = [
     Kind { group: "", name: "Pod", template: "", workload: |name| Workload::Pod((!name.is_empty()).then_some(Cow::Borrowed(name))) },
     Kind { group: "", name: "PodTemplate", template: "/template", workload: |name| other("PodTemplate", name) },
     Kind { group: "", name: "ReplicationController", template: "/spec/template", workload: |name| other("ReplicationController", name) },
@@ -27,7 +27,20 @@ const KINDS: [Kind; 10] = [
     Kind { group: "batch", name: "Job", template: "/spec/template", workload: |name| Workload::Job(name.into()) },
     Kind { group: "batch", name: "CronJob", template: "/spec/jobTemplate/spec/template", workload: |name| Workload::CronJob { name: name.into(), job: None } },
     Kind { group: "argoproj.io", name: "Rollout", template: "/spec/template", workload: |name| Workload::Rollout { name: name.into(), replica_set: None } },
+    Kind { group: KRUISE, name: "CloneSet", template: "/spec/template", workload: |name| other("CloneSet", name) },
+    Kind { group: KRUISE, name: "StatefulSet", template: "/spec/template", workload: |name| other("StatefulSet", name) },
+    Kind { group: KRUISE, name: "DaemonSet", template: "/spec/template", workload: |name| other("DaemonSet", name) },
+    Kind { group: KRUISE, name: "BroadcastJob", template: "/spec/template", workload: |name| other("BroadcastJob", name) },
 ];
+
+/// OpenKruise's, whose workloads own their pods themselves.
+const KRUISE: &str = "apps.kruise.io";
+
+/// Where other custom resources have their pod template.
+const USUAL: &str = "/spec/template";
+
+/// Refuses references to fields of the pod in the templates of its Services and Configurations.
+const KNATIVE: &str = "serving.knative.dev";
 
 fn other<'a>(kind: &'static str, name: &'a str) -> Workload<'a> {
     Workload::Other { kind: kind.into(), name: name.into() }
@@ -97,13 +110,30 @@ fn collect<'a>(value: &'a Value, pointer: String, of_list: Option<(&'a str, &'a 
 
 fn template(found: Found<'_>) -> Option<Templated<'_>> {
     let Found { pointer, value, kind, .. } = found;
-    let known = KINDS.iter().find(|known| known.name == kind && known.group == group(found.api_version))?;
-    let way = way(value, known.template)?;
+    let group = group(found.api_version);
+    let known = KINDS.iter().find(|known| known.name == kind && known.group == group);
+    if known.is_none() && !is_custom_workload(value, group) {
+        return None;
+    }
+    let way = way(value, known.map_or(USUAL, |known| known.template))?;
     let object = Object { kind, ..object(value) };
-    let workload =
-        (!known.template.is_empty()).then(|| owner(value, kind).unwrap_or_else(|| (known.workload)(object.name)));
+    let workload = match known {
+        Some(known) if known.template.is_empty() => None,
+        Some(known) => Some(owner(value, kind).unwrap_or_else(|| (known.workload)(object.name))),
+        // Its controller may give the pods to a Deployment, say, whose name only that controller knows.
+        None => Some(Workload::Other { kind: kind.into(), name: "".into() }),
+    };
     let template = format!("{pointer}{way}");
     Some(Templated { object, pointer, template, workload })
+}
+
+/// Whether a resource of a kind that isn't known here has what can only be a pod template, with a name for each container.
+fn is_custom_workload(value: &Value, group: &str) -> bool {
+    let containers = || value.pointer(USUAL)?.pointer("/spec/containers")?.as_array();
+    let named = |container: &Value| text(container, "name").is_some_and(|name| !name.is_empty());
+    // Every group of custom resources has a dot.
+    let may_be = group.contains('.') && group != KNATIVE;
+    may_be && containers().is_some_and(|containers| !containers.is_empty() && containers.iter().all(named))
 }
 
 /// The part of a pointer that leads to a map, or to what stands in the way of one; nothing where nothing stands there.
@@ -170,5 +200,20 @@ impl<'a> Found<'a> {
     #[must_use]
     pub fn is_core(&self, kind: &str) -> bool {
         (self.api_version, self.kind) == ("v1", kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::KINDS;
+
+    #[test]
+    fn the_documentation_names_every_kind() {
+        let page = include_str!("../../docs/offline.md");
+        let (_, below) = page.split_once("## Kinds\n").expect("a section");
+        let section = below.split("\n## ").next().unwrap_or_default();
+        for kind in &KINDS {
+            assert!(section.contains(&format!("{}s", kind.name)), "{}", kind.name);
+        }
     }
 }

@@ -8,18 +8,22 @@ mod edit;
 mod fault;
 mod json;
 pub mod kind;
+mod parts;
 mod scalar;
 mod tree;
 mod value;
 mod write;
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 use serde_json::Value;
 
 pub use fault::{Fault, MAX_ALIASED, MAX_DEPTH, MAX_INPUT, ReadError};
+pub use parts::read_all;
 pub use tree::Lines;
+use tree::Node;
 use value::Builder;
 pub use write::document;
 
@@ -35,6 +39,8 @@ pub struct Document<'a> {
     /// Null for an empty document.
     pub value: Value,
     pub format: Format,
+    /// Where its values stand in `text`, known from the reading where that is likely to be asked for.
+    root: OnceLock<Option<Node>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,18 +77,42 @@ pub fn decode(bytes: &[u8]) -> Result<&str, ReadError> {
 /// # Errors
 /// When one of them can't be read, so that nobody acts on half an input.
 pub fn read(text: &str) -> Result<Vec<Document<'_>>, ReadError> {
-    let content = text.trim_start_matches('\u{feff}').trim_start();
-    if !content.starts_with('{') {
+    let Part { mut documents, .. } = read_part(text)?;
+    if documents.is_empty() {
+        let (body, value, root) = (0..0, Value::Null, OnceLock::new());
+        documents.push(Document { text, body, line: 1, value, format: Format::Yaml, root });
+    }
+    Ok(documents)
+}
+
+/// What stands in a text, or in a part of one.
+struct Part<'a> {
+    /// None where only comments stand.
+    documents: Vec<Document<'a>>,
+    /// Values that aliases made.
+    aliased: usize,
+}
+
+fn read_part(text: &str) -> Result<Part<'_>, ReadError> {
+    if !starts_as_json(text) {
         return read_yaml(text);
     }
     // `{` begins JSON, a flow mapping, or a template.
-    json::read(text).or_else(|no_json| {
-        let next = content[1..].trim_start().bytes().next();
+    json::read(text).map(|documents| Part { documents, aliased: 0 }).or_else(|no_json| {
+        let next = content(text)[1..].trim_start().bytes().next();
         read_yaml(text).map_err(|no_yaml| match (no_json.fault, next) {
             (fault @ Fault::DuplicateKey(_), _) | (fault, Some(b'"' | b'}')) => ReadError { fault, ..no_json },
             _ => no_yaml,
         })
     })
+}
+
+fn starts_as_json(text: &str) -> bool {
+    content(text).starts_with('{')
+}
+
+fn content(text: &str) -> &str {
+    text.trim_start_matches('\u{feff}').trim_start()
 }
 
 /// The document with another value.
@@ -98,7 +128,7 @@ pub fn rewrite(document: &Document<'_>, value: &Value) -> String {
     if document.format == Format::Json {
         return format!("{before}{}{after}", json::write(value, old));
     }
-    if let Some(edited) = edit::edit(text, &document.value, value) {
+    if let Some(edited) = document.root().and_then(|root| edit::edit(text, root, &document.value, value)) {
         return edited;
     }
     let written = write::document(value);
@@ -115,24 +145,40 @@ pub fn rewrite(document: &Document<'_>, value: &Value) -> String {
     format!("{before}{gap}{written}{after}")
 }
 
-fn read_yaml(text: &str) -> Result<Vec<Document<'_>>, ReadError> {
+fn read_yaml(text: &str) -> Result<Part<'_>, ReadError> {
     check_separators(text)?;
     let mut slices = Slices { text, documents: Vec::new(), start: 0, body: None, line: 1 };
-    let mut builder = Builder::default();
+    let (mut builder, mut nodes) = (Builder::default(), tree::Builder::default());
     for item in parser(text) {
         let (event, span) = item.map_err(|error| explain(text, &error))?;
         let (line, column) = (span.start.line(), span.start.col() + 1);
         slices.take(&event, span);
+        nodes.take(&event, span, text, slices.start);
         let ended = event == Event::DocumentEnd;
         builder.take(as_written(event, span)).map_err(|fault| {
             let fault = if fault == Fault::KeyNotScalar && is_template(text, line) { Fault::Template } else { fault };
             ReadError { line, column, fault }
         })?;
         if ended {
-            slices.end(builder.finish());
+            slices.end(builder.finish(), nodes.finish());
         }
     }
-    Ok(slices.finish())
+    Ok(Part { documents: slices.finish(), aliased: builder.aliased })
+}
+
+/// The value of a text that holds one document.
+fn only(text: &str) -> Option<Value> {
+    check_separators(text).ok()?;
+    let (mut builder, mut only) = (Builder::default(), None);
+    for item in parser(text) {
+        let (event, span) = item.ok()?;
+        let ended = event == Event::DocumentEnd;
+        builder.take(as_written(event, span)).ok()?;
+        if ended && only.replace(builder.finish()).is_some() {
+            return None;
+        }
+    }
+    Some(only.unwrap_or_default())
 }
 
 /// The parser, set to read as go-yaml does where YAML 1.2 reads otherwise.
@@ -175,10 +221,34 @@ fn explain(text: &str, error: &ScanError) -> ReadError {
     ReadError { line, column: marker.col() + 1, fault }
 }
 
-/// Whether that line, or one above it, has what only a template has.
+/// Whether that line, or one above it in the same document, has what only a template has.
 fn is_template(text: &str, line: usize) -> bool {
-    text.lines().nth(line - 1).is_some_and(|line| line.contains("{{"))
-        || text.lines().take(line).any(|line| line.trim_start().starts_with("{{"))
+    let (mut start, mut quoted) = (0, Vec::new());
+    for (event, span) in parser(text).map_while(Result::ok).take_while(|(_, span)| span.start.line() <= line) {
+        let Some(range) = span.byte_range() else { continue };
+        match event {
+            Event::DocumentStart(..) | Event::DocumentEnd => start = range.start,
+            // Text for others, such as alerts, whose templates are none of a manifest's.
+            Event::Scalar(_, style, ..) if style != ScalarStyle::Plain => quoted.push(range),
+            _ => {}
+        }
+    }
+    let mut end = 0;
+    text.split_inclusive('\n').take(line).zip(1..).any(|(one, number)| {
+        let content = one.trim_start();
+        end += one.len();
+        let at = end - content.len();
+        let begins = at >= start && content.starts_with("{{") && !quoted.iter().any(|range| range.contains(&at));
+        begins || (number == line && content.contains("{{"))
+    })
+}
+
+// === impl Document ===
+
+impl Document<'_> {
+    fn root(&self) -> Option<&Node> {
+        self.root.get_or_init(|| tree::tree(self.text)).as_ref()
+    }
 }
 
 /// Cuts a text into its documents.
@@ -224,7 +294,9 @@ impl<'a> Slices<'a> {
         self.start = end;
     }
 
-    fn end(&mut self, value: Value) {
+    fn end(&mut self, value: Value, root: Option<Node>) {
+        // Others are rarely asked, and many of them are large.
+        let root = if kind::templated(&value).is_empty() { OnceLock::new() } else { OnceLock::from(root) };
         let body = self.body.take().unwrap_or(self.start..self.start);
         let end = body.end.max(self.start);
         self.documents.push(Document {
@@ -233,20 +305,14 @@ impl<'a> Slices<'a> {
             line: self.line,
             value,
             format: Format::Yaml,
+            root,
         });
         self.start = end;
     }
 
     fn finish(mut self) -> Vec<Document<'a>> {
-        match self.documents.last_mut() {
-            Some(last) => last.text = &self.text[self.start - last.text.len()..],
-            None => self.documents.push(Document {
-                text: self.text,
-                body: 0..0,
-                line: 1,
-                value: Value::Null,
-                format: Format::Yaml,
-            }),
+        if let Some(last) = self.documents.last_mut() {
+            last.text = &self.text[self.start - last.text.len()..];
         }
         self.documents
     }

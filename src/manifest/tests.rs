@@ -141,6 +141,19 @@ fn templates_are_named_as_such() {
     for text in texts {
         assert_eq!(fault(text).2, Fault::Template, "{text}");
     }
+    // Legal text above a fault is not to blame for it.
+    for text in [
+        "a: |\n  {{ define \"x\" }}\n  {{ end }}\nb: ]\n",
+        "a: \"x\n  {{ y }}\n  z\"\nb: ]\n",
+        "a: |\n  {{ define \"x\" }}\n---\nb: ]\n",
+        "a: x\n  {{ y }}\n---\nb: ]\n",
+    ] {
+        let fault = fault(text).2;
+        assert!(matches!(fault, Fault::Syntax(_)), "{text}: {fault:?}");
+    }
+    for text in ["a: |\n  x\n{{ y }}\nb: 1\n", "a: x\n  {{ y }}\n  z\nb: ]\n"] {
+        assert_eq!(fault(text).2, Fault::Template, "{text}");
+    }
     assert_eq!(one("a: \"{{ $labels.pod }}\""), json!({"a": "{{ $labels.pod }}"}));
 }
 
@@ -170,6 +183,58 @@ fn bytes_that_are_no_text_are_named() {
     assert_eq!((error.line, error.fault), (3, Fault::Binary));
     assert_eq!(decode(&vec![b' '; MAX_INPUT + 1]).expect_err("large").fault, Fault::TooLarge);
     assert_eq!(decode("a: é".as_bytes()), Ok("a: é"));
+}
+
+/// All that can be seen of what reading a text in such parts gives, and of what reading it whole gives.
+fn in_parts_and_whole(text: &str) -> [String; 2] {
+    [parts::read_cut(1, &[text], 0).remove(0), read(text)].map(|read| format!("{read:#?}"))
+}
+
+#[test]
+fn parts_give_what_the_whole_gives() {
+    let staircase = "a: &a [x, x, x, x]\nb: &b [*a, *a, *a, *a]\nc: &c [*b, *b, *b, *b]\nd: [*c, *c, *c]\n---\n";
+    let texts = [
+        "",
+        "a: 1",
+        "---\n",
+        "---\n---\n---",
+        "# only a comment\n---\na: 1\n---\nb: 1\n",
+        "...\n---\na: 1\n",
+        "\u{feff}# c\n---\na: 1\n--- # d\nb: 1\n",
+        "a: 1\n...\nb: 2\n---\nc: 3\n...\n# c\n---\n",
+        "%TAG ! tag:x:\n---\na: 1\n---\nb: !x 1\n",
+        "a: 1\n...\n%YAML 1.1\n---\nb: 1\n",
+        "a: 1\r---\rb: 1\n---\nc: 1\n",
+        "a: 1\r\n---\r\nb: 1\r\n--- {c: 1}\r\n",
+        "a: |+\n x\n\n\n---\nb: >-\n x\n # y\n---\n",
+        "--- |\n---\na: 1\n",
+        "kind: Pod\napiVersion: v1\nspec: |\n---\na: 1\n",
+        "a: \"x\n---\ny\"\n",
+        "a: [x,\n---\n]\n",
+        "a: &x 1\n---\nb: *x\n",
+        "a: 1\n---\nb: [\n---\nc: 1\nc: 2\n",
+        "a: 1\n---\tb\n---\nc: 1\n",
+        "{\"a\": 1}\n---\n{\"b\": 1}\n",
+        "{a: 1}\n---\n{b: 1}\n",
+        "apiVersion: v1\nkind: Pod\nspec: {}\n---\n# c\nkind: Pod # d\napiVersion: v1\nspec:\n  a: [x]\n",
+        &staircase.repeat(400),
+        &staircase.repeat(800),
+    ];
+    for text in texts {
+        let [parts, whole] = in_parts_and_whole(text);
+        assert_eq!(parts, whole, "{text:.200}");
+    }
+    let [parts, _] = in_parts_and_whole(&staircase.repeat(800));
+    assert!(parts.contains("AliasBomb"), "no part has it, but all have: {parts:.200}");
+}
+
+#[test]
+fn long_texts_are_read_by_several_threads() {
+    let text = "# c\nkind: Pod\napiVersion: v1\nspec: {}\n---\n".repeat(10_000);
+    let faulty = format!("{text}a: 1\na: 2\n");
+    let texts = [text.as_str(), "a: 1", &faulty, &text];
+    let read = |threads| read_all(threads, &texts).iter().map(|read| format!("{read:?}")).collect::<Vec<_>>();
+    assert!(read(3) == read(1), "it depends on the threads");
 }
 
 /// Texts that some reader takes for something else, and texts that are hard to write.
@@ -224,6 +289,21 @@ fn map(inner: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
         .prop_map(|entries| Value::Object(entries.into_iter().collect::<Map<_, _>>()))
 }
 
+/// A line of YAML, or more, whatever stands above it.
+fn line() -> impl Strategy<Value = String> {
+    #[rustfmt::skip]
+    const SOME: &[&str] = &[
+        "---\n", "---\n", "---\n", "--- ", "---\t", "---\r\n", "---x\n", "...\n", "# c\n", "\n", " ", "\r",
+        "\u{feff}", "%YAML 1.1\n", "%TAG !x! y\n", "a: 1\n", "b: 1\n", "- x\n", "a: |\n", "a: >+\n", "|\n",
+        "  x\n", "\tx\n", "x\n", "a: \"", "'", "a: [", "]\n", "{", "}\n", "a: &x y\n", "b: *x\n",
+        "kind: Pod\napiVersion: v1\nspec: {}\n", "\u{85}", "\u{2028}", "? a\n", ": b\n", "!x!y z\n",
+    ];
+    prop_oneof![
+        8 => proptest::sample::select(SOME).prop_map(str::to_owned),
+        1 => value().prop_map(|value| document(&value)),
+    ]
+}
+
 /// A reader of YAML 1.2: no booleans but true and false, no octals with a bare zero.
 fn read_as_1_2(text: &str) -> Value {
     let options = serde_saphyr::options! { strict_booleans: true };
@@ -238,6 +318,12 @@ proptest! {
         let written = document(&value);
         prop_assert_eq!(&one(&written), &value, "{}", written);
         prop_assert_eq!(&read_as_1_2(&written), &value, "{}", written);
+    }
+
+    #[test]
+    fn any_parts_give_what_the_whole_gives(lines in proptest::collection::vec(line(), 0..12)) {
+        let [parts, whole] = in_parts_and_whole(&lines.concat());
+        prop_assert_eq!(parts, whole);
     }
 
     #[test]
@@ -374,6 +460,11 @@ items:
   kind: Job
   metadata: {name: cj-29000000, ownerReferences: [{apiVersion: batch/v1, kind: CronJob, name: cj, controller: true}]}
   spec: {template: {}}
+- {apiVersion: apps.kruise.io/v1beta1, kind: StatefulSet, metadata: {name: k}, spec: {template: {spec: {}}}}
+- {apiVersion: e.com/v1, kind: X, metadata: {name: x}, spec: {template: {spec: {containers: [{name: a}]}}}}
+- {apiVersion: e.com/v1, kind: X, metadata: {name: x}, spec: {template: {spec: {containers: [{name: a}, {image: b}]}}}}
+- {apiVersion: e.com/v1, kind: X, metadata: {name: x}, spec: {template: {spec: {containers: []}}}}
+- {apiVersion: serving.knative.dev/v1, kind: Service, metadata: {name: s}, spec: {template: {spec: {containers: [{name: a}]}}}}
 ";
     let value = one(text);
     let found: BTreeMap<_, _> = kind::templated(&value)
@@ -390,9 +481,13 @@ items:
             "/items/3/spec/jobTemplate/spec/template",
             "/items/4/spec/template",
             "/items/7/spec/template",
+            "/items/8/spec/template",
+            "/items/9/spec/template",
         ]
     );
     assert!(found["/items/2/items/1/spec/template"].1.contains("Deployment { name: \"typeless\""));
     assert_eq!(found["/items/0"], ("p".to_owned(), "None".to_owned()));
     assert!(found["/items/7/spec/template"].1.contains("CronJob { name: \"cj\", job: Some(\"cj-29000000\") }"));
+    assert!(found["/items/8/spec/template"].1.contains("Other { kind: \"StatefulSet\", name: \"k\" }"));
+    assert!(found["/items/9/spec/template"].1.contains("Other { kind: \"X\", name: \"\" }"));
 }

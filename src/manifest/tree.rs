@@ -3,11 +3,12 @@
 use std::cell::OnceCell;
 use std::ops::Range;
 
-use granit_parser::{Event, ScalarStyle, StructureStyle};
+use granit_parser::{Event, ScalarStyle, Span, StructureStyle};
 
 use super::Document;
 
 /// A node, and where it stands.
+#[derive(Clone, Debug)]
 pub struct Node {
     /// Of the node's own text; of a block collection, up to the end of its last entry.
     pub range: Range<usize>,
@@ -19,6 +20,7 @@ pub struct Node {
     pub content: Content,
 }
 
+#[derive(Clone, Debug)]
 pub enum Content {
     Scalar(ScalarStyle),
     Alias,
@@ -26,11 +28,13 @@ pub enum Content {
     Sequence(Vec<Node>),
 }
 
+#[derive(Clone, Debug)]
 pub struct Entry {
     pub key: Key,
     pub value: Node,
 }
 
+#[derive(Clone, Debug)]
 pub struct Key {
     /// Whether it stands in `{…}`.
     pub flow: bool,
@@ -42,9 +46,7 @@ pub struct Key {
 /// On which lines of its input a document's values stand.
 pub struct Lines<'a> {
     document: &'a Document<'a>,
-    /// Worked out when somebody asks for the first time.
-    root: OnceCell<Option<Node>>,
-    /// Where in the text each line ends, likewise.
+    /// Where in the text each line ends, worked out when somebody asks for the first time.
     ends: OnceCell<Vec<usize>>,
 }
 
@@ -53,7 +55,7 @@ pub struct Lines<'a> {
 impl<'a> Lines<'a> {
     #[must_use]
     pub fn of(document: &'a Document<'a>) -> Self {
-        Self { document, root: OnceCell::new(), ends: OnceCell::new() }
+        Self { document, ends: OnceCell::new() }
     }
 
     /// The line on which the value begins that a JSON pointer names; the document's own where that can't be told.
@@ -63,7 +65,7 @@ impl<'a> Lines<'a> {
         if pointer.is_empty() {
             return *line;
         }
-        let node = self.root.get_or_init(|| tree(text)).as_ref().and_then(|root| root.find(pointer));
+        let node = self.document.root().and_then(|root| root.find(pointer));
         let Some(start) = node.map(|node| node.range.start).filter(|start| *start >= body.start) else { return *line };
         let ends = self.ends.get_or_init(|| text.match_indices('\n').map(|(at, _)| at).collect());
         let before = |offset: usize| ends.partition_point(|end| *end < offset);
@@ -73,49 +75,84 @@ impl<'a> Lines<'a> {
 
 /// The nodes of a text that holds one document.
 pub fn tree(text: &str) -> Option<Node> {
-    let mut stack: Vec<(Node, Option<Key>)> = Vec::new();
-    let mut root = None;
+    let mut builder = Builder::default();
     for item in super::parser(text) {
         let (event, span) = item.ok()?;
+        builder.take(&event, span, text, 0);
+    }
+    builder.finish()
+}
+
+/// Builds the nodes of one document after the other.
+#[derive(Default)]
+pub struct Builder {
+    /// The collections that are open, each with the key whose value comes next.
+    open: Vec<(Node, Option<Key>)>,
+    root: Option<Node>,
+    /// Whether something stands there that no node can be made of, such as an alias as a key.
+    lost: bool,
+}
+
+// === impl Builder ===
+
+impl Builder {
+    /// Takes the next event of a document that begins there in the text.
+    pub fn take(&mut self, event: &Event<'_>, span: Span, text: &str, start: usize) {
+        self.lost = self.lost || self.add(event, span, text, start).is_none();
+    }
+
+    /// The nodes of the document that ended, placed from its beginning.
+    pub fn finish(&mut self) -> Option<Node> {
+        let Self { root, lost, .. } = std::mem::take(self);
+        root.filter(|_| !lost)
+    }
+
+    fn add(&mut self, event: &Event<'_>, span: Span, text: &str, start: usize) -> Option<()> {
+        if !event.is_node() && !matches!(event, Event::SequenceEnd | Event::MappingEnd) {
+            return Some(());
+        }
+        let text = text.get(start..)?;
+        let from_start = |at: usize| at.checked_sub(start);
         let range = span.byte_range()?;
+        let range = from_start(range.start)?..from_start(range.end)?;
         let column = span.start.col();
-        let tag = span.tag_start().and_then(|tag| tag.byte_offset());
-        let flow = stack.last().is_some_and(|(parent, _)| parent.flow);
+        let tag = span.tag_start().and_then(|tag| tag.byte_offset()).and_then(from_start);
+        let flow = self.open.last().is_some_and(|(parent, _)| parent.flow);
         let node = |flow, content| Node { range: range.clone(), tag, column, flow, content };
         let done = match event {
             Event::MappingStart(style, ..) => {
-                stack.push((node(style == StructureStyle::Flow, Content::Mapping(Vec::new())), None));
-                continue;
+                self.open.push((node(*style == StructureStyle::Flow, Content::Mapping(Vec::new())), None));
+                return Some(());
             }
             Event::SequenceStart(style, ..) => {
-                stack.push((node(style == StructureStyle::Flow, Content::Sequence(Vec::new())), None));
-                continue;
+                self.open.push((node(*style == StructureStyle::Flow, Content::Sequence(Vec::new())), None));
+                return Some(());
             }
             Event::MappingEnd | Event::SequenceEnd => {
-                let (mut node, _) = stack.pop()?;
+                let (mut node, _) = self.open.pop()?;
                 if node.flow {
                     node.range.end = range.end;
                 }
                 node
             }
             Event::Scalar(name, style, ..) => {
-                if let Some((Node { content: Content::Mapping(_), .. }, key @ None)) = stack.last_mut() {
-                    *key = Some(Key { flow, name: name.into_owned(), range, column });
-                    continue;
+                if let Some((Node { content: Content::Mapping(_), .. }, key @ None)) = self.open.last_mut() {
+                    *key = Some(Key { flow, name: name.to_string(), range, column });
+                    return Some(());
                 }
-                let mut node = node(flow, Content::Scalar(style));
+                let mut node = node(flow, Content::Scalar(*style));
                 node.range.end = node.range.start + text[node.range.clone()].trim_end().len();
                 node
             }
             Event::Alias(_) => node(flow, Content::Alias),
-            _ => continue,
+            _ => return Some(()),
         };
-        match stack.last_mut() {
-            None => root = Some(done),
+        match self.open.last_mut() {
+            None => self.root = Some(done),
             Some((parent, key)) => parent.add(done, key)?,
         }
+        Some(())
     }
-    root
 }
 
 // === impl Entry ===

@@ -14,7 +14,7 @@ pub struct Builder {
     frames: Vec<Frame>,
     anchors: HashMap<usize, Anchored>,
     /// Values that aliases made so far.
-    aliased: usize,
+    pub(super) aliased: usize,
     root: Option<Value>,
 }
 

@@ -54,23 +54,43 @@ pub fn init(format: LogFormat, level: LogLevel, dropped: Arc<Counter>) -> io::Re
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    // At `warn`, kube's client quotes a body that it can't read, which may be a Secret's; its watches repeat what
-    // otelgate tells once.
-    let filter = Targets::new()
-        .with_default(LevelFilter::WARN.min(level))
-        .with_targets(["kube_client", "kube_runtime"].map(|library| (library, LevelFilter::ERROR.min(level))))
-        .with_target("otelgate", level);
     let events = match format {
         LogFormat::Json => Lines(queue).boxed(),
         LogFormat::Text => fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(queue).boxed(),
     };
-    tracing_subscriber::registry().with(events.with_filter(filter)).init();
+    tracing_subscriber::registry().with(events.with_filter(filter(level))).init();
     panic::set_hook(Box::new(log_panic));
     Ok(flush)
+}
+
+/// At `warn`, kube's client quotes a body that it can't read, which may be a Secret's; at `error`, it tells each call that
+/// failed. Its watches repeat what otelgate tells once.
+fn filter(level: LevelFilter) -> Targets {
+    Targets::new()
+        .with_default(LevelFilter::WARN.min(level))
+        .with_target("kube_client", LevelFilter::OFF)
+        .with_target("kube_runtime", LevelFilter::ERROR.min(level))
+        .with_target("otelgate", level)
 }
 
 /// The place only: the message may quote what was being read.
 fn log_panic(info: &panic::PanicHookInfo<'_>) {
     let (file, line) = info.location().map_or(("unknown", 0), |place| (place.file(), place.line()));
     error!(code.file.path = file, code.line.number = line, "panicked; please report it with this line");
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn kubes_client_isnt_heard_whatever_the_level() {
+        for level in [LevelFilter::ERROR, LevelFilter::INFO, LevelFilter::TRACE] {
+            assert!(!filter(level).would_enable("kube_client::client::builder", &Level::ERROR));
+            assert!(filter(level).would_enable("otelgate::watch", &Level::ERROR));
+            assert!(filter(level).would_enable("hyper", &Level::ERROR));
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::{info, warn};
 
-use crate::k8s;
+use crate::k8s::{self, watcher};
 use crate::metrics::Counter;
 use crate::unavailable::Unavailable;
 
@@ -111,6 +111,17 @@ impl Health {
             _ => Unavailable::of(error).to_string(),
         };
         self.fails(fault, matches!(error, k8s::Error::Api(status) if status.code == FORBIDDEN));
+    }
+
+    /// Of a watch, whichever of its calls failed.
+    pub fn watch_failed(&self, error: watcher::Error) {
+        match error {
+            watcher::Error::InitialListFailed(error)
+            | watcher::Error::WatchStartFailed(error)
+            | watcher::Error::WatchFailed(error) => self.failed(&error),
+            watcher::Error::WatchError(status) => self.failed(&k8s::Error::Api(status)),
+            watcher::Error::NoResourceVersion => self.failed_because(error.to_string()),
+        }
     }
 
     pub fn failed_because(&self, fault: String) {

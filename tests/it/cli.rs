@@ -151,6 +151,16 @@ fn faulty_inputs_name_file_line_and_next_step_and_give_no_output() {
         let namespace = format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  {metadata}\n  name: shop\n");
         refused("x.yaml", namespace.as_bytes(), &[&format!("./x.yaml:{says}")]);
     }
+    for (good, template, says) in [
+        ("  name: p", "  name: \"{{ .Release.Name }}-p\"", "4: Pod shop/{{ .Release.Name }}-p: metadata.name is"),
+        ("namespace: shop", "namespace: x-{{ .Values.y }}", "5: Pod x-{{ .Values.y }}/p: metadata.namespace is"),
+        ("  name: p", "  labels: {a: \"{{ b }}\"}\n  name: p", "4: Pod shop/p: metadata.labels[a] is"),
+        ("- name: main", "- name: main-{{ .x }}", "8: Pod shop/p: spec.containers[0].name is"),
+        ("nginx:1.27", "nginx:{{ .Values.tag }}", "9: Pod shop/p: spec.containers[0].image is"),
+    ] {
+        let says = format!("./x.yaml:{says} a template that wasn't rendered: {{{{ … }}}}");
+        refused("x.yaml", POD.replace(good, template).as_bytes(), &[&says, "helm template"]);
+    }
     let short = POD.replace("shop", "n");
     refused(
         "x.yaml",
@@ -336,6 +346,46 @@ fn what_holds_no_objects_passes_untouched() {
 }
 
 #[test]
+fn braces_pass_where_kubernetes_takes_them() {
+    let pod = POD.replace("  name: p", "  name: p\n  annotations: {a: \"{{ x }}\"}")
+        + "    env: [{name: A, value: \"{{ x }}\"}]\n    command: [\"{{ x }}\"]\n    args: [\"{{ x }}\"]\n";
+    let directory = tempfile::tempdir().expect("a directory");
+    let injected = otelgate_on(directory.path(), &["inject", "-q", "--opt-in", "-f", "-"], &pod);
+    assert!(injected.contains("OTEL_SERVICE_NAME"), "{injected}");
+    assert_eq!(otelgate_on(directory.path(), &["inject", "-q", "--undo", "-f", "-"], &injected), pod);
+}
+
+#[test]
+fn pod_templates_of_custom_resources_are_written_as_their_owners_allow() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let of = |api_version: &str, kind: &str| {
+        format!(
+            "apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: w, namespace: ns}}\nspec:\n  template:\n    \
+             metadata: {{labels: {{otelgate.dev/inject: enabled}}}}\n    spec:\n      containers:\n      - name: a\n"
+        )
+    };
+    let kruise = of("apps.kruise.io/v1alpha1", "CloneSet");
+    let other = of("example.com/v1", "Workload");
+    let list = format!("apiVersion: v1\nkind: List\nitems:\n- {}", other.trim_end().replace('\n', "\n  ") + "\n");
+    for (input, named) in [(&kruise, true), (&other, false), (&list, false)] {
+        let injected = otelgate_on(directory.path(), &["inject", "-q", "-f", "-"], input);
+        assert!(injected.contains("k8s.container.name=a"), "{injected}");
+        assert_eq!(injected.contains("service.name=w"), named, "{injected}");
+        assert_eq!(injected.contains("OTEL_SERVICE_NAME"), named, "{injected}");
+        let check =
+            |text: &str| fed(directory.path(), &["inject", "--check", "-f", "-"], text.as_bytes()).status.code();
+        assert_eq!((check(input), check(&injected)), (Some(1), Some(0)));
+        assert_eq!(&otelgate_on(directory.path(), &["inject", "-q", "--undo", "-f", "-"], &injected), input);
+    }
+    // Knative refuses what would be written, and a template without names for its containers is no pod's.
+    for input in
+        [of("serving.knative.dev/v1", "Service"), other.replace("- name: a", "- image: a"), of("extensions/v1", "X")]
+    {
+        assert_eq!(otelgate_on(directory.path(), &["inject", "-q", "-f", "-"], &input), input);
+    }
+}
+
+#[test]
 fn injected_is_stable_and_undone_to_the_byte() {
     let directory = tempfile::tempdir().expect("a directory");
     let windows = format!("{NAMESPACE}---\n{POD}").replace('\n', "\r\n");
@@ -492,12 +542,62 @@ fn files_in_a_row_are_read_again_as_what_they_were() {
     assert_eq!(files(&[("a.json", json.to_owned()), ("b.json", json.to_owned())]), "jj");
     assert_eq!(files(&[("a.json", json.to_owned()), ("b.json", json.to_owned()), ("c.yaml", pod("c"))]), "jjc");
     assert_eq!(files(&[("a.json", format!("\u{feff}{json}")), ("b.json", format!("\u{feff}{json}"))]), "jj");
+    let stream = || format!("{json}\n{json} {json}\n");
+    assert_eq!(files(&[("a.json", stream()), ("c.yaml", pod("c")), ("b.json", json.to_owned())]), "jjjcj");
+    assert_eq!(files(&[("c.yaml", pod("c")), ("a.json", stream())]), "cjjj");
+    assert_eq!(files(&[("a.json", stream()), ("b.json", stream())]), "jjjjjj");
 }
 
 fn otelgate_on(directory: &Path, args: &[&str], input: &str) -> String {
     let output = fed(directory, args, input.as_bytes());
     assert_eq!((output.status.code(), told(&output).as_str()), (Some(0), ""));
     printed(&output)
+}
+
+#[test]
+fn many_files_are_written_and_told_as_each_alone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    // Large enough together for several threads.
+    let padding = format!("# {}\n", "x".repeat(70)).repeat(80);
+    let names: Vec<_> = (0..30).map(|index| format!("{index:02}.yaml")).collect();
+    let write = |name: &str, from: &str, to: &str| {
+        let pod = POD.replace("name: p\n", &format!("name: p{name}\n")).replace(from, to);
+        fs::write(directory.path().join(name), format!("---\n{padding}{pod}")).expect("written");
+    };
+    for name in &names {
+        write(name, "", "");
+    }
+    let run = |args: &[&str], names: &[String]| {
+        let files = names.iter().flat_map(|name| ["-f", name]);
+        otelgate(
+            directory.path(),
+            &["inject", "--opt-in"].into_iter().chain(args.to_owned()).chain(files).collect::<Vec<_>>(),
+        )
+    };
+    // The last line of a report is its sum.
+    let without_sum = |output: &Output| told(output).trim_end().rsplit_once('\n').expect("lines").0.to_owned() + "\n";
+    let all = run(&[], &names);
+    let alone: Vec<_> = names.iter().map(|name| run(&[], std::slice::from_ref(name))).collect();
+    assert_eq!(printed(&all), alone.iter().map(printed).collect::<String>());
+    assert_eq!(without_sum(&all), alone.iter().map(without_sum).collect::<String>());
+    assert_eq!(run(&["--check", "-q"], &names).status.code(), Some(1));
+    let original = names.iter().map(|name| fs::read_to_string(directory.path().join(name)).expect("there"));
+    let original: String = original.collect();
+    for (name, output) in names.iter().zip(&alone) {
+        fs::write(directory.path().join(name), printed(output)).expect("written");
+    }
+    let files = names.iter().flat_map(|name| ["-f", name]);
+    let undo: Vec<_> = ["inject", "--undo", "-q"].into_iter().chain(files).collect();
+    assert_eq!(otelgate_on(directory.path(), &undo, ""), original);
+    assert_eq!(run(&["--check", "-q"], &names).status.code(), Some(0));
+    for name in ["21.yaml", "09.yaml", "28.yaml"] {
+        write(name, "nginx:1.27", "1");
+    }
+    let all = run(&[], &names);
+    assert_eq!((all.status.code(), printed(&all).as_str()), (Some(2), ""));
+    let faulty = ["09.yaml", "21.yaml", "28.yaml"].map(str::to_owned);
+    let alone = faulty.map(|name| told(&run(&[], &[name])));
+    assert_eq!(told(&all), alone.concat());
 }
 
 #[test]

@@ -50,6 +50,41 @@ fn without_a_way_to_a_cluster_commands_say_where_they_looked() {
     }
 }
 
+/// Each names what it has itself, and what would do.
+#[test]
+fn servers_outside_of_a_cluster_say_what_they_need() {
+    const POD: &str = "this isn't a pod with a service account; give --kubeconfig";
+    let home = tempfile::tempdir().expect("a folder");
+    let files = ["--tls-cert", "c", "--tls-key", "k"];
+    let cases: [(&[&str], String); 5] = [
+        (&["controller", "--identity", "a"], format!("controller: {POD}\n")),
+        (
+            &["webhook", "--tls-secret", "a"],
+            format!(
+                "webhook: {POD}, or --no-namespaces and files instead of --tls-secret and --config-map to do without the \
+                 cluster\n"
+            ),
+        ),
+        (
+            &["webhook", "--tls-secret", "a", "--no-namespaces"],
+            format!("webhook: {POD}, or files instead of --tls-secret and --config-map to do without the cluster\n"),
+        ),
+        (
+            &["webhook", files[0], files[1], files[2], files[3], "--config-map", "a", "--no-namespaces"],
+            format!("webhook: {POD}, or files instead of --tls-secret and --config-map to do without the cluster\n"),
+        ),
+        (
+            &["webhook", files[0], files[1], files[2], files[3]],
+            format!("webhook: {POD}, or --no-namespaces to do without the cluster\n"),
+        ),
+    ];
+    for (arguments, told) in cases {
+        let output = otelgate(home.path(), None, arguments);
+        assert_eq!(output.status.code(), Some(64), "{output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), format!("otelgate {told}"), "{arguments:?}");
+    }
+}
+
 /// Parsers show the lines around a fault, and in a kubeconfig a token is likely to stand in one of them.
 #[test]
 fn a_malformed_kubeconfig_is_named_and_not_shown() {
@@ -116,4 +151,66 @@ fn an_api_server_that_never_answers_is_given_up() {
             scope.spawn(move || says(&otelgate(home, Some(file), command), &[server, "no answer"]));
         }
     });
+}
+
+/// What answers each request on a port, as a proxy before it or the API server would.
+fn answering(status: &'static str, kind: &'static str, body: &'static str) -> String {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("http://{}", listener.local_addr().expect("an address"));
+    // It ends with the test's process.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let lines = BufReader::new(stream.try_clone().expect("the connection")).lines();
+            let _ = lines.take_while(|line| line.as_ref().is_ok_and(|line| !line.is_empty())).count();
+            let length = body.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            );
+        }
+    });
+    address
+}
+
+#[test]
+fn a_page_to_log_in_is_no_api_server() {
+    let home = tempfile::tempdir().expect("a folder");
+    let file = home.path().join("config");
+    for status in ["200 OK", "302 Found", "403 Forbidden"] {
+        let server = answering(status, "text/html", "<!DOCTYPE html><title>Log in</title>");
+        fs::write(&file, kubeconfig(&server)).expect("a file");
+        for command in [&["status"][..], &["check"], &["logs"], &["logs", "--follow"]] {
+            let output = otelgate(home.path(), Some(&file), command);
+            says(&output, &[&server, "no Kubernetes API server", "see whether a Kubernetes API server answers there"]);
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(told.matches("error: ").count(), 1, "{told}");
+        }
+    }
+}
+
+#[test]
+fn a_port_without_tls_is_told() {
+    let home = tempfile::tempdir().expect("a folder");
+    let file = home.path().join("config");
+    let server = answering("400 Bad Request", "text/plain", "no").replace("http://", "https://");
+    fs::write(&file, kubeconfig(&server)).expect("a file");
+    says(&otelgate(home.path(), Some(&file), &["status"]), &[&server, "what answers there doesn't speak TLS"]);
+}
+
+/// Each call fails by it.
+#[test]
+fn what_several_calls_fail_by_is_said_once() {
+    let home = tempfile::tempdir().expect("a folder");
+    let file = home.path().join("config");
+    let refusal = r#"{"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "not you", "code": 403}"#;
+    let server = answering("403 Forbidden", "application/json", refusal);
+    fs::write(&file, kubeconfig(&server)).expect("a file");
+    for command in [&["logs"][..], &["logs", "--follow"]] {
+        let output = otelgate(home.path(), Some(&file), command);
+        says(&output, &[&server, "the API server refused: not you"]);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(told.matches("error: ").count(), 1, "{told}");
+    }
 }

@@ -11,6 +11,8 @@ use otelgate::monitoring::{FOREIGN, Foreign, SECURITY_SIGNALS, alerts, dashboard
 use otelgate::{controller, metrics};
 use serde_json::Value;
 
+mod evaluate;
+
 /// What a query asks for.
 #[derive(Debug, PartialEq)]
 struct Read {
@@ -107,39 +109,6 @@ fn the_dashboard_asks_for_metrics_that_exist() {
         }
     });
     assert!(metrics > 40 && events > 0, "{metrics} {events}");
-}
-
-/// Whoever is woken by a condition isn't while a rollout gets on: each that a rollout makes false has a monitor of its own
-/// that adds what changes.
-#[test]
-fn no_monitor_takes_a_rollout_for_a_fault() {
-    let of_rollouts = ["agentavailable", "collectoravailable", "ready"];
-    let rollouts = ["agent", "collector"]
-        .map(|of| format!("default_zero(abs(diff(max:otelgate_controller_{of}_rollout_nodes{{*}})))"));
-    let mut seen = Vec::new();
-    for (name, monitor) in monitors() {
-        let reads = of_datadog(&monitor.query);
-        let labels =
-            reads.iter().filter(|read| read.metric == "otelgate_controller_condition").flat_map(|read| &read.labels);
-        let types: Vec<_> =
-            labels.filter(|(label, _)| label == "type").filter_map(|(_, value)| value.as_deref()).collect();
-        let named: Vec<_> = of_rollouts.into_iter().filter(|of| types.contains(of)).collect();
-        let query = &monitor.query;
-        if query.contains("!type:") {
-            assert_eq!(named, of_rollouts, "{name}");
-        } else {
-            let adds = rollouts.each_ref().map(|changes| query.contains(&format!(" + {changes}")));
-            let expected = match named[..] {
-                [] => [false, false],
-                ["agentavailable"] => [true, false],
-                ["collectoravailable"] => [false, true],
-                _ => [true, true],
-            };
-            assert_eq!(adds, expected, "{name}");
-            seen.extend(named);
-        }
-    }
-    assert_eq!(seen, of_rollouts);
 }
 
 /// No source is kept of what nothing asks for.

@@ -86,16 +86,19 @@ pub fn run(args: &Args) -> ExitCode {
         let complaint = |fault: &Unavailable| cluster::complaint(&cluster.url, fault);
         let sources = sources::of(&cluster.client, &namespace, *component, node.as_deref()).await;
         let (sources, fault) = sources.map_err(|fault| complaint(&fault))?;
-        let mut complaints: Vec<_> = fault.iter().map(complaint).collect();
         let mut printer = Printer { format: *format, width: 0 };
         if *follow {
+            let (sources, faults) = readable(&cluster.client, sources).await;
+            let complaints = distinct(fault.iter().chain(&faults).map(complaint));
             output::complain(&complaints);
-            let sources = readable(&cluster.client, sources).await.map_err(|fault| complaint(&fault))?;
+            if sources.is_empty() {
+                return Ok(ExitCode::from(UNREADABLE));
+            }
             let client = connection.open_for_streams().await?.client;
             return Ok(follow::run(&client, &sources, extent, &mut printer).await);
         }
         let (found, faults) = sources::find(&cluster.client, &sources).await;
-        complaints.extend(faults.iter().map(complaint));
+        let mut complaints = distinct(fault.iter().chain(&faults).map(complaint));
         let is_missed = sources.iter().any(|source| source.is_missed(&found));
         if complaints.is_empty() && (is_missed || found.origins.is_empty()) {
             complaints.push(sources::nothing(&sources));
@@ -104,8 +107,9 @@ pub fn run(args: &Args) -> ExitCode {
     })
 }
 
-/// Those whose pods may be listed. A fault of every first list, silence among them, ends it; later ones are waited out.
-async fn readable(client: &Client, sources: Vec<Source>) -> Result<Vec<Source>, Unavailable> {
+/// Those whose pods may be listed, and why others may not. Faults of the first lists, silence among them, are told; later
+/// ones are waited out.
+async fn readable(client: &Client, sources: Vec<Source>) -> (Vec<Source>, Vec<Unavailable>) {
     let (mut readable, mut faults) = (Vec::new(), Vec::new());
     for source in sources {
         let pods = Api::<Pod>::namespaced(client.clone(), &source.namespace);
@@ -114,18 +118,18 @@ async fn readable(client: &Client, sources: Vec<Source>) -> Result<Vec<Source>, 
             Err(error) => faults.push(Unavailable::of(&error)),
         }
     }
-    match faults.into_iter().next() {
-        Some(fault) if readable.is_empty() => Err(fault),
-        Some(fault) => {
-            output::complain(&[Complaint {
-                place: "logs".to_owned(),
-                message: fault.to_string(),
-                next: fault.next_step(),
-            }]);
-            Ok(readable)
+    (readable, faults)
+}
+
+/// Several calls may fail by the same.
+fn distinct(complaints: impl Iterator<Item = Complaint>) -> Vec<Complaint> {
+    let mut told = Vec::new();
+    for complaint in complaints {
+        if !told.contains(&complaint) {
+            told.push(complaint);
         }
-        None => Ok(readable),
     }
+    told
 }
 
 /// What there is now, in the order of time.

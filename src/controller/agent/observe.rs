@@ -75,6 +75,9 @@ pub struct DatadogAgent {
 /// A pod, cut to its state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pod {
+    pub name: Box<str>,
+    /// It is about to end.
+    pub leaving: bool,
     /// Where it runs, or is to run.
     pub node: Box<str>,
     pub ready: bool,
@@ -271,7 +274,7 @@ struct Terminated {
 impl Pod {
     #[must_use]
     pub fn of(read: Read) -> Self {
-        let Lean { spec, status, .. } = read;
+        let Lean { metadata, spec, status, .. } = read;
         let is = |kind: &str, holds: &str| status.conditions.iter().find(|one| one.kind == kind && one.status == holds);
         let refused = if status.phase == "Failed" {
             Some(format!("{}: {}", status.reason, status.message).into())
@@ -281,11 +284,26 @@ impl Pod {
         let ready = is("Ready", "True").is_some();
         let containers = status.init_container_statuses.into_iter().chain(status.container_statuses);
         Self {
+            name: metadata.name.unwrap_or_default().into(),
+            leaving: metadata.deletion_timestamp.is_some(),
             node: spec.node().unwrap_or("a node that isn't known yet").into(),
             ready,
             refused,
             containers: containers.map(State::from).collect(),
         }
+    }
+
+    /// Whether it tells how the Agent is: how one that is about to end does so is no fault. Where its node is lost, nobody
+    /// ends it, and that is told.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        !self.leaving || self.is_lost()
+    }
+
+    /// When a node is lost, the control plane takes its pods' readiness away; of containers, only kubelet tells.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        !self.ready && !self.containers.is_empty() && self.containers.iter().all(|state| state.ready)
     }
 }
 

@@ -347,7 +347,7 @@ impl Running {
         if way != AgentWay::Daemonset && !sight.present.own {
             let ours = seen.token.iter().flatten().find_map(Token::ours);
             if let Some(uid) = ours {
-                soon = soon.or(token::delete(&self.context, &settings.namespace, uid).await);
+                soon = soon.or(self.token.delete(&self.context, &settings.namespace, uid).await);
             }
         }
         self.behind_since = behind.then(|| self.behind_since.unwrap_or_else(Instant::now));
@@ -383,11 +383,12 @@ impl Running {
                 None | Some(Said::NotYet) => {}
                 Some(Said::Off) => reports.switch_off(ConditionType::AgentAvailable),
                 Some(Said::Verdict(reason, detail)) => {
-                    let verdict = Verdict::new(*reason, detail.clone(), stack.generation);
-                    let verdict = match &sight.left {
-                        Some(left) => verdict.naming(&[("NAMESPACE", &left.namespace)]),
-                        None => verdict,
-                    };
+                    let namespace = settings.map(|settings| settings.namespace.as_str());
+                    let namespace = sight.left.as_ref().map(|left| left.namespace.as_str()).or(namespace);
+                    let (pod, container) = sight.place(*reason, Timestamp::now()).unzip();
+                    let names = [("NAMESPACE", namespace), ("POD", pod), ("CONTAINER", container)];
+                    let names: Vec<_> = names.into_iter().filter_map(|(word, name)| Some((word, name?))).collect();
+                    let verdict = Verdict::new(*reason, detail.clone(), stack.generation).naming(&names);
                     reports.say(ConditionType::AgentAvailable, verdict);
                 }
             }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::crypto::aws_lc_rs;
+use serde_json::Value;
 use tracing::{info, warn};
 
 use super::{PART, cluster_agent};
 use crate::api::{label, object};
 use crate::controller::contest::{Contest, Contested};
 use crate::controller::metrics::Write;
+use crate::controller::objects::{Held, Key, Why};
 use crate::controller::{Context, stripped};
 use crate::k8s::{
     self, Api, DeleteParams, ManagedFieldsEntry, OwnerReference, PartialObjectMeta, PostParams, Preconditions,
@@ -46,9 +48,8 @@ pub struct Keeper {
     contest: Contest<()>,
     /// What was deleted to be made anew.
     changed: Option<Arc<Secret>>,
+    held: Held,
 }
-
-const RETRY: Duration = Duration::from_secs(2);
 
 // === impl Token ===
 
@@ -107,12 +108,15 @@ impl Keeper {
         }
         let again = match found {
             Some(found) => {
-                warn!(
-                    otelgate.object.kind = "Secret",
-                    otelgate.object.name = object::CLUSTER_AGENT,
-                    "somebody has changed it; it is made anew"
-                );
-                let again = delete(context, namespace, found.uid().unwrap_or_default()).await;
+                let uid = found.uid().unwrap_or_default();
+                if self.wait(namespace, &Value::from(uid.as_str())).is_none() {
+                    warn!(
+                        otelgate.object.kind = "Secret",
+                        otelgate.object.name = object::CLUSTER_AGENT,
+                        "somebody has changed it; it is made anew"
+                    );
+                }
+                let again = self.delete(context, namespace, uid).await;
                 self.changed = Some(found);
                 again
             }
@@ -121,12 +125,15 @@ impl Keeper {
         again.map_or(Next::Wait, Next::Again)
     }
 
-    /// Random: nobody can work it out, and nothing says it but the Secret.
+    /// Random: nobody can work it out, and nothing says it but the Secret. When to try again, where it couldn't be made.
     async fn make(&mut self, context: &Context, owner: &OwnerReference, namespace: &str) -> Option<Duration> {
+        if let Some(wait) = self.wait(namespace, &Value::Null) {
+            return Some(wait);
+        }
         let mut random = [0; 32];
         if aws_lc_rs::default_provider().secure_random.fill(&mut random).is_err() {
             warn!("the system has no random bytes for the Cluster Agent's token; trying again");
-            return Some(RETRY);
+            return self.hold(namespace, &Value::Null, Why::Doubtful);
         }
         let owner = serde_json::to_value(owner).unwrap_or_default();
         let secret = cluster_agent::token_secret(&random, &owner, namespace);
@@ -135,6 +142,7 @@ impl Keeper {
         let params = PostParams { field_manager: Some(object::FIELD_MANAGER.to_owned()), ..PostParams::default() };
         match k8s::in_time(api.create(&params, &secret)).await {
             Ok(made) => {
+                self.held.release(&key(namespace));
                 self.contest.wrote((), self.changed.take().as_deref(), &made, Instant::now());
                 context.state.agent.answered();
                 context.state.writes.add(Write::Agent);
@@ -145,35 +153,59 @@ impl Keeper {
             Err(k8s::Error::Api(status)) if status.is_already_exists() => None,
             Err(error) => {
                 context.state.agent.failed(&error);
-                Some(RETRY)
+                self.hold(namespace, &Value::Null, Why::of(&error))
             }
         }
     }
-}
 
-/// That one, and none that has come in its place. When to try again, where it is still there.
-pub async fn delete(context: &Context, namespace: &str, uid: String) -> Option<Duration> {
-    let api = Api::<Secret>::namespaced(context.client.clone(), namespace);
-    let preconditions = Some(Preconditions { uid: Some(uid), resource_version: None });
-    let params = DeleteParams { preconditions, ..DeleteParams::default() };
-    match k8s::in_time(api.delete(object::CLUSTER_AGENT, &params)).await {
-        Ok(_) => {
-            context.state.writes.add(Write::Agent);
-            info!(otelgate.object.kind = "Secret", otelgate.object.name = object::CLUSTER_AGENT, "deleted");
-            None
+    /// That one, and none that has come in its place. When to try again, where it is still there.
+    pub async fn delete(&mut self, context: &Context, namespace: &str, uid: String) -> Option<Duration> {
+        let sent = Value::from(uid.as_str());
+        if let Some(wait) = self.wait(namespace, &sent) {
+            return Some(wait);
         }
-        Err(k8s::Error::Api(status)) if status.is_not_found() || status.is_conflict() => None,
-        Err(error) => {
-            context.state.agent.failed(&error);
-            Some(RETRY)
+        let api = Api::<Secret>::namespaced(context.client.clone(), namespace);
+        let preconditions = Some(Preconditions { uid: Some(uid), resource_version: None });
+        let params = DeleteParams { preconditions, ..DeleteParams::default() };
+        match k8s::in_time(api.delete(object::CLUSTER_AGENT, &params)).await {
+            Ok(_) => {
+                self.held.release(&key(namespace));
+                context.state.writes.add(Write::Agent);
+                info!(otelgate.object.kind = "Secret", otelgate.object.name = object::CLUSTER_AGENT, "deleted");
+                None
+            }
+            Err(k8s::Error::Api(status)) if status.is_not_found() || status.is_conflict() => None,
+            Err(error) => {
+                context.state.agent.failed(&error);
+                self.hold(namespace, &sent, Why::of(&error))
+            }
         }
     }
+
+    /// How long the same isn't tried yet.
+    fn wait(&self, namespace: &str, sent: &Value) -> Option<Duration> {
+        let now = Instant::now();
+        self.held.until(&key(namespace), sent, now).map(|(_, until)| until.saturating_duration_since(now))
+    }
+
+    fn hold(&mut self, namespace: &str, sent: &Value, why: Why) -> Option<Duration> {
+        self.held.hold(key(namespace), sent.clone(), why, Instant::now());
+        self.wait(namespace, sent)
+    }
+}
+
+fn key(namespace: &str) -> Key {
+    Key { kind: "Secret", name: format!("{namespace}/{}", object::CLUSTER_AGENT) }
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+    use axum::http::{Method, Request, Response};
+    use serde_json::json;
+    use tokio::sync::mpsc;
+
     use super::*;
-    use serde_json::{Value, json};
 
     fn token(labels: &Value, managers: &[(&str, Value)]) -> Token {
         let owner =
@@ -189,6 +221,28 @@ mod tests {
         let metadata = json!({"name": "datadog-cluster-agent", "uid": "u", "resourceVersion": "7", "labels": labels,
             "managedFields": managers, "ownerReferences": owners});
         Token::of(&serde_json::from_value(json!({"metadata": metadata})).expect("metadata"))
+    }
+
+    /// As it would be until somebody gives it the right.
+    #[tokio::test]
+    async fn what_is_refused_isnt_asked_for_each_time() {
+        let (ask, mut asked) = mpsc::unbounded_channel();
+        let service = tower::service_fn(move |request: Request<k8s::Body>| {
+            ask.send(request.method().clone()).ok();
+            let body = json!({"status": "Failure", "message": "no", "reason": "Forbidden", "code": 403}).to_string();
+            async move { Ok::<_, tower::BoxError>(Response::builder().status(403).body(Body::from(body))?) }
+        });
+        let context = Context::of_nothing(k8s::Client::new(service, "default"));
+        let (owner, mut keeper) = (OwnerReference::default(), Keeper::default());
+        let changed = token(&json!({label::PART: PART.name}), &[]);
+        for found in [None, Some(changed)] {
+            for _ in 0..10 {
+                let next = keeper.keep(&context, &owner, "datadog", found.clone()).await;
+                assert!(matches!(next, Next::Again(wait) if !wait.is_zero()), "{next:?}");
+            }
+        }
+        let asked: Vec<_> = std::iter::from_fn(|| asked.try_recv().ok()).collect();
+        assert_eq!(asked, [Method::POST, Method::DELETE]);
     }
 
     /// As the API server has it after each.

@@ -78,6 +78,14 @@ struct Late<'s> {
     without: i32,
 }
 
+/// What is wrong with a pod.
+struct Trouble<'p> {
+    cause: Cause,
+    /// The container's name, where it is one's.
+    container: &'p str,
+    told: String,
+}
+
 /// Why a pod isn't as it should be; worse ones first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Cause {
@@ -272,16 +280,29 @@ impl Sight {
         None
     }
 
+    /// What is wrong with pods, the worst first.
+    fn troubles(&self, late: &Late<'_>, now: Timestamp) -> Vec<(Trouble<'_>, &Pod)> {
+        let pods = self.pods.iter().map(|pod| &**pod).filter(|pod| !late.with_pod.contains(&&*pod.node));
+        let mut troubles: Vec<_> = pods.filter_map(|pod| Some((trouble(pod, now)?, pod))).collect();
+        troubles.sort_by(|(one, at), (other, there)| (one.cause, &at.node).cmp(&(other.cause, &there.node)));
+        troubles
+    }
+
+    /// A pod that a reason is about, and the name of its container: the first of those that are told.
+    #[must_use]
+    pub fn place(&self, reason: Reason, now: Timestamp) -> Option<(&str, &str)> {
+        let troubles = self.troubles(&self.late(self.nodes.as_ref()?), now);
+        let (trouble, pod) = troubles.into_iter().find(|(trouble, _)| trouble.cause.reason() == reason)?;
+        Some((&pod.name, trouble.container))
+    }
+
     /// The worst cause that a pod has, with the nodes where it is so.
     fn worst(&self, nodes: &Nodes, late: &Late<'_>, now: Timestamp) -> Option<(Cause, String)> {
-        let counts = |pod: &&Arc<Pod>| !late.with_pod.contains(&&*pod.node);
-        let mut causes: Vec<_> =
-            self.pods.iter().filter(counts).filter_map(|pod| Some((trouble(pod, now)?, pod))).collect();
-        causes.sort_by(|((one, _), at), ((other, _), there)| (one, &at.node).cmp(&(other, &there.node)));
-        let worst = causes.first().map(|((cause, _), _)| *cause)?;
-        let such: Vec<_> = causes.iter().filter(|((cause, _), _)| *cause == worst).collect();
+        let troubles = self.troubles(late, now);
+        let worst = troubles.first().map(|(trouble, _)| trouble.cause)?;
+        let such: Vec<_> = troubles.iter().filter(|(trouble, _)| trouble.cause == worst).collect();
         let mut told: Vec<_> =
-            such.iter().take(MOST_NAMES).map(|((_, what), pod)| format!("{}: {what}", pod.node)).collect();
+            such.iter().take(MOST_NAMES).map(|(trouble, pod)| format!("{}: {}", pod.node, trouble.told)).collect();
         if such.len() > MOST_NAMES {
             told.push(format!("and {} more", such.len() - MOST_NAMES));
         }
@@ -346,31 +367,34 @@ impl Late<'_> {
 }
 
 /// What is wrong with a pod, and where.
-fn trouble(pod: &Pod, now: Timestamp) -> Option<(Cause, String)> {
+fn trouble(pod: &Pod, now: Timestamp) -> Option<Trouble<'_>> {
+    let of_pod = |cause, told: String| Some(Trouble { cause, container: "", told });
     if let Some(refused) = &pod.refused {
-        return Some((Cause::NotScheduled, shortened(refused)));
+        return of_pod(Cause::NotScheduled, shortened(refused));
     }
     let of_containers = pod.containers.iter().filter_map(|state| of_container(state, now));
-    if let Some(worst) = of_containers.min_by_key(|(cause, _)| *cause) {
+    if let Some(worst) = of_containers.min_by_key(|trouble| trouble.cause) {
         return Some(worst);
     }
     if pod.ready {
         return None;
     }
-    // When a node is lost, the control plane takes its pods' readiness away; of containers, only kubelet tells.
-    if !pod.containers.is_empty() && pod.containers.iter().all(|state| state.ready) {
-        return Some((Cause::NodeNotReady, "the node itself isn't ready".to_owned()));
+    if pod.is_lost() {
+        return of_pod(Cause::NodeNotReady, "the node itself isn't ready".to_owned());
     }
     let is_warm = |state: &State| state.since.is_none_or(|since| now.duration_since(since) >= WARM_UP);
     let not_ready =
         pod.containers.iter().find(|state| state.running && state.started && !state.ready && is_warm(state));
-    Some(match not_ready {
-        Some(state) => (Cause::NotDelivering, format!("{} runs and isn't ready", state.name)),
-        None => (Cause::Starting, "starting".to_owned()),
-    })
+    match not_ready {
+        Some(state) => {
+            let told = format!("{} runs and isn't ready", state.name);
+            Some(Trouble { cause: Cause::NotDelivering, container: &state.name, told })
+        }
+        None => of_pod(Cause::Starting, "starting".to_owned()),
+    }
 }
 
-fn of_container(state: &State, now: Timestamp) -> Option<(Cause, String)> {
+fn of_container(state: &State, now: Timestamp) -> Option<Trouble<'_>> {
     if let Some((reason, message)) = state.waiting.as_deref() {
         let cause = match reason.as_str() {
             "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError" => {
@@ -381,7 +405,8 @@ fn of_container(state: &State, now: Timestamp) -> Option<(Cause, String)> {
             // On its way, as far as can be told.
             _ => return None,
         };
-        return Some((cause, format!("{}: {reason}: {}", state.name, shortened(message))));
+        let told = format!("{}: {reason}: {}", state.name, shortened(message));
+        return Some(Trouble { cause, container: &state.name, told });
     }
     let last = state.ended.as_ref()?;
     let lately = last.at.is_some_and(|at| now.duration_since(at) < LATELY);
@@ -393,7 +418,7 @@ fn of_container(state: &State, now: Timestamp) -> Option<(Cause, String)> {
     }
 }
 
-fn ended(state: &State) -> (Cause, String) {
+fn ended(state: &State) -> Trouble<'_> {
     let last = state.ended.as_deref().cloned().unwrap_or_default();
     let cause = if last.reason == "OOMKilled" { Cause::OutOfMemory } else { Cause::Crashing };
     let mut told =
@@ -401,7 +426,7 @@ fn ended(state: &State) -> (Cause, String) {
     if !last.message.is_empty() {
         told = format!("{told}: {}", shortened(&last.message));
     }
-    (cause, told)
+    Trouble { cause, container: &state.name, told }
 }
 
 /// On one line, and no longer than that.

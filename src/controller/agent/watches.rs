@@ -181,7 +181,7 @@ async fn publish(store: &Store<Arc<Pod>>, news: &Notify, seen: &watch::Sender<Se
     loop {
         news.notified().await;
         sleep(SETTLE).await;
-        let pods = store.lock().iter().flat_map(|pods| pods.values()).cloned().collect();
+        let pods = store.lock().iter().flat_map(|pods| pods.values()).filter(|pod| pod.counts()).cloned().collect();
         seen.send_modify(|seen| seen.pods = pods);
     }
 }

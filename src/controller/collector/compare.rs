@@ -2,7 +2,9 @@
 //!
 //! Datadog may be away for everybody, or the key revoked, and no configuration would mend that. What the trial's
 //! Collector loses counts against its configuration only where others, that run the last good one, don't lose as much
-//! by the same component in the same time; where none of them tried, where the node's own Collector didn't before.
+//! by the same component in the same time; where none of them tried, where the node's own Collector didn't before. One
+//! node may have a fault of its own, such as its way out: there the node's own Collector lost as much before, while
+//! others didn't.
 //!
 //! Time goes by in windows. One in which nothing is lost is good. Once something is, the window stays open for as long
 //! again, so that whatever befell everybody has befallen the others too, and is judged at its end; then the next begins,
@@ -46,12 +48,20 @@ enum With {
     Nobody,
 }
 
+/// What was done in as long before a trial.
+#[derive(Clone, Debug, Default)]
+pub struct Before {
+    /// By its node's Collector.
+    pub own: Ways,
+    /// By those of other nodes, until it ended.
+    pub others: Vec<Ways>,
+}
+
 /// One trial's Collector beside others.
 #[derive(Debug)]
 pub struct Comparison {
     window: Window,
-    /// What its node's Collector did before.
-    before: Option<Ways>,
+    before: Option<Before>,
     judged: Option<Fares>,
 }
 
@@ -83,7 +93,7 @@ struct Failures {
 struct Beside {
     whole: Vec<Ways>,
     failing: Vec<Ways>,
-    before: Option<Ways>,
+    before: Option<Before>,
 }
 
 /// Readings of other Collectors, by the uid of the pod.
@@ -91,6 +101,8 @@ pub type Others = BTreeMap<Box<str>, Reading>;
 
 /// Of others, or of before, that fail as a trial does, the share of what they tried may be that many times less.
 const MUCH_LESS: f64 = 2.0;
+/// Others that lose no larger part of what one loses have no part in its trouble.
+const HARDLY: f64 = 0.1;
 
 // === impl With ===
 
@@ -116,7 +128,7 @@ impl With {
 impl Comparison {
     /// Others as they were when it started, or a little before.
     #[must_use]
-    pub fn new(now: Timestamp, others: Others, before: Option<Ways>) -> Self {
+    pub fn new(now: Timestamp, others: Others, before: Option<Before>) -> Self {
         Self { window: Window { from: now, trial: None, others, failing: None }, before, judged: None }
     }
 
@@ -208,17 +220,24 @@ fn judge(failures: &Failures, beside: &Beside) -> Fares {
     stuck.or(alike.map(Fares::Alike)).unwrap_or(Fares::Well)
 }
 
-/// Whether others fail as much, or it did before.
-fn compared(way: &Way, amounts: &Amounts, others: &[Ways], before: Option<&Ways>) -> (bool, With) {
+/// Whether others fail as much, or it did before. That others did before, too, is no excuse once they don't.
+fn compared(way: &Way, amounts: &Amounts, others: &[Ways], before: Option<&Before>) -> (bool, With) {
     let share = |ways: &Ways| ways.get(way).and_then(Amounts::share);
-    let as_much = |share: &f64| *share > 0.0 && *share * MUCH_LESS >= amounts.share().unwrap_or_default();
-    let tried: Vec<_> = others.iter().filter_map(share).collect();
-    match before.and_then(share) {
-        _ if !tried.is_empty() => {
-            (tried.iter().filter(|share| as_much(share)).count() * 2 >= tried.len(), With::Others)
-        }
-        Some(before) => (as_much(&before), With::Before),
-        None => (false, With::Nobody),
+    let as_much = |share: f64, than: f64| share > 0.0 && share * MUCH_LESS >= than;
+    let most_do = |ways: &[Ways], than: f64| {
+        let tried: Vec<_> = ways.iter().filter_map(share).collect();
+        let do_so = tried.iter().filter(|share| as_much(**share, than)).count();
+        (!tried.is_empty()).then(|| do_so * 2 >= tried.len())
+    };
+    let mine = amounts.share().unwrap_or_default();
+    let own = before.and_then(|before| Some((share(&before.own)?, &before.others)));
+    let did = own.map(|(own, _)| as_much(own, mine));
+    let was_alone = || own.is_some_and(|(own, others)| most_do(others, own * HARDLY) == Some(false));
+    match (most_do(others, mine), did) {
+        (Some(false), Some(true)) if was_alone() => (true, With::Before),
+        (Some(do_so), _) => (do_so, With::Others),
+        (None, Some(did)) => (did, With::Before),
+        (None, None) => (false, With::Nobody),
     }
 }
 

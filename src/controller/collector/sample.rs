@@ -10,7 +10,7 @@ use futures::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
 
-use super::compare::{Comparison, Fares, Others};
+use super::compare::{Before, Comparison, Fares, Others};
 use super::observe::Place;
 use super::pod::{Pod, Rollout};
 use super::refusal::{Reading, Ways};
@@ -50,6 +50,8 @@ struct Tracked {
     /// When it was there last.
     seen: Timestamp,
     marks: Option<Marks>,
+    /// What others did until it was there last.
+    beside: Option<Vec<Ways>>,
 }
 
 /// Its newest reading, one that is at least [`SETTLE`] older where there is any, and one in between.
@@ -164,14 +166,19 @@ impl Known {
         // As they were a little earlier, for a trial that began since.
         let earlier = self.others(|marks| marks.older.as_ref().unwrap_or(&marks.newer.1));
         for (target, reading) in others {
-            let new = || Tracked { node: target.node, since: now, seen: now, marks: None };
+            let new = || Tracked { node: target.node, since: now, seen: now, marks: None, beside: None };
             let tracked = self.tracked.entry(target.uid).or_insert_with(new);
-            tracked.seen = now;
+            (tracked.seen, tracked.beside) = (now, None);
             if let Ok(reading) = reading {
                 tracked.note(now, reading);
             }
         }
         self.tracked.retain(|_, tracked| now.duration_since(tracked.seen) < REMEMBERED);
+        let there = self.tracked.values().filter(|one| one.seen == now).filter_map(|one| one.marks.as_ref());
+        let there: Vec<_> = there.map(Marks::lately).collect();
+        for gone in self.tracked.values_mut().filter(|one| one.seen != now) {
+            gone.beside.get_or_insert_with(|| there.clone());
+        }
         let on_trial = |uid: &str| trials.iter().any(|(target, _)| *target.uid == *uid);
         self.trial.take_if(|tried| !on_trial(&tried.uid));
         for (target, reading) in trials {
@@ -202,10 +209,12 @@ impl Known {
         fresh.filter_map(|(uid, one)| Some((uid.clone(), one.marks.as_ref()?.last.clone()))).collect()
     }
 
-    /// What the Collector of a node that isn't on trial did, when it was looked at last.
-    fn before(&self, node: &str) -> Option<Ways> {
+    /// What the Collector of a node that isn't on trial did, when it was looked at last, and others then.
+    fn before(&self, node: &str) -> Option<Before> {
         let on = self.tracked.values().filter(|one| *one.node == *node);
-        on.max_by_key(|one| one.seen)?.marks.as_ref().map(Marks::lately)
+        let one = on.max_by_key(|one| one.seen)?;
+        let own = one.marks.as_ref()?.lately();
+        Some(Before { own, others: one.beside.clone().unwrap_or_default() })
     }
 }
 
@@ -318,6 +327,39 @@ mod tests {
             assert!(matches!(known.fares("another"), Fares::Unread(_)));
             round(&mut known, 130, &[], |_| None);
             assert!(matches!(known.fares(&trial[0].uid), Fares::Unread(_)), "it has gone");
+        }
+    }
+
+    /// Its way out may be broken, so that each revision would fail there.
+    #[test]
+    fn a_fault_of_the_trials_node_is_no_fault_of_the_revision() {
+        let begins = 6;
+        let sends = |second: i64| logs(u32::try_from(second).expect("small"), 0);
+        let fails = |second: i64| logs(0, u32::try_from(second).expect("small"));
+        // Whether others failed as long as its node's own did, and left that behind when it ended.
+        for outage in [false, true] {
+            let mut known = Known::default();
+            for n in 0..begins {
+                let pods = [ready("a", Rollout::Stable), ready("b", Rollout::Stable)];
+                let tells =
+                    |target: &Target| Some(if &*target.node == "a" || outage { fails(n * 15) } else { sends(n * 15) });
+                round(&mut known, n * 15, &pods, tells);
+            }
+            let failed = if outage { u32::try_from((begins - 1) * 15).expect("small") } else { 0 };
+            let pods = [ready("a", Rollout::Trial), ready("b", Rollout::Stable)];
+            round(&mut known, 80, &pods[1..], |_| Some(logs(80, failed)));
+            for second in [95, 125] {
+                let other = || logs(u32::try_from(second).expect("small"), failed);
+                round(&mut known, second, &pods, |target| {
+                    Some(if &*target.node == "a" { fails(second) } else { other() })
+                });
+            }
+            let fares = known.fares(&pods[0].uid);
+            if outage {
+                assert!(matches!(fares, Fares::Worse { .. }), "{fares:?}");
+            } else {
+                assert_eq!(fares, Fares::Alike("exporter x fails to send logs, as its node's did before".to_owned()));
+            }
         }
     }
 

@@ -37,14 +37,10 @@ impl Due {
     pub fn is_held(&mut self, held: &Held, key: &Key, sent: &Value, began: Instant) -> bool {
         let Some((why, until)) = held.until(key, sent, began) else { return false };
         self.at(until);
-        match why {
-            Why::Doubtful => {}
-            Why::Foreign => {
-                self.foreign.get_or_insert_with(|| key.clone());
-            }
-            Why::Refused(why) | Why::Unwell(why) => {
-                self.refused.get_or_insert_with(|| (key.clone(), why.clone()));
-            }
+        if let Some(answer) = why.answer() {
+            self.refused.get_or_insert_with(|| (key.clone(), answer.clone()));
+        } else if *why == Why::Foreign {
+            self.foreign.get_or_insert_with(|| key.clone());
         }
         true
     }

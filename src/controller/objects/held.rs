@@ -54,6 +54,15 @@ impl Why {
         let why = Unavailable::of(error);
         if unavailable::passes(error) { Self::Unwell(why) } else { Self::Refused(why) }
     }
+
+    /// How a call was answered, where one was.
+    #[must_use]
+    pub const fn answer(&self) -> Option<&Unavailable> {
+        match self {
+            Self::Refused(why) | Self::Unwell(why) => Some(why),
+            Self::Foreign | Self::Doubtful => None,
+        }
+    }
 }
 
 // === impl Held ===

@@ -29,6 +29,7 @@ mod ours;
 mod outcome;
 mod plan;
 
+pub use held::{Held, Why};
 use keeper::Keeper;
 pub use memory::{Drift, Memory};
 pub use ours::{has_annotated, is_taken};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::api::OptIn;
 use crate::config::Configuration;
-use crate::coverage::{Carried, Coverage};
+use crate::coverage::{self, Carried, Coverage};
 use crate::inject::rules::LeftOut;
 
 /// What an opt-in label says.
@@ -219,10 +219,8 @@ impl Record {
             (true, Carried::Nothing, Look::Skips) => false,
             (asked, ..) => asked,
         };
-        // A label of the pod's own has been there from its creation on.
-        let opted_in = around.opted_in.filter(|_| self.own == OwnLabel::Absent);
-        let is_older = |change: Option<i64>| change.is_some_and(|at| self.created <= at);
-        Some(Coverage::judge(injects, carried, is_older(opted_in) || is_older(*enabled_since)))
+        let older = coverage::is_older(self.created, self.own.opt_in(), around.opted_in, *enabled_since);
+        Some(Coverage::judge(injects, carried, older))
     }
 
     #[must_use]

@@ -144,3 +144,37 @@ fn a_pods_protocol_picks_the_port_of_its_namespaces_endpoint() {
     assert_eq!((http.variable(ENDPOINT), http.variable(PROTOCOL)), (Some("http://gw:4318"), Some("http/protobuf")));
     assert_eq!((grpc.variable(ENDPOINT), grpc.variable(PROTOCOL)), (Some("http://gw:4317"), Some("grpc")));
 }
+
+#[test]
+fn what_goes_to_a_backend_of_the_containers_own_is_left_as_it_is() {
+    const TEMPORALITY: &str = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+    const EXPORTER: &str = "OTEL_LOGS_EXPORTER";
+    let from = json!({"configMapKeyRef": {"name": "otel", "key": "k"}});
+    for (env, temporality, exporter) in [
+        (json!([]), Some("delta"), Some("none")),
+        (json!([{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": ""}]), Some("delta"), Some("none")),
+        (json!([{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "https://team.example"}]), None, None),
+        (json!([{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "valueFrom": from}]), None, None),
+        (
+            json!([{"name": "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "value": "http://prometheus:9090"}]),
+            None,
+            Some("none"),
+        ),
+        (json!([{"name": "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "value": ""}]), Some("delta"), Some("none")),
+        (
+            json!([{"name": "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "value": "http://t:4318"}]),
+            Some("delta"),
+            Some("none"),
+        ),
+        (json!([{"name": "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "value": "http://l:4318"}]), Some("delta"), None),
+    ] {
+        let outcome = case(pod(with_env(env.clone()))).decide();
+        for (name, value) in [(TEMPORALITY, temporality), (EXPORTER, exporter)] {
+            assert_eq!(outcome.variable(name), value, "{name}: {env}");
+            let is_left = outcome.is(name, Action::Left, Some(Reason::PairIsUsers));
+            assert_eq!(is_left, value.is_none(), "{name}: {env}");
+        }
+    }
+    let own = json!([{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://a"}, {"name": TEMPORALITY, "value": "lowmemory"}]);
+    assert!(case(pod(with_env(own))).decide().is(TEMPORALITY, Action::Kept, None));
+}

@@ -192,3 +192,35 @@ fn keys_are_written_into_paths_so_that_they_are_found() {
     assert_eq!((outcome.annotation("a~b/c"), outcome.label("~1d/~0")), (None, None));
     assert_eq!(outcome.annotation("a~1b~0c"), Some("theirs"));
 }
+
+#[test]
+fn logs_that_the_agent_is_not_to_read_stay_with_the_sdk() {
+    let owned = |owner, key: &str, value: &str| {
+        let mut two = pod(app());
+        let worker = json!({"name": "worker", "image": "shop/worker:1"});
+        two["spec"]["containers"].as_array_mut().unwrap().push(worker);
+        let outcome = case(two).annotate(key, value).configure(|document| document.logs.owner = owner).decide();
+        let exporter = |container: usize| {
+            let env = outcome.pod["spec"]["containers"][container]["env"].as_array().unwrap();
+            env.iter().any(|variable| variable["name"] == "OTEL_LOGS_EXPORTER")
+        };
+        let read = |name: &str| outcome.annotation(&format!("ad.datadoghq.com/{name}.logs")).is_some();
+        if owner == LogOwner::Agent {
+            assert_eq!([exporter(0), exporter(1)], [read("app"), read("worker")], "{key}: {value}");
+        }
+        [exporter(0), exporter(1)]
+    };
+    for (key, value, read) in [
+        ("ad.datadoghq.com/logs_exclude", "true", [false, false]),
+        ("ad.datadoghq.com/exclude", "1", [false, false]),
+        ("ad.datadoghq.com/app.logs_exclude", "True", [false, true]),
+        ("ad.datadoghq.com/worker.exclude", "t", [true, false]),
+        ("ad.datadoghq.com/other.logs_exclude", "true", [true, true]),
+        ("ad.datadoghq.com/logs_exclude", "false", [true, true]),
+        ("ad.datadoghq.com/logs_exclude", "yes", [true, true]),
+        ("ad.datadoghq.com/metrics_exclude", "true", [true, true]),
+    ] {
+        assert_eq!(owned(LogOwner::Agent, key, value), read, "{key}: {value}");
+        assert_eq!(owned(LogOwner::Collector, key, value), [true, true], "{key}: {value}");
+    }
+}

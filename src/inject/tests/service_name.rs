@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Case, Outcome, app, case, pod};
+use super::{Case, Outcome, app, case, pod, with_env};
 use crate::inject::{Action, Reason};
 
 fn owned(api_version: &str, kind: &str, name: &str) -> Case {
@@ -201,4 +201,73 @@ fn without_a_namespace_what_needs_it_is_left_out() {
         assert!(outcome.is(key, Action::Left, Some(Reason::NoNamespace)), "{key}");
     }
     assert_eq!(outcome.variable("OTEL_SERVICE_NAME"), Some("web"));
+}
+
+/// What the kubelet makes of a value that is one reference, or has none.
+fn seen<'o>(outcome: &'o Outcome, name: &str) -> &'o str {
+    let env = outcome.pod["spec"]["containers"][0]["env"].as_array().unwrap();
+    let at = env.iter().rposition(|variable| variable["name"] == name).unwrap();
+    let value = env[at]["value"].as_str().unwrap();
+    let referred = value.strip_prefix("$(").and_then(|rest| rest.strip_suffix(')'));
+    let found = referred.and_then(|referred| env[..at].iter().rfind(|variable| variable["name"] == referred));
+    found.map_or(value, |variable| variable["value"].as_str().unwrap())
+}
+
+#[test]
+fn what_refers_to_the_service_name_finds_it() {
+    let set = |name: &str, value: &str| json!({"name": name, "value": value});
+    let datadogs = || set("DD_SERVICE", "$(OTEL_SERVICE_NAME)");
+    let attributes = |text: &str| set("OTEL_RESOURCE_ATTRIBUTES", text);
+    for (env, service) in [
+        (json!([datadogs()]), Some("web")),
+        (json!([set("X", "$(OTEL_SERVICE_NAME)"), set("DD_SERVICE", "$(X)")]), Some("web")),
+        (json!([attributes("service.name=$(OTEL_SERVICE_NAME),x=y")]), Some("web")),
+        (json!([attributes("service.name=$(OTEL_SERVICE_NAME)"), set("DD_SERVICE", "pay")]), Some("pay")),
+        (json!([datadogs(), attributes("service.name=$(OTEL_SERVICE_NAME)")]), Some("web")),
+        (json!([set("DD_SERVICE", "pay"), set("DD_ENV", "$(OTEL_SERVICE_NAME)")]), Some("pay")),
+        // It would be two names.
+        (json!([set("DD_SERVICE", "a-$(OTEL_SERVICE_NAME)")]), None),
+        (json!([attributes("service.name=a-$(OTEL_SERVICE_NAME)")]), None),
+        (json!([attributes("service.name=shop"), datadogs()]), None),
+        (json!([set("DD_SERVICE", "$(NOWHERE)")]), None),
+    ] {
+        let of = case(pod(with_env(env.clone())));
+        let outcome = of.decide();
+        assert_eq!(outcome.variable("OTEL_SERVICE_NAME"), service, "{env}");
+        if let Some(service) = service {
+            assert_eq!(outcome.label("tags.datadoghq.com/service"), Some(service), "{env}");
+            let again = Case { pod: outcome.pod.clone(), ..of }.decide();
+            assert_eq!(again.operations, [] as [Value; 0], "{env}");
+        }
+        if service.is_some() && env[0]["name"] == "DD_SERVICE" {
+            assert_eq!(seen(&outcome, "DD_SERVICE"), service.unwrap(), "{env}");
+        }
+    }
+    assert_eq!(
+        case(pod(with_env(json!([datadogs()]))))
+            .annotate("otelgate.dev/skip", "OTEL_SERVICE_NAME")
+            .decide()
+            .variable("OTEL_SERVICE_NAME"),
+        None
+    );
+    let mut hidden = with_env(json!([datadogs()]));
+    hidden["envFrom"] = json!([{"configMapRef": {"name": "c"}}]);
+    assert_eq!(case(pod(hidden)).decide().variable("OTEL_SERVICE_NAME"), None);
+}
+
+/// Another webhook put what refers to it in front of everything.
+#[test]
+fn a_service_name_comes_before_what_refers_to_it() {
+    let env = json!([{"name": "DD_SERVICE", "value": "$(OTEL_SERVICE_NAME)"}]);
+    let first = case(pod(with_env(env)));
+    let mut moved = first.decide().pod;
+    let list = moved["spec"]["containers"][0]["env"].as_array_mut().unwrap();
+    let at = list.iter().position(|variable| variable["name"] == "OTEL_SERVICE_NAME").unwrap();
+    let ours = list.remove(at);
+    list.push(ours);
+    let second = Case { pod: moved, ..first };
+    let outcome = second.decide();
+    assert_eq!(seen(&outcome, "DD_SERVICE"), "web");
+    assert_eq!(outcome.names().iter().filter(|name| **name == "OTEL_SERVICE_NAME").count(), 1);
+    assert_eq!(Case { pod: outcome.pod, ..second }.decide().operations, [] as [Value; 0]);
 }

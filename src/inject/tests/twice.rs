@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Case, app, case, pod, with_env};
-use crate::inject::{Action, Reason};
+use crate::inject::{Action, Reason, undo};
 
 fn again(first: Case, change: impl FnOnce(&mut Value)) -> Case {
     let mut pod = first.decide().pod;
@@ -191,7 +191,7 @@ fn of_containers_with_one_name_only_the_first_is_written_into() {
     let second = again(case(two.clone()), |_| ());
     assert_eq!(second.decide().operations, [] as [Value; 0]);
     let mut injected = second.decide().pod;
-    crate::inject::undo(&mut injected).unwrap();
+    undo(&mut injected).unwrap();
     assert_eq!(injected, two);
 }
 
@@ -215,4 +215,63 @@ fn a_forged_status_makes_no_decision_slow() {
         pod.to_string()
     };
     super::assert_linear(forged, 500);
+}
+
+fn attributes(pod: &mut Value) -> &mut Value {
+    let variable = env(pod).iter_mut().find(|one| one["name"] == "OTEL_RESOURCE_ATTRIBUTES").unwrap();
+    &mut variable["value"]
+}
+
+/// Also of a status that doesn't tell how long it was, which an earlier version wrote.
+#[test]
+fn what_somebody_adds_to_attributes_of_ours_freezes_none_of_them() {
+    for (before, behind, team) in
+        [("", ",team=pay", "pay"), ("team=pay,", "", "pay"), ("", ",service.version=7,team=x", "x")]
+    {
+        let edited = again(case(pod(app())), |pod| {
+            let now = attributes(pod).as_str().unwrap().to_owned();
+            *attributes(pod) = format!("{before}{now}{behind}").into();
+        });
+        let outcome = edited.decide();
+        assert!(!outcome.has_note(Reason::EditedByUser), "{before}{behind}");
+        assert_eq!(outcome.variable("OTEL_SERVICE_NAME"), Some("web"));
+        assert_eq!(outcome.attribute("team"), Some(team));
+        let mut upgraded = Case { pod: outcome.pod.clone(), ..edited };
+        assert_eq!(upgraded.decide().operations, [] as [Value; 0], "{before}{behind}");
+        upgraded.pod["spec"]["containers"][0]["image"] = "shop/web:2.0".into();
+        let mut outcome = upgraded.decide();
+        let version = if behind.contains("version") { "7" } else { "2.0" };
+        assert_eq!(outcome.attribute("service.version"), Some(version), "{before}{behind}");
+        assert_eq!(attributes(&mut outcome.pod).as_str().unwrap().matches("service.version=").count(), 1);
+        assert_eq!(outcome.variable("OTEL_SERVICE_NAME"), Some("web"));
+        let third = Case { pod: outcome.pod.clone(), ..upgraded };
+        assert_eq!(third.decide().operations, [] as [Value; 0], "{before}{behind}");
+        undo(&mut outcome.pod).unwrap();
+        let theirs = if before.is_empty() { &behind[1..] } else { before };
+        let undone = json!([{"name": "OTEL_RESOURCE_ATTRIBUTES", "value": theirs}]);
+        assert_eq!(outcome.pod["spec"]["containers"][0]["env"], undone);
+    }
+}
+
+#[test]
+fn a_status_without_lengths_is_read_too() {
+    for (behind, stands) in [("", true), (",team=pay", false)] {
+        let old = again(case(pod(app())), |pod| {
+            let status = pod["metadata"]["annotations"]["otelgate.dev/status"].as_str().unwrap();
+            let (start, rest) = status.split_once("@none+").unwrap();
+            let older = format!("{start}{}", rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+            pod["metadata"]["annotations"]["otelgate.dev/status"] = older.into();
+            let now = attributes(pod).as_str().unwrap().to_owned();
+            *attributes(pod) = format!("{now}{behind}").into();
+        });
+        let mut outcome = old.decide();
+        assert!(!outcome.has_note(Reason::InvalidStatus));
+        assert_eq!(outcome.has_note(Reason::EditedByUser), !stands);
+        assert_eq!(outcome.variable("OTEL_SERVICE_NAME").is_some(), stands);
+        let third = Case { pod: outcome.pod.clone(), ..old };
+        assert_eq!(third.decide().operations, [] as [Value; 0]);
+        undo(&mut outcome.pod).unwrap();
+        let env = outcome.pod["spec"]["containers"][0]["env"].as_array();
+        assert_eq!(env.is_none(), stands);
+    }
 }

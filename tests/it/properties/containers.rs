@@ -132,7 +132,7 @@ pub fn variable(random: &mut Random) -> Value {
         16 | 17 => signal(random),
         18 => {
             let name = random.pick(&[var::DD_SERVICE, var::DD_ENV, var::DD_VERSION]);
-            let value = random.pick(&["dd-value", "", "2.0.1+x", "$(A)", "a b"]);
+            let value = random.pick(&["dd-value", "", "2.0.1+x", "$(A)", "a b", "$(OTEL_SERVICE_NAME)"]);
             json!({ "name": name, "value": value })
         }
         _ => {

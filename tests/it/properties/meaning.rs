@@ -316,7 +316,15 @@ fn service_name_is_one(run: &Run) -> Verdict {
     for seen in seen(run, after) {
         let before = seen.attributes_before();
         let named = before.get(attr::SERVICE_NAME).is_some_and(|(_, last)| !last.is_empty());
-        let of_user = named && !seen.has_users(var::SERVICE_NAME);
+        // One that is the variable is that also once there is one.
+        let is_variable = before.get(attr::SERVICE_NAME).is_some_and(|(_, last)| last == b"$(OTEL_SERVICE_NAME)");
+        let of_user = named && !is_variable && !seen.has_users(var::SERVICE_NAME);
+        if is_variable && seen.adds(var::SERVICE_NAME) {
+            let now = seen.attributes_after().remove(attr::SERVICE_NAME).map(|(_, last)| last);
+            require(now.as_ref() == Some(&seen.after[var::SERVICE_NAME]), || {
+                format!("{}: the user's service.name isn't the OTEL_SERVICE_NAME that it refers to", seen.path)
+            })?;
+        }
         require(!(of_user && seen.adds(var::SERVICE_NAME)), || {
             format!("{}: OTEL_SERVICE_NAME overrules the user's service.name", seen.path)
         })?;

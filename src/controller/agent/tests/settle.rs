@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -13,7 +13,7 @@ use super::super::start;
 use super::api_server;
 use crate::controller::Context;
 use crate::controller::stack::{Stack, Status, Written};
-use crate::controller::status::Sink;
+use crate::controller::status::{Reports, Sink};
 use crate::tasks::Tasks;
 
 /// Changes of pods in a rollout, and how far they are apart.
@@ -42,24 +42,71 @@ fn changes() -> Body {
     }))
 }
 
+/// What is told of an Agent with that pod.
+struct Told {
+    reports: watch::Receiver<Reports>,
+    _stack: watch::Sender<Option<Arc<Stack>>>,
+    _written: watch::Sender<Arc<Written>>,
+    _tasks: Tasks,
+}
+
+impl Told {
+    fn of(pod: Value, changes: fn() -> Body) -> Self {
+        let client = api_server(0, pod, changes);
+        let spec = json!({"agent": {"mode": "adopt", "adopt": {"daemonSet": "datadog-agent", "clusterAgent": ""}}});
+        let stack = Arc::new(Stack::new("u".to_owned(), 1, &spec));
+        let status = Status { uid: "u".to_owned(), generation: 1, status: Value::Null };
+        let written = watch::channel(Arc::new(Written::from([("default".to_owned(), status)])));
+        let (sink, reports) = Sink::new();
+        let stacks = watch::channel(Some(stack));
+        let context = Context { stack: stacks.1, status: sink, ..Context::of_nothing(client) };
+        let mut tasks = Tasks::default();
+        start(&mut tasks, &context, written.1);
+        Self { reports, _stack: stacks.0, _written: written.0, _tasks: tasks }
+    }
+
+    fn says(&mut self, text: &str) -> bool {
+        format!("{:?}", *self.reports.borrow_and_update()).contains(text)
+    }
+
+    /// Until it says so: how many times something is told.
+    async fn until(&mut self, text: &str) -> usize {
+        let mut told = 0;
+        while !self.says(text) {
+            let changed = timeout(Duration::from_mins(1), self.reports.changed()).await.expect("it is told");
+            changed.expect("the context has the sender");
+            told += 1;
+        }
+        told
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_rollout_is_looked_at_a_few_times_a_second() {
-    let client = api_server(0, pod(0), changes);
-    let spec = json!({"agent": {"mode": "adopt", "adopt": {"daemonSet": "datadog-agent", "clusterAgent": ""}}});
-    let stack = Arc::new(Stack::new("u".to_owned(), 1, &spec));
-    let status = Status { uid: "u".to_owned(), generation: 1, status: Value::Null };
-    let (_written, written) = watch::channel(Arc::new(Written::from([("default".to_owned(), status)])));
-    let (sink, mut reports) = Sink::new();
-    let (_stack, stacks) = watch::channel(Some(stack));
-    let context = Context { stack: stacks, status: sink, ..Context::of_nothing(client) };
-    let mut tasks = Tasks::default();
-    start(&mut tasks, &context, written);
-    let last = format!(" {CHANGES} restarts");
-    let mut told = 0;
-    while !format!("{:?}", *reports.borrow_and_update()).contains(&last) {
-        let changed = timeout(Duration::from_mins(1), reports.changed()).await.expect("the last one is told");
-        changed.expect("the context has the sender");
-        told += 1;
-    }
+    let told = Told::of(pod(0), changes).until(&format!(" {CHANGES} restarts")).await;
     assert!(told < CHANGES / 10, "{told} times for {CHANGES} changes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_crashes_is_told_with_the_command_that_shows_why() {
+    Told::of(pod(0), || Body::from_stream(stream::pending::<Result<String, tower::BoxError>>()))
+        .until("kubectl logs agent-1 -n datadog -c agent --previous")
+        .await;
+}
+
+/// A drain, or a rollout, ends it by a signal.
+#[tokio::test(start_paused = true)]
+async fn one_that_is_about_to_end_isnt_told() {
+    fn ends() -> Body {
+        let mut pod = pod(1);
+        pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        let told = stream::once(async move {
+            Ok::<_, tower::BoxError>(format!("{}\n", json!({"type": "MODIFIED", "object": pod})))
+        });
+        Body::from_stream(told.chain(stream::pending()))
+    }
+    let mut told = Told::of(pod(0), ends);
+    told.until("AgentRollingOut").await;
+    sleep(Duration::from_mins(1)).await;
+    assert!(told.says("AgentRollingOut"), "{:?}", told.reports.borrow());
 }

@@ -393,6 +393,45 @@ fn what_becomes_of_pods() {
     ]);
 }
 
+/// A rollout, a drain, or a node that goes: what ends by a signal tells its number, 128 added.
+#[test]
+fn what_is_about_to_end_is_no_trouble() {
+    let of = |at: usize, leaving: bool, status: Value| {
+        let mut pod = json!({"metadata": {"name": format!("agent-{at}-old")}, "spec": {"nodeName": format!("node-{at}")}, "status": status});
+        if leaving {
+            pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T12:00:30Z");
+        }
+        Arc::new(Pod::of(serde_json::from_value(pod).expect("a pod")))
+    };
+    let killed = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}], "containerStatuses": [
+        {"name": "agent", "state": {"terminated": {"reason": "Error", "exitCode": 137, "finishedAt": "2026-01-01T11:59:59Z"}}}]});
+    let unscheduled =
+        json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "message": "no room"}]});
+    let lost = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}],
+        "containerStatuses": [{"name": "agent", "ready": true, "started": true, "state": {"running": {}}}]});
+    for (status, stays, leaves) in [
+        (killed, Reason::AgentCrashing, None),
+        (unscheduled, Reason::AgentNotScheduled, None),
+        (lost, Reason::AgentNodeNotReady, Some(Reason::AgentNodeNotReady)),
+    ] {
+        for (leaving, expected) in [(false, stays), (true, leaves.unwrap_or(Reason::AgentRollingOut))] {
+            let mut sight = Sight { nodes: Some(nodes(3, 2)), ..well() };
+            sight.pods[0] = of(1, leaving, status.clone());
+            sight.pods.retain(|pod| pod.counts());
+            assert_eq!(told(&sight).0, expected, "{status}");
+        }
+    }
+}
+
+#[test]
+fn the_next_step_names_the_pod_and_its_container() {
+    let sight =
+        with_pods(&[json!({"started": true, "state": {"running": {}}}), crashed("Error", 1), crashed("Error", 2)]);
+    assert_eq!(sight.place(Reason::AgentCrashing, now()), Some(("agent-2", "agent")));
+    assert_eq!(sight.place(Reason::AgentNotDelivering, now()), Some(("agent-1", "agent")));
+    assert_eq!(sight.place(Reason::AgentReady, now()), None);
+}
+
 /// Its kubelet is the only one that tells of containers: they stay ready for ever.
 #[test]
 fn a_pod_whose_node_is_lost_isnt_on_its_way_up() {

@@ -38,7 +38,7 @@ fn worse(beside: &'static str) -> Fares {
 const OTHERS_DONT: &str = "Collectors of other nodes don't";
 
 /// Of what it lost since it started.
-fn judged(trial: &Reading, others: Vec<Ways>, before: Option<Ways>) -> Fares {
+fn judged(trial: &Reading, others: Vec<Ways>, before: Option<Before>) -> Fares {
     judge(&Failures::between(None, None, trial), &Beside { whole: others, failing: Vec::new(), before })
 }
 
@@ -49,10 +49,11 @@ fn alike(as_who: &str) -> Fares {
 /// What the trial's Collector lost in one window, beside what others, and its node's before, did in as long.
 #[test]
 fn whose_fault_it_is() {
-    type Case = (&'static str, Logs, &'static [Logs], Option<Logs>, Fares);
+    type Case = (&'static str, Logs, &'static [Logs], Option<(Logs, &'static [Logs])>, Fares);
     let others_do = || alike("on other nodes");
     let others_dont = || worse(OTHERS_DONT);
-    let cases: [Case; 18] = [
+    let its_own_did = || alike("its node's did before");
+    let cases: [Case; 23] = [
         ("nobody to compare with", (0, 10), &[], None, worse("")),
         ("nobody tried", (0, 10), &[(0, 0), (0, 0)], None, worse("")),
         ("all send", (0, 10), &[(50, 0), (3, 0)], None, others_dont()),
@@ -66,15 +67,27 @@ fn whose_fault_it_is() {
         ("all fail a little, and it fails whole", (0, 10), &[(495, 5), (1980, 20)], None, others_dont()),
         ("it fails less", (90, 10), &[(0, 50), (0, 3)], None, others_do()),
         ("it began after they had sent some", (0, 10), &[(40, 60), (45, 55)], None, others_do()),
-        ("what others do counts before what was", (0, 10), &[(50, 0)], Some((0, 50)), others_dont()),
-        ("others do, and its node's didn't", (0, 10), &[(0, 50)], Some((50, 0)), others_do()),
-        ("alone, and it did before", (0, 10), &[], Some((0, 50)), alike("its node's did before")),
-        ("alone, and it didn't before", (0, 10), &[], Some((50, 0)), worse("its node's Collector didn't before")),
-        ("others idle, and it did before", (0, 10), &[(0, 0)], Some((0, 9)), alike("its node's did before")),
+        ("all did before, and others don't now", (0, 10), &[(50, 0)], Some(((0, 50), &[(0, 5)])), others_dont()),
+        ("it did before, and others idled", (0, 10), &[(50, 0)], Some(((0, 50), &[(0, 0)])), others_dont()),
+        ("it did before, and others didn't", (0, 10), &[(50, 0)], Some(((0, 50), &[(9, 0)])), its_own_did()),
+        ("others began to send again then", (0, 10), &[(50, 0)], Some(((0, 50), &[(9, 1)])), others_dont()),
+        ("it did a little before", (0, 10), &[(50, 0)], Some(((45, 5), &[(9, 0)])), others_dont()),
+        ("nobody else did before, nor it", (0, 10), &[(50, 0)], Some(((50, 0), &[(9, 0)])), others_dont()),
+        ("others do, and its node's didn't", (0, 10), &[(0, 50)], Some(((50, 0), &[])), others_do()),
+        ("alone, and it did before", (0, 10), &[], Some(((0, 50), &[])), its_own_did()),
+        (
+            "alone, and it didn't before",
+            (0, 10),
+            &[],
+            Some(((50, 0), &[])),
+            worse("its node's Collector didn't before"),
+        ),
+        ("others idle, and it did before", (0, 10), &[(0, 0)], Some(((0, 9), &[])), its_own_did()),
     ];
     for (case, trial, others, before, expected) in cases {
         let others = others.iter().map(|one| logs(*one).since(None)).collect();
-        let before = before.map(|before| logs(before).since(None));
+        let all = |all: &[Logs]| all.iter().map(|one| logs(*one).since(None)).collect();
+        let before = before.map(|(own, others)| Before { own: logs(own).since(None), others: all(others) });
         assert_eq!(judged(&logs(trial), others, before), expected, "{case}");
     }
 }
@@ -254,7 +267,7 @@ fn what_waits_in_vain_is_judged_as_what_is_lost() {
         ],
     );
     follow("nothing is given to it", queue(100, 0), vec![(40, queue(0, 0), queue(150, 0), Fares::Well)]);
-    let before = queue(50, 0).since(None);
+    let before = Before { own: queue(50, 0).since(None), others: Vec::new() };
     let mut alone = Comparison::new(at(0), Others::new(), Some(before));
     alone.look(at(5), &queue(0, 1), &Others::new());
     alone.look(at(35), &queue(0, 6), &Others::new());

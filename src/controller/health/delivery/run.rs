@@ -136,8 +136,7 @@ fn count(state: &Shared, counted: &Counts) {
 }
 
 fn tell(context: &Context, stack: &Stack, fleet: &Fleet) {
-    let now = Instant::now();
-    let tally = Tally::of(fleet.standings(&context.joining.borrow(), now));
+    let tally = Tally::of(fleet.standings(&context.joining.borrow()));
     context.state.measured.set_collectors(Some(&tally));
     let opted_in = context.state.coverage.counts().map(|counts| counts.iter().map(|(_, count)| count).sum());
     if let Some(verdict) = tally.verdict(opted_in, stack.generation) {
@@ -145,7 +144,7 @@ fn tell(context: &Context, stack: &Stack, fleet: &Fleet) {
         let measured = tally.total() - tally.count(State::Fresh);
         context.status.report(|reports| {
             // The fault of one may be told by its second reading only.
-            if verdict.reason.holds() == Holds::True && fleet.is_partial(now) {
+            if verdict.reason.holds() == Holds::True && fleet.is_partial() {
                 reports.say_so_far(ConditionType::CollectorDelivering, verdict);
             } else {
                 reports.say(ConditionType::CollectorDelivering, verdict);

@@ -53,14 +53,13 @@ fn state_after(counters: impl Fn(f64) -> Counters) -> (State, String) {
     let mut fleet = Fleet::default();
     let start = Instant::now();
     fleet.follow(&Objects::from([("c".to_owned(), pod("a"))]), start);
-    let mut now = start;
     for minute in 0_u32..=3 {
-        now = start + Duration::from_secs(60 * u64::from(minute));
+        let now = start + Duration::from_secs(60 * u64::from(minute));
         let target = fleet.next(1, Duration::ZERO, now).remove(0);
         let reading = read(&text(60 * u64::from(minute) + 1, &counters(f64::from(minute)))).expect("a Collector");
         fleet.note(&target, Ok(reading), now);
     }
-    let tally = Tally::of(fleet.standings(&BTreeSet::new(), now));
+    let tally = Tally::of(fleet.standings(&BTreeSet::new()));
     let state = State::ALL.into_iter().find(|state| tally.count(*state) == 1).expect("there is one");
     let verdict = tally.verdict(None, 1).expect("it was measured");
     assert_eq!(verdict.reason, reason_of(state));
@@ -343,12 +342,12 @@ fn five_thousand_are_judged_by_those_that_were_looked_at() {
     for target in &targets {
         fleet.note(target, Ok(Reading::default()), start);
     }
-    let tally = Tally::of(fleet.standings(&BTreeSet::new(), start));
+    let tally = Tally::of(fleet.standings(&BTreeSet::new()));
     assert_eq!((tally.count(State::Fresh), tally.verdict(None, 1)), (5000, None), "one reading measures nothing");
     for target in &targets {
         fleet.note(target, Ok(Reading::default()), now);
     }
-    let tally = Tally::of(fleet.standings(&BTreeSet::new(), now));
+    let tally = Tally::of(fleet.standings(&BTreeSet::new()));
     assert_eq!((tally.count(State::Fresh), tally.summary().as_str()), (4750, "250/5000"));
     let verdict = tally.verdict(None, 1).expect("some are measured");
     assert_eq!(verdict.detail, "nothing arrives; 250 of 5000 Collectors measured");

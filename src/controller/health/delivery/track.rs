@@ -76,8 +76,8 @@ pub enum Standing {
 pub const WINDOW: Duration = Duration::from_mins(1);
 /// Until a new Collector has to answer.
 const START: Duration = Duration::from_mins(1);
-/// So many are read a second time before all are read once: two readings make a window, and all of thousands take
-/// minutes.
+/// So many are looked at a second time before all are once, of those that answer and of those that don't: two readings
+/// make a window, two failures silence, and all of thousands take minutes.
 const SAMPLE: usize = 50;
 /// Attempts in vain before a Collector counts as silent: one that comes to nothing says little.
 const SILENT: u32 = 2;
@@ -108,11 +108,19 @@ impl Fleet {
         let all = self.collectors.iter().map(|(pod, tracked)| (pod, &**tracked));
         let mut due: Vec<_> = all.filter(|(_, tracked)| due(tracked)).collect();
         due.sort_by_key(|(_, tracked)| (tracked.tried.is_some(), tracked.failures != 1, tracked.tried));
-        let measured = self.collectors.values().filter(|tracked| tracked.is_measured()).count();
-        let mut wanted = SAMPLE.saturating_sub(measured);
+        let still =
+            |is: fn(&Tracked) -> bool| SAMPLE.saturating_sub(self.collectors.values().filter(|one| is(one)).count());
+        let (mut to_measure, mut to_miss) = (still(Tracked::is_measured), still(Tracked::is_silent));
         let (seconds, others): (Vec<_>, Vec<_>) = due.into_iter().partition(|(_, tracked)| {
-            let second = wanted > 0 && tracked.is_read_once();
-            wanted -= usize::from(second);
+            let wanted = if tracked.is_read_once() {
+                &mut to_measure
+            } else if tracked.never_answered() && !tracked.is_silent() {
+                &mut to_miss
+            } else {
+                return false;
+            };
+            let second = *wanted > 0;
+            *wanted -= usize::from(second);
             second
         });
         let target = |(pod, tracked): (&String, &Tracked)| Target {
@@ -133,9 +141,9 @@ impl Fleet {
 
     /// Each with its node's name, else its own: what people look for. On a node that has just joined, one that never
     /// answered is on its way up.
-    pub fn standings(&self, joining: &BTreeSet<String>, now: Instant) -> impl Iterator<Item = (&str, Standing)> {
+    pub fn standings(&self, joining: &BTreeSet<String>) -> impl Iterator<Item = (&str, Standing)> {
         self.collectors.values().map(move |tracked| {
-            let standing = tracked.standing(now);
+            let standing = tracked.standing();
             let starts = tracked.last.is_none() && joining.contains(&*tracked.pod.node);
             (tracked.name(), if starts { Standing::Fresh } else { standing })
         })
@@ -143,11 +151,10 @@ impl Fleet {
 
     /// Whether some have yet to be measured of those that there were at first.
     #[must_use]
-    pub fn is_partial(&self, now: Instant) -> bool {
+    pub fn is_partial(&self) -> bool {
         let is_first = |tracked: &Tracked| Some(tracked.since) == self.since;
-        let unmeasured = |tracked: &Tracked| {
-            matches!(tracked.standing(now), Standing::Fresh | Standing::Measured { window: None, .. })
-        };
+        let unmeasured =
+            |tracked: &Tracked| matches!(tracked.standing(), Standing::Fresh | Standing::Measured { window: None, .. });
         self.collectors.values().any(|tracked| is_first(tracked) && unmeasured(tracked))
     }
 
@@ -201,12 +208,19 @@ impl Tracked {
         self.failures == 0 && self.last.is_some() && !self.is_measured()
     }
 
-    fn standing(&self, now: Instant) -> Standing {
-        let is_new = now.saturating_duration_since(self.since) < START;
+    fn never_answered(&self) -> bool {
+        self.failures > 0 && self.last.is_none()
+    }
+
+    /// Of one that is new, what it was too early for says little.
+    fn is_silent(&self) -> bool {
+        let was_new = |at: Instant| at.saturating_duration_since(self.since) < START;
+        self.failures >= SILENT && (self.last.is_some() || !self.tried.is_some_and(was_new))
+    }
+
+    fn standing(&self) -> Standing {
         match (&self.last, &self.fault) {
-            (last, Some(fault)) if self.failures >= SILENT && (last.is_some() || !is_new) => {
-                Standing::Silent(fault.to_string())
-            }
+            (_, Some(fault)) if self.is_silent() => Standing::Silent(fault.to_string()),
             (Some(last), _) => Standing::Measured { window: self.window(), queue: last.queue.clone() },
             (None, _) => Standing::Fresh,
         }

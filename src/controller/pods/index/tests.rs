@@ -136,21 +136,23 @@ fn what_is_older_than_its_opt_in_waits_for_a_restart() {
         namespace
     };
     for (opted_in, enabled_since, own, expected) in [
-        (NOON - 1, NOON - 1, false, Coverage::Missed),
-        (NOON, NOON - 1, false, Coverage::RestartPending),
-        (NOON - 1, NOON, false, Coverage::RestartPending),
-        (NOON + 1, NOON - 1, true, Coverage::Missed),
-        (NOON + 1, NOON, true, Coverage::RestartPending),
+        (NOON - 1, NOON - 1, None, Coverage::Missed),
+        (NOON, NOON - 1, None, Coverage::RestartPending),
+        (NOON - 1, NOON, None, Coverage::RestartPending),
+        (NOON + 1, NOON - 1, Some("enabled"), Coverage::Missed),
+        (NOON + 1, NOON, Some("enabled"), Coverage::RestartPending),
+        (NOON - 1, NOON - 1, Some("yes"), Coverage::Missed),
+        (NOON + 1, NOON - 1, Some("yes"), Coverage::RestartPending),
     ] {
         let mut index = Index::default();
         let _ = index.put_in_force(InForce { enabled_since: Some(enabled_since), ..in_force(&json!({})) });
         index.namespace_seen(labelled(opted_in));
         index.pod(pod("a", None, |pod| {
-            if own {
-                pod["metadata"]["labels"]["otelgate.dev/inject"] = json!("enabled");
+            if let Some(own) = own {
+                pod["metadata"]["labels"]["otelgate.dev/inject"] = json!(own);
             }
         }));
-        assert_eq!(look(&mut index, "a", true), Some(expected), "{opted_in} {enabled_since} {own}");
+        assert_eq!(look(&mut index, "a", true), Some(expected), "{opted_in} {enabled_since} {own:?}");
     }
 }
 

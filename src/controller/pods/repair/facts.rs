@@ -9,8 +9,8 @@ use serde_json::Value;
 use crate::api::{OptIn, label};
 use crate::config::Selector;
 use crate::controller::pods::look;
-use crate::controller::pods::record::{Around, InForce, Name};
-use crate::coverage::{Carried, Coverage};
+use crate::controller::pods::record::{Around, InForce, Name, OwnLabel};
+use crate::coverage::{self, Carried, Coverage};
 use crate::inject::{Pod, Workload};
 
 /// A kind whose objects own pods, and say how a rollout stands.
@@ -182,9 +182,8 @@ fn lack(pod: &Pod<'_>, of: &Name, around: &Around, in_force: &InForce, created: 
     let seconds = created.as_second();
     let injects =
         configuration.mode() == OptIn::Enabled && look::injects(pod, configuration, &of.namespace, around, seconds);
-    let own = pod.label(label::INJECT).is_some();
-    let is_older = |change: Option<i64>| change.is_some_and(|at| seconds <= at);
-    let older = is_older(around.opted_in.filter(|_| !own)) || is_older(*enabled_since);
+    let own = OwnLabel::of(pod.label(label::INJECT)).opt_in();
+    let older = coverage::is_older(seconds, own, around.opted_in, *enabled_since);
     match Coverage::judge(injects, Carried::of(pod, configuration.hash()), older) {
         Coverage::Missed => Some(Lack::Missed),
         Coverage::Outdated => Some(Lack::Outdated),
@@ -203,7 +202,6 @@ pub struct Target {
 mod tests {
     use super::*;
     use crate::config::Configuration;
-    use crate::controller::pods::record::OwnLabel;
     use serde_json::json;
 
     fn owner(kind: &str, change: impl FnOnce(&mut Value)) -> Option<Owner> {
@@ -261,6 +259,10 @@ mod tests {
     }
 
     fn pod(change: impl FnOnce(&mut Value)) -> Option<PodFacts> {
+        pod_in(&InForce { configuration: Arc::new(Configuration::default()), enabled_since: Some(1_000) }, change)
+    }
+
+    fn pod_in(in_force: &InForce, change: impl FnOnce(&mut Value)) -> Option<PodFacts> {
         let mut pod = json!({
             "metadata": {"name": "web-5d9-x", "namespace": "shop", "uid": "u", "creationTimestamp": "2026-11-02T12:00:00Z",
                 "labels": {"pod-template-hash": "5d9"},
@@ -271,8 +273,7 @@ mod tests {
         change(&mut pod);
         let of = Name { namespace: "shop".into(), kind: "Deployment".into(), name: "web".into() };
         let around = Around { own: OwnLabel::Says(OptIn::Enabled), opted_in: Some(1_000), ..Around::default() };
-        let in_force = InForce { configuration: Arc::new(Configuration::default()), enabled_since: Some(1_000) };
-        PodFacts::of(&pod.to_string(), &of, &around, &in_force)
+        PodFacts::of(&pod.to_string(), &of, &around, in_force)
     }
 
     #[test]
@@ -285,6 +286,18 @@ mod tests {
         assert_eq!(lacks(&|pod| pod["metadata"]["annotations"] = mark(&own)), None);
         assert_eq!(lacks(&|pod| pod["metadata"]["annotations"] = mark("other")), Some(Lack::Outdated));
         assert_eq!(lacks(&|pod| pod["metadata"]["creationTimestamp"] = json!("1970-01-01T00:10:00Z")), None, "older");
+        let at_ten_past = |pod: &mut Value| pod["metadata"]["creationTimestamp"] = json!("1970-01-01T00:10:00Z");
+        let labelled = |opt_in: &str| {
+            let label = json!(opt_in);
+            let configured = InForce { configuration: Arc::new(Configuration::default()), enabled_since: Some(1) };
+            pod_in(&configured, |pod| {
+                at_ten_past(pod);
+                pod["metadata"]["labels"][label::INJECT] = label;
+            })
+            .expect("its own")
+            .lacks
+        };
+        assert_eq!((labelled("enabled"), labelled("yes")), (Some(Lack::Missed), None), "that opts nothing in");
         assert_eq!(lacks(&|pod| pod["spec"]["os"] = json!({"name": "windows"})), None, "skipped");
         assert_eq!(pod(|pod| pod["metadata"]["labels"] = json!({})), None, "of a ReplicaSet of its own");
         for reason in ["CrashLoopBackOff", "ImagePullBackOff", "CreateContainerConfigError", "ErrImagePull"] {

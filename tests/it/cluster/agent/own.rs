@@ -34,16 +34,20 @@ fn version_of(plane: &ControlPlane) -> Value {
     set["spec"]["template"]["metadata"]["annotations"]["otelgate.dev/credentials"].clone()
 }
 
+/// One that ran before has made it, and what stands in it stays.
+fn of_a_cluster_agent_before() -> Value {
+    let metadata = json!({"name": "datadog-cluster-id", "namespace": super::NAMESPACE});
+    let id = json!({"id": "3c1f0a52-6d0e-4a57-9f0b-0c3c9d9b8f11"});
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": id})
+}
+
 #[test]
 fn the_controllers_own_agent_is_made_watched_and_taken_away() {
     let plane = cluster();
     let metadata = json!({"name": "datadog-agent", "namespace": super::NAMESPACE});
     plane.apply(&[json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata,
                          "spec": {"selector": {"app": "theirs"}, "ports": [{"port": 8126}]}})]);
-    // A Cluster Agent that ran before has made this one.
-    let metadata = json!({"name": "datadog-cluster-id", "namespace": super::NAMESPACE});
-    let id = json!({"id": "3c1f0a52-6d0e-4a57-9f0b-0c3c9d9b8f11"});
-    plane.apply(&[json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": id})]);
+    plane.apply(&[of_a_cluster_agent_before()]);
     let controller = start_controller(&plane, "controller");
     ask_for(&plane, &json!({"mode": "daemonset"}));
     let message = says(&plane, &controller, "AgentForeign");
@@ -52,13 +56,7 @@ fn the_controllers_own_agent_is_made_watched_and_taken_away() {
     assert_eq!(plane.get(super::NAMESPACE, "service/datadog-agent")["spec"]["selector"]["app"], "theirs");
     plane.kubectl(&["delete", "-n", super::NAMESPACE, "service/datadog-agent"]).expect("kubectl delete");
     says(&plane, &controller, "NoNodeForAgent");
-    for object in MADE {
-        wait_for("what an Agent takes", || exists(&plane, object).then_some(()))
-            .unwrap_or_else(|error| panic!("{object}: {error}; {}", controller.log()));
-    }
-    let taken = plane.get(super::NAMESPACE, "configmap/datadog-cluster-id");
-    assert_eq!(taken["metadata"]["ownerReferences"][0]["kind"], "TelemetryStack", "{taken:#}");
-    assert_eq!(taken["data"]["id"], id["id"], "that is the Cluster Agent's");
+    all_is_made(&plane, &controller);
     let token = plane.get(super::NAMESPACE, "secret/datadog-cluster-agent")["data"]["token"].clone();
     assert_eq!(token.as_str().map(str::len), Some(88), "64 characters in base64");
     assert!(!controller.log().contains(token.as_str().expect("a token")));
@@ -147,6 +145,16 @@ fn the_controllers_own_agent_is_made_watched_and_taken_away() {
         conditions.iter().all(|one| one["type"] != "AgentAvailable").then_some(())
     })
     .unwrap_or_else(|error| panic!("{error}; {}", controller.log()));
+}
+
+fn all_is_made(plane: &ControlPlane, controller: &Process) {
+    for object in MADE {
+        wait_for("what an Agent takes", || exists(plane, object).then_some(()))
+            .unwrap_or_else(|error| panic!("{object}: {error}; {}", controller.log()));
+    }
+    let taken = plane.get(super::NAMESPACE, "configmap/datadog-cluster-id");
+    assert_eq!(taken["metadata"]["ownerReferences"][0]["kind"], "TelemetryStack", "{taken:#}");
+    assert_eq!(taken["data"]["id"], of_a_cluster_agent_before()["data"]["id"]);
 }
 
 /// The verdict on what is asked for next comes after the key was missed.

@@ -1,7 +1,9 @@
 //! What is remembered of a few Collectors, of thousands, and of one over time.
 
 use super::super::totals::{Flow, Queue, Writer};
+use super::super::verdict::Tally;
 use super::*;
+use crate::api::condition::Reason;
 
 pub fn pod(uid: &str) -> Arc<Pod> {
     let pod = serde_json::json!({
@@ -76,7 +78,7 @@ fn a_pod_of_the_same_name_is_another_collector() {
     let another = Objects::from([("collector-0000".to_owned(), pod("b"))]);
     fleet.follow(&another, start);
     assert_eq!(fleet.note(&old, Ok(reading(200.0, 200.0, 10.0)), start), Counts::default(), "too late");
-    assert_eq!(fleet.standings(&BTreeSet::new(), start).next(), Some(("node-b", Standing::Fresh)));
+    assert_eq!(fleet.standings(&BTreeSet::new()).next(), Some(("node-b", Standing::Fresh)));
 }
 
 #[test]
@@ -149,15 +151,45 @@ fn of_thousands_a_few_are_measured_after_two_rounds_and_all_in_their_turn() {
             fleet.note(target, Ok(reading(1.0, 1.0, 1.0)), now);
         }
         let has_window = |(_, standing): &(_, Standing)| matches!(standing, Standing::Measured { window: Some(_), .. });
-        measured.push(fleet.standings(&BTreeSet::new(), now).filter(has_window).count());
-        assert_eq!(fleet.is_partial(now), measured.last() != Some(&5000));
+        measured.push(fleet.standings(&BTreeSet::new()).filter(has_window).count());
+        assert_eq!(fleet.is_partial(), measured.last() != Some(&5000));
         now += Duration::from_secs(15);
     }
     assert_eq!(measured[..3], [0, SAMPLE, SAMPLE]);
     assert_eq!((measured[19], measured[40]), (SAMPLE, 5000), "each has its second turn after the first of all");
     // Those that come later are another matter.
     fleet.follow(&pods(5001), now);
-    assert!(!fleet.is_partial(now));
+    assert!(!fleet.is_partial());
+}
+
+/// A network policy may drop every packet to them, from the first on.
+#[test]
+fn of_thousands_that_never_answer_a_few_are_told_once_they_had_their_minute() {
+    let (mut fleet, start) = (Fleet::default(), Instant::now());
+    fleet.follow(&pods(5000), start);
+    let mut verdicts = Vec::new();
+    let mut tried = BTreeSet::new();
+    for round in 0..24 {
+        let now = start + Duration::from_secs(15 * round);
+        for target in fleet.next(250, Duration::from_secs(12), now) {
+            fleet.note(&target, Err("no answer".to_owned()), now);
+            tried.insert(target.pod);
+        }
+        let verdict = Tally::of(fleet.standings(&BTreeSet::new())).verdict(None, 1);
+        verdicts.push(verdict.map(|verdict| verdict.reason));
+    }
+    assert_eq!(verdicts[..4], [None; 4]);
+    assert_eq!(verdicts[4..], [Some(Reason::NotScraped); 20]);
+    assert_eq!(tried.len(), 5000, "the others have their turn");
+    // Those that come to answer are measured beside them.
+    for round in 24..26 {
+        let now = start + Duration::from_secs(15 * round);
+        for target in fleet.next(250, Duration::from_secs(12), now) {
+            fleet.note(&target, Ok(reading(1.0, 1.0, 1.0)), now);
+        }
+    }
+    let has_window = |(_, standing): &(_, Standing)| matches!(standing, Standing::Measured { window: Some(_), .. });
+    assert_eq!(fleet.standings(&BTreeSet::new()).filter(has_window).count(), SAMPLE);
 }
 
 #[test]
@@ -171,7 +203,7 @@ fn on_a_node_that_has_just_joined_one_may_take_its_time() {
         }
     }
     let silent = |joining: &BTreeSet<String>| -> Vec<_> {
-        let standings = fleet.standings(joining, now);
+        let standings = fleet.standings(joining);
         standings.filter(|(_, one)| matches!(one, Standing::Silent(_))).map(|(node, _)| node.to_owned()).collect()
     };
     assert_eq!(silent(&BTreeSet::new()), ["node-0000", "node-0001"]);
@@ -200,7 +232,7 @@ fn one_that_cant_be_scraped_is_silent_once_that_is_sure() {
     let mut at = |second: u64, seen: Result<Reading, String>| {
         let now = start + Duration::from_secs(second);
         one.note(seen, now);
-        one.standing(now)
+        one.standing()
     };
     assert_eq!(at(1, fault()), Standing::Fresh);
     assert_eq!(at(16, fault()), Standing::Fresh, "it may still start");

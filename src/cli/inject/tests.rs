@@ -1,0 +1,122 @@
+//! Nobody can tell by how many threads documents were rewritten.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use super::*;
+use crate::cli::input::Input;
+use crate::config::Configuration;
+
+const NAMESPACE: &str =
+    "{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {otelgate.dev/inject: enabled}}}\n";
+
+/// A workload whose container has what is given, with comments, in YAML's block style.
+fn workload(kind: &str, name: &str, container: &str) -> String {
+    format!(
+        "# {name}\napiVersion: apps/v1\nkind: {kind}\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n  template:\n    \
+         spec:\n      containers: # all\n      - name: main\n        image: x/{name}:1 # beside\n{container}"
+    )
+}
+
+fn input(name: &str, text: impl Into<String>) -> Input {
+    Input { name: name.to_owned(), text: text.into() }
+}
+
+/// Several files: documents of all sorts, a List, a stream of JSON, one document, and none.
+fn inputs(container: &str) -> Vec<Input> {
+    let mut many = format!("\u{feff}# top\n---\n{NAMESPACE}");
+    for index in 0..60 {
+        let document = match index % 6 {
+            0 => "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  text: |\n    x: 1\n".to_owned(),
+            1 => "# nothing but this\n".to_owned(),
+            2 => workload("StatefulSet", &format!("s{index}"), "        env: [{name: A, value: b}]\n"),
+            3 => workload("Deployment", &format!("other{index}"), "").replace("namespace: shop", "namespace: other"),
+            _ => workload("Deployment", &format!("d{index}"), ""),
+        };
+        write!(many, "---\n{document}").expect("a String takes all");
+    }
+    let item = |index: usize| {
+        let workload = workload("DaemonSet", &format!("i{index}"), "");
+        format!("- {}\n", workload.trim_end().replace('\n', "\n  "))
+    };
+    let items: String = (0..20).map(item).collect();
+    let object = |index: usize| {
+        let metadata = json!({"name": format!("j{index}"), "namespace": "shop"});
+        let spec = json!({"containers": [{"name": "main"}]});
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}).to_string() + "\n"
+    };
+    vec![
+        input("many.yaml", many),
+        input("list.yaml", format!("apiVersion: v1\nkind: List\nitems:\n{items}")),
+        input("stream.json", (0..20).map(object).collect::<String>()),
+        input("one.yaml", workload("Deployment", "one", container)),
+        input("none.yaml", ""),
+    ]
+}
+
+/// All that `inject` goes on with, or complains about.
+#[derive(Debug, PartialEq)]
+struct Told {
+    texts: Vec<(String, String)>,
+    outcomes: Vec<Outcome>,
+    joined: String,
+    differences: String,
+}
+
+fn told(inputs: &[Input], undo: bool, threads: usize) -> Result<Told, Vec<Complaint>> {
+    let configuration = Configuration::default();
+    let parsed = input::parse_all(inputs)?;
+    let setting = Setting { configuration: &configuration, namespace: None, opt_in: false, now: Timestamp::UNIX_EPOCH };
+    let rules = Rules { setting, namespaces: Namespaces::of(&parsed)?, undo };
+    let (rewritten, outcomes) = rules.apply(&parsed, threads)?;
+    Ok(Told {
+        texts: rewritten.iter().map(|one| (one.name.to_owned(), one.new.clone())).collect(),
+        joined: joined(&rewritten),
+        differences: differences(&rewritten),
+        outcomes,
+    })
+}
+
+/// What is told by one thread, and by any number of them.
+fn alike(inputs: &[Input], undo: bool) -> Result<Told, Vec<Complaint>> {
+    let one = told(inputs, undo, 1);
+    for threads in [2, 3, 8] {
+        assert_eq!(told(inputs, undo, threads), one, "{threads} threads");
+    }
+    one
+}
+
+#[test]
+fn several_threads_write_and_report_what_one_does() {
+    let original = inputs("");
+    let injected = alike(&original, false).expect("manifests");
+    assert_eq!(injected.outcomes.len(), 81, "all that have pods");
+    let written: Vec<_> = injected.texts.iter().map(|(name, text)| input(name, text.as_str())).collect();
+    assert!(original.iter().zip(&written).take(4).all(|(old, new)| old.text.len() < new.text.len()));
+    let again = alike(&written, false).expect("what was written is manifests");
+    assert_eq!((again.texts, again.differences.as_str()), (injected.texts, ""));
+    let undone = alike(&written, true).expect("what was written is manifests");
+    assert!(undone.texts.iter().zip(&original).all(|((_, undone), original)| *undone == original.text));
+}
+
+#[test]
+fn several_threads_complain_in_the_order_of_the_input() {
+    let mut faulty = inputs("        env: [{name: A, value: 1}]\n");
+    for (file, name) in [(0, "d58"), (0, "s2"), (0, "d29"), (1, "i7")] {
+        faulty[file].text = faulty[file].text.replace(&format!("image: x/{name}:1"), "image: 7");
+    }
+    let complaints = alike(&faulty, false).expect_err("five are faulty");
+    let about = |complaint: &Complaint| complaint.message.split(':').next().map(str::to_owned);
+    let about: Vec<_> = complaints.iter().filter_map(about).collect();
+    assert_eq!(
+        about,
+        [
+            "StatefulSet shop/s2",
+            "Deployment shop/d29",
+            "Deployment shop/d58",
+            "DaemonSet shop/i7",
+            "Deployment shop/one"
+        ]
+    );
+}
