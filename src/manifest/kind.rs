@@ -33,7 +33,7 @@ const KINDS: [Kind; 14] = [
     Kind { group: KRUISE, name: "BroadcastJob", template: "/spec/template", workload: |name| other("BroadcastJob", name) },
 ];
 
-/// Of Kruise, whose workloads own their pods themselves.
+/// Its workloads own their pods themselves.
 const KRUISE: &str = "apps.kruise.io";
 
 /// Where other custom resources have their pod template.
