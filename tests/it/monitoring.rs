@@ -111,6 +111,14 @@ fn the_dashboard_asks_for_metrics_that_exist() {
     assert!(metrics > 40 && events > 0, "{metrics} {events}");
 }
 
+/// What a rollout makes false has a monitor of its own.
+#[test]
+fn the_monitor_of_conditions_leaves_out_what_has_its_own() {
+    let reads = of_datadog(&monitors()["condition"].query);
+    let left_out: Vec<_> = reads[0].labels.iter().filter_map(|(_, value)| value.as_deref()).collect();
+    assert_eq!(left_out, ["injectioncomplete", "ready", "collectoravailable", "agentavailable"]);
+}
+
 /// No source is kept of what nothing asks for.
 #[test]
 fn every_metric_of_others_is_asked_for() {
