@@ -114,7 +114,7 @@ impl Fleet {
         let (seconds, others): (Vec<_>, Vec<_>) = due.into_iter().partition(|(_, tracked)| {
             let wanted = if tracked.is_read_once() {
                 &mut to_measure
-            } else if tracked.never_answered() && !tracked.is_silent() {
+            } else if tracked.never_answered() && !tracked.is_silent() && !tracked.is_new(now) {
                 &mut to_miss
             } else {
                 return false;
@@ -212,10 +212,13 @@ impl Tracked {
         self.failures > 0 && self.last.is_none()
     }
 
-    /// Of one that is new, what it was too early for says little.
+    fn is_new(&self, at: Instant) -> bool {
+        at.saturating_duration_since(self.since) < START
+    }
+
+    /// That one doesn't answer while it is new says little.
     fn is_silent(&self) -> bool {
-        let was_new = |at: Instant| at.saturating_duration_since(self.since) < START;
-        self.failures >= SILENT && (self.last.is_some() || !self.tried.is_some_and(was_new))
+        self.failures >= SILENT && (self.last.is_some() || !self.tried.is_some_and(|at| self.is_new(at)))
     }
 
     fn standing(&self) -> Standing {
