@@ -1,5 +1,6 @@
 //! What the Collectors do that run, whatever the spec asks for by now: the Agent's share is what they leave.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::observe::Set;
@@ -23,12 +24,13 @@ impl Carried {
     #[must_use]
     pub fn of(stored: &[Stored], sets: &Objects<Option<Set>>, pods: &[Arc<Pod>]) -> Self {
         let deployed = |rollout: Rollout| sets.get(rollout.daemon_set())?.as_ref().map(|set| &*set.deployed.revision);
-        let mut of_sets = Rollout::ALL.into_iter().filter_map(deployed);
-        let mut of_pods = pods.iter().map(|pod| &*pod.revision);
+        // Thousands of pods have the same.
+        let mut all: BTreeSet<_> = pods.iter().map(|pod| &*pod.revision).collect();
+        all.extend(Rollout::ALL.into_iter().filter_map(deployed));
         let sends = |revision: &str| carries(stored, revision).is_some_and(|carries| carries.to_agent);
         Self {
             everywhere: deployed(Rollout::Stable).and_then(|revision| carries(stored, revision)),
-            to_agent: of_sets.any(sends) || of_pods.any(sends),
+            to_agent: all.into_iter().any(sends),
         }
     }
 }
