@@ -90,6 +90,19 @@ fn monitors_ask_for_metrics_that_exist() {
     }
 }
 
+/// Datadog documents arithmetic between queries of the same groups only.
+#[test]
+fn the_metrics_of_a_monitor_are_grouped_alike() {
+    for (name, monitor) in monitors() {
+        let groups = of_datadog(&monitor.query).into_iter().map(|read| {
+            let tags = read.labels.into_iter().filter(|(_, value)| value.is_none());
+            tags.map(|(tag, _)| tag).collect::<BTreeSet<_>>()
+        });
+        let groups: BTreeSet<_> = groups.collect();
+        assert_eq!(groups.len(), 1, "{name}: {groups:?}");
+    }
+}
+
 #[test]
 fn the_dashboard_asks_for_metrics_that_exist() {
     let dashboard: Value = serde_json::from_str(dashboard()).expect("JSON");
