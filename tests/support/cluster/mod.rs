@@ -40,8 +40,8 @@ pub use webhook::Webhook;
 
 /// Longer than anything here takes on a slow and busy machine.
 pub const PATIENCE: Duration = Duration::from_mins(4);
-/// What is there at once is looked for more often.
-const SOON: Duration = Duration::from_secs(2);
+/// The least and the longest time between two looks.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// Asks until there is an answer.
 ///
@@ -50,17 +50,14 @@ const SOON: Duration = Duration::from_secs(2);
 pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> Result<T, String> {
     let started = Instant::now();
     loop {
+        let asked = Instant::now();
         if let Some(answer) = ask() {
             return Ok(answer);
         }
         if started.elapsed() > PATIENCE {
             return Err(format!("waited {} s for {what}, in vain", PATIENCE.as_secs()));
         }
-        // Whoever asks starts a program each time, beside those that are waited for.
-        std::thread::sleep(if started.elapsed() < SOON {
-            Duration::from_millis(50)
-        } else {
-            Duration::from_millis(250)
-        });
+        // Whoever asks starts programs, beside those that are waited for: a third of the time is enough.
+        std::thread::sleep((2 * asked.elapsed()).clamp(PAUSES.0, PAUSES.1));
     }
 }
