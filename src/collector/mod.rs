@@ -79,4 +79,4 @@ fn has_agent(input: &Input<'_>) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

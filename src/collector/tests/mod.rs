@@ -16,12 +16,12 @@ use crate::config::{Collection, Document, LogOwner};
 
 /// What an [`Input`] refers to.
 #[derive(Clone, Debug, Default)]
-struct Spec {
-    collector: Collector,
-    datadog: Datadog,
-    egress: Egress,
-    agent: Agent,
-    injection: Document,
+pub struct Spec {
+    pub collector: Collector,
+    pub datadog: Datadog,
+    pub egress: Egress,
+    pub agent: Agent,
+    pub injection: Document,
 }
 
 impl Spec {
@@ -41,8 +41,12 @@ impl Spec {
         })
     }
 
+    pub fn rendered(&self) -> Rendered {
+        self.render().unwrap_or_else(|fault| panic!("{fault}: {self:?}"))
+    }
+
     fn document(&self) -> Map<String, Value> {
-        let rendered = self.render().unwrap_or_else(|fault| panic!("{fault}: {self:?}"));
+        let rendered = self.rendered();
         serde_saphyr::from_str(&rendered.text).unwrap_or_else(|error| panic!("{error}: {}", rendered.text))
     }
 }

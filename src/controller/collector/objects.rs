@@ -183,27 +183,20 @@ fn daemon_set(
 mod tests {
     use super::super::trial::{Cause, Fault, Phase, Stable, Trial};
     use super::*;
-    use crate::api::stack::{Agent, Collector, Datadog, Egress, KeyReference};
-    use crate::collector;
-    use crate::config::{Document, Reach};
+    use crate::api::stack::KeyReference;
+    use crate::collector::tests::Spec;
+    use crate::config::Reach;
     use serde_json::Map;
 
     /// What a spec's parts become.
     fn revision(collector: &Value, egress: &Value, reach: Reach, secret: Option<&str>) -> Revision {
         let of = |value: &Value| value.clone();
-        let collector: Collector = serde_json::from_value(of(collector)).expect("spec.collector");
-        let egress: Egress = serde_json::from_value(of(egress)).expect("spec.egress");
-        let (datadog, agent, injection) = (Datadog::default(), Agent::default(), Document::default());
-        let input = collector::Input {
-            collector: &collector,
-            datadog: &datadog,
-            egress: &egress,
-            agent: &agent,
-            injection: &injection,
-        };
-        let rendered = collector::render(&input).expect("a configuration");
+        let collector = serde_json::from_value(of(collector)).expect("spec.collector");
+        let egress = serde_json::from_value(of(egress)).expect("spec.egress");
+        let spec = Spec { collector, egress, ..Spec::default() };
+        let rendered = spec.rendered();
         let pod = template::pod(&template::Input {
-            collector: &collector,
+            collector: &spec.collector,
             rendered: &rendered,
             reach,
             secret_version: secret,

@@ -165,24 +165,13 @@ mod tests {
     use super::super::super::pod::pod;
     use super::super::super::trial::{Phase, Stable, Trial};
     use super::*;
-    use crate::api::stack::{Agent, Collector, Datadog, Egress};
-    use crate::collector;
-    use crate::config::Document;
+    use crate::collector::tests::Spec;
     use jiff::Timestamp;
     use serde_json::{Value, json};
 
-    fn rendered(spec: &Value) -> Rendered {
-        let collector: Collector = serde_json::from_value(spec.clone()).expect("spec.collector");
-        let (datadog, egress) = (Datadog::default(), Egress::default());
-        let (agent, injection) = (Agent::default(), Document::default());
-        let input = collector::Input {
-            collector: &collector,
-            datadog: &datadog,
-            egress: &egress,
-            agent: &agent,
-            injection: &injection,
-        };
-        collector::render(&input).expect("a configuration")
+    fn rendered(collector: &Value) -> Rendered {
+        let collector = serde_json::from_value(collector.clone()).expect("spec.collector");
+        Spec { collector, ..Spec::default() }.rendered()
     }
 
     fn revision(spec: &Value) -> Revision {
