@@ -16,7 +16,9 @@ pub fn definition() -> Value {
     let mut definition = serde_json::to_value(TelemetryStack::crd()).unwrap_or_default();
     for version in definition["spec"]["versions"].as_array_mut().into_iter().flatten() {
         version["additionalPrinterColumns"] = columns();
-        without_defaults_in_lists(&mut version["schema"]["openAPIV3Schema"], false);
+        let schema = &mut version["schema"]["openAPIV3Schema"];
+        without_defaults_in_lists(schema, false);
+        with_sentences(schema);
     }
     definition
 }
@@ -77,6 +79,23 @@ fn without_defaults_in_lists(schema: &mut Value, in_list: bool) {
     }
 }
 
+/// Of a pattern, the API server says nothing but the pattern: it goes where a rule has a sentence for it.
+fn with_sentences(schema: &mut Value) {
+    let Value::Object(fields) = schema else { return };
+    if fields.contains_key("x-kubernetes-validations") {
+        fields.shift_remove("pattern");
+    }
+    for (name, field) in fields {
+        match name.as_str() {
+            "properties" => {
+                field.as_object_mut().into_iter().flat_map(serde_json::Map::values_mut).for_each(with_sentences);
+            }
+            "items" => with_sentences(field),
+            _ => {}
+        }
+    }
+}
+
 /// Paths of what `known` has and `served` hasn't: fields that the API server drops, or refuses.
 #[must_use]
 pub fn missing(known: &Value, served: &Value) -> Vec<String> {
@@ -101,8 +120,25 @@ pub fn missing(known: &Value, served: &Value) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use regex::Regex;
+
     use super::*;
+
+    /// Whether the API server lets a field of the spec have that text, as far as its length and its rules say.
+    pub(crate) fn takes(field: &str, text: &str) -> bool {
+        let pointer = field.replace("[]", "/items").replace('.', "/properties/");
+        let schema = schema();
+        let schema = schema.pointer(&format!("/properties/spec/properties/{pointer}")).expect("the field");
+        assert!(schema.get("pattern").is_none(), "{field} has nothing but a pattern to say");
+        let rules = schema["x-kubernetes-validations"].as_array().expect("rules");
+        let longest = schema["maxLength"].as_u64().expect("a length");
+        rules.iter().all(|rule| {
+            let rule = rule["rule"].as_str().expect("a rule");
+            let pattern = rule.strip_prefix("self.matches(r'").and_then(|rest| rest.strip_suffix("')"));
+            Regex::new(pattern.expect("a pattern")).expect("it is one").is_match(text)
+        }) && text.len() as u64 <= longest
+    }
 
     /// Calls `see` with each schema and its path.
     fn walk(schema: &Value, path: &str, see: &mut dyn FnMut(&Value, &str)) {

@@ -164,11 +164,11 @@ fn connector(authorities: &[u8]) -> Result<TlsConnector, String> {
 /// Whether the host is one that is reached without the proxy: by its name, or as one of a domain.
 fn is_excepted(no_proxy: &[String], host: &str) -> bool {
     no_proxy.iter().any(|entry| {
-        let entry = entry.trim().trim_start_matches('*').trim_start_matches('.');
+        let entry = entry.trim().trim_start_matches('*').trim_start_matches('.').to_ascii_lowercase();
         if entry.is_empty() {
             return false;
         }
-        host.strip_suffix(entry).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        host.strip_suffix(entry.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     })
 }
 

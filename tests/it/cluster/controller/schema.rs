@@ -30,9 +30,47 @@ impl Installed<'_> {
             let refused = self.patch_in_vain(&json!({"certificates": certificates}));
             assert!(!refused.success && refused.stderr.contains(says), "{}", refused.stderr);
         }
+        self.nowhere_to_send_is_refused();
         self.nonsense_of_a_part_is_refused("collector");
         self.nonsense_of_a_part_is_refused("agent");
         self.what_no_container_could_have_is_refused();
+    }
+
+    fn nowhere_to_send_is_refused(&self) {
+        let (site, proxy) =
+            ("site isn't a domain, such as datadoghq.com", "proxy isn't an http or https URL of a host");
+        let direct = "what noProxy lists is a host, a domain such as .corp, an address, or a network";
+        let (name, key) = ("secret.name isn't the name of a Secret", "secret.key isn't a key of a Secret");
+        let secret = |name: &str, key: &str| json!({"datadog": {"secret": {"name": name, "key": key}}});
+        for (spec, says) in [
+            (json!({"datadog": {"site": ""}}), site),
+            (json!({"datadog": {"site": "datadoghq"}}), site),
+            (json!({"datadog": {"site": "https://datadoghq.com"}}), site),
+            (secret("Datadog", "api_key"), name),
+            (secret("a/b", "api_key"), name),
+            (secret("", "api_key"), name),
+            (secret("datadog", "a b"), key),
+            (secret("datadog", ".."), key),
+            (json!({"egress": {"proxy": "proxy:3128"}}), proxy),
+            (json!({"egress": {"proxy": "http://user:password@proxy:3128"}}), proxy),
+            (json!({"egress": {"proxy": "http://[fd00::1]:65536"}}), proxy),
+            (json!({"egress": {"noProxy": ["corp", "a,b"]}}), direct),
+            (json!({"egress": {"noProxy": ["http://corp"]}}), direct),
+            (json!({"egress": {"noProxy": ["*"]}}), direct),
+            (json!({"egress": {"caConfigMap": "a_b"}}), "caConfigMap isn't the name of a ConfigMap"),
+        ] {
+            let refused = self.patch_in_vain(&spec);
+            assert!(!refused.success && refused.stderr.contains(says), "{spec}: {}", refused.stderr);
+        }
+        for spec in [
+            json!({"datadog": {"site": "us5.datadoghq.com", "secret": {"name": "a.b-c", "key": ".API_key-1"}}}),
+            json!({"egress": {"proxy": "http://[fd00::1]:3128", "noProxy": ["corp", "*.corp", "10.0.0.0/8", "fd00::/8"],
+                "caConfigMap": "authorities"}}),
+            json!({"egress": {"proxy": "", "noProxy": [], "caConfigMap": ""}}),
+        ] {
+            let taken = self.patch_in_vain(&spec);
+            assert!(taken.success, "{spec}: {}", taken.stderr);
+        }
     }
 
     fn what_no_container_could_have_is_refused(&self) {

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
+use crate::api::crd;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -143,14 +144,15 @@ fn proxies_as_people_write_them() {
     ] {
         let expected = expected.map(|(tls, host, port)| Proxy { tls, host, port });
         assert_eq!(Proxy::read(url), expected, "{url}");
+        assert_eq!(crd::tests::takes("egress.proxy", url), expected.is_some(), "{url}");
     }
 }
 
 #[test]
 fn hosts_that_need_no_proxy() {
     let is = |entry: &str| is_excepted(&["other.example".to_owned(), entry.to_owned()], "api.datadoghq.com");
-    for entry in ["api.datadoghq.com", "datadoghq.com", ".datadoghq.com", "*.datadoghq.com"] {
-        assert!(is(entry), "{entry}");
+    for entry in ["api.datadoghq.com", "datadoghq.com", ".datadoghq.com", "*.datadoghq.com", "DatadogHQ.com"] {
+        assert!(is(entry) && crd::tests::takes("egress.noProxy[]", entry), "{entry}");
     }
     for entry in ["", ".", "doghq.com", "datadoghq.eu", "10.0.0.0/8"] {
         assert!(!is(entry), "{entry}");
