@@ -235,7 +235,8 @@ impl Checked {
 }
 
 /// A few of many, in one line.
-fn some_of(items: &[String]) -> String {
+#[must_use]
+pub fn some_of(items: &[String]) -> String {
     const MOST: usize = 3;
     match items.len().checked_sub(MOST) {
         Some(more) if more > 0 => format!("{} and {more} more", items[..MOST].join(", ")),

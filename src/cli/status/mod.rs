@@ -2,6 +2,7 @@
 
 mod observe;
 mod report;
+mod underway;
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::observe::{Gap, Observed, Owner, Tally};
+use super::underway::Underway;
 use crate::api::condition::ConditionType;
 use crate::api::{OptIn, object};
 use crate::check;
@@ -62,6 +63,8 @@ struct Stack {
     /// Who has each kind of data.
     #[serde(skip_serializing_if = "Value::is_null")]
     owners: Value,
+    #[serde(flatten)]
+    underway: Underway,
 }
 
 /// What the controller says of one part.
@@ -323,11 +326,12 @@ impl Stack {
             delivering: number(&status["delivery"]["delivering"]),
             agent: number(&status["agent"]["nodes"]),
             owners: status["owners"].clone(),
+            underway: Underway::of(status),
             conditions,
         }
     }
 
-    /// What runs on nodes, as far as a controller has told.
+    /// What runs on nodes, and what is under way, as far as a controller has told.
     fn parts(&self) -> Vec<(&'static str, Style, String)> {
         let style = |number: &str| match number.split_once('/') {
             Some((some, all)) if some == all => GOOD,
@@ -346,6 +350,7 @@ impl Stack {
             let told = if nodes.contains('/') { format!("{nodes} ready") } else { nodes.clone() };
             parts.push(("agent", style(nodes), told));
         }
+        parts.extend(self.underway.lines());
         parts
     }
 

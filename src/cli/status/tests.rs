@@ -43,7 +43,12 @@ fn observed() -> Observed {
                     {"type": "InjectionComplete", "status": "False", "reason": "Missed", "message": "shop/Deployment/web"},
                     {"type": "Ready", "status": "False", "reason": "CollectorOutOfMemory"},
                 ],
-                "collector": {"ready": "2/3"}, "delivery": {"delivering": "2/2", "measured": 2},
+                "collector": {"ready": "2/3", "trial": {"revision": "5d2c8f0a", "node": "node-2"},
+                              "without": ["node-3 (killed for using more memory than its limit)"]},
+                "injection": {"injected": "12/18", "missed": 1, "restartPending": 3, "outdated": 2, "repair": {
+                    "phase": "Stopped", "message": "three workloads in a row came back no better", "evicted": 3,
+                    "left": ["shop/Deployment/web: its pods came back without the mark"]}},
+                "delivery": {"delivering": "2/2", "measured": 2},
                 "agent": {"mode": "daemonset", "nodes": "3/3"},
                 "owners": {"logs": "collector"},
                 "certificates": {"provider": "otelgate", "leafNotAfter": "2026-12-08T12:00:00Z",
