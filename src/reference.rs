@@ -44,6 +44,11 @@ fn table<const N: usize>(page: &mut String, head: [&str; N], rows: impl IntoIter
     page.push('\n');
 }
 
+/// About one code, with a heading that can be linked to.
+fn section(page: &mut String, code: &str, means: &str, next_step: &str) {
+    write!(page, "### {code}\n\n{means}.\n\nNext step: {next_step}.\n\n").expect("writing to a String can't fail");
+}
+
 fn labels_and_annotations() -> String {
     let mut page = String::from("# Labels and annotations\n\n## Opting in\n\n");
     let values = OptIn::ALL.map(|opt_in| format!("`{opt_in}`")).join(", ");
@@ -127,12 +132,9 @@ fn reasons() -> String {
         (Scope::Failure, "The webhook could not decide, and let the pod pass"),
     ] {
         writeln!(page, "## {title}\n").expect("writing to a String can't fail");
-        let rows = Reason::ALL.iter().filter(|reason| reason.scope() == scope);
-        table(
-            &mut page,
-            ["code", "means", "next step"],
-            rows.map(|reason| [code(reason.code()), reason.summary().into(), reason.next_step().into()]),
-        );
+        for reason in Reason::ALL.iter().filter(|reason| reason.scope() == scope) {
+            section(&mut page, reason.code(), &format!("It means: {}", reason.summary()), reason.next_step());
+        }
     }
     page.truncate(page.trim_end().len());
     page.push('\n');
@@ -146,10 +148,10 @@ fn conditions() -> String {
     let types = ConditionType::ALL.into_iter().map(|one| [code(one.as_str()), one.summary().to_owned()]);
     table(&mut page, ["condition", "true means"], types);
     page.push_str("## Reasons\n\n");
-    let rows = condition::Reason::ALL.iter().map(|reason| {
-        [code(reason.code()), reason.holds().as_str().into(), reason.summary().into(), reason.next_step().into()]
-    });
-    table(&mut page, ["code", "condition is", "means", "next step"], rows);
+    for reason in condition::Reason::ALL {
+        let means = format!("The condition is {}: {}", reason.holds().as_str(), reason.summary());
+        section(&mut page, reason.code(), &means, reason.next_step());
+    }
     page.truncate(page.trim_end().len());
     page.push('\n');
     page

@@ -17,6 +17,9 @@ pub enum ConditionType {
     Ready,
 }
 
+/// The reference page of conditions, where the repository is read.
+const PAGE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/reference/conditions.md");
+
 macro_rules! reasons {
     ($($name:ident: $holds:ident, $summary:literal, $next:literal;)+) => {
         /// A stable code with a one-line summary and a next step.
@@ -47,6 +50,12 @@ macro_rules! reasons {
             #[must_use]
             pub const fn next_step(self) -> &'static str {
                 match self { $(Self::$name => $next,)+ }
+            }
+
+            /// Where the reference has a section about it.
+            #[must_use]
+            pub fn page(self) -> String {
+                format!("{PAGE}#{}", self.code().to_lowercase())
             }
 
             /// What a condition with this reason says.

@@ -2,7 +2,7 @@
 
 use super::snapshot::WITHOUT_CONTROLLER;
 use super::{Objection, Snapshot, Verdict};
-use crate::api::condition::ConditionType;
+use crate::api::condition::{ConditionType, Reason};
 
 /// Between what was seen and what to do, in a condition's message.
 const NEXT: &str = "; next step: ";
@@ -42,6 +42,9 @@ fn said(snapshot: &Snapshot, condition: ConditionType, part: Option<&str>) -> Ve
     let text = |field: &str| told[field].as_str().unwrap_or_default();
     let (seen, next) = text("message").split_once(NEXT).unwrap_or((text("message"), "look at the controller's log"));
     let found = format!("{}: {seen}", text("reason"));
+    // One of another version may be none of these.
+    let known = Reason::ALL.iter().find(|one| one.code() == text("reason"));
+    let next = known.map_or_else(|| next.to_owned(), |reason| format!("{next}; see {}", reason.page()));
     match text("status") {
         "True" => Ok(seen.to_owned()),
         "False" => Err(Objection::fail(found, next)),

@@ -102,6 +102,23 @@ fn links_lead_somewhere() {
     }
 }
 
+#[test]
+fn every_reason_has_a_section_that_is_linked_to() {
+    let sections = |name: &str| anchors(&page(name));
+    let of_conditions = sections("docs/reference/conditions.md");
+    for reason in otelgate::api::condition::Reason::ALL {
+        let link = reason.page();
+        let (path, anchor) = link.split_once('#').expect("an anchor");
+        assert!(path.ends_with("/blob/main/docs/reference/conditions.md"), "{path}");
+        assert_eq!(of_conditions.iter().filter(|known| *known == anchor).count(), 1, "{reason}");
+    }
+    let of_decisions = sections("docs/reference/reasons.md");
+    for reason in otelgate::inject::Reason::ALL {
+        let anchor = reason.code().to_lowercase();
+        assert_eq!(of_decisions.iter().filter(|known| **known == anchor).count(), 1, "{}", reason.code());
+    }
+}
+
 /// Pages with commands, and the test that runs each of them.
 const RUN_BY: [(&str, &str); 14] = [
     ("README.md", "tests/it/docs.rs"),
