@@ -103,7 +103,8 @@ const TRACE_WRITER: &str = "https://github.com/DataDog/datadog-agent/blob/7.77.0
 const TRACE_AGENT: &str = "https://docs.datadoghq.com/tracing/troubleshooting/agent_apm_metrics/";
 const CONTAINER: &str = "https://docs.datadoghq.com/integrations/container/";
 const CLUSTER_BY_AGENT: &str = "https://docs.datadoghq.com/integrations/kubernetes_state_core/";
-const SECURITY_AGENT: &str = "https://github.com/DataDog/datadog-agent/tree/main/test/new-e2e/tests/cws";
+const SECURITY_AGENT: &str = "https://github.com/DataDog/datadog-agent/blob/0174b124e654cce7e0f0fd448f0ba882ed95db0d/pkg/security/metrics/metrics.go";
+const COMPLIANCE_AGENT: &str = "https://github.com/DataDog/datadog-agent/blob/24391ae2853357dc1d3e978900affbe217b3a510/test/new-e2e/tests/cspm/cspm_test.go";
 
 /// Every metric of others that something in the chart reads.
 pub const FOREIGN: &[Foreign] = &[
@@ -153,12 +154,15 @@ pub const FOREIGN: &[Foreign] = &[
     foreign("datadog.trace_agent.receiver.traces_dropped", TRACE_AGENT),
     foreign("datadog.trace_agent.trace_writer.dropped", TRACE_AGENT),
     foreign("datadog.trace_agent.trace_writer.errors", TRACE_AGENT),
-    foreign("datadog.security_agent.compliance.running", SECURITY_AGENT),
+    foreign("datadog.security_agent.compliance.running", COMPLIANCE_AGENT),
     foreign("datadog.security_agent.runtime.running", SECURITY_AGENT),
 ];
 
 /// Datadog's words for events that are no metrics.
 pub const SECURITY_SIGNALS: Foreign = foreign("security_signals", "https://docs.datadoghq.com/api/latest/dashboards/");
+/// What such an event has, beside the tags of where it is from: its severity, and which kind of rule has made it, as
+/// <https://docs.datadoghq.com/bits_ai/mcp_server/tools/> has it.
+pub const SIGNAL_FACETS: [&str; 2] = ["@workflow.rule.type", "status"];
 
 const ALERTS: [&str; 5] = ["webhook", "controller", "conditions", "collector", "limits"];
 

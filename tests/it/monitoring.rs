@@ -7,7 +7,7 @@ use otelgate::api::condition::{self, ConditionType};
 use otelgate::api::stack::COLLECTOR_VERSION;
 use otelgate::inject::Reason;
 use otelgate::metrics::Definition;
-use otelgate::monitoring::{FOREIGN, Foreign, SECURITY_SIGNALS, alerts, dashboard, monitors};
+use otelgate::monitoring::{FOREIGN, Foreign, SECURITY_SIGNALS, SIGNAL_FACETS, alerts, dashboard, monitors};
 use otelgate::{controller, metrics};
 use serde_json::Value;
 
@@ -118,10 +118,29 @@ fn the_dashboard_asks_for_metrics_that_exist() {
         }
         source => {
             assert_eq!(source, SECURITY_SIGNALS.name);
+            check_signals(query);
             events += 1;
         }
     });
     assert!(metrics > 40 && events > 0, "{metrics} {events}");
+}
+
+/// Signals are looked for by tags of places and by what signals have, each with a value, and of one cluster.
+#[track_caller]
+fn check_signals(query: &Value) {
+    let text = query["search"]["query"].as_str().expect("a query");
+    assert!(text.split_whitespace().any(|word| word == "$cluster"), "{text:?} is of one cluster");
+    let is_known = |name: &str| OF_PLACES.contains(&name) || SIGNAL_FACETS.contains(&name);
+    for word in text.split_whitespace().filter(|word| *word != "$cluster") {
+        let (name, value) = word.trim_start_matches('-').split_once(':').unwrap_or((word, ""));
+        assert!(is_known(name) && !value.is_empty(), "{text:?} has {word}");
+    }
+    for group in query["group_by"].as_array().into_iter().flatten() {
+        let facet = group["facet"].as_str().expect("a facet");
+        assert!(is_known(facet), "no signal has {facet}");
+        assert_eq!(group["sort"]["aggregation"], query["compute"]["aggregation"], "{text:?}");
+    }
+    assert_eq!((&query["compute"]["aggregation"], &query["indexes"][0]), (&Value::from("count"), &Value::from("*")));
 }
 
 /// What a rollout makes false has a monitor of its own.
