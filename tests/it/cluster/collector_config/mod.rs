@@ -12,9 +12,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
-use otelgate::api::stack::{Agent, AgentMode, Collector, Datadog, Egress, Exporter, LogScope};
+use otelgate::api::stack::{Agent, Collector, Datadog, Egress, TelemetryStackSpec};
 use otelgate::collector::{Fault, Input, Rendered, Source, render};
-use otelgate::config::{Collection, Document, LogOwner};
+use otelgate::config::Document;
 use serde_json::{Value, json};
 
 use crate::control_plane::programs::built;
@@ -47,6 +47,17 @@ impl Default for Spec {
 }
 
 impl Spec {
+    /// Of a `TelemetryStack`, with the Collector of this version.
+    fn of(spec: TelemetryStackSpec) -> Self {
+        let TelemetryStackSpec { mut collector, datadog, egress, agent, injection, .. } = spec;
+        VERSION.clone_into(&mut collector.image.tag);
+        let mut document = Value::Object(injection.0);
+        document["apiVersion"] = json!("otelgate.dev/v1alpha1");
+        document["kind"] = json!("InjectionConfiguration");
+        let injection = serde_json::from_value(document).expect("a configuration");
+        Self { collector, datadog, egress, agent, injection }
+    }
+
     fn render(&self) -> Result<Rendered, Fault> {
         render(&Input {
             collector: &self.collector,
@@ -60,30 +71,6 @@ impl Spec {
     fn rendered(&self) -> Rendered {
         self.render().unwrap_or_else(|fault| panic!("{fault}: {self:?}"))
     }
-}
-
-/// Each combination of modes and switches whose configuration differs from the others'.
-fn every_combination() -> Vec<Spec> {
-    let mut texts = std::collections::BTreeSet::new();
-    let mut specs = Vec::new();
-    for exporter in [Exporter::Datadog, Exporter::Otlp, Exporter::Agent] {
-        for bits in 0..(1 << 7) {
-            let on = |bit: u32| bits & (1 << bit) != 0;
-            let mut spec = Spec::default();
-            spec.collector.exporter = exporter;
-            spec.collector.metrics.cluster = on(0);
-            spec.collector.metrics.annotated_pods = on(1);
-            spec.collector.logs.scope = if on(2) { LogScope::All } else { LogScope::OptedIn };
-            spec.injection.logs.owner = if on(3) { LogOwner::Agent } else { LogOwner::Collector };
-            spec.injection.logs.collection = if on(4) { Collection::Disabled } else { Collection::Enabled };
-            spec.injection.cluster_name = on(5).then(|| "east".to_owned());
-            spec.agent.mode = if on(6) && exporter != Exporter::Agent { AgentMode::Disabled } else { AgentMode::Auto };
-            if texts.insert(spec.rendered().text) {
-                specs.push(spec);
-            }
-        }
-    }
-    specs
 }
 
 /// The connectors that this Collector hasn't, and what stands for both.
