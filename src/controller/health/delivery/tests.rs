@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -50,14 +52,19 @@ fn text(second: u64, counters: &[(&str, &str, f64)]) -> String {
 
 /// What a Collector is counted under that has these counters when a minute, two and three have passed.
 fn state_after(counters: impl Fn(f64) -> Counters) -> (State, String) {
+    let at = |minute: u32| text(60 * u64::from(minute) + 1, &counters(f64::from(minute)));
+    state_by(&[0, 1, 2, 3].map(at))
+}
+
+/// What a Collector is counted under that answers so, a minute apart.
+fn state_by(texts: &[String]) -> (State, String) {
     let mut fleet = Fleet::default();
-    let start = Instant::now();
-    fleet.follow(&Objects::from([("c".to_owned(), pod("a"))]), start);
-    for minute in 0_u32..=3 {
-        let now = start + Duration::from_secs(60 * u64::from(minute));
+    let mut now = Instant::now();
+    fleet.follow(&Objects::from([("c".to_owned(), pod("a"))]), now);
+    for text in texts {
         let target = fleet.next(1, Duration::ZERO, now).remove(0);
-        let reading = read(&text(60 * u64::from(minute) + 1, &counters(f64::from(minute)))).expect("a Collector");
-        fleet.note(&target, Ok(reading), now);
+        fleet.note(&target, Ok(read(text).expect("a Collector")), now);
+        now += Duration::from_mins(1);
     }
     let tally = Tally::of(fleet.standings(&BTreeSet::new()));
     let state = State::ALL.into_iter().find(|state| tally.count(*state) == 1).expect("there is one");
@@ -250,6 +257,36 @@ fn every_cause_is_told_from_the_metrics_alone() {
     ];
     for (name, counters, state, detail) in cases {
         assert_eq!(state_after(counters), (state, detail.to_owned()), "{name}");
+    }
+}
+
+/// What a Collector of 0.149 answered before and behind a hundred requests of each signal, or as many as its queue takes.
+#[test]
+fn what_was_recorded_of_a_real_one_is_told_as_it_was() {
+    for (name, state, detail) in [
+        ("well", State::Delivering, "what arrives is sent; 1 Collector measured"),
+        (
+            "failing",
+            State::SendFailed,
+            "1 of 1 Collector lost data that couldn't be sent: node-a (traces, metrics, logs)",
+        ),
+        (
+            "refusing",
+            State::Refused,
+            "1 of 1 Collector refused data: node-a (traces, metrics, logs, by the memory limiter)",
+        ),
+        (
+            "full",
+            State::Filling,
+            "1 of 1 Collector can't send as fast as data comes in: node-a (the queue of otlp_http is nearly full)",
+        ),
+    ] {
+        let recorded = |when: &str| {
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/collector");
+            fs::read_to_string(file.join(format!("metrics-{name}-{when}.txt"))).expect("a recording")
+        };
+        let told = state_by(&[recorded("before"), recorded("after")]);
+        assert_eq!(told, (state, detail.to_owned()), "{name}");
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 
 use otelgate::monitoring::{FOREIGN, Foreign, alerts};
 use serde_json::{Value, json};
@@ -25,11 +26,13 @@ const MUTE: u16 = 9999;
 #[test]
 fn a_real_collector_has_the_metrics_that_are_asked_for() {
     // As the controller configures it, and as Datadog has them.
+    let mut wanted = recorded();
+    wanted.extend(of_collector().map(str::to_owned));
     let names =
         names(&json!({"without_scope_info": true, "without_type_suffix": true, "without_units": true}), |names| {
-            of_collector().all(|name| names.contains(name))
+            names.is_superset(&wanted)
         });
-    let missing: Vec<_> = of_collector().filter(|name| !names.contains(*name)).collect();
+    let missing: Vec<_> = wanted.difference(&names).collect();
     assert!(missing.is_empty(), "{missing:?} of {names:#?}");
     assert_alerts_are_on(&names);
 }
@@ -48,9 +51,29 @@ fn assert_alerts_are_on(names: &BTreeSet<String>) {
 
 /// Those of others that are a Collector's, without what Datadog's exporter puts in front of some.
 fn of_collector() -> impl Iterator<Item = &'static str> {
-    let is_its_own = |metric: &&Foreign| metric.name.starts_with("otelcol_") && metric.is_of(MINOR);
-    let names = FOREIGN.iter().filter(is_its_own).map(|metric| metric.name);
+    let of_this = |metric: &&Foreign| is_its_own(metric.name) && metric.is_of(MINOR);
+    let names = FOREIGN.iter().filter(of_this).map(|metric| metric.name);
     names.map(|name| name.strip_prefix("otelcol_").filter(|name| name.starts_with("datadog_")).unwrap_or(name))
+}
+
+/// The Collector's own names in what was recorded of one for the tests of what the controller reads.
+fn recorded() -> BTreeSet<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/collector");
+    let files = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let is_one = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("metrics-"));
+    let texts = files.filter(is_one).map(|path| std::fs::read_to_string(path).expect("a file"));
+    let names: BTreeSet<String> = texts.flat_map(|text| names_of(&text)).filter(|name| is_its_own(name)).collect();
+    assert!(names.len() > 10, "{names:?}");
+    names
+}
+
+fn is_its_own(name: &str) -> bool {
+    name.starts_with("otelcol_")
+}
+
+fn names_of(exposition: &str) -> BTreeSet<String> {
+    let samples = exposition.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()));
+    samples.filter_map(|line| line.split(['{', ' ']).next()).map(ToOwned::to_owned).collect()
 }
 
 /// What alerts ask Prometheus for by a pattern, or by name.
@@ -92,8 +115,7 @@ fn names(reader: &Value, enough: impl Fn(&BTreeSet<String>) -> bool) -> BTreeSet
             }
             ask(METRICS, "GET", "/metrics", "")
         })?;
-        let samples = exposition.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()));
-        names = samples.filter_map(|line| line.split(['{', ' ']).next()).map(ToOwned::to_owned).collect();
+        names = names_of(&exposition);
         enough(&names).then_some(())
     });
     drop(mute);
