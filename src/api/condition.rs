@@ -202,7 +202,7 @@ reasons! {
         "wait a moment; what the controller may not take away, delete: kubectl delete daemonset,deployment,service,serviceaccount,configmap,rolebinding,lease,secret -n NAMESPACE -l otelgate.dev/part=agent; and one that the Datadog Operator made: kubectl delete datadogagent -n NAMESPACE -l otelgate.dev/part=operator";
     AgentNotReadable: False, "what the controller keeps of the Datadog Agent can't be read",
         "give the controller the right that is named: otelgate update does, for the namespace of the chart's values";
-    AgentNotWritten: False, "the API server doesn't take an object of the Datadog Agent",
+    AgentNotWritten: False, "an object of the Datadog Agent can't be written, or isn't deleted where it is to go",
         "do what the API server's message says; otelgate update gives the rights for the namespace of the chart's values";
     AgentContested: False, "somebody changes an object of the Datadog Agent back each time",
         "keep whoever is named away from it, or change spec.agent instead";

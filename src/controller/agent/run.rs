@@ -13,7 +13,7 @@ use super::observe::Maker;
 use super::present::{fill, status};
 use super::rights::Rights;
 use super::settings::{self, Settings};
-use super::token::{Next, Token};
+use super::token::{Again, Next, Token};
 use super::verdict::{Said, Sight};
 use super::watches::{self, Place, Seen};
 use super::{OF_OPERATOR, PART, SETTLE, TRACES, cluster_agent, discover, operator, token};
@@ -221,7 +221,7 @@ impl Running {
         self.read_outcomes(stack, &mut sight);
         sight.left.clone_from(&self.left.borrow_and_update());
         let holds = self.report(stack, settings.as_ref(), &sight);
-        soon.or((holds != Holds::True).then_some(LOOK_AGAIN))
+        soon.into_iter().chain((holds != Holds::True).then_some(LOOK_AGAIN)).min()
     }
 
     /// What the Collectors do that run, as far as they are ours.
@@ -302,7 +302,7 @@ impl Running {
         let way = self.way?;
         let allowed = mode::allowed(way, &sight.present);
         sight.allowed = Some(allowed.clone());
-        let (mut soon, mut behind) = (None, false);
+        let (mut soon, mut of_token, mut behind) = (None, None, false);
         match allowed {
             Allowed::Way(AgentWay::Operator) => {
                 let datadog_agent = operator::datadog_agent(settings);
@@ -315,21 +315,13 @@ impl Running {
             Allowed::Way(AgentWay::Daemonset) => {
                 send(&self.of_operator, stack, settings, Vec::new());
                 let found = seen.token.clone().flatten();
-                match self.token.keep(&self.context, &stack.owner(), &settings.namespace, found).await {
+                match self.token.keep(&self.context, stack, &settings.namespace, found).await {
                     Next::Use(version) => {
                         send(&self.own, stack, settings, cluster_agent::objects(settings, Some(&version)));
                     }
                     // Pods stay as they are until there is one that they can read.
                     Next::Wait => {}
-                    Next::Again(after) => soon = Some(after),
-                    Next::Contested(contested) => {
-                        soon = Some(contested.wait());
-                        sight.outcomes.push(Outcome::Contested {
-                            generation: stack.generation,
-                            object: format!("Secret {}", object::CLUSTER_AGENT),
-                            by: contested.by,
-                        });
-                    }
+                    Next::Again(again) => of_token = Some(again),
                 }
             }
             Allowed::Way(AgentWay::Adopt | AgentWay::Disabled) => {
@@ -347,8 +339,12 @@ impl Running {
         if way != AgentWay::Daemonset && !sight.present.own {
             let ours = seen.token.iter().flatten().find_map(Token::ours);
             if let Some(uid) = ours {
-                soon = soon.or(self.token.delete(&self.context, &settings.namespace, uid).await);
+                of_token = self.token.delete(&self.context, stack, &settings.namespace, uid).await;
             }
+        }
+        if let Some(Again { after, told }) = of_token {
+            soon = soon.into_iter().chain([after]).min();
+            sight.outcomes.extend(told);
         }
         self.behind_since = behind.then(|| self.behind_since.unwrap_or_else(Instant::now));
         sight.behind = self.behind_since.map(|since| since.elapsed());

@@ -10,13 +10,13 @@ use tracing::{info, warn};
 
 use super::{PART, cluster_agent};
 use crate::api::{label, object};
-use crate::controller::contest::{Contest, Contested};
+use crate::controller::contest::Contest;
 use crate::controller::metrics::Write;
-use crate::controller::objects::{Held, Key, Why};
+use crate::controller::objects::{Held, Key, Outcome, Why};
+use crate::controller::stack::Stack;
 use crate::controller::{Context, stripped};
 use crate::k8s::{
-    self, Api, DeleteParams, ManagedFieldsEntry, OwnerReference, PartialObjectMeta, PostParams, Preconditions,
-    ResourceExt as _, Secret,
+    self, Api, DeleteParams, ManagedFieldsEntry, PartialObjectMeta, PostParams, Preconditions, ResourceExt as _, Secret,
 };
 
 /// The Secret, by its metadata.
@@ -37,9 +37,14 @@ pub enum Next {
     Use(String),
     /// The watch tells.
     Wait,
-    Again(Duration),
-    /// It is left to them.
-    Contested(Contested),
+    Again(Again),
+}
+
+/// When to try again, and what is told until then.
+#[derive(Debug)]
+pub struct Again {
+    pub after: Duration,
+    pub told: Option<Outcome>,
 }
 
 /// What is remembered of it.
@@ -91,51 +96,47 @@ fn is_of_its_maker(entry: &ManagedFieldsEntry) -> bool {
 
 impl Keeper {
     /// Has one there that is whole.
-    pub async fn keep(
-        &mut self,
-        context: &Context,
-        owner: &OwnerReference,
-        namespace: &str,
-        found: Option<Token>,
-    ) -> Next {
+    pub async fn keep(&mut self, context: &Context, stack: &Stack, namespace: &str, found: Option<Token>) -> Next {
         let found = match found {
             Some(Token::Whole { uid: version } | Token::Foreign { version }) => return Next::Use(version),
             Some(Token::Changed(found)) => Some(found),
             None => None,
         };
         if let Some(contested) = self.contest.over(&(), Instant::now()) {
-            return Next::Contested(contested);
+            let (after, by) = (contested.wait(), contested.by);
+            let told = Some(Outcome::Contested { generation: stack.generation, object: named(), by });
+            return Next::Again(Again { after, told });
         }
         let again = match found {
             Some(found) => {
                 let uid = found.uid().unwrap_or_default();
-                if self.wait(namespace, &Value::from(uid.as_str())).is_none() {
+                if self.again(stack, namespace, &Value::from(uid.as_str())).is_none() {
                     warn!(
                         otelgate.object.kind = "Secret",
                         otelgate.object.name = object::CLUSTER_AGENT,
                         "somebody has changed it; it is made anew"
                     );
                 }
-                let again = self.delete(context, namespace, uid).await;
+                let again = self.delete(context, stack, namespace, uid).await;
                 self.changed = Some(found);
                 again
             }
-            None => self.make(context, owner, namespace).await,
+            None => self.make(context, stack, namespace).await,
         };
         again.map_or(Next::Wait, Next::Again)
     }
 
     /// Random: nobody can work it out, and nothing says it but the Secret. When to try again, where it couldn't be made.
-    async fn make(&mut self, context: &Context, owner: &OwnerReference, namespace: &str) -> Option<Duration> {
-        if let Some(wait) = self.wait(namespace, &Value::Null) {
-            return Some(wait);
+    async fn make(&mut self, context: &Context, stack: &Stack, namespace: &str) -> Option<Again> {
+        if let Some(again) = self.again(stack, namespace, &Value::Null) {
+            return Some(again);
         }
         let mut random = [0; 32];
         if aws_lc_rs::default_provider().secure_random.fill(&mut random).is_err() {
             warn!("the system has no random bytes for the Cluster Agent's token; trying again");
-            return self.hold(namespace, &Value::Null, Why::Doubtful);
+            return self.hold(stack, namespace, &Value::Null, Why::Doubtful);
         }
-        let owner = serde_json::to_value(owner).unwrap_or_default();
+        let owner = serde_json::to_value(stack.owner()).unwrap_or_default();
         let secret = cluster_agent::token_secret(&random, &owner, namespace);
         let secret: Secret = serde_json::from_value(secret).unwrap_or_default();
         let api = Api::<Secret>::namespaced(context.client.clone(), namespace);
@@ -153,16 +154,16 @@ impl Keeper {
             Err(k8s::Error::Api(status)) if status.is_already_exists() => None,
             Err(error) => {
                 context.state.agent.failed(&error);
-                self.hold(namespace, &Value::Null, Why::of(&error))
+                self.hold(stack, namespace, &Value::Null, Why::of(&error))
             }
         }
     }
 
     /// That one, and none that has come in its place. When to try again, where it is still there.
-    pub async fn delete(&mut self, context: &Context, namespace: &str, uid: String) -> Option<Duration> {
+    pub async fn delete(&mut self, context: &Context, stack: &Stack, namespace: &str, uid: String) -> Option<Again> {
         let sent = Value::from(uid.as_str());
-        if let Some(wait) = self.wait(namespace, &sent) {
-            return Some(wait);
+        if let Some(again) = self.again(stack, namespace, &sent) {
+            return Some(again);
         }
         let api = Api::<Secret>::namespaced(context.client.clone(), namespace);
         let preconditions = Some(Preconditions { uid: Some(uid), resource_version: None });
@@ -177,21 +178,28 @@ impl Keeper {
             Err(k8s::Error::Api(status)) if status.is_not_found() || status.is_conflict() => None,
             Err(error) => {
                 context.state.agent.failed(&error);
-                self.hold(namespace, &sent, Why::of(&error))
+                self.hold(stack, namespace, &sent, Why::of(&error))
             }
         }
     }
 
-    /// How long the same isn't tried yet.
-    fn wait(&self, namespace: &str, sent: &Value) -> Option<Duration> {
+    /// How long the same isn't tried yet, and why.
+    fn again(&self, stack: &Stack, namespace: &str, sent: &Value) -> Option<Again> {
         let now = Instant::now();
-        self.held.until(&key(namespace), sent, now).map(|(_, until)| until.saturating_duration_since(now))
+        let (why, until) = self.held.until(&key(namespace), sent, now)?;
+        let told = why.answer().map(|why| Outcome::refused(stack.generation, named(), why));
+        Some(Again { after: until.saturating_duration_since(now), told })
     }
 
-    fn hold(&mut self, namespace: &str, sent: &Value, why: Why) -> Option<Duration> {
+    fn hold(&mut self, stack: &Stack, namespace: &str, sent: &Value, why: Why) -> Option<Again> {
         self.held.hold(key(namespace), sent.clone(), why, Instant::now());
-        self.wait(namespace, sent)
+        self.again(stack, namespace, sent)
     }
+}
+
+/// As it is told.
+fn named() -> String {
+    format!("Secret {}", object::CLUSTER_AGENT)
 }
 
 fn key(namespace: &str) -> Key {
@@ -233,12 +241,17 @@ mod tests {
             async move { Ok::<_, tower::BoxError>(Response::builder().status(403).body(Body::from(body))?) }
         });
         let context = Context::of_nothing(k8s::Client::new(service, "default"));
-        let (owner, mut keeper) = (OwnerReference::default(), Keeper::default());
+        let (stack, mut keeper) = (Stack::new("u".to_owned(), 3, &json!({})), Keeper::default());
         let changed = token(&json!({label::PART: PART.name}), &[]);
         for found in [None, Some(changed)] {
             for _ in 0..10 {
-                let next = keeper.keep(&context, &owner, "datadog", found.clone()).await;
-                assert!(matches!(next, Next::Again(wait) if !wait.is_zero()), "{next:?}");
+                let next = keeper.keep(&context, &stack, "datadog", found.clone()).await;
+                let Next::Again(Again { after, told: Some(Outcome::Refused { generation: 3, object, .. }) }) = next
+                else {
+                    panic!("{next:?}");
+                };
+                assert!(!after.is_zero(), "it is held");
+                assert_eq!(object, "Secret datadog-cluster-agent");
             }
         }
         let asked: Vec<_> = std::iter::from_fn(|| asked.try_recv().ok()).collect();

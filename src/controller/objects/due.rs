@@ -61,8 +61,7 @@ impl Due {
         let told = if let Some(key) = &self.foreign {
             Some(Outcome::Foreign { generation, object: named(key) })
         } else if let Some((key, why)) = &self.refused {
-            let answered = !why.is_of_connection();
-            Some(Outcome::Refused { generation, object: named(key), why: why.to_string(), answered })
+            Some(Outcome::refused(generation, named(key), why))
         } else {
             self.contested.map(|(key, by)| Outcome::Contested { generation, object: named(&key), by })
         };

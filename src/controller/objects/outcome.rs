@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use crate::k8s::OwnerReference;
+use crate::unavailable::Unavailable;
 
 /// What a part wants, as a whole.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -76,6 +77,11 @@ impl Wanted {
 // === impl Outcome ===
 
 impl Outcome {
+    #[must_use]
+    pub fn refused(generation: i64, object: String, why: &Unavailable) -> Self {
+        Self::Refused { generation, object, why: why.to_string(), answered: !why.is_of_connection() }
+    }
+
     #[must_use]
     pub const fn generation(&self) -> i64 {
         match self {

@@ -6,6 +6,7 @@ mod rights;
 mod settle;
 mod steady;
 mod stripped;
+mod token;
 mod verdicts;
 
 use std::sync::Arc;
