@@ -184,19 +184,23 @@ impl Sight {
 
     /// What keeps the controller from having things as they are asked for.
     fn of_writing(&self, way: AgentWay) -> Option<(Reason, String)> {
-        match &self.allowed {
-            Some(Allowed::Foreign(object)) => {
-                return Some((Reason::AgentForeign, format!("{object} isn't otelgate's")));
-            }
-            Some(Allowed::LeftOver) => return Some((Reason::AgentLeftOver, self.left_over())),
-            // What is to be gone, where nothing is to take its place.
-            _ if matches!(way, AgentWay::Disabled | AgentWay::Adopt)
-                && (self.present.own || self.datadog_agent.is_some()) =>
-            {
-                return Some((Reason::AgentLeftOver, self.left_over()));
-            }
-            _ => {}
+        if let Some(Allowed::Foreign(object)) = &self.allowed {
+            return Some((Reason::AgentForeign, format!("{object} isn't otelgate's")));
         }
+        // Of what is left over, why it stays comes before that it does.
+        self.of_outcomes().or_else(|| {
+            let stays = self.present.own || self.datadog_agent.is_some();
+            let is_left = match way {
+                // What is to be gone, where nothing is to take its place.
+                AgentWay::Disabled | AgentWay::Adopt => stays,
+                AgentWay::Operator | AgentWay::Daemonset => self.allowed == Some(Allowed::LeftOver),
+            };
+            is_left.then(|| (Reason::AgentLeftOver, self.left_over()))
+        })
+    }
+
+    /// What became of writes, and of what is to be deleted.
+    fn of_outcomes(&self) -> Option<(Reason, String)> {
         self.outcomes.iter().find_map(|outcome| match outcome {
             Outcome::Refused { object, why, .. } => Some((Reason::AgentNotWritten, format!("{object}: {why}"))),
             Outcome::Foreign { object, .. } => Some((Reason::AgentForeign, format!("{object} isn't otelgate's"))),

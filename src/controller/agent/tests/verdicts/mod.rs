@@ -217,7 +217,30 @@ fn what_keeps_one_from_being_made() {
     let contested =
         Outcome::Contested { generation: 1, object: "Service datadog-agent".to_owned(), by: "tug".to_owned() };
     let unseen = Outcome::Unseen { generation: 1, kind: "Role", why: "not allowed".to_owned() };
+    let of_datadog_agent = |why: fn(String) -> Outcome| vec![why("DatadogAgent datadog".to_owned())];
+    let kept_by_policy = |object| Outcome::Refused { generation: 1, object, why: "policy".to_owned(), answered: true };
+    let put_back = |object| Outcome::Contested { generation: 1, object, by: "argocd".to_owned() };
     check(vec![
+        (
+            Sight {
+                allowed: Some(Allowed::LeftOver),
+                outcomes: of_datadog_agent(kept_by_policy),
+                datadog_agent: of_operator().datadog_agent,
+                ..well()
+            },
+            Reason::AgentNotWritten,
+            "DatadogAgent datadog: policy",
+        ),
+        (
+            Sight { way: Some(AgentWay::Disabled), outcomes: of_datadog_agent(kept_by_policy), ..of_operator() },
+            Reason::AgentNotWritten,
+            "DatadogAgent datadog: policy",
+        ),
+        (
+            Sight { way: Some(AgentWay::Adopt), outcomes: of_datadog_agent(put_back), ..of_operator() },
+            Reason::AgentContested,
+            "DatadogAgent datadog is changed back each time by argocd",
+        ),
         (Sight { fault: Some("spec.agent: no".to_owned()), ..well() }, Reason::AgentUnusable, "spec.agent: no"),
         (Sight { way: None, ..well() }, Reason::AgentUndecided, ""),
         (Sight { outcomes: vec![unseen], ..well() }, Reason::AgentNotReadable, "Role: not allowed"),
