@@ -56,6 +56,9 @@ pub struct Keeper {
     held: Held,
 }
 
+/// Where the system has none.
+const LOOK_FOR_RANDOM_BYTES_EVERY: Duration = Duration::from_secs(10);
+
 // === impl Token ===
 
 impl Token {
@@ -134,7 +137,7 @@ impl Keeper {
         let mut random = [0; 32];
         if aws_lc_rs::default_provider().secure_random.fill(&mut random).is_err() {
             warn!("the system has no random bytes for the Cluster Agent's token; trying again");
-            return self.hold(stack, namespace, &Value::Null, Why::Doubtful);
+            return Some(Again { after: LOOK_FOR_RANDOM_BYTES_EVERY, told: None });
         }
         let owner = serde_json::to_value(stack.owner()).unwrap_or_default();
         let secret = cluster_agent::token_secret(&random, &owner, namespace);
