@@ -50,10 +50,106 @@ pub struct Found {
 /// The `ConfigMap`, if there is one; nothing before that is known.
 pub type Seen = Option<Option<Arc<ConfigMap>>>;
 
+struct Task<'t> {
+    context: &'t Context,
+    wanted: &'t watch::Sender<Option<Wanted>>,
+    /// Where the Service is whose address is waited for, and since when.
+    asked: (Option<Place>, Instant),
+    writer: Writer,
+}
+
+/// What is remembered of writes.
+#[derive(Debug, Default)]
+struct Writer {
+    others: Contest<String>,
+    held: Held,
+}
+
+/// What follows from what was seen.
+#[derive(Debug)]
+enum Step {
+    /// For the Collector's address.
+    Wait,
+    Refuse(InvalidSpec),
+    /// It stands there already.
+    Nothing(Configuration),
+    Write(Configuration, String),
+}
+
 /// How long a configuration without an address waits for it: the Service may be one that can't be read.
 const GRACE: Duration = Duration::from_secs(3);
 /// Between two writes.
 const BETWEEN_WRITES: Duration = Duration::from_millis(500);
+
+// === impl Task ===
+
+impl Task<'_> {
+    /// When to look again, though nothing has changed.
+    async fn look(&mut self, stack: &Stack, map: Option<&ConfigMap>, found: Option<&Found>) -> Option<Duration> {
+        let namespace = &self.context.namespace;
+        let place = place_of(stack, namespace);
+        if self.asked.0 != place {
+            self.asked = (place, Instant::now());
+        }
+        let patience = GRACE.saturating_sub(self.asked.1.elapsed());
+        match step(stack, map, found, namespace, !patience.is_zero()) {
+            Step::Wait => Some(patience),
+            Step::Refuse(fault) => {
+                publish(self.wanted, stack, Outcome::Invalid(fault));
+                None
+            }
+            Step::Nothing(configuration) => {
+                let contested = self.writer.others.going_on(Instant::now());
+                let again = contested.as_ref().map(Contested::wait);
+                publish(self.wanted, stack, written_unless(contested, &configuration));
+                again
+            }
+            Step::Write(configuration, text) => {
+                let (outcome, again) = self.writer.turn(self.context, stack, map, &configuration, text).await;
+                publish(self.wanted, stack, outcome);
+                sleep(BETWEEN_WRITES).await;
+                again
+            }
+        }
+    }
+}
+
+// === impl Writer ===
+
+impl Writer {
+    /// What has come of writing it, and when it is tried again: later each time that it is refused, and something else at
+    /// once.
+    async fn turn(
+        &mut self,
+        context: &Context,
+        stack: &Stack,
+        map: Option<&ConfigMap>,
+        configuration: &Configuration,
+        text: String,
+    ) -> (Outcome, Option<Duration>) {
+        let began = Instant::now();
+        if let Some(contested) = self.others.over(&text, began) {
+            let wait = contested.wait();
+            return (Outcome::Contested(contested.by), Some(wait));
+        }
+        let key = Key { kind: "ConfigMap", name: object::INJECTION.to_owned() };
+        let sent = Value::from(text.as_str());
+        if self.held.until(&key, &sent, began).is_none() {
+            match apply(context, stack, configuration, &text).await {
+                Ok(applied) => {
+                    self.held.release(&key);
+                    self.others.wrote(text.clone(), map, &applied, Instant::now());
+                    return (written_unless(self.others.over(&text, Instant::now()), configuration), None);
+                }
+                Err(error) => self.held.hold(key.clone(), sent.clone(), Why::of(&error), Instant::now()),
+            }
+        }
+        let held = self.held.until(&key, &sent, began);
+        let why = held.and_then(|(why, _)| why.answer()).map(ToString::to_string).unwrap_or_default();
+        let wait = held.map(|(_, until)| until.saturating_duration_since(Instant::now()));
+        (Outcome::NotWritten(why), wait)
+    }
+}
 
 /// Publishes the `ConfigMap`. Never returns.
 pub async fn watch_config_map(context: Context, seen: watch::Sender<Seen>) {
@@ -131,102 +227,6 @@ pub async fn keep(
             Ok(()) = seen.changed() => {}
             Ok(()) = found.changed() => {}
         }
-    }
-}
-
-struct Task<'t> {
-    context: &'t Context,
-    wanted: &'t watch::Sender<Option<Wanted>>,
-    /// Where the Service is whose address is waited for, and since when.
-    asked: (Option<Place>, Instant),
-    writer: Writer,
-}
-
-/// What is remembered of writes.
-#[derive(Debug, Default)]
-struct Writer {
-    others: Contest<String>,
-    held: Held,
-}
-
-/// What follows from what was seen.
-#[derive(Debug)]
-enum Step {
-    /// For the Collector's address.
-    Wait,
-    Refuse(InvalidSpec),
-    /// It stands there already.
-    Nothing(Configuration),
-    Write(Configuration, String),
-}
-
-// === impl Task ===
-
-impl Task<'_> {
-    /// When to look again, though nothing has changed.
-    async fn look(&mut self, stack: &Stack, map: Option<&ConfigMap>, found: Option<&Found>) -> Option<Duration> {
-        let namespace = &self.context.namespace;
-        let place = place_of(stack, namespace);
-        if self.asked.0 != place {
-            self.asked = (place, Instant::now());
-        }
-        let patience = GRACE.saturating_sub(self.asked.1.elapsed());
-        match step(stack, map, found, namespace, !patience.is_zero()) {
-            Step::Wait => Some(patience),
-            Step::Refuse(fault) => {
-                publish(self.wanted, stack, Outcome::Invalid(fault));
-                None
-            }
-            Step::Nothing(configuration) => {
-                let contested = self.writer.others.going_on(Instant::now());
-                let again = contested.as_ref().map(Contested::wait);
-                publish(self.wanted, stack, written_unless(contested, &configuration));
-                again
-            }
-            Step::Write(configuration, text) => {
-                let (outcome, again) = self.writer.turn(self.context, stack, map, &configuration, text).await;
-                publish(self.wanted, stack, outcome);
-                sleep(BETWEEN_WRITES).await;
-                again
-            }
-        }
-    }
-}
-
-// === impl Writer ===
-
-impl Writer {
-    /// What has come of writing it, and when it is tried again: later each time that it is refused, and something else at
-    /// once.
-    async fn turn(
-        &mut self,
-        context: &Context,
-        stack: &Stack,
-        map: Option<&ConfigMap>,
-        configuration: &Configuration,
-        text: String,
-    ) -> (Outcome, Option<Duration>) {
-        let began = Instant::now();
-        if let Some(contested) = self.others.over(&text, began) {
-            let wait = contested.wait();
-            return (Outcome::Contested(contested.by), Some(wait));
-        }
-        let key = Key { kind: "ConfigMap", name: object::INJECTION.to_owned() };
-        let sent = Value::from(text.as_str());
-        if self.held.until(&key, &sent, began).is_none() {
-            match apply(context, stack, configuration, &text).await {
-                Ok(applied) => {
-                    self.held.release(&key);
-                    self.others.wrote(text.clone(), map, &applied, Instant::now());
-                    return (written_unless(self.others.over(&text, Instant::now()), configuration), None);
-                }
-                Err(error) => self.held.hold(key.clone(), sent.clone(), Why::of(&error), Instant::now()),
-            }
-        }
-        let held = self.held.until(&key, &sent, began);
-        let why = held.and_then(|(why, _)| why.answer()).map(ToString::to_string).unwrap_or_default();
-        let wait = held.map(|(_, until)| until.saturating_duration_since(Instant::now()));
-        (Outcome::NotWritten(why), wait)
     }
 }
 
