@@ -1,4 +1,4 @@
-//! Who undoes what the controller writes: so that two who disagree about an object don't run hot, and are told of.
+//! Who undoes what the controller writes or deletes: so that two who disagree about an object don't run hot, and are told of.
 
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ struct Sign {
 
 /// So many repairs within [`WINDOW`] are a fight.
 const MOST_REPAIRS: usize = 5;
-const WINDOW: Duration = Duration::from_mins(1);
+pub const WINDOW: Duration = Duration::from_mins(1);
 
 // === impl Contested ===
 
@@ -83,12 +83,16 @@ impl<W: PartialEq> Contest<W> {
             self.repairs.clear();
             self.fought = false;
         } else if !is_ours && !is_behind {
-            self.repairs.retain(|at| now.saturating_duration_since(*at) < WINDOW);
-            self.repairs.push(now);
-            self.by = other_manager(found);
-            self.fought |= self.repairs.len() >= MOST_REPAIRS;
+            self.repaired(found, "somebody who deletes it", now);
         }
         (self.wanted, self.answered, self.shown) = (Some(wanted), answered, shown);
+    }
+
+    fn repaired<K: ResourceExt>(&mut self, found: Option<&K>, or_by: &str, now: Instant) {
+        self.repairs.retain(|at| now.saturating_duration_since(*at) < WINDOW);
+        self.repairs.push(now);
+        self.by = other_manager(found).unwrap_or_else(|| or_by.to_owned());
+        self.fought |= self.repairs.len() >= MOST_REPAIRS;
     }
 
     /// Whether others change it back each time, of one that isn't as it should be. It is tried again when the time has
@@ -114,12 +118,23 @@ impl<W: PartialEq> Contest<W> {
     }
 }
 
+impl Contest<()> {
+    /// `found` was deleted: by another uid than the one before, somebody has put it back meanwhile.
+    pub fn deleted<K: ResourceExt>(&mut self, found: &K, now: Instant) {
+        let deleted = Sign { uid: found.uid(), version: None };
+        if self.wanted.is_some() && self.answered != deleted {
+            self.repaired(Some(found), "somebody", now);
+        }
+        (self.wanted, self.answered) = (Some(()), deleted);
+    }
+}
+
 /// Who wrote it last, beside us.
-fn other_manager<K: ResourceExt>(found: Option<&K>) -> String {
+fn other_manager<K: ResourceExt>(found: Option<&K>) -> Option<String> {
     let managers = found.into_iter().flat_map(ResourceExt::managed_fields);
     let others = managers.filter(|entry| entry.manager.as_deref() != Some(object::FIELD_MANAGER));
     let last = others.max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
-    last.and_then(|entry| entry.manager.clone()).unwrap_or_else(|| "somebody who deletes it".to_owned())
+    last.and_then(|entry| entry.manager.clone())
 }
 
 #[cfg(test)]

@@ -116,6 +116,10 @@ impl Keeper {
                     self.leave_behind("it was refused several times");
                     ControlFlow::Break(())
                 }
+                Step::Again(_, Some(Outcome::Contested { by, .. })) => {
+                    self.leave_behind(&format!("{by} puts it back each time"));
+                    ControlFlow::Break(())
+                }
                 Step::Again(delay, told) => {
                     if let Some(told) = told {
                         tell(outcome, told);
@@ -207,11 +211,16 @@ impl Keeper {
                     if due.is_held(&self.held, &key, &Value::Null, began) || !reached {
                         continue;
                     }
-                    let done = self.delete(&key, &uid).await;
+                    let done = self.delete(&key, &uid, observed.get(&key).map(Arc::as_ref)).await;
                     if let Ok(Deletion::Doubtful) = done {
                         self.held.hold(key.clone(), Value::Null, Why::Doubtful, Instant::now());
                         due.is_held(&self.held, &key, &Value::Null, began);
                         continue;
+                    }
+                    if done.is_ok()
+                        && let Some(contested) = self.memory.put_back(&key, Instant::now())
+                    {
+                        due.contested(key.clone(), contested);
                     }
                     if !self.did(&mut due, &key, &Value::Null, done.map(drop)) {
                         break;
@@ -324,7 +333,7 @@ impl Keeper {
             // Ours, with a field that can't be changed any more: it is made anew once it has gone.
             Err(k8s::Error::Api(status)) if status.code == 422 && status.message.contains("field is immutable") => {
                 let Some(uid) = found.and_then(ResourceExt::uid) else { return Err(k8s::Error::Api(status)) };
-                return self.delete(key, &uid).await.map(drop);
+                return self.delete(key, &uid, found).await.map(drop);
             }
             other => other?,
         };
@@ -334,13 +343,15 @@ impl Keeper {
         Ok(())
     }
 
-    async fn delete(&mut self, key: &Key, uid: &str) -> k8s::Result<Deletion> {
+    async fn delete(&mut self, key: &Key, uid: &str, found: Option<&DynamicObject>) -> k8s::Result<Deletion> {
         let Some(api) = self.api(key) else { return Ok(Deletion::Done) };
         self.memory.forget(key);
         if delete(&api, &key.name, uid).await? == Deletion::Doubtful {
             return Ok(Deletion::Doubtful);
         }
-        self.memory.deleted(key.clone(), uid.to_owned(), Instant::now());
+        if let Some(found) = found {
+            self.memory.deleted(key.clone(), found, Instant::now());
+        }
         self.context.state.writes.add(self.part.write);
         info!(otelgate.object.kind = key.kind, otelgate.object.name = key.name, "deleted");
         Ok(Deletion::Done)

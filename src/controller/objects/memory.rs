@@ -6,16 +6,15 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::Key;
-use crate::controller::contest::{Contest, Contested};
-use crate::k8s::DynamicObject;
+use crate::controller::contest::{Contest, Contested, WINDOW};
+use crate::k8s::{DynamicObject, ResourceExt as _};
 
 /// Of each object that was applied since this controller leads. Without an entry an object is applied once more: where
 /// nothing differs the API server writes nothing.
 #[derive(Debug, Default)]
 pub struct Memory {
     applied: BTreeMap<Key, Applied>,
-    /// What was deleted, by its uid, and when.
-    deleted: BTreeMap<Key, (String, Instant)>,
+    deleted: BTreeMap<Key, Deleted>,
 }
 
 #[derive(Debug)]
@@ -28,6 +27,14 @@ struct Applied {
     shown: Option<String>,
     at: Instant,
     seen: bool,
+}
+
+#[derive(Debug)]
+struct Deleted {
+    /// Over that it isn't there.
+    contest: Contest<()>,
+    uid: String,
+    at: Instant,
 }
 
 /// How what is there stands to what is wanted.
@@ -89,20 +96,36 @@ impl Memory {
         self.applied.get_mut(key)?.contest.going_on(now)
     }
 
-    pub fn deleted(&mut self, key: Key, uid: String, now: Instant) {
-        self.deleted.retain(|_, (_, at)| now < *at + BEHIND);
-        self.deleted.insert(key, (uid, now));
+    /// It was deleted as it was found.
+    pub fn deleted(&mut self, key: Key, found: &DynamicObject, now: Instant) {
+        let mut contest = self.deleted.remove(&key).map(|before| before.contest).unwrap_or_default();
+        contest.deleted(found, now);
+        self.deleted.insert(key, Deleted { contest, uid: found.uid().unwrap_or_default(), at: now });
     }
 
     /// Until when the watch may go on showing what was deleted.
     #[must_use]
-    pub fn lingers(&mut self, key: &Key, uid: &str, now: Instant) -> Option<Instant> {
-        let until = self.deleted.get(key).filter(|(deleted, _)| deleted == uid).map(|(_, at)| *at + BEHIND);
-        let lingers = until.filter(|until| now < *until);
-        if lingers.is_none() {
-            self.deleted.remove(key);
-        }
-        lingers
+    pub fn lingers(&self, key: &Key, uid: &str, now: Instant) -> Option<Instant> {
+        let deleted = self.deleted.get(key).filter(|deleted| deleted.uid == uid)?;
+        Some(deleted.at + BEHIND).filter(|until| now < *until)
+    }
+
+    /// Whether others put it back each time that it is deleted.
+    #[must_use]
+    pub fn put_back(&self, key: &Key, now: Instant) -> Option<Contested> {
+        self.deleted.get(key)?.contest.over(&(), now)
+    }
+
+    /// What others put back each time, and isn't there just now; of what isn't to go any more, nothing is known.
+    pub fn going_on_without(
+        &mut self,
+        is_wanted: impl Fn(&Key) -> bool,
+        is_there: impl Fn(&Key) -> bool,
+        now: Instant,
+    ) -> Vec<(Key, Contested)> {
+        self.deleted.retain(|key, deleted| !is_wanted(key) && (is_there(key) || now < deleted.at + WINDOW));
+        let gone = self.deleted.iter_mut().filter(|(key, _)| !is_there(key));
+        gone.filter_map(|(key, deleted)| Some((key.clone(), deleted.contest.going_on(now)?))).collect()
     }
 
     pub fn forget(&mut self, key: &Key) {
@@ -146,7 +169,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::controller::objects::{Action, plan};
+    use crate::controller::objects::{Action, Observed, plan};
     use serde_json::json;
 
     fn key() -> Key {
@@ -230,10 +253,10 @@ mod tests {
     fn what_was_deleted_isnt_deleted_again_while_the_watch_is_behind() {
         let (mut memory, start) = (Memory::default(), Instant::now());
         let mut plan_of = |uid: &str, deleted: bool, now| {
-            if deleted {
-                memory.deleted(key(), uid.to_owned(), start);
-            }
             let there = stored(|found| found["metadata"]["uid"] = json!(uid));
+            if deleted {
+                memory.deleted(key(), &there, start);
+            }
             plan(&BTreeMap::new(), &BTreeMap::from([(key(), Arc::new(there))]), &mut memory, now)
         };
         let delete = |uid: &str| vec![Action::Delete { key: key(), uid: uid.to_owned() }];
@@ -270,5 +293,54 @@ mod tests {
         assert_eq!(memory.over(&key(), &other, start), None, "a new wish is tried at once");
         memory.forget(&key());
         assert_eq!(memory.going_on(&key(), start), None);
+    }
+
+    /// A copy of ours that somebody applies, with our label in it.
+    #[test]
+    fn who_puts_back_what_is_to_go_is_named_and_waited_for() {
+        let (mut memory, start) = (Memory::default(), Instant::now());
+        let copy = |uid: usize| {
+            stored(|one| {
+                one["metadata"]["uid"] = json!(uid.to_string());
+                one["metadata"]["managedFields"] = json!([{"manager": "argocd", "operation": "Apply"}]);
+            })
+        };
+        let none = BTreeMap::new();
+        let there = |uid| BTreeMap::from([(key(), Arc::new(copy(uid)))]);
+        let mut now = start;
+        for uid in 1..=6 {
+            assert_eq!(
+                plan(&none, &there(uid), &mut memory, now),
+                [Action::Delete { key: key(), uid: uid.to_string() }]
+            );
+            memory.deleted(key(), &copy(uid), now);
+            now += Duration::from_secs(1);
+        }
+        let until = start + Duration::from_secs(5) + WINDOW;
+        let waits = |until| [Action::Wait { key: key(), contested: Contested { by: "argocd".to_owned(), until } }];
+        assert_eq!(plan(&none, &there(7), &mut memory, now), waits(until));
+        assert_eq!(plan(&none, &Observed::new(), &mut memory, now), waits(until), "though it isn't there just now");
+        assert_eq!(plan(&none, &there(8), &mut memory, until), [Action::Delete { key: key(), uid: "8".to_owned() }]);
+        memory.deleted(key(), &copy(8), until);
+        let next = until + WINDOW;
+        assert_eq!(plan(&none, &there(9), &mut memory, until), waits(next), "one try each minute");
+        assert_eq!(plan(&none, &Observed::new(), &mut memory, next), [], "it stays away");
+        assert_eq!(plan(&none, &there(10), &mut memory, next), [Action::Delete { key: key(), uid: "10".to_owned() }]);
+        memory.deleted(key(), &copy(10), next);
+        assert_eq!(plan(&none, &Observed::new(), &mut memory, next), [], "and once more is no fight");
+    }
+
+    #[test]
+    fn what_is_wanted_again_is_no_fight() {
+        let (mut memory, start) = (Memory::default(), Instant::now());
+        let wanted = BTreeMap::from([(key(), wanted())]);
+        let uid = |uid: usize| stored(|one| one["metadata"]["uid"] = json!(uid.to_string()));
+        for round in 1..20 {
+            let there = BTreeMap::from([(key(), Arc::new(uid(round)))]);
+            let delete = plan(&BTreeMap::new(), &there, &mut memory, start);
+            assert_eq!(delete, [Action::Delete { key: key(), uid: round.to_string() }]);
+            memory.deleted(key(), &uid(round), start);
+            assert!(matches!(&*plan(&wanted, &Observed::new(), &mut memory, start), [Action::Apply { .. }]));
+        }
     }
 }

@@ -25,7 +25,7 @@ pub enum Action {
         key: Key,
         uid: String,
     },
-    /// It differs again and again, or did so just now: somebody else writes it too.
+    /// It differs or is put back again and again, or did so just now: somebody else writes it too.
     Wait {
         key: Key,
         contested: Contested,
@@ -79,10 +79,15 @@ pub fn plan(wanted: &BTreeMap<Key, Value>, observed: &Observed, memory: &mut Mem
         observed.iter().filter(|(key, found)| !wanted.contains_key(key) && found.metadata.deletion_timestamp.is_none());
     actions.extend(unwanted.map(|(key, found)| {
         let uid = found.uid().unwrap_or_default();
-        match memory.lingers(key, &uid, now) {
-            Some(until) => Action::Await { until },
+        if let Some(until) = memory.lingers(key, &uid, now) {
+            return Action::Await { until };
+        }
+        match memory.put_back(key, now) {
+            Some(contested) => Action::Wait { key: key.clone(), contested },
             None => Action::Delete { key: key.clone(), uid },
         }
     }));
+    let gone = memory.going_on_without(|key| wanted.contains_key(key), |key| observed.contains_key(key), now);
+    actions.extend(gone.into_iter().map(|(key, contested)| Action::Wait { key, contested }));
     actions
 }
