@@ -305,11 +305,13 @@ impl Task<'_> {
         });
     }
 
-    /// Nothing is said of what isn't to be there, unless it is.
+    /// Nothing is said of what isn't to be there, unless it is. Until that is known, what was said before stands.
     fn switch_off(&self, look: &Look<'_>, outcome: Option<&Outcome>, memory: &mut Memory) -> Option<Duration> {
         let Look { stack, fault, left, .. } = look;
-        let sets = self.seen.sets.lock().clone().unwrap_or_default();
-        let late = memory.going.late(&sets, Instant::now());
+        let sets = self.seen.sets.lock().clone();
+        // Nobody need be allowed to look for what was never there.
+        let is_known = sets.is_some() || self.context.state.collector_sets.forbidden().is_some();
+        let late = memory.going.late(&sets.unwrap_or_default(), Instant::now());
         let stays = going::told(outcome, stack.generation, late.ok().flatten());
         self.tell_joining(BTreeSet::new());
         self.context.state.measured.set_collector_nodes(None);
@@ -323,7 +325,7 @@ impl Task<'_> {
                 reports.say(ConditionType::CollectorAvailable, verdict);
             } else if let Some((reason, detail)) = stays {
                 reports.say(ConditionType::CollectorAvailable, Verdict::new(reason, detail, stack.generation));
-            } else {
+            } else if is_known && late.is_ok() {
                 reports.switch_off(ConditionType::CollectorAvailable);
             }
             reports.collector = Some(CollectorStatus { ready: "off".to_owned(), ..CollectorStatus::default() });

@@ -56,10 +56,9 @@ async fn what_is_to_go_gets_its_label_back() {
     assert_eq!(changes(&json!({"managedFields": written})).await, [] as [String; 0]);
 }
 
-/// It is there, and isn't ours to hide: whoever reads the condition alone would take the node for one without a Collector.
-#[tokio::test(start_paused = true)]
-async fn what_may_not_be_deleted_is_told() {
-    let service = tower::service_fn(|request: Request<k8s::Body>| async move {
+/// All that is reported within a minute, with `disabled`, where those DaemonSets are there and may not be deleted.
+async fn told_of(sets: Value) -> Vec<String> {
+    let service = tower::service_fn(move |request: Request<k8s::Body>| {
         let query = request.uri().query().unwrap_or_default();
         let of = request.uri().path().rsplit('/').next().unwrap_or_default();
         let (status, body) = if *request.method() == Method::DELETE {
@@ -69,32 +68,63 @@ async fn what_may_not_be_deleted_is_told() {
         } else if query.contains("watch=true") {
             (200, Body::from_stream(stream::pending::<Result<String, tower::BoxError>>()))
         } else {
-            let owner =
-                json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack", "name": "default", "uid": "u"});
-            let set = json!({
-                "apiVersion": "apps/v1", "kind": "DaemonSet",
-                "metadata": {"name": "otel-collector", "namespace": "datadog", "uid": "s", "resourceVersion": "1",
-                             "labels": {label::PART: "collector"}, "ownerReferences": [owner]},
-                "spec": {"selector": {}, "template": {}},
-            });
-            let items = if of == "daemonsets" { json!([set]) } else { json!([]) };
+            let items = if of == "daemonsets" { sets.clone() } else { json!([]) };
             (200, Body::from(json!({"metadata": {"resourceVersion": "1"}, "items": items}).to_string()))
         };
-        Ok::<_, tower::BoxError>(Response::builder().status(status).body(body).expect("a response"))
+        async move { Ok::<_, tower::BoxError>(Response::builder().status(status).body(body).expect("a response")) }
     });
     let stack = Stack::new("u".to_owned(), 3, &json!({"collector": {"mode": "disabled"}}));
     let (_stack, stacks) = watch::channel(Some(Arc::new(stack)));
     let (sink, mut reports) = Sink::new();
     let client = Client::new(service, "default");
     let context = Context { stack: stacks, status: sink, ..Context::of_nothing(client) };
+    let mut all = Vec::new();
     let told = async {
-        let is_told = |said: &str| said.contains("CollectorNotWritten") && said.contains("denied by policy keep");
-        while !is_told(&format!("{:?}", *reports.borrow_and_update())) {
+        loop {
             reports.changed().await.expect("the context has the sender");
+            all.push(format!("{:?}", *reports.borrow_and_update()));
         }
     };
-    tokio::select! {
-        () = run(context.clone(), watch::channel(Arc::default()).0, watch::channel(None).0) => {}
-        told = timeout(Duration::from_mins(1), told) => told.expect("it is said"),
+    let runs = run(context.clone(), watch::channel(Arc::default()).0, watch::channel(None).0);
+    let both = Box::pin(async { tokio::join!(runs, told) });
+    timeout(Duration::from_mins(1), both).await.expect_err("it never returns");
+    all
+}
+
+fn ours(metadata: Value) -> Value {
+    let owner = json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack", "name": "default", "uid": "u"});
+    let mut set = json!({
+        "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": metadata, "spec": {"selector": {}, "template": {}},
+    });
+    for (field, value) in [
+        ("name", json!("otel-collector")),
+        ("namespace", json!("datadog")),
+        ("uid", json!("s")),
+        ("resourceVersion", json!("1")),
+        ("labels", json!({label::PART: "collector"})),
+        ("ownerReferences", json!([owner])),
+    ] {
+        set["metadata"][field] = value;
     }
+    set
+}
+
+/// It is there, and isn't ours to hide: whoever reads the condition alone would take the node for one without a Collector.
+#[tokio::test(start_paused = true)]
+async fn what_may_not_be_deleted_is_told() {
+    let told = told_of(json!([ours(json!({}))])).await;
+    let is_told = |said: &String| said.contains("CollectorNotWritten") && said.contains("denied by policy keep");
+    assert!(told.iter().any(is_told), "{told:?}");
+}
+
+/// What the leader before said of it would go, and come back as news.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_off_before_it_is_known_to_be_gone() {
+    const OFF: &str = "CollectorAvailable: Off";
+    let stuck = ours(json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["example.com/keep"]}));
+    let told = told_of(json!([stuck])).await;
+    assert!(told.iter().all(|said| !said.contains(OFF)), "{told:?}");
+    assert!(told.iter().any(|said| said.contains(r#"ready: "off""#)), "its number is known at once: {told:?}");
+    let told = told_of(json!([])).await;
+    assert!(told.last().is_some_and(|said| said.contains(OFF)), "{told:?}");
 }
