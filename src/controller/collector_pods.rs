@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::collector::{Pod, ReadPod};
-use super::stack::{Part, Stack};
-use super::{Context, injection};
+use super::Context;
+use super::collector::{Known, Pod, ReadPod};
 use crate::api::stack::{AdoptedCollector, Collector, CollectorMode};
 use crate::k8s::{Api, watcher};
 use crate::watch::{self as watching, Objects};
@@ -45,21 +44,6 @@ impl CollectorPods {
 
 impl Place {
     /// Nowhere, where there is to be no Collector.
-    ///
-    /// # Errors
-    /// Which field is wrong, so that the spec doesn't say.
-    pub fn of(stack: &Stack, namespace: &str) -> Part<Option<Self>> {
-        let collector = stack.collector.as_ref().map_err(Clone::clone)?;
-        let document = injection::document(&stack.injection, namespace).map_err(|fault| fault.to_string())?;
-        Ok(Self::at(collector, &document.collector.namespace))
-    }
-
-    /// While the spec doesn't say, it is where it was.
-    fn now(stack: Option<&Stack>, namespace: &str, before: Option<&Self>) -> Option<Self> {
-        Self::of(stack?, namespace).unwrap_or_else(|_| before.cloned())
-    }
-
-    /// Nowhere, where there is to be no Collector.
     #[must_use]
     pub fn at(collector: &Collector, namespace: &str) -> Option<Self> {
         let selector = match collector.mode {
@@ -73,16 +57,15 @@ impl Place {
 
 /// Publishes the pods of the place that the spec names, whichever that is just now. Never returns.
 pub async fn watch(context: Context, pods: watch::Sender<CollectorPods>) {
-    let Context { client, namespace, mut stack, state, .. } = context;
-    let mut place = None;
+    let Context { client, mut known, state, .. } = context;
+    let place_of = |known: &Option<Arc<Known>>| known.as_ref()?.pods();
     loop {
-        place = Place::now(stack.borrow_and_update().as_deref(), &namespace, place.as_ref());
+        let place = place_of(&known.borrow_and_update());
         pods.send_replace(CollectorPods { at: place.clone(), pods: None });
         state.collector_pods.forget();
         let another = async {
             // The sender lives as long as the leader's tasks do.
-            if stack.wait_for(|stack| Place::now(stack.as_deref(), &namespace, place.as_ref()) != place).await.is_err()
-            {
+            if known.wait_for(|known| place_of(known) != place).await.is_err() {
                 std::future::pending::<()>().await;
             }
         };
@@ -103,10 +86,12 @@ pub async fn watch(context: Context, pods: watch::Sender<CollectorPods>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::stack::Stack;
     use serde_json::{Value, json};
 
     fn place(spec: &Value) -> Option<Place> {
-        Place::of(&Stack::new("u".to_owned(), 1, spec), "otelgate").expect("valid")
+        let known = Known::of(Stack::new("u".to_owned(), 1, spec));
+        known.borrow().as_ref()?.pods()
     }
 
     #[test]
@@ -128,19 +113,6 @@ mod tests {
             place(&json!({"collector": {"mode": "managed", "adopt": {"selector": {"matchLabels": {"a": "b"}}}}})),
             at("datadog", "app=otel-collector")
         );
-    }
-
-    #[test]
-    fn a_fault_in_the_spec_takes_nobodys_place() {
-        let stack = |spec: &Value| Stack::new("u".to_owned(), 1, spec);
-        let good = place(&json!({}));
-        for fault in [json!({"injection": {"clusterDomain": "a..b"}}), json!({"collector": {"mode": "off"}})] {
-            let now = |before: Option<&Place>| Place::now(Some(&stack(&fault)), "otelgate", before);
-            assert_eq!((now(good.as_ref()), now(None)), (good.clone(), None), "{fault}");
-        }
-        let off = stack(&json!({"collector": {"mode": "disabled"}}));
-        assert_eq!(Place::now(Some(&off), "otelgate", good.as_ref()), None);
-        assert_eq!(Place::now(None, "otelgate", good.as_ref()), None, "there is no spec");
     }
 
     #[test]

@@ -13,11 +13,12 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::Context;
+use super::collector::Known;
 use super::count::count;
 use super::objects::{self, Part};
 use super::pods::stream::Page;
 use super::stack::Stack;
-use super::{Context, injection};
 use crate::k8s::{self, ListParams};
 use crate::watch::Health;
 
@@ -83,15 +84,15 @@ impl Left {
 
 /// Never returns.
 pub async fn run(context: Context, traces: Traces, health: Arc<Health>, left: watch::Sender<Option<Left>>) {
-    let mut stack = context.stack.clone();
+    let mut known = context.known.clone();
     loop {
-        let now = stack.borrow_and_update().clone();
-        let namespace = now.as_deref().and_then(|stack| namespace(stack, &context));
+        let now = known.borrow_and_update().clone();
+        let namespace = namespace(now.as_deref());
         let mut again = LOOK_EVERY;
         if let (Some(now), Some(namespace)) = (&now, &namespace) {
             match elsewhere(&context, &traces, namespace).await {
                 Ok(found) => {
-                    let found = clear(&context, &traces, now, found).await;
+                    let found = clear(&context, &traces, &now.stack, found).await;
                     if found.is_some() {
                         again = LOOK_AGAIN;
                     }
@@ -107,8 +108,7 @@ pub async fn run(context: Context, traces: Traces, health: Arc<Health>, left: wa
         }
         let another = async {
             // The sender lives as long as the leader's tasks do.
-            let is_other = |stack: &Option<_>| stack.as_deref().and_then(|stack| self::namespace(stack, &context));
-            if stack.wait_for(|stack| is_other(stack) != namespace).await.is_err() {
+            if known.wait_for(|known| self::namespace(known.as_deref()) != namespace).await.is_err() {
                 std::future::pending::<()>().await;
             }
         };
@@ -120,9 +120,8 @@ pub async fn run(context: Context, traces: Traces, health: Arc<Health>, left: wa
 }
 
 /// Where the spec wants Collector and Agent, or would.
-fn namespace(stack: &Stack, context: &Context) -> Option<String> {
-    let document = injection::document(&stack.injection, &context.namespace).ok()?;
-    Some(document.collector.namespace)
+fn namespace(known: Option<&Known>) -> Option<String> {
+    Some(known?.spec.as_ref()?.injection.collector.namespace.clone())
 }
 
 /// How many of ours are in each namespace but this one: out of the API server's memory, since no index has them, and

@@ -42,7 +42,7 @@ pub mod stack;
 pub mod status;
 mod stripped;
 
-use collector::Carried;
+use collector::{Carried, Known};
 use collector_pods::CollectorPods;
 use election::Election;
 use endpoints::Endpoints;
@@ -60,6 +60,8 @@ pub struct Context {
     /// `None` while there is none.
     pub stack: watch::Receiver<Option<Arc<Stack>>>,
     pub endpoints: watch::Receiver<Endpoints>,
+    /// The spec of the Collector, and of the one before a fault; `None` while there is no `TelemetryStack`.
+    pub known: watch::Receiver<Option<Arc<Known>>>,
     /// Pods of the Collector.
     pub collector_pods: watch::Receiver<CollectorPods>,
     /// Nodes that have just joined, as far as nodes are looked at.
@@ -146,6 +148,7 @@ impl Context {
             namespace: "otelgate".into(),
             stack: watch::channel(None).1,
             endpoints: watch::channel(None).1,
+            known: watch::channel(None).1,
             collector_pods: watch::channel(CollectorPods::default()).1,
             joining: watch::channel(Arc::default()).1,
             carried: watch::channel(Some(Carried::default())).1,
@@ -320,6 +323,7 @@ fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) 
     let (slices, health) = (client.clone(), Arc::clone(&state.endpoints));
     let of = Arc::clone(&namespace);
     tasks.spawn("endpoints", async move { endpoints::watch(slices, &of, publisher, health).await });
+    let (specs, known) = watch::channel(None);
     let (pods, collector_pods) = watch::channel(CollectorPods::default());
     let (joins, joining) = watch::channel(Arc::default());
     let (running, carried) = watch::channel(None);
@@ -331,6 +335,7 @@ fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) 
         namespace,
         stack: stacks,
         endpoints,
+        known,
         collector_pods,
         joining,
         carried,
@@ -341,6 +346,7 @@ fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) 
     };
     tasks.spawn("status", status::write(context.clone(), reports, statuses.clone()));
     tasks.spawn("events", events::send(context.clone(), happenings));
+    tasks.spawn("Collector's spec", collector::know(context.clone(), specs));
     tasks.spawn("Collector's pods", collector_pods::watch(context.clone(), pods));
     agent::start(&mut tasks, &context, statuses.clone());
     let (seen, config_maps) = watch::channel(None);

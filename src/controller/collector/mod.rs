@@ -31,6 +31,7 @@ pub use carried::Carried;
 pub(crate) use node::real_ones;
 pub(crate) use pod::{Pod, Read as ReadPod};
 pub use run::run;
+pub use spec::{Known, know};
 
 use super::left::Traces;
 use crate::api::label;

@@ -66,13 +66,11 @@ async fn follow(
     mut outcomes: watch::Receiver<Option<Outcome>>,
     mut left: watch::Receiver<Option<Left>>,
 ) {
-    let mut stack = context.stack.clone();
-    let mut known = Known::default();
+    let mut known = context.known.clone();
     loop {
-        let now = stack.borrow_and_update().clone();
-        let place = now.as_ref().map(|now| known.read(now, &context.namespace).map(|(spec, _)| spec.place()));
-        match (now, place) {
-            (Some(_), Some(Ok(place))) => {
+        let now = known.borrow_and_update().clone();
+        match now.as_deref().map(|now| (now, now.spec.as_deref().map(Spec::place))) {
+            Some((_, Some(place))) => {
                 let (seen, busy, sample) = (Seen::default(), Busy::default(), Sample::default());
                 let task = Task {
                     context: &context,
@@ -88,20 +86,20 @@ async fn follow(
                     () = seen.watch(&context, &place) => {}
                     () = busy.look(&context) => {}
                     () = sample::run(&context, &place, &sample) => {}
-                    () = task.decide(&mut known, &mut stack, &mut outcomes, &mut left) => {}
+                    () = task.decide(&mut known, &mut outcomes, &mut left) => {}
                 }
                 continue;
             }
-            (Some(now), Some(Err(fault))) => {
+            Some((now, None)) => {
                 joining.send_replace(Arc::default());
                 context.state.measured.set_collector_nodes(None);
                 context.status.report(|reports| {
-                    let verdict = Verdict::new(Reason::CollectorSpecInvalid, fault, now.generation);
+                    let fault = now.fault.clone().unwrap_or_default();
+                    let verdict = Verdict::new(Reason::CollectorSpecInvalid, fault, now.stack.generation);
                     reports.say(ConditionType::CollectorAvailable, verdict);
                 });
             }
-            _ => {
-                known = Known::default();
+            None => {
                 joining.send_replace(Arc::default());
                 carried.send_if_modified(|carried| carried.take().is_some());
                 context.state.measured.set_collector_nodes(None);
@@ -112,7 +110,7 @@ async fn follow(
                 });
             }
         }
-        if stack.changed().await.is_err() {
+        if known.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -147,8 +145,7 @@ impl Task<'_> {
     /// Until the spec names another place.
     async fn decide(
         &self,
-        known: &mut Known,
-        stack: &mut watch::Receiver<Option<Arc<Stack>>>,
+        known: &mut watch::Receiver<Option<Arc<Known>>>,
         outcomes: &mut watch::Receiver<Option<Outcome>>,
         left_behind: &mut watch::Receiver<Option<Left>>,
     ) {
@@ -159,8 +156,8 @@ impl Task<'_> {
         loop {
             let secrets = credentials.borrow_and_update().clone();
             let busy = found_busy.borrow_and_update().clone();
-            let Some(now) = stack.borrow_and_update().clone() else { return };
-            let Ok((spec, fault)) = known.read(&now, &self.context.namespace) else { return };
+            let Some(now) = known.borrow_and_update().clone() else { return };
+            let Known { stack, spec: Some(spec), fault } = &*now else { return };
             if spec.place() != *self.place {
                 return;
             }
@@ -168,14 +165,14 @@ impl Task<'_> {
             let listed = self.place.pods.as_ref();
             let listed = listed.and_then(|place| Some(pods.borrow_and_update().of(place)?.values().cloned().collect()));
             let left = left_behind.borrow_and_update().clone();
-            let look = Look { stack: &now, spec, fault, pods: listed, left, busy };
+            let look = Look { stack, spec, fault: fault.clone(), pods: listed, left, busy };
             let unseen = self.unseen();
             self.tell_what_is_known();
             let again = match (self.place.mode, &unseen) {
                 (CollectorMode::Disabled, _) => {
                     self.busy.ask(BTreeSet::new(), &spec.configuration);
                     let again = self.relabel_what_goes().await;
-                    self.want(&now, Vec::new());
+                    self.want(stack, Vec::new());
                     let late = self.switch_off(&look, outcome.as_ref(), &mut memory);
                     again.into_iter().chain(late).min()
                 }
@@ -183,7 +180,7 @@ impl Task<'_> {
                 (_, Some(fault)) => {
                     self.tell_joining(BTreeSet::new());
                     self.context.state.measured.set_collector_nodes(None);
-                    let verdict = Verdict::new(Reason::CollectorNotReadable, fault.clone(), now.generation);
+                    let verdict = Verdict::new(Reason::CollectorNotReadable, fault.clone(), stack.generation);
                     self.context.status.report(|reports| reports.say(ConditionType::CollectorAvailable, verdict));
                     None
                 }
@@ -197,7 +194,7 @@ impl Task<'_> {
                 Ok(()) = pods.changed() => {}
                 Ok(()) = left_behind.changed() => {}
                 Ok(()) = found_busy.changed() => {}
-                Ok(()) = stack.changed() => {}
+                Ok(()) = known.changed() => {}
                 Ok(()) = outcomes.changed() => {}
                 Ok(()) = credentials.changed() => {}
             }

@@ -1,4 +1,11 @@
-//! The spec, as far as it's about the Collector, and the revision that it asks for: pure.
+//! The spec, as far as it's about the Collector, and the revision that it asks for.
+//!
+//! A fault keeps nobody from looking after what runs: until it is mended the last spec that could be read counts. Where that
+//! has the Collectors is read here alone, so that all who look at them look at the same ones.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
 
 use super::observe::Place;
 use super::revision::{Revision, Stored};
@@ -6,9 +13,8 @@ use super::template;
 use crate::api::stack::{Agent, Collector, Datadog, Egress};
 use crate::collector::{self, Rendered, Source};
 use crate::config::{Configuration, Document};
-use crate::controller::collector_pods;
-use crate::controller::injection;
 use crate::controller::stack::Stack;
+use crate::controller::{Context, collector_pods, injection};
 
 /// The spec, as far as it's about the Collector.
 #[derive(Clone, Debug)]
@@ -21,29 +27,36 @@ pub struct Spec {
     pub configuration: Configuration,
 }
 
-/// What is gone by: a fault in the spec keeps nobody from looking after what runs.
-#[derive(Debug, Default)]
-pub struct Known(Option<Spec>);
+/// The `TelemetryStack`, and what is gone by.
+#[derive(Clone, Debug)]
+pub struct Known {
+    pub stack: Arc<Stack>,
+    /// The last that could be read, if there was one.
+    pub spec: Option<Arc<Spec>>,
+    /// What is wrong with the one that there is now.
+    pub fault: Option<String>,
+}
 
 // === impl Known ===
 
 impl Known {
-    /// The last spec that could be read, and what is wrong with the one that there is now.
-    ///
-    /// # Errors
-    /// Likewise, where there was none before.
-    pub fn read(&mut self, stack: &Stack, namespace: &str) -> Result<(&Spec, Option<String>), String> {
-        let fault = match Spec::of(stack, namespace) {
-            Ok(spec) => {
-                self.0 = Some(spec);
-                None
-            }
-            Err(fault) => Some(fault),
-        };
-        match (&self.0, fault) {
-            (Some(spec), fault) => Ok((spec, fault)),
-            (None, fault) => Err(fault.unwrap_or_default()),
+    fn read(stack: Arc<Stack>, namespace: &str, before: Option<Arc<Spec>>) -> Self {
+        match Spec::of(&stack, namespace) {
+            Ok(spec) => Self { stack, spec: Some(Arc::new(spec)), fault: None },
+            Err(fault) => Self { stack, spec: before, fault: Some(fault) },
         }
+    }
+
+    /// Where the Collectors' pods are; nowhere, where there are to be none.
+    #[must_use]
+    pub fn pods(&self) -> Option<collector_pods::Place> {
+        self.spec.as_ref()?.place().pods
+    }
+
+    /// Of a spec alone.
+    #[cfg(test)]
+    pub fn of(stack: Stack) -> watch::Sender<Option<Arc<Self>>> {
+        watch::Sender::new(Some(Arc::new(Self::read(Arc::new(stack), "otelgate", None))))
     }
 }
 
@@ -107,31 +120,50 @@ impl Spec {
     }
 }
 
+/// Publishes what is known of the spec. Never returns.
+pub async fn know(context: Context, known: watch::Sender<Option<Arc<Known>>>) {
+    let mut stack = context.stack.clone();
+    loop {
+        let now = stack.borrow_and_update().clone();
+        let before = known.borrow().as_ref().and_then(|known| known.spec.clone());
+        known.send_replace(now.map(|now| Arc::new(Known::read(now, &context.namespace, before))));
+        // The sender lives as long as the leader's tasks do.
+        if stack.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::api::stack::CollectorMode;
     use serde_json::{Value, json};
 
+    fn read(spec: &Value, before: Option<&Known>) -> Known {
+        let stack = Arc::new(Stack::new("u".to_owned(), 1, spec));
+        Known::read(stack, "otelgate", before.and_then(|known| known.spec.clone()))
+    }
+
     #[test]
     fn what_was_known_of_the_spec_outlasts_a_fault() {
-        let stack = |spec: &Value| Stack::new("u".to_owned(), 1, spec);
-        let fault = stack(&json!({"injection": {"clusterDomain": "a..b"}}));
-        let mut known = Known::default();
-        let told = known.read(&fault, "otelgate").expect_err("nothing is known yet");
-        assert!(told.starts_with("spec.injection.clusterDomain: "), "{told}");
-        let read = |known: &mut Known, stack: &Stack| {
-            let (spec, fault) = known.read(stack, "otelgate").expect("something is known");
-            (spec.place(), fault)
-        };
-        let adopted = stack(&json!({"collector": {"mode": "adopt"}, "injection": {"collector": {"namespace": "a"}}}));
-        let (place, none) = read(&mut known, &adopted);
-        assert_eq!((place.mode, place.namespace.as_str(), none), (CollectorMode::Adopt, "a", None));
-        for fault in [&fault, &stack(&json!({"egress": {"mode": 1, "caConfigMap": 1}}))] {
-            let (still, told) = read(&mut known, fault);
-            assert_eq!(still, place);
-            assert!(told.is_some_and(|told| told.starts_with("spec.")));
+        let fault = json!({"injection": {"clusterDomain": "a..b"}});
+        let nothing = read(&fault, None);
+        assert!(nothing.spec.is_none() && nothing.pods().is_none());
+        assert!(nothing.fault.is_some_and(|fault| fault.starts_with("spec.injection.clusterDomain: ")));
+        let adopted = json!({"collector": {"mode": "adopt"}, "injection": {"collector": {"namespace": "a"}}});
+        let known = read(&adopted, None);
+        let place = known.spec.as_ref().expect("it was read").place();
+        assert_eq!((place.mode, place.namespace.as_str(), &known.fault), (CollectorMode::Adopt, "a", &None));
+        // Of which only one part says where the Collectors are, or are to be now.
+        let elsewhere = json!({"egress": {"caConfigMap": 1}, "injection": {"collector": {"namespace": "b"}}});
+        for fault in [&fault, &elsewhere] {
+            let still = read(fault, Some(&known));
+            assert_eq!(still.spec.as_ref().map(|spec| spec.place()), Some(place.clone()), "{fault}");
+            assert_eq!(still.pods(), place.pods, "{fault}");
+            assert!(still.fault.is_some_and(|fault| fault.starts_with("spec.")));
         }
-        assert_eq!(read(&mut known, &stack(&json!({}))).0.mode, CollectorMode::Managed);
+        let again = read(&json!({}), Some(&known));
+        assert_eq!(again.spec.map(|spec| spec.place().mode), Some(CollectorMode::Managed));
     }
 }

@@ -37,8 +37,8 @@ async fn changes(metadata: &Value) -> Vec<String> {
         async move { Ok::<_, tower::BoxError>(Response::builder().status(200).body(body).expect("a response")) }
     });
     let stack = Stack::new("u".to_owned(), 1, &json!({"collector": {"mode": "disabled"}}));
-    let (_stack, stacks) = watch::channel(Some(Arc::new(stack)));
-    let context = Context { stack: stacks, ..Context::of_nothing(Client::new(service, "default")) };
+    let known = Known::of(stack);
+    let context = Context { known: known.subscribe(), ..Context::of_nothing(Client::new(service, "default")) };
     let runs = Box::pin(run(context, watch::channel(Arc::default()).0, watch::channel(None).0));
     timeout(Duration::from_mins(1), runs).await.expect_err("it never returns");
     let mut changes = changes.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -74,10 +74,10 @@ async fn told_of(sets: Value) -> Vec<String> {
         async move { Ok::<_, tower::BoxError>(Response::builder().status(status).body(body).expect("a response")) }
     });
     let stack = Stack::new("u".to_owned(), 3, &json!({"collector": {"mode": "disabled"}}));
-    let (_stack, stacks) = watch::channel(Some(Arc::new(stack)));
     let (sink, mut reports) = Sink::new();
     let client = Client::new(service, "default");
-    let context = Context { stack: stacks, status: sink, ..Context::of_nothing(client) };
+    let known = Known::of(stack);
+    let context = Context { known: known.subscribe(), status: sink, ..Context::of_nothing(client) };
     let mut all = Vec::new();
     let told = async {
         loop {

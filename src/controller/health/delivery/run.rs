@@ -12,9 +12,10 @@ use super::track::Fleet;
 use super::verdict::{State, Tally};
 use crate::api::condition::{ConditionType, Holds, Reason};
 use crate::api::stack::{AdoptedCollector, Collector, CollectorMode, DeliveryStatus};
+use crate::controller::collector::Known;
 use crate::controller::collector_pods::{CollectorPods, Place};
 use crate::controller::health::measured::Items;
-use crate::controller::stack::{Part, Stack};
+use crate::controller::stack::Part;
 use crate::controller::status::Verdict;
 use crate::controller::{Context, State as Shared};
 
@@ -35,16 +36,13 @@ struct Target {
 
 /// Measures, and reports. Never returns.
 pub async fn run(context: Context) {
-    let (mut stack, mut pods) = (context.stack.clone(), context.collector_pods.clone());
+    let (mut known, mut pods) = (context.known.clone(), context.collector_pods.clone());
     let mut fleet = Fleet::default();
-    // What was to be measured before a fault came into the spec is there still.
-    let mut last = None;
     loop {
-        let now = stack.borrow_and_update().clone();
-        let asked = now.as_deref().map(|stack| (stack, target(stack, &context.namespace, last.as_ref())));
-        last = asked.as_ref().and_then(|(_, target)| target.clone().ok()).flatten();
+        let now = known.borrow_and_update().clone();
+        let asked = now.as_deref().map(|known| (known.stack.generation, target(known)));
         let mut again = None;
-        if last.is_none() {
+        if !matches!(asked, Some((_, Ok(Some(_))))) {
             fleet = Fleet::default();
             context.state.measured.set_collectors(None);
         }
@@ -55,8 +53,8 @@ pub async fn run(context: Context) {
                     reports.delivery = None;
                 });
             }
-            Some((stack, Err(fault))) => {
-                report(&context, Verdict::new(Reason::InvalidSpec, fault, stack.generation));
+            Some((generation, Err(fault))) => {
+                report(&context, Verdict::new(Reason::InvalidSpec, fault, generation));
                 context.status.report(|reports| reports.delivery = None);
             }
             Some((_, Ok(None))) => {
@@ -65,15 +63,15 @@ pub async fn run(context: Context) {
                     reports.delivery = None;
                 });
             }
-            Some((stack, Ok(Some(Target { place, port })))) => {
+            Some((generation, Ok(Some(Target { place, port })))) => {
                 let listed = follow(&mut fleet, &pods.borrow_and_update(), &place);
                 again = Some(if listed {
                     round(&context, &mut fleet, port).await;
-                    tell(&context, stack, &fleet);
+                    tell(&context, generation, &fleet);
                     ROUND
                 } else {
                     if let Some(fault) = context.state.collector_pods.unseen() {
-                        report(&context, Verdict::new(Reason::CollectorsNotReadable, fault, stack.generation));
+                        report(&context, Verdict::new(Reason::CollectorsNotReadable, fault, generation));
                     }
                     SOON
                 });
@@ -83,7 +81,7 @@ pub async fn run(context: Context) {
         let first = fleet.is_empty();
         tokio::select! {
             () = sleep(again.unwrap_or_default()), if again.is_some() => {}
-            Ok(()) = stack.changed() => {}
+            Ok(()) = known.changed() => {}
             Ok(()) = pods.changed(), if first => {}
         }
     }
@@ -94,14 +92,10 @@ fn follow(fleet: &mut Fleet, pods: &CollectorPods, place: &Place) -> bool {
     pods.of(place).map(|pods| fleet.follow(pods, Instant::now())).is_some()
 }
 
-/// `None` where there are to be none. While the spec doesn't say, they are those of before.
-fn target(stack: &Stack, namespace: &str, before: Option<&Target>) -> Part<Option<Target>> {
-    let target = || {
-        let place = Place::of(stack, namespace)?;
-        let collector = stack.collector.as_ref().map_err(Clone::clone)?;
-        Ok(place.map(|place| Target { place, port: port(collector) }))
-    };
-    target().or_else(|fault| before.cloned().map(Some).ok_or(fault))
+/// `None` where there are to be none.
+fn target(known: &Known) -> Part<Option<Target>> {
+    let spec = known.spec.as_ref().ok_or_else(|| known.fault.clone().unwrap_or_default())?;
+    Ok(known.pods().map(|place| Target { place, port: port(&spec.collector) }))
 }
 
 /// Where a Collector tells its metrics.
@@ -135,11 +129,11 @@ fn count(state: &Shared, counted: &Counts) {
     }
 }
 
-fn tell(context: &Context, stack: &Stack, fleet: &Fleet) {
+fn tell(context: &Context, generation: i64, fleet: &Fleet) {
     let tally = Tally::of(fleet.standings(&context.joining.borrow()));
     context.state.measured.set_collectors(Some(&tally));
     let opted_in = context.state.coverage.counts().map(|counts| counts.iter().map(|(_, count)| count).sum());
-    if let Some(verdict) = tally.verdict(opted_in, stack.generation) {
+    if let Some(verdict) = tally.verdict(opted_in, generation) {
         let delivering = tally.summary();
         let measured = tally.total() - tally.count(State::Fresh);
         context.status.report(|reports| {
@@ -162,22 +156,23 @@ fn report(context: &Context, verdict: Verdict) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::stack::Stack;
     use serde_json::{Value, json};
 
     #[test]
-    fn a_fault_in_the_spec_ends_no_measurement() {
-        let of = |spec: &Value, before: Option<&Target>| {
-            target(&Stack::new("u".to_owned(), 1, spec), "otelgate", before).map_err(|fault| fault.contains("spec."))
+    fn what_is_measured_is_where_the_last_spec_has_it() {
+        let of = |spec: &Value| {
+            let known = Known::of(Stack::new("u".to_owned(), 1, spec));
+            target(known.borrow().as_ref().expect("a stack")).map_err(|fault| fault.contains("spec."))
         };
         let adopted = json!({"collector": {"mode": "adopt", "adopt": {
             "selector": {"matchLabels": {"app": "mine"}}, "metricsPort": 9000,
         }}});
-        let before = of(&adopted, None).expect("valid");
-        assert_eq!(before.as_ref().map(|target| target.port), Some(9000));
+        let target = of(&adopted).expect("valid").expect("there are some");
+        assert_eq!((target.place.selector.as_str(), target.port), ("app=mine", 9000));
         for fault in [json!({"injection": {"clusterDomain": "a..b"}}), json!({"collector": {"mode": "off"}})] {
-            assert_eq!(of(&fault, before.as_ref()), Ok(before.clone()), "{fault}");
-            assert_eq!(of(&fault, None), Err(true), "{fault}");
+            assert_eq!(of(&fault), Err(true), "{fault}");
         }
-        assert_eq!(of(&json!({"collector": {"mode": "disabled"}}), before.as_ref()), Ok(None));
+        assert_eq!(of(&json!({"collector": {"mode": "disabled"}})), Ok(None));
     }
 }

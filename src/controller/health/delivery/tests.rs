@@ -4,12 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::{Request, Response};
 use serde_json::json;
-use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::exposition::{Lines, Sample};
@@ -20,6 +18,7 @@ use super::track::{Fleet, Standing, Window};
 use super::verdict::{State, Tally};
 use crate::api::condition::Reason;
 use crate::controller::Context;
+use crate::controller::collector::Known;
 use crate::controller::stack::Stack;
 use crate::controller::status::{Sink, Verdict};
 use crate::k8s::{self, Client};
@@ -399,8 +398,9 @@ async fn pods_that_cant_be_listed_are_told() {
         std::future::pending::<Result<Response<k8s::Body>, tower::BoxError>>().await
     });
     let (sink, mut reports) = Sink::new();
-    let (_stack, stack) = watch::channel(Some(Arc::new(Stack::new("u".to_owned(), 7, &json!({})))));
-    let context = Context { stack, status: sink, ..Context::of_nothing(Client::new(silent, "default")) };
+    let known = Known::of(Stack::new("u".to_owned(), 7, &json!({})));
+    let context =
+        Context { known: known.subscribe(), status: sink, ..Context::of_nothing(Client::new(silent, "default")) };
     let status = k8s::Status::failure(forbidden, "Forbidden").with_code(403);
     context.state.collector_pods.failed(&k8s::Error::Api(status.boxed()));
     let expected =
@@ -423,9 +423,10 @@ async fn a_spec_that_says_of_no_collector_is_told() {
         std::future::pending::<Result<Response<k8s::Body>, tower::BoxError>>().await
     });
     let spec = json!({"injection": {"clusterDomain": "a..b"}});
-    let (_stack, stack) = watch::channel(Some(Arc::new(Stack::new("u".to_owned(), 7, &spec))));
+    let known = Known::of(Stack::new("u".to_owned(), 7, &spec));
     let (sink, mut reports) = Sink::new();
-    let context = Context { stack, status: sink, ..Context::of_nothing(Client::new(silent, "default")) };
+    let context =
+        Context { known: known.subscribe(), status: sink, ..Context::of_nothing(Client::new(silent, "default")) };
     let told = async {
         let is_told = |said: &str| said.contains("InvalidSpec") && said.contains("spec.injection.clusterDomain: ");
         while !is_told(&format!("{:?}", *reports.borrow_and_update())) {
