@@ -346,11 +346,11 @@ fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) 
     };
     tasks.spawn("status", status::write(context.clone(), reports, statuses.clone()));
     tasks.spawn("events", events::send(context.clone(), happenings));
-    tasks.spawn("Collector's spec", collector::know(context.clone(), specs));
     tasks.spawn("Collector's pods", collector_pods::watch(context.clone(), pods));
     agent::start(&mut tasks, &context, statuses.clone());
     let (seen, config_maps) = watch::channel(None);
     tasks.spawn("ConfigMap", configuration::watch_config_map(context.clone(), seen));
+    tasks.spawn("Collector's spec", collector::know(context.clone(), config_maps.clone(), specs));
     tasks.spawn("pods", pods::run(context.clone(), config_maps.clone(), statuses));
     let (found, addresses) = watch::channel(None);
     tasks.spawn("Collector's address", configuration::watch_address(context.clone(), found));

@@ -172,7 +172,7 @@ impl Task<'_> {
                 (CollectorMode::Disabled, _) => {
                     self.busy.ask(BTreeSet::new(), &spec.configuration);
                     let again = self.relabel_what_goes().await;
-                    self.want(stack, Vec::new());
+                    self.want_none(&look);
                     let late = self.switch_off(&look, outcome.as_ref(), &mut memory);
                     again.into_iter().chain(late).min()
                 }
@@ -229,8 +229,8 @@ impl Task<'_> {
 
     /// Nothing before everything was listed.
     fn adopt(&self, look: Look<'_>, outcome: Option<&Outcome>, memory: &mut Memory) -> Option<Duration> {
+        self.want_none(&look);
         let Look { stack, spec, fault, pods, left, mut busy } = look;
-        self.want(stack, Vec::new());
         let pods = pods?;
         let nodes = self.seen.nodes.lock().clone()?;
         busy.retain(|node| nodes.contains_key(node));
@@ -250,6 +250,13 @@ impl Task<'_> {
         }
         self.report(said);
         memory.joining.again(Instant::now()).into_iter().chain(again).min()
+    }
+
+    /// A spec with a fault takes nothing away that one before hasn't.
+    fn want_none(&self, look: &Look<'_>) {
+        if look.fault.is_none() {
+            self.want(look.stack, Vec::new());
+        }
     }
 
     fn want(&self, stack: &Stack, objects: Vec<Value>) {
@@ -288,7 +295,7 @@ impl Task<'_> {
         self.carried.send_if_modified(|before| before.replace(carried) != Some(carried));
     }
 
-    /// Half of a Collector beside somebody else's other half is worse than none.
+    /// Half of a Collector, beside somebody else's other half or without its configuration, is worse than none.
     fn want_as_it_is(&self) {
         self.wanted.send_if_modified(|wanted| wanted.take().is_some());
     }

@@ -1,7 +1,8 @@
 //! The spec, as far as it's about the Collector, and the revision that it asks for.
 //!
-//! A fault keeps nobody from looking after what runs: until it is mended the last spec that could be read counts. Where that
-//! has the Collectors is read here alone, so that all who look at them look at the same ones.
+//! A fault keeps nobody from looking after what runs: until it is mended the last spec that could be read counts, and for a
+//! controller that has read none yet, what the webhook's configuration still says of it. Where that has the Collectors is
+//! read here alone, so that all who look at them look at the same ones.
 
 use std::sync::Arc;
 
@@ -12,9 +13,11 @@ use super::revision::{Revision, Stored};
 use super::template;
 use crate::api::stack::{Agent, Collector, Datadog, Egress};
 use crate::collector::{self, Rendered, Source};
-use crate::config::{Configuration, Document};
+use crate::config::{self, CONFIG_MAP_KEY, Configuration, Document};
+use crate::controller::configuration::Seen;
 use crate::controller::stack::Stack;
 use crate::controller::{Context, collector_pods, injection};
+use crate::k8s::ConfigMap;
 
 /// The spec, as far as it's about the Collector.
 #[derive(Clone, Debug)]
@@ -40,10 +43,13 @@ pub struct Known {
 // === impl Known ===
 
 impl Known {
-    fn read(stack: Arc<Stack>, namespace: &str, before: Option<Arc<Spec>>) -> Self {
+    fn read(stack: Arc<Stack>, namespace: &str, before: Option<Arc<Spec>>, in_force: Option<&ConfigMap>) -> Self {
         match Spec::of(&stack, namespace) {
             Ok(spec) => Self { stack, spec: Some(Arc::new(spec)), fault: None },
-            Err(fault) => Self { stack, spec: before, fault: Some(fault) },
+            Err(fault) => {
+                let spec = before.or_else(|| Spec::recovered(&stack, namespace, in_force).map(Arc::new));
+                Self { stack, spec, fault: Some(fault) }
+            }
         }
     }
 
@@ -56,7 +62,7 @@ impl Known {
     /// Of a spec alone.
     #[cfg(test)]
     pub fn of(stack: Stack) -> watch::Sender<Option<Arc<Self>>> {
-        watch::Sender::new(Some(Arc::new(Self::read(Arc::new(stack), "otelgate", None))))
+        watch::Sender::new(Some(Arc::new(Self::read(Arc::new(stack), "otelgate", None, None))))
     }
 }
 
@@ -73,6 +79,24 @@ impl Spec {
             egress: stack.egress.clone()?,
             agent: stack.agent.clone()?,
             configuration: injection::complete(injection.clone(), None).map_err(|fault| fault.to_string())?,
+            injection,
+        })
+    }
+
+    /// Of one with a fault, what tells where the Collectors are and who looks after them. The rest makes revisions, and none
+    /// is made of a spec with a fault.
+    fn recovered(stack: &Stack, namespace: &str, in_force: Option<&ConfigMap>) -> Option<Self> {
+        let written = injection::document(&stack.injection, namespace).ok();
+        let injection = written.or_else(|| {
+            let text = in_force?.data.as_ref()?.get(CONFIG_MAP_KEY)?;
+            Some(config::parse(text).ok()?.document().clone())
+        })?;
+        Some(Self {
+            collector: stack.collector.clone().ok()?,
+            datadog: stack.datadog.clone().unwrap_or_default(),
+            egress: stack.egress.clone().unwrap_or_default(),
+            agent: stack.agent.clone().unwrap_or_default(),
+            configuration: injection::complete(injection.clone(), None).ok()?,
             injection,
         })
     }
@@ -121,15 +145,19 @@ impl Spec {
 }
 
 /// Publishes what is known of the spec. Never returns.
-pub async fn know(context: Context, known: watch::Sender<Option<Arc<Known>>>) {
+pub async fn know(context: Context, mut maps: watch::Receiver<Seen>, known: watch::Sender<Option<Arc<Known>>>) {
     let mut stack = context.stack.clone();
     loop {
         let now = stack.borrow_and_update().clone();
+        let in_force = maps.borrow_and_update().clone().flatten();
         let before = known.borrow().as_ref().and_then(|known| known.spec.clone());
-        known.send_replace(now.map(|now| Arc::new(Known::read(now, &context.namespace, before))));
-        // The sender lives as long as the leader's tasks do.
-        if stack.changed().await.is_err() {
-            std::future::pending::<()>().await;
+        let read = now.map(|now| Arc::new(Known::read(now, &context.namespace, before, in_force.as_deref())));
+        let lacks_one = read.as_ref().is_some_and(|known| known.spec.is_none());
+        known.send_replace(read);
+        tokio::select! {
+            // The sender lives as long as the leader's tasks do.
+            changed = stack.changed() => if changed.is_err() { std::future::pending::<()>().await; },
+            Ok(()) = maps.changed(), if lacks_one => {}
         }
     }
 }
@@ -142,7 +170,15 @@ mod tests {
 
     fn read(spec: &Value, before: Option<&Known>) -> Known {
         let stack = Arc::new(Stack::new("u".to_owned(), 1, spec));
-        Known::read(stack, "otelgate", before.and_then(|known| known.spec.clone()))
+        Known::read(stack, "otelgate", before.and_then(|known| known.spec.clone()), None)
+    }
+
+    /// As a controller before has left it, that had read this spec.
+    fn in_force(injection: &Value) -> ConfigMap {
+        let document = injection::document(injection, "otelgate").expect("valid");
+        let text = injection::text(&injection::complete(document, Some("10.0.0.1")).expect("valid"));
+        let stack = Stack::new("u".to_owned(), 1, &json!({}));
+        serde_json::from_value(injection::config_map(&text, "otelgate", &stack.owner())).expect("a ConfigMap")
     }
 
     #[test]
@@ -165,5 +201,33 @@ mod tests {
         }
         let again = read(&json!({}), Some(&known));
         assert_eq!(again.spec.map(|spec| spec.place().mode), Some(CollectorMode::Managed));
+    }
+
+    /// The next leader has to look after what the one before has left.
+    #[test]
+    fn where_the_collectors_are_outlasts_a_restart() {
+        let map = in_force(&json!({"collector": {"namespace": "a", "service": "otlp"}}));
+        let place = |spec: &Value, map: Option<&ConfigMap>| {
+            let known = Known::read(Arc::new(Stack::new("u".to_owned(), 1, spec)), "otelgate", None, map);
+            assert!(known.fault.is_some(), "{spec}");
+            known.spec.map(|spec| spec.place())
+        };
+        let on_some = json!({"nodeSelector": {"pool": "apps"}});
+        let fault = json!({"injection": {"clusterDomain": "a..b"}, "collector": on_some});
+        let found = place(&fault, Some(&map)).expect("it stands there");
+        assert_eq!(
+            (found.mode, found.namespace.as_str(), found.service.as_str()),
+            (CollectorMode::Managed, "a", "otlp")
+        );
+        assert!(found.node_labels.contains("pool"), "which ones, too");
+        assert_eq!(place(&fault, None), None, "it isn't known yet");
+        let of_others = json!({"egress": {"caConfigMap": 1}, "injection": {"collector": {"namespace": "b"}}});
+        assert_eq!(
+            place(&of_others, Some(&map)).map(|place| place.namespace).as_deref(),
+            Some("b"),
+            "it says so itself"
+        );
+        let whose = json!({"collector": {"mode": "off"}});
+        assert_eq!(place(&whose, Some(&map)), None, "nobody says whether they are the controller's");
     }
 }

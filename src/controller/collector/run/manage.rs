@@ -55,7 +55,8 @@ impl Task<'_> {
         let unmeasured = snapshot.unmeasured(&plan);
         memory.tell(&plan, revision, unmeasured);
 
-        if answers.foreign.is_some() && snapshot.is_empty() {
+        let begins_nothing = answers.foreign.is_some() || candidate.is_err();
+        if begins_nothing && snapshot.is_empty() {
             self.want_as_it_is();
         } else {
             self.want(stack, self.objects(spec, candidate.as_ref().ok(), &snapshot, &plan));

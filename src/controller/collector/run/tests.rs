@@ -56,12 +56,19 @@ async fn what_is_to_go_gets_its_label_back() {
     assert_eq!(changes(&json!({"managedFields": written})).await, [] as [String; 0]);
 }
 
-/// All that is reported within a minute, with `disabled`, where those DaemonSets are there and may not be deleted.
-async fn told_of(sets: Value) -> Vec<String> {
+fn disabled() -> Value {
+    json!({"collector": {"mode": "disabled"}})
+}
+
+/// All that is reported within a minute, and what was to be deleted, where those DaemonSets are there and may not be.
+async fn told_of(spec: &Value, sets: Value) -> (Vec<String>, Vec<String>) {
+    let deletes = Arc::<Mutex<Vec<String>>>::default();
+    let asked = Arc::clone(&deletes);
     let service = tower::service_fn(move |request: Request<k8s::Body>| {
         let query = request.uri().query().unwrap_or_default();
         let of = request.uri().path().rsplit('/').next().unwrap_or_default();
         let (status, body) = if *request.method() == Method::DELETE {
+            asked.lock().unwrap_or_else(PoisonError::into_inner).push(of.to_owned());
             let denied =
                 json!({"status": "Failure", "message": "denied by policy keep", "reason": "Forbidden", "code": 403});
             (403, Body::from(denied.to_string()))
@@ -73,7 +80,7 @@ async fn told_of(sets: Value) -> Vec<String> {
         };
         async move { Ok::<_, tower::BoxError>(Response::builder().status(status).body(body).expect("a response")) }
     });
-    let stack = Stack::new("u".to_owned(), 3, &json!({"collector": {"mode": "disabled"}}));
+    let stack = Stack::new("u".to_owned(), 3, spec);
     let (sink, mut reports) = Sink::new();
     let client = Client::new(service, "default");
     let known = Known::of(stack);
@@ -88,7 +95,8 @@ async fn told_of(sets: Value) -> Vec<String> {
     let runs = run(context.clone(), watch::channel(Arc::default()).0, watch::channel(None).0);
     let both = Box::pin(async { tokio::join!(runs, told) });
     timeout(Duration::from_mins(1), both).await.expect_err("it never returns");
-    all
+    let deletes = deletes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    (all, deletes)
 }
 
 fn ours(metadata: Value) -> Value {
@@ -112,7 +120,8 @@ fn ours(metadata: Value) -> Value {
 /// It is there, and isn't ours to hide: whoever reads the condition alone would take the node for one without a Collector.
 #[tokio::test(start_paused = true)]
 async fn what_may_not_be_deleted_is_told() {
-    let told = told_of(json!([ours(json!({}))])).await;
+    let (told, deletes) = told_of(&disabled(), json!([ours(json!({}))])).await;
+    assert!(deletes.iter().any(|name| name == "otel-collector"), "{deletes:?}");
     let is_told = |said: &String| said.contains("CollectorNotWritten") && said.contains("denied by policy keep");
     assert!(told.iter().any(is_told), "{told:?}");
 }
@@ -122,9 +131,20 @@ async fn what_may_not_be_deleted_is_told() {
 async fn nothing_is_off_before_it_is_known_to_be_gone() {
     const OFF: &str = "CollectorAvailable: Off";
     let stuck = ours(json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["example.com/keep"]}));
-    let told = told_of(json!([stuck])).await;
+    let (told, _) = told_of(&disabled(), json!([stuck])).await;
     assert!(told.iter().all(|said| !said.contains(OFF)), "{told:?}");
     assert!(told.iter().any(|said| said.contains(r#"ready: "off""#)), "its number is known at once: {told:?}");
-    let told = told_of(json!([])).await;
+    let (told, _) = told_of(&disabled(), json!([])).await;
     assert!(told.last().is_some_and(|said| said.contains(OFF)), "{told:?}");
+}
+
+/// The leader before may have had another, that could be read.
+#[tokio::test(start_paused = true)]
+async fn a_spec_with_a_fault_takes_nothing_away() {
+    let of = |mode: &str| json!({"collector": {"mode": mode}, "egress": {"caConfigMap": 1}});
+    let (told, deletes) = told_of(&of("disabled"), json!([ours(json!({}))])).await;
+    assert!(told.last().is_some_and(|said| said.contains("CollectorSpecInvalid")), "{told:?}");
+    assert_eq!(deletes, [] as [String; 0]);
+    let (_, deletes) = told_of(&of("adopt"), json!([ours(json!({}))])).await;
+    assert_eq!(deletes, [] as [String; 0]);
 }
