@@ -95,14 +95,14 @@ impl From<End> for Left {
     }
 }
 
-/// The next move. `waited`: since the last eviction.
+/// The next move. `waited`: since the last eviction; `None` where that was refused, so that nothing comes of it.
 #[must_use]
-pub fn next(facts: &Facts, entry: Option<Entry>, asked: &Repair, waited: Duration) -> Move {
+pub fn next(facts: &Facts, entry: Option<Entry>, asked: &Repair, waited: Option<Duration>) -> Move {
     let Facts { owner, pods } = facts;
     if let Some(end) = entry.and_then(|entry| entry.end) {
         return Move::Leave(end.into());
     }
-    let begun = entry.is_some();
+    let waited = entry.and(waited);
     let staying = || pods.iter().filter(|pod| !pod.leaving);
     let is_new = |pod: &PodFacts| entry.is_some_and(|entry| pod.created > entry.newest);
     if staying().any(|pod| is_new(pod) && pod.lacks.is_some()) {
@@ -111,20 +111,20 @@ pub fn next(facts: &Facts, entry: Option<Entry>, asked: &Repair, waited: Duratio
     if staying().any(|pod| is_new(pod) && (pod.crashing || pod.restarted)) {
         return Move::Stop(End::NotReady);
     }
-    if let Some(left) = unfit(owner, pods, begun) {
+    if let Some(left) = unfit(owner, pods, waited.is_some()) {
         return Move::Leave(left);
     }
     let settled = staying().filter(|pod| pod.ready).count() == staying().count()
         && pods.iter().all(|pod| !pod.leaving)
         && i64::try_from(staying().count()).is_ok_and(|there| there >= owner.desired);
     if !settled {
-        return match (begun, waited >= owner.patience.unwrap_or(PATIENCE)) {
-            (false, _) => Move::Leave(Left::NotReady),
-            (true, false) => Move::Wait,
-            (true, true) => Move::Stop(End::NotReady),
+        return match waited {
+            None => Move::Leave(Left::NotReady),
+            Some(waited) if waited < owner.patience.unwrap_or(PATIENCE) => Move::Wait,
+            Some(_) => Move::Stop(End::NotReady),
         };
     }
-    if begun && waited < owner.pause.max(PAUSE) {
+    if waited.is_some_and(|waited| waited < owner.pause.max(PAUSE)) {
         return Move::Wait;
     }
     let mut targets: Vec<_> = staying().filter(|pod| !is_new(pod) && is_asked(pod, asked)).collect();
@@ -153,8 +153,8 @@ fn is_asked(pod: &PodFacts, asked: &Repair) -> bool {
     }
 }
 
-/// Why nothing may be taken from it just now.
-fn unfit(owner: &Owner, pods: &[PodFacts], begun: bool) -> Option<Left> {
+/// Why nothing may be taken from it just now. `waits`: for what becomes of an eviction.
+fn unfit(owner: &Owner, pods: &[PodFacts], waits: bool) -> Option<Left> {
     let ready = pods.iter().filter(|pod| pod.ready && !pod.leaving).count();
     if pods.iter().any(|pod| pod.crashing && !pod.leaving) {
         Some(Left::Crashing)
@@ -162,7 +162,7 @@ fn unfit(owner: &Owner, pods: &[PodFacts], begun: bool) -> Option<Left> {
         Some(Left::Paused)
     } else if owner.rolling {
         Some(Left::RollingOut)
-    } else if owner.desired < SPARE || (!begun && ready < 2) {
+    } else if owner.desired < SPARE || (!waits && ready < 2) {
         Some(Left::FewReplicas)
     } else {
         None

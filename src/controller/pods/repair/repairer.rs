@@ -188,10 +188,10 @@ impl Repairer {
         };
         let key = Key::of(name, &facts.owner.uid);
         let known = self.ledger.as_ref().and_then(|ledger| ledger.entries.get(&key)).copied();
-        let since = self.running.get(name).map(|(_, since)| *since);
-        let waited = since.map(|since| since.elapsed()).unwrap_or_default();
         // An eviction that was refused is one that is left.
         let refused = self.refused.get(name).is_some_and(|uid| facts.pods.iter().any(|pod| pod.uid == *uid));
+        let since = self.running.get(name).map(|(_, since)| since.elapsed());
+        let waited = since.or_else(|| (!refused).then_some(Duration::ZERO));
         let entry =
             known.map(|entry| if refused { Entry { left: entry.left.saturating_add(1), ..entry } } else { entry });
         match plan::next(&facts, entry, &self.asked, waited) {
@@ -292,7 +292,6 @@ impl Repairer {
         }
         if let Some(ledger) = self.ledger.as_mut().filter(|_| known != Some(entry)) {
             ledger.entries.insert(key, entry);
-            ledger.evicted = ledger.evicted.saturating_add(1);
             if let Err(error) = self.write().await {
                 self.context.state.repair.failed(&error);
                 return self.leave(name, Left::Refused(Unavailable::of(&error).to_string()));
@@ -310,6 +309,9 @@ impl Repairer {
             Ok(_) => {
                 self.context.state.repair.answered();
                 self.context.state.writes.add(Write::Eviction);
+                if let Some(ledger) = &mut self.ledger {
+                    ledger.evicted = ledger.evicted.saturating_add(1);
+                }
                 info!(
                     k8s.namespace.name = &*name.namespace,
                     k8s.pod.name = pod,
@@ -323,17 +325,17 @@ impl Repairer {
                 self.running.insert(Arc::clone(name), (target.clone(), Instant::now()));
                 Visit::Evicted
             }
-            // It went by itself, or there is another of its name.
-            Err(k8s::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {
-                self.refused.remove(name);
-                Visit::Nothing
-            }
             Err(error) => {
+                let again = self.refused.insert(Arc::clone(name), uid.to_owned()).as_deref() == Some(uid);
+                // It went by itself, or there is another of its name: the next look shows that.
+                let gone = matches!(&error, k8s::Error::Api(status) if status.is_not_found() || status.is_conflict());
+                if gone && !again {
+                    return Visit::Nothing;
+                }
                 // A budget is no failure of the API server's.
                 if !matches!(&error, k8s::Error::Api(status) if status.code == 429) {
                     self.context.state.repair.failed(&error);
                 }
-                self.refused.insert(Arc::clone(name), uid.to_owned());
                 self.leave(name, Left::Refused(Unavailable::of(&error).to_string()))
             }
         }
@@ -363,11 +365,13 @@ impl Repairer {
         let api = Api::<ConfigMap>::namespaced(self.context.client.clone(), &self.context.namespace);
         let map = k8s::in_time(api.get_opt(object::REPAIR)).await?;
         self.context.state.repair.answered();
-        let first = self.ledger.is_none();
         let mut ledger = Ledger::read(map.as_ref(), hash);
-        if first {
+        match &self.ledger {
             // Nobody knows any more what became of the last one's replacement.
-            ledger.close_spent();
+            None => ledger.close_spent(),
+            // The last eviction is written with the next change.
+            Some(known) if known.version == ledger.version && known.hash == hash => ledger.evicted = known.evicted,
+            Some(_) => {}
         }
         self.ledger = Some(ledger);
         Ok(())

@@ -1,4 +1,4 @@
-//! What becomes of a repair while it is switched off, and while nobody has looked whether it helps.
+//! What becomes of a repair while it is switched off, while nobody has looked whether it helps, and where it is refused.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -12,6 +12,8 @@ use crate::api::stack::RepairPhase;
 use crate::config::Configuration;
 use crate::controller::status::Verdict;
 use crate::k8s::{Body, Client, OwnerReference};
+
+mod refused;
 
 fn web() -> Name {
     Name { namespace: "shop".into(), kind: "Deployment".into(), name: "web".into() }

@@ -31,6 +31,11 @@ fn begun(left: u16) -> Entry {
     Entry { left, newest: NEWEST, end: None }
 }
 
+/// Of which the last eviction wasn't refused.
+fn next(facts: &Facts, entry: Option<Entry>, asked: &Repair, waited: Duration) -> Move {
+    super::next(facts, entry, asked, Some(waited))
+}
+
 const LONG: Duration = Duration::from_secs(30);
 
 #[test]
@@ -81,6 +86,20 @@ fn the_next_one_waits_for_the_last_ones_replacement() {
     };
     assert_eq!(next(&there, Some(begun(1)), &asked(), LONG), expected);
     assert_eq!(next(&after(&|pods| pods[0].lacks = None), Some(begun(1)), &asked(), LONG), Move::Done);
+}
+
+#[test]
+fn what_was_refused_is_neither_waited_for_nor_blamed() {
+    let again = |facts: &Facts| super::next(facts, Some(begun(2)), &asked(), None);
+    let entry = begun(1);
+    assert_eq!(again(&three()), Move::Evict { name: "b".to_owned(), uid: "b-uid".to_owned(), entry });
+    for (change, left) in [(|pod: &mut PodFacts| pod.ready = false) as fn(&mut PodFacts), |pod| pod.leaving = true]
+        .map(|change| (change, Left::NotReady))
+    {
+        let mut unwell = three();
+        change(&mut unwell.pods[2]);
+        assert_eq!(again(&unwell), Move::Leave(left), "{unwell:?}");
+    }
 }
 
 #[test]
