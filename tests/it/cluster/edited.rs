@@ -4,19 +4,24 @@
 //! it. Then all are made at once, as far as they go together, and nobody is taken for one who fights the controller.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kube::api::{Api, ApiResource, DynamicObject, PostParams};
 use kube::core::GroupVersionKind;
 use otelgate::api::annotation;
 use serde_json::{Value, json};
 
-use crate::control_plane::ControlPlane;
 use crate::control_plane::api_proxy::client;
+use crate::control_plane::{ControlPlane, PATIENCE, SOON, wait_within};
 
 /// Who edits.
 const MANAGER: &str = "by-hand";
 /// Who applied.
 const CONTROLLER: &str = "otelgate-controller";
+
+/// So many edits of an object within a minute are repaired at once, when it was deleted before: with one more, whoever edits
+/// is taken for somebody who fights.
+const AT_ONCE: usize = 4;
 
 /// A change of one field.
 #[derive(Clone, Debug)]
@@ -131,8 +136,9 @@ impl<'p> Hand<'p> {
         })
     }
 
-    /// Makes them all, and has `wait` see to it that the object is as before, each time.
-    pub fn make(&self, before: &Value, edits: &Edits, wait: impl Fn(&str, &dyn Fn() -> bool)) {
+    /// Makes them all, and waits each time until the object is as before. `words`: for a test that fails.
+    #[track_caller]
+    pub fn make(&self, before: &Value, edits: &Edits, words: impl Fn() -> String) {
         let is_fixed =
             |field: &str, why: &str| FIXED.iter().any(|(place, words)| field.contains(place) && why.contains(words));
         let unedited: Vec<_> = edits.refused.iter().filter(|(field, why)| !is_fixed(field, why)).collect();
@@ -142,8 +148,14 @@ impl<'p> Hand<'p> {
             let made = made.unwrap_or_else(|error| panic!("{} {}: {error}", self.kind.kind, self.name));
             assert_ne!(lasting(&made), lasting(before), "{} {} was edited", self.kind.kind, self.name);
             let what = format!("{} {} to be as before edit {n}: {round:?}", self.kind.kind, self.name);
-            wait(&what, &|| lasting(&self.object()) == lasting(before));
+            wait_within(self.patience(n), &what, || (lasting(&self.object()) == lasting(before)).then_some(()))
+                .unwrap_or_else(|error| panic!("{error}{}", words()));
         }
+    }
+
+    /// A rollout takes its own time.
+    fn patience(&self, round: usize) -> Duration {
+        if round < AT_ONCE && self.kind.kind != "DaemonSet" { SOON } else { PATIENCE }
     }
 }
 

@@ -40,6 +40,8 @@ pub use webhook::Webhook;
 
 /// Longer than anything here takes on a slow and busy machine.
 pub const PATIENCE: Duration = Duration::from_mins(4);
+/// The same for what is to be there again within seconds, where nobody is taken for one who fights.
+pub const SOON: Duration = Duration::from_secs(45);
 /// The least and the longest time between two looks.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
@@ -47,15 +49,23 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 ///
 /// # Errors
 /// With what `what` says, when there was none within [`PATIENCE`].
-pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> Result<T, String> {
+pub fn wait_for<T>(what: &str, ask: impl FnMut() -> Option<T>) -> Result<T, String> {
+    wait_within(PATIENCE, what, ask)
+}
+
+/// Asks until there is an answer, and no longer than that.
+///
+/// # Errors
+/// With what `what` says, when there was none in time.
+pub fn wait_within<T>(patience: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> Result<T, String> {
     let started = Instant::now();
     loop {
         let asked = Instant::now();
         if let Some(answer) = ask() {
             return Ok(answer);
         }
-        if started.elapsed() > PATIENCE {
-            return Err(format!("waited {} s for {what}, in vain", PATIENCE.as_secs()));
+        if started.elapsed() > patience {
+            return Err(format!("waited {} s for {what}, in vain", patience.as_secs()));
         }
         // Whoever asks starts programs, beside those that are waited for: a third of the time is enough.
         std::thread::sleep((2 * asked.elapsed()).clamp(PAUSES.0, PAUSES.1));

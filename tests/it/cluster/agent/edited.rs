@@ -75,8 +75,6 @@ fn edit(plane: &ControlPlane, controller: &Process, object: &Value) -> usize {
     let hand = Hand::on(plane, object);
     let before = hand.object();
     let edits = hand.edits(&before);
-    hand.make(&before, &edits, |what, is_as_before| {
-        wait_for(what, || is_as_before().then_some(())).unwrap_or_else(|error| panic!("{error}; {}", controller.log()));
-    });
+    hand.make(&before, &edits, || format!("; {}", controller.log()));
     edits.count()
 }

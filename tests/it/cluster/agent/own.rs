@@ -8,7 +8,7 @@ use super::{
     wait_until_gone,
 };
 use crate::control_plane::network::Process;
-use crate::control_plane::{ControlPlane, wait_for};
+use crate::control_plane::{ControlPlane, SOON, wait_for, wait_within};
 
 const MADE: [&str; 13] = [
     "daemonset/datadog-agent",
@@ -193,10 +193,10 @@ fn what_is_deleted_or_edited_is_as_before(plane: &ControlPlane, controller: &Pro
         let found = plane.kubectl(&["get", "-n", super::NAMESPACE, name, "-o", "json", "--ignore-not-found"]).stdout;
         serde_json::from_str(&found).ok()
     };
-    for name in MADE {
+    for name in MADE.into_iter().chain([LEASE]) {
         let uid = get(name).expect("it is there")["metadata"]["uid"].clone();
         plane.kubectl(&["delete", "-n", super::NAMESPACE, name, "--wait=false"]).expect("kubectl delete");
-        wait_for("it to be back", || get(name).filter(|now| now["metadata"]["uid"] != uid))
+        wait_within(SOON, "it to be back", || get(name).filter(|now| now["metadata"]["uid"] != uid))
             .unwrap_or_else(|error| panic!("{name}: {error}; {}", controller.log()));
     }
     // A token that is made anew changes what mounts it, once.
@@ -206,10 +206,7 @@ fn what_is_deleted_or_edited_is_as_before(plane: &ControlPlane, controller: &Pro
         let hand = Hand::on(plane, &get(name).expect("it is there"));
         let before = hand.object();
         let edits = hand.edits(&before);
-        hand.make(&before, &edits, |what, is_as_before| {
-            wait_for(what, || is_as_before().then_some(()))
-                .unwrap_or_else(|error| panic!("{name}: {error}; {}", controller.log()));
-        });
+        hand.make(&before, &edits, || format!("; {}", controller.log()));
         let least = if name.starts_with("daemonset/") { 100 } else { 1 };
         assert!(edits.count() > least, "{name}: {edits:?}");
     }

@@ -19,12 +19,12 @@ use crate::control_plane::plane::Parts;
 use crate::control_plane::process_nodes::ProcessNodes;
 use crate::control_plane::programs::Helm;
 use crate::control_plane::release::{NAMESPACE, Release};
-use crate::control_plane::{ControlPlane, Version, wait_for};
+use crate::control_plane::{ControlPlane, SOON, Version, wait_for, wait_within};
 
 const COLLECTOR: &str = "datadog";
 /// Of what the controller makes for it.
 const PART: &str = "otelgate.dev/part=collector";
-const KINDS: &str = "serviceaccount,configmap,service,daemonset,networkpolicy,rolebinding,clusterrolebinding";
+const KINDS: &str = "serviceaccount,configmap,service,daemonset,networkpolicy,rolebinding,clusterrolebinding,lease";
 const WORDS: &str = "Error: invalid configuration: processors::resourcedetection: no such detector";
 
 #[test]
@@ -144,6 +144,7 @@ impl Cluster<'_> {
         let expected = [
             "ClusterRoleBinding/otelgate-collector",
             "DaemonSet/otel-collector",
+            "Lease/otel-collector-k8s-cluster",
             "NetworkPolicy/otel-collector",
             "RoleBinding/otelgate-collector",
             "Service/otel-collector",
@@ -170,10 +171,11 @@ impl Cluster<'_> {
         for (name, object) in objects(self.plane) {
             let uid = &object["metadata"]["uid"];
             self.kubectl(&["delete", &name, "--wait=false"]).expect("kubectl delete");
-            self.wait(&format!("{name} to be back"), || {
+            wait_within(SOON, &format!("{name} to be back"), || {
                 let now = objects(self.plane).remove(&name)?;
                 (now["metadata"]["uid"] != *uid && now["metadata"]["deletionTimestamp"].is_null()).then_some(())
-            });
+            })
+            .unwrap_or_else(|error| panic!("{error}{}", self.words()));
         }
         self.settled();
     }
@@ -230,7 +232,7 @@ impl Cluster<'_> {
         let hand = Hand::on(self.plane, object);
         let before = hand.object();
         let edits = hand.edits(&before);
-        hand.make(&before, &edits, |what, is_as_before| self.wait(what, || is_as_before().then_some(())));
+        hand.make(&before, &edits, || self.words());
         edits.count()
     }
 
