@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::OTELGATE;
 use super::installed::{condition, wait_until_in_force};
+use crate::control_plane::audit::Entry;
 use crate::control_plane::plane::Parts;
 use crate::control_plane::process_nodes::ProcessNodes;
 use crate::control_plane::programs::Helm;
@@ -14,6 +15,8 @@ use crate::control_plane::release::{NAMESPACE, Release};
 use crate::control_plane::{ControlPlane, Version, wait_for};
 
 const REGISTRATION: &str = "mutatingwebhookconfiguration/otelgate";
+/// How long a pod has to be Ready where there has to be time for something else in between, in seconds.
+const SLOW: i64 = 90;
 
 /// The chart, installed without Collector and Agent.
 pub(super) struct Cluster<'p> {
@@ -31,6 +34,8 @@ fn missed_pods_are_found_and_a_repair_ends_by_itself() {
     cluster.what_a_restarted_controller_tells_is_the_same();
     cluster.a_dry_run_tells_and_evicts_nothing();
     cluster.without_the_webhook_nothing_is_evicted();
+    cluster.when_the_webhook_goes_in_the_middle_nothing_more_is_evicted();
+    cluster.what_a_budget_refuses_is_told_and_asked_for_seldom();
     cluster.missed_pods_are_evicted_one_by_one_and_come_back_injected();
     cluster.what_comes_back_unmarked_or_crashing_is_evicted_once();
     cluster.the_rest_is_left_and_nothing_more_is_evicted();
@@ -54,6 +59,31 @@ fn deployment(namespace: &str, name: &str, replicas: usize, annotations: &Value)
             },
         },
     })
+}
+
+/// What is missed: workloads to be repaired, one of them with a budget that lets nothing go, and what is left as it is.
+fn missed() -> Vec<Value> {
+    let slow = |name: &str, replicas: usize| {
+        let mut slow = deployment("shop", name, replicas, &json!({}));
+        slow["spec"]["minReadySeconds"] = json!(SLOW);
+        slow
+    };
+    let template = json!({"spec": {"containers": [{"name": "app", "image": "app:1"}], "restartPolicy": "Never",
+        // One that has ended is nobody's concern, and here each that runs has ended.
+        "nodeSelector": {"kubernetes.io/hostname": "none"}}});
+    vec![
+        slow("web", 3),
+        slow("api", 2),
+        deployment("shop", "single", 1, &json!({})),
+        deployment("shop", "skipped", 2, &json!({"otelgate.dev/containers": "none-of-them"})),
+        json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "guarded", "namespace": "shop"},
+            "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "guarded"}}}}),
+        deployment("shop", "guarded", 2, &json!({})),
+        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "batch", "namespace": "shop"},
+            "spec": {"template": template}}),
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bare", "namespace": "shop"},
+            "spec": {"containers": [{"name": "app", "image": "app:1"}]}}),
+    ]
 }
 
 impl<'p> Cluster<'p> {
@@ -133,13 +163,17 @@ impl<'p> Cluster<'p> {
         .unwrap_or_else(|error| panic!("{error}: {app}"));
     }
 
+    /// What became of each eviction that the controller asked for, in their order.
+    fn evictions(&self) -> Vec<Entry> {
+        let is_one = |entry: &Entry| entry.is_by(NAMESPACE, "otelgate-controller") && entry.subresource == "eviction";
+        let mut evictions: Vec<_> = self.plane.audit().into_iter().filter(is_one).collect();
+        evictions.sort_by_key(|entry| entry.at);
+        evictions
+    }
+
     /// Names of the pods that the controller evicted.
     pub(super) fn evicted(&self) -> Vec<String> {
-        let audit = self.plane.audit();
-        let evictions = audit.into_iter().filter(|entry| {
-            entry.is_by(NAMESPACE, "otelgate-controller") && entry.subresource == "eviction" && entry.code < 300
-        });
-        evictions.map(|entry| entry.name).collect()
+        self.evictions().into_iter().filter(|entry| entry.code < 300).map(|entry| entry.name).collect()
     }
 
     pub(super) fn of(&self, app: &str) -> usize {
@@ -151,41 +185,40 @@ impl<'p> Cluster<'p> {
         self.make_namespace("lost");
         keep_out(self.plane, &["lost"]);
         self.scale_webhook(0);
-        let bare = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bare", "namespace": "shop"},
-            "spec": {"containers": [{"name": "app", "image": "app:1"}]}});
-        let skipped = json!({"otelgate.dev/containers": "none-of-them"});
-        self.plane.apply(&[
-            deployment("shop", "web", 3, &json!({})),
-            deployment("shop", "single", 1, &json!({})),
-            deployment("shop", "skipped", 2, &skipped),
-            bare,
-        ]);
-        self.wait_for_pods("shop", "web", 3);
+        self.plane.apply(&missed());
+        for (app, count) in [("web", 3), ("api", 2), ("guarded", 2)] {
+            self.wait_for_pods("shop", app, count);
+        }
         self.plane.kubectl(&["label", "namespace", "default", "otelgate.dev/inject=on"]).expect("kubectl label");
-        let stack = self.until("missed pods", |injection| injection["missed"] == 5);
+        let stack = self.until("missed pods", |injection| injection["missed"] == 10);
         let injection = &stack["status"]["injection"];
-        assert_eq!(injection["injected"], "0/5", "{injection:#}");
-        assert_eq!(
-            injection["missedOf"],
-            json!(["shop/Deployment/single (1)", "shop/Deployment/web (3)", "shop/Pod/bare"])
-        );
+        assert_eq!(injection["injected"], "0/10", "{injection:#}");
+        let of = [
+            "shop/Deployment/api (2)",
+            "shop/Deployment/guarded (2)",
+            "shop/Deployment/single (1)",
+            "shop/Deployment/web (3)",
+            "shop/Job/batch (1)",
+            "shop/Pod/bare",
+        ];
+        assert_eq!(injection["missedOf"], json!(of));
         let stack = self.until("the invalid label", |injection| injection["invalidOptIns"].is_array());
         assert_eq!(stack["status"]["injection"]["invalidOptIns"], json!(["namespace default (InvalidOptIn)"]));
         let complete = condition(&stack, "InjectionComplete").expect("a condition");
         assert_eq!((&complete["status"], &complete["reason"]), (&json!("False"), &json!("Missed")));
         let message = complete["message"].as_str().expect("a message");
         assert!(
-            message.starts_with("5 of 5 pods were missed: shop/Deployment/single (1), shop/Deployment/web (3)"),
+            message.starts_with("10 of 10 pods were missed: shop/Deployment/api (2), shop/Deployment/guarded (2)"),
             "{message}"
         );
         let shown = self.plane.kubectl(&["get", "telemetrystack"]).expect("kubectl get");
-        assert!(shown.contains("INJECTED") && shown.contains("0/5"), "{shown}");
+        assert!(shown.contains("INJECTED") && shown.contains("0/10"), "{shown}");
         self.scale_webhook(1);
         wait_until_in_force(self.nodes);
         assert_ne!(condition(&self.stack(), "Ready").expect("it is there")["reason"], "Missed", "it doesn't count");
         // What is created now is no reason for anything.
         self.plane.apply(&[deployment("shop", "fine", 1, &json!({}))]);
-        self.until("one that is injected", |injection| injection["injected"] == "1/6");
+        self.until("one that is injected", |injection| injection["injected"] == "1/11");
     }
 
     fn what_a_restarted_controller_tells_is_the_same(&self) {
@@ -200,7 +233,7 @@ impl<'p> Cluster<'p> {
             .unwrap_or_else(|error| panic!("{error}"));
         let metrics = || self.release.controller().http_get(8080, "/metrics").unwrap_or_default();
         wait_for("it to have counted", || {
-            metrics().contains("otelgate_controller_pods{coverage=\"Missed\"} 5").then_some(())
+            metrics().contains("otelgate_controller_pods{coverage=\"Missed\"} 10").then_some(())
         })
         .unwrap_or_else(|error| panic!("{error}: {}", metrics()));
         assert_eq!(self.stack()["status"]["injection"], before);
@@ -209,14 +242,16 @@ impl<'p> Cluster<'p> {
     fn a_dry_run_tells_and_evicts_nothing(&self) {
         self.release.upgrade(&values(&json!({"missed": true, "dryRun": true})));
         let stack = self.until("what would be evicted", |injection| {
-            injection["repair"]["wouldEvict"].is_array()
-                && injection["repair"]["left"].as_array().is_some_and(|left| left.len() == 2)
+            injection["repair"]["wouldEvict"].as_array().is_some_and(|would| would.len() == 3)
+                && injection["repair"]["left"].as_array().is_some_and(|left| left.len() == 3)
         });
         let repair = &stack["status"]["injection"]["repair"];
         assert_eq!((&repair["phase"], &repair["evicted"]), (&json!("DryRun"), &json!(0)));
-        assert_eq!(repair["wouldEvict"], json!(["shop/Deployment/web (3)"]));
+        let would = ["shop/Deployment/api (2)", "shop/Deployment/guarded (2)", "shop/Deployment/web (3)"];
+        assert_eq!(repair["wouldEvict"], json!(would));
         let left = [
             "shop/Deployment/single: fewer than two replicas are Ready",
+            "shop/Job/batch: of a Job, which starts over",
             "shop/Pod/bare: a pod that nobody would make again",
         ];
         assert_eq!(repair["left"], json!(left));
@@ -235,20 +270,53 @@ impl<'p> Cluster<'p> {
         assert!(self.evicted().is_empty());
     }
 
-    fn missed_pods_are_evicted_one_by_one_and_come_back_injected(&self) {
+    /// One of each workload has come back by then, and the next ones would be due soon after.
+    fn when_the_webhook_goes_in_the_middle_nothing_more_is_evicted(&self) {
         self.scale_webhook(1);
         self.ask_for_repair();
-        self.until("the first to be evicted", |injection| injection["repair"]["evicted"].as_i64() > Some(0));
+        self.until("the first of two workloads to be back", |injection| injection["injected"] == "3/11");
+        self.scale_webhook(0);
+        self.until("the repair to wait", |injection| injection["repair"]["phase"] == "Waiting");
+        let before = self.evicted();
+        assert_eq!((before.len(), self.of("web"), self.of("api")), (2, 1, 1), "{before:?}");
+        for name in ["web", "api"] {
+            let patch = json!({"spec": {"minReadySeconds": 0}}).to_string();
+            self.plane.kubectl(&["patch", "-n", "shop", "deployment", name, "-p", &patch]).expect("kubectl patch");
+        }
+        self.scale_webhook(1);
+        assert_eq!(self.evicted(), before);
+    }
+
+    fn what_a_budget_refuses_is_told_and_asked_for_seldom(&self) {
+        let budget = self.plane.get("shop", "poddisruptionbudget/guarded")["status"].clone();
+        assert_eq!((&budget["currentHealthy"], &budget["disruptionsAllowed"]), (&json!(2), &json!(0)), "{budget:#}");
+        self.until("the refusal", |injection| left(injection, "guarded").contains("the pod's disruption budget"));
+        // By then, it would have been asked for again and again.
+        wait_for("another one of web to be evicted", || (self.of("web") > 1).then_some(()))
+            .unwrap_or_else(|error| panic!("{error}: {:#}", self.stack()["status"]));
+        let told = self.stack()["status"]["injection"]["repair"]["evicted"].as_u64();
+        let evicted = self.evicted();
+        assert!(told.is_some_and(|told| told <= evicted.len() as u64), "{told:?}, and not {evicted:?}");
+        assert_eq!(self.of("guarded"), 0);
+        let refused: Vec<_> = self.evictions().into_iter().filter(|entry| entry.code >= 300).collect();
+        assert!(refused.iter().all(|entry| entry.code == 429 && entry.name.starts_with("guarded-")), "{refused:#?}");
+        assert!(apart(&refused, 25) && !refused.is_empty(), "{refused:#?}");
+        self.plane.kubectl(&["delete", "-n", "shop", "poddisruptionbudget", "guarded"]).expect("kubectl delete");
+    }
+
+    fn missed_pods_are_evicted_one_by_one_and_come_back_injected(&self) {
         let stack = self.until("the repair to be over", |injection| {
-            injection["missed"] == 2 && injection["repair"]["phase"] == "Idle"
+            injection["missed"] == 3 && injection["repair"]["phase"] == "Idle"
         });
         let injection = &stack["status"]["injection"];
-        assert_eq!(injection["injected"], "4/6", "{injection:#}");
-        assert_eq!(injection["repair"]["evicted"], 3);
-        for pod in self.pods("shop", "web") {
+        assert_eq!(injection["injected"], "8/11", "{injection:#}");
+        assert_eq!(injection["repair"]["evicted"], 7);
+        for pod in ["web", "api", "guarded"].iter().flat_map(|app| self.pods("shop", app)) {
             assert!(pod["metadata"]["annotations"]["otelgate.dev/status"].is_string(), "{pod:#}");
         }
-        assert_eq!((self.evicted().len(), self.of("web")), (3, 3));
+        assert_eq!((self.evicted().len(), self.of("web"), self.of("api"), self.of("guarded")), (7, 3, 2, 2));
+        let evicted: Vec<_> = self.evictions().into_iter().filter(|entry| entry.code < 300).collect();
+        assert!(apart(&evicted, 2), "one of the cluster at a time: {evicted:#?}");
     }
 
     /// Three that come to nothing, each for a reason of its own; the last one ends it all.
@@ -317,6 +385,12 @@ impl<'p> Cluster<'p> {
         });
         assert_eq!(self.evicted(), before);
     }
+}
+
+/// Whether each came so many seconds after the one before.
+fn apart(entries: &[Entry], seconds: i64) -> bool {
+    let seconds = jiff::SignedDuration::from_secs(seconds);
+    entries.windows(2).all(|pair| pair[1].at.duration_since(pair[0].at) >= seconds)
 }
 
 /// Has the API server call the webhook for pods of no namespace of these, as a condition of somebody else's may.

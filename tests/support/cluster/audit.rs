@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// What stands for kubelets is this user.
@@ -12,6 +13,8 @@ pub(super) const NODES: &str = "nodes";
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
+    /// When it came.
+    pub at: Timestamp,
     pub user: String,
     pub verb: String,
     /// Empty for the core group, like all of these when the request wasn't for an object.
@@ -66,6 +69,7 @@ impl Entry {
         let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let code = event.pointer("/responseStatus/code").and_then(Value::as_u64).unwrap_or_default();
         Self {
+            at: text("/requestReceivedTimestamp").parse().unwrap_or_default(),
             user: text("/user/username"),
             verb: text("/verb"),
             group: text("/objectRef/apiGroup"),
