@@ -271,10 +271,14 @@ impl<'p> Installed<'p> {
         assert!(controllers.iter().any(|one| one.name == first), "{first} is one of the two");
         self.wait_for_reason("InForce");
         let before = condition(&self.stack("default"), "ConfigurationAccepted");
+        let held = lease();
         // Not a signal: a container that starts again has its pod's name, and may well be the first to take the Lease.
         self.plane.kubectl(&["delete", "pod", "-n", NAMESPACE, "--wait=false", &first]).expect("kubectl delete");
-        wait_for("the other to lead", || (leader(&lease()) != first && !leader(&lease()).is_empty()).then_some(()))
-            .unwrap_or_else(|error| panic!("{error}{}", self.nodes.last_words()));
+        let taken = wait_for("the other to lead", || {
+            Some(lease()).filter(|lease| !leader(lease).is_empty() && leader(lease) != first)
+        })
+        .unwrap_or_else(|error| panic!("{error}{}", self.nodes.last_words()));
+        is_handed_over(&held, &taken);
         self.plane.kubectl(&["delete", "configmap", "-n", NAMESPACE, "otelgate-injection"]).expect("kubectl delete");
         self.wait_for_config_map(|map| text(map).contains("clusterName: test"));
         let after = condition(&self.stack("default"), "ConfigurationAccepted");
@@ -318,6 +322,16 @@ fn condition(stack: &Value, name: &str) -> Value {
 
 fn text(config_map: &Value) -> &str {
     config_map["data"]["config.yaml"].as_str().unwrap_or_default()
+}
+
+/// Nobody had to wait until the Lease ran out, which counts from its last renewal.
+fn is_handed_over(held: &Value, taken: &Value) {
+    let at = |lease: &Value, field: &str| -> jiff::Timestamp {
+        lease["spec"][field].as_str().expect("a time").parse().expect("a time")
+    };
+    let lasts = held["spec"]["leaseDurationSeconds"].as_i64().expect("a number");
+    let waited = at(taken, "acquireTime").duration_since(at(held, "renewTime"));
+    assert!(waited < jiff::SignedDuration::from_secs(lasts), "{waited:#} after {held:#}: {taken:#}");
 }
 
 /// What a replica says of itself.

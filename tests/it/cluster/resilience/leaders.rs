@@ -14,6 +14,9 @@ use crate::control_plane::wait_for;
 const QUIET: Duration = Duration::from_secs(18);
 const TRIAL: &str = "/apis/apps/v1/namespaces/datadog/daemonsets/otel-collector-trial";
 const CONTENDED: &str = "/api/v1/namespaces/datadog/configmaps/otel-collector-config";
+/// The Cluster Agent's token, and the authority that signs for the webhook.
+const SECRETS: [&str; 2] =
+    ["/api/v1/namespaces/datadog/secrets/datadog-cluster-agent", "/api/v1/namespaces/otelgate/secrets/otelgate-ca"];
 
 #[test]
 fn a_leader_that_is_killed_in_a_rollout_is_followed_without_a_second_trial() {
@@ -23,11 +26,13 @@ fn a_leader_that_is_killed_in_a_rollout_is_followed_without_a_second_trial() {
         let before = world.revision();
         world.roll("100m");
         let (trial, revision) = world.trial(&before, &first);
+        let secrets = SECRETS.map(|path| world.secret(path));
         drop(first);
         world.wait_until_it_leads("two", &second);
         assert_eq!(world.get(TRIAL)["metadata"]["uid"], trial, "the one that was begun is gone on with");
         world.wait_until_rolled_out(&revision, &second);
         world.each_ran_once(&revision);
+        assert_eq!(SECRETS.map(|path| world.secret(path)), secrets, "what is made once isn't made anew");
     });
 }
 
@@ -75,6 +80,14 @@ impl World<'_> {
         self.wait_for_quiet(&first, QUIET);
         assert_eq!(second.proxy.changes(0).len(), 0, "{:#?}", second.proxy.changes(0));
         (first, second)
+    }
+
+    /// Which one it is, and what it says.
+    #[track_caller]
+    fn secret(&self, path: &str) -> [Value; 2] {
+        let secret = self.get(path);
+        assert!(secret["data"].is_object(), "{path}");
+        [secret["metadata"]["uid"].clone(), secret["data"].clone()]
     }
 
     fn revision(&self) -> String {
