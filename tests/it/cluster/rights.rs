@@ -12,7 +12,7 @@ use crate::control_plane::plane::Parts;
 use crate::control_plane::process_nodes::ProcessNodes;
 use crate::control_plane::programs::Helm;
 use crate::control_plane::release::{NAMESPACE, Release};
-use crate::control_plane::{ControlPlane, Version, datadog_operator, wait_for};
+use crate::control_plane::{ControlPlane, SOON, Version, datadog_operator, wait_for, wait_within};
 
 const ACCOUNTS: [&str; 2] = ["otelgate-webhook", "otelgate-controller"];
 
@@ -317,6 +317,8 @@ fn what_cant_be_kept_is_told_with_the_right_that_is_missing(plane: &ControlPlane
         let named = "not allowed to patch networkpolicies.networking.k8s.io in namespace datadog";
         reason == "CollectorNotWritten" && message.contains(named)
     });
+    what_may_be_written_is(plane);
+    told("the NetworkPolicy to be missed all the while", &|reason, _| reason == "CollectorNotWritten");
     change(&rules);
     told("the NetworkPolicy to be written", &|reason, _| reason != "CollectorNotWritten");
     change(&without("secrets", &["list", "watch"]));
@@ -328,6 +330,27 @@ fn what_cant_be_kept_is_told_with_the_right_that_is_missing(plane: &ControlPlane
     wait_for_condition(plane, "CredentialsReady", "the key to be read again", &|reason, _| {
         reason != "SecretNotReadable"
     });
+}
+
+/// While something of the Collector can't be: the rest of it, and the Agent, are kept as ever.
+fn what_may_be_written_is(plane: &ControlPlane) {
+    let agent = |mode: &str| {
+        let patch = json!({"spec": {"agent": {"mode": mode}}}).to_string();
+        plane.kubectl(&["patch", "telemetrystack", "default", "--type=merge", "-p", &patch]).expect("kubectl patch");
+    };
+    let uid = |object: &str| {
+        let found =
+            plane.kubectl(&["get", "-n", "datadog", object, "--ignore-not-found", "-o", "jsonpath={.metadata.uid}"]);
+        Some(found.expect("kubectl get")).filter(|uid| !uid.is_empty())
+    };
+    agent("daemonset");
+    for object in ["service/otel-collector", "serviceaccount/datadog-agent"] {
+        let before = wait_for("it to be there", || uid(object)).unwrap_or_else(|error| panic!("{object}: {error}"));
+        plane.kubectl(&["delete", "-n", "datadog", object]).expect("kubectl delete");
+        wait_within(SOON, "it to be back", || uid(object).filter(|uid| *uid != before))
+            .unwrap_or_else(|error| panic!("{object}: {error}"));
+    }
+    agent("disabled");
 }
 
 /// The watch goes on where it was, once it may.
