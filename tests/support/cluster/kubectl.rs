@@ -1,5 +1,6 @@
 //! kubectl as the way to the API server, because it is the users' way.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -67,6 +68,16 @@ impl Outcome {
     pub fn json(self, what: &str) -> Value {
         let stdout = self.expect(what);
         serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{what}: {error} in {stdout}"))
+    }
+
+    /// What `-o name` printed, of kubectl that has to succeed: `kind/name`, without the kind's group.
+    #[track_caller]
+    pub fn names(self, what: &str) -> BTreeSet<String> {
+        let short = |line: &str| {
+            let (kind, name) = line.split_once('/').unwrap_or((line, ""));
+            format!("{}/{name}", kind.split('.').next().unwrap_or(kind))
+        };
+        self.expect(what).lines().map(short).collect()
     }
 
     /// The warnings that the API server sent.

@@ -58,13 +58,33 @@ fn what_is_told_to_be_elsewhere_moves() {
     let expected = ["networkpolicy/otel-collector", "service/gateway", "serviceaccount/otel-collector"];
     cluster.wait_for("observability", &expected);
 
-    let mut disabled = moved;
-    disabled["collector"] = json!({"mode": "disabled"});
-    cluster.apply(&disabled);
+    // Somebody else's in its place is left alone.
+    let labels = json!({"app": "theirs"});
+    plane.apply(&[json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "theirs", "namespace": "observability", "labels": labels},
+        "spec": {"selector": labels, "ports": [{"port": 4318}]},
+    })]);
+    let theirs = plane.get("observability", "service/theirs");
+    let with_mode = |mode: &str| {
+        let mut spec = moved.clone();
+        spec["collector"] = json!({"mode": mode, "adopt": {"selector": {"matchLabels": labels}}});
+        spec
+    };
+    cluster.apply(&with_mode("adopt"));
+    nothing_is_left(&cluster);
+    assert_eq!(plane.get("observability", "service/theirs"), theirs);
+    cluster.apply(&without);
+    cluster.wait_for("observability", &expected);
+
+    cluster.apply(&with_mode("disabled"));
+    nothing_is_left(&cluster);
+}
+
+fn nothing_is_left(cluster: &Cluster<'_>) {
     cluster.wait_for("observability", &[]);
     cluster.wait("the binding to go", || {
-        let found = plane.kubectl(&["get", "clusterrolebinding", "-l", PART, "-o", "name"]);
-        found.stdout.is_empty().then_some(())
+        let found = cluster.plane.kubectl(&["get", "clusterrolebinding", "-l", PART, "-o", "name"]);
+        found.names("kubectl get").is_empty().then_some(())
     });
 }
 
@@ -174,12 +194,10 @@ impl Cluster<'_> {
     pub fn wait_for(&self, namespace: &str, expected: &[&str]) {
         self.wait(&format!("{expected:?} in {namespace}"), || {
             let names = self.plane.kubectl(&["get", OF_NAMESPACE, "-n", namespace, "-l", PART, "-o", "name"]);
-            let names = names.expect("kubectl get");
-            let mut names: Vec<_> = names.lines().map(short).collect();
+            let mut names = names.names("kubectl get");
             // A revision that nothing runs yet.
             names.retain(|name| !name.starts_with("configmap/"));
-            names.sort();
-            (names == expected).then_some(())
+            names.iter().map(String::as_str).eq(expected.iter().copied()).then_some(())
         });
     }
 
@@ -203,10 +221,4 @@ impl Cluster<'_> {
         });
         said.unwrap_or_else(|error| panic!("{error}; {}; it says {conditions:#}", self.controller.log()));
     }
-}
-
-/// `networkpolicy.networking.k8s.io/x` without the group.
-fn short(name: &str) -> String {
-    let (kind, name) = name.split_once('/').unwrap_or((name, ""));
-    format!("{}/{name}", kind.split('.').next().unwrap_or(kind))
 }
