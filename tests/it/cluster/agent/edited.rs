@@ -1,16 +1,14 @@
-//! Each field of what only some features ask for, edited by hand: of the controller's own Agent, and of a `DatadogAgent`.
+//! What only some features ask for, deleted, and each field of it edited by hand: of the controller's own Agent, and of a
+//! `DatadogAgent`.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use super::super::edited::Hand;
-use super::{NAMESPACE, cluster, exists, says, start_controller};
+use super::{KINDS, NAMESPACE, OURS, ask, cluster, exists, is_made_again, says, start_controller};
 use crate::control_plane::network::Process;
 use crate::control_plane::{ControlPlane, datadog_operator, wait_for};
-
-/// Of everything that an Agent may take.
-const KINDS: &str = "serviceaccount,clusterrolebinding,rolebinding,configmap,service,deployment,daemonset";
 
 /// Beside what there is with the features that are on untold.
 const FURTHER: [&str; 5] = [
@@ -30,6 +28,9 @@ fn each_edited_field_of_what_features_ask_for_is_as_before() {
     let controller = start_controller(&plane, "controller");
     ask_for_all(&plane, "daemonset");
     says(&plane, &controller, "NoNodeForAgent");
+    for name in FURTHER {
+        is_made_again(&plane, &controller, name);
+    }
     let made = made(&plane);
     for name in FURTHER.iter().chain(&OTHERS) {
         let object = made.get(*name).unwrap_or_else(|| panic!("{name}: {made:#?}; {}", controller.log()));
@@ -52,17 +53,13 @@ fn each_edited_field_of_a_datadog_agent_is_as_before() {
 
 fn ask_for_all(plane: &ControlPlane, mode: &str) {
     let features = json!({"apm": true, "processes": true, "networkMonitoring": true, "cspm": true, "cws": true});
-    plane.apply(&[json!({
-        "apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack", "metadata": {"name": "default"},
-        "spec": {"injection": {"clusterName": "prod-eu1"}, "collector": {"mode": "disabled"},
-                 "agent": {"mode": mode, "features": features, "tolerations": [{"operator": "Exists"}]}},
-    })]);
+    let agent = json!({"mode": mode, "features": features});
+    ask(plane, "disabled", &agent);
 }
 
 /// By kind and name.
 fn made(plane: &ControlPlane) -> BTreeMap<String, Value> {
-    let list =
-        plane.kubectl(&["get", KINDS, "-n", NAMESPACE, "-l", "otelgate.dev/part=agent", "-o", "json"]).json("objects");
+    let list = plane.kubectl(&["get", KINDS, "-n", NAMESPACE, "-l", OURS, "-o", "json"]).json("objects");
     let named = |object: &Value| {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         (format!("{}/{}", text(&object["kind"]), text(&object["metadata"]["name"])), object.clone())

@@ -8,6 +8,7 @@ mod objects;
 mod operator;
 mod own;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -16,11 +17,16 @@ use serde_json::{Value, json};
 use super::OTELGATE;
 use crate::control_plane::network::{ADDRESS, Process};
 use crate::control_plane::plane::Parts;
-use crate::control_plane::{ControlPlane, Version, wait_for};
+use crate::control_plane::{ControlPlane, SOON, Version, wait_for, wait_within};
 
 const NAMESPACE: &str = "datadog";
 /// Of the controller's second port.
 const PORT: u16 = 18_080;
+/// Of everything that an Agent may take, whoever makes it.
+const KINDS: &str = "daemonsets,deployments,services,serviceaccounts,secrets,configmaps,leases,roles,rolebindings,\
+                     clusterroles,clusterrolebindings,networkpolicies,poddisruptionbudgets";
+/// On what the controller makes by itself.
+const OURS: &str = "otelgate.dev/part=agent";
 
 /// A cluster with the definition of the `TelemetryStack`, its namespaces and the key, and no node.
 #[track_caller]
@@ -62,11 +68,17 @@ fn ask_for(plane: &ControlPlane, agent: &Value) {
 /// And with the Collector's mode.
 #[track_caller]
 fn ask(plane: &ControlPlane, collector: &str, agent: &Value) {
-    let mut agent = agent.clone();
-    agent["tolerations"] = json!([{"operator": "Exists"}]);
+    apply_stack(plane, &json!({"collector": {"mode": collector}, "agent": agent}));
+}
+
+/// With what every stack here has.
+#[track_caller]
+fn apply_stack(plane: &ControlPlane, spec: &Value) {
+    let mut spec = spec.clone();
+    spec["injection"]["clusterName"] = json!("prod-eu1");
+    spec["agent"]["tolerations"] = json!([{"operator": "Exists"}]);
     plane.apply(&[json!({
-        "apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack", "metadata": {"name": "default"},
-        "spec": {"injection": {"clusterName": "prod-eu1"}, "collector": {"mode": collector}, "agent": agent},
+        "apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack", "metadata": {"name": "default"}, "spec": spec,
     })]);
 }
 
@@ -220,6 +232,36 @@ fn run(plane: &ControlPlane, pod: &Value) -> bool {
 /// Whether there is such an object.
 fn exists(plane: &ControlPlane, object: &str) -> bool {
     plane.kubectl(&["get", "-n", NAMESPACE, object]).success
+}
+
+/// Kinds and names of what has that label, wherever it is.
+#[track_caller]
+fn labelled(plane: &ControlPlane, label: &str) -> BTreeSet<String> {
+    plane.kubectl(&["get", KINDS, "-A", "-l", label, "-o", "name"]).names("kubectl get")
+}
+
+/// Waits until these have that label, and nothing else has.
+#[track_caller]
+fn wait_until_labelled(plane: &ControlPlane, maker: &Process, label: &str, expected: &[&str]) {
+    let expected: BTreeSet<_> = expected.iter().map(|&name| name.to_owned()).collect();
+    let mut last = BTreeSet::new();
+    wait_for(label, || {
+        last = labelled(plane, label);
+        (last == expected).then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}: {expected:?}, not {last:?}; {}", maker.log()));
+}
+
+/// Deletes it, and waits until there is another of its name.
+#[track_caller]
+fn is_made_again(plane: &ControlPlane, controller: &Process, object: &str) {
+    let before = plane.get(NAMESPACE, object)["metadata"]["uid"].clone();
+    plane.kubectl(&["delete", "-n", NAMESPACE, object, "--wait=false"]).expect("kubectl delete");
+    wait_within(SOON, "it to be back", || {
+        let now = plane.kubectl(&["get", "-n", NAMESPACE, object, "-o", "jsonpath={.metadata.uid}"]).stdout;
+        (!now.is_empty() && before != now).then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{object}: {error}; {}", controller.log()));
 }
 
 #[track_caller]

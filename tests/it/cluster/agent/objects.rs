@@ -8,7 +8,7 @@ use otelgate::controller::stack::Stack;
 
 use crate::control_plane::{ControlPlane, Version, datadog_operator};
 
-fn settings(spec: &Value) -> Settings {
+pub(super) fn settings(spec: &Value) -> Settings {
     let mut spec = spec.clone();
     spec["injection"]["clusterName"] = json!("prod-eu1");
     let stack = Stack::new("u".to_owned(), 1, &spec);

@@ -1,15 +1,23 @@
 //! Mode `operator` with the real Datadog Operator, and `auto` with a definition that comes and goes.
 
+mod features;
+
 use std::fs;
 
 use serde_json::{Value, json};
 
+use super::own::MADE;
 use super::{
-    NAMESPACE, add_nodes, ask_for, cluster, exists, run_until, says, says_so, start_controller, status,
-    wait_until_gone, write,
+    NAMESPACE, OURS, add_nodes, ask, ask_for, cluster, exists, labelled, run_until, says, says_so, start_controller,
+    status, wait_until_labelled, write,
 };
 use crate::control_plane::network::Process;
 use crate::control_plane::{ControlPlane, datadog_operator, wait_for};
+
+/// On what the operator makes from a `DatadogAgent`.
+const OF_OPERATOR: &str = "app.kubernetes.io/managed-by=datadog-operator";
+/// A note of the Cluster Agent that the operator runs: the controller's own has another one.
+const NOTE_OF_OPERATOR: &str = "configmap/datadog-token";
 
 #[track_caller]
 fn start_operator(plane: &ControlPlane) -> Process {
@@ -89,11 +97,17 @@ fn the_operator_makes_what_is_asked_for_and_its_word_is_not_enough() {
     let features = ours["fieldsV1"]["f:spec"]["f:features"].to_string();
     assert!(features.contains("f:admissionController") && !features.contains("f:orchestratorExplorer"), "{features}");
 
-    without_the_operator(&plane, &controller, operator);
+    let operator = without_the_operator(&plane, &controller, operator);
+    features::each_is_made_as_it_is_asked_for(&plane, &operator);
+    its_cluster_agent_writes_notes(&plane);
+    let operator = the_controllers_own_takes_its_place(&plane, &controller, operator);
+    it_takes_the_place_of_the_controllers_own(&plane, &controller, &operator);
+    the_stack_takes_all_of_it_away(&plane, controller, &operator);
 }
 
 /// It goes in the middle of things, and comes back.
-fn without_the_operator(plane: &ControlPlane, controller: &Process, operator: Process) {
+#[must_use]
+fn without_the_operator(plane: &ControlPlane, controller: &Process, operator: Process) -> Process {
     drop(operator);
     ask_for(plane, &json!({"mode": "operator", "features": {"networkMonitoring": true}}));
     says_so(plane, controller, "OperatorSilent", "DatadogAgent datadog was changed, and its DaemonSet wasn't");
@@ -101,8 +115,27 @@ fn without_the_operator(plane: &ControlPlane, controller: &Process, operator: Pr
     says(plane, controller, "AgentRollingOut");
     wait_for("system-probe", || daemon_set(plane, &operator).to_string().contains("\"system-probe\"").then_some(()))
         .unwrap_or_else(|error| panic!("{error}; {}", operator.log()));
+    operator
+}
 
-    // Another way, while its finalizer is nobody's: nothing of the next is there before the former has gone.
+/// In its place, as none runs here. They belong to nobody.
+fn its_cluster_agent_writes_notes(plane: &ControlPlane) {
+    let note = |name: &str| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": NAMESPACE},
+               "data": {"note": name}})
+    };
+    plane.apply(&["datadog-cluster-id", "datadog-leader-election", "datadog-token"].map(note));
+}
+
+/// Its finalizer is nobody's at first: nothing of the next is there before the former has gone.
+#[must_use]
+fn the_controllers_own_takes_its_place(plane: &ControlPlane, controller: &Process, operator: Process) -> Process {
+    let of_operator = labelled(plane, OF_OPERATOR);
+    for kind in ["service/", "serviceaccount/", "configmap/", "secret/", "role/", "clusterrole/", "clusterrolebinding/"]
+    {
+        assert!(of_operator.iter().any(|name| name.starts_with(kind)), "{kind}: {of_operator:?}");
+    }
+    assert!(!internals(plane).is_empty());
     drop(operator);
     ask_for(plane, &json!({"mode": "daemonset"}));
     says_so(plane, controller, "AgentLeftOver", "DatadogAgent datadog is being deleted, and its finalizer");
@@ -110,19 +143,45 @@ fn without_the_operator(plane: &ControlPlane, controller: &Process, operator: Pr
     let operator = start_operator(plane);
     wait_for("the former to go", || (!exists(plane, "datadogagent/datadog")).then_some(()))
         .unwrap_or_else(|error| panic!("{error}; {}", operator.log()));
-    wait_for("the controller's own", || exists(plane, "rolebinding/otelgate-cluster-agent-own").then_some(()))
-        .unwrap_or_else(|error| panic!("{error}; {}", controller.log()));
-    wait_for("its DaemonSet", || {
-        let found = plane.kubectl(&["get", "-n", NAMESPACE, "daemonset/datadog-agent", "-o", "json"]);
-        (found.success && found.json("it")["metadata"]["labels"]["otelgate.dev/part"] == "agent").then_some(())
-    })
-    .unwrap_or_else(|error| panic!("{error}; {}", controller.log()));
-    // And back.
-    ask_for(plane, &json!({"mode": "operator"}));
-    wait_until_gone(plane, controller, "rolebinding/otelgate-cluster-agent-own");
-    wait_until_gone(plane, controller, "secret/datadog-cluster-agent");
+    wait_until_labelled(plane, controller, OURS, &MADE);
+    nothing_is_left_of_the_operators(plane, &operator);
+    let note = plane.get(NAMESPACE, "configmap/datadog-cluster-id");
+    assert_eq!(note["data"]["note"], "datadog-cluster-id", "taken over");
+    operator
+}
+
+fn internals(plane: &ControlPlane) -> String {
+    plane.kubectl(&["get", "datadogagents,datadogagentinternals", "-A", "-o", "name"]).expect("kubectl get")
+}
+
+/// But for what belongs to nobody.
+fn nothing_is_left_of_the_operators(plane: &ControlPlane, operator: &Process) {
+    wait_until_labelled(plane, operator, OF_OPERATOR, &[]);
+    wait_for("what it makes them from to go", || internals(plane).is_empty().then_some(()))
+        .unwrap_or_else(|error| panic!("{error}: {}; {}", internals(plane), operator.log()));
+    assert!(exists(plane, NOTE_OF_OPERATOR));
+}
+
+/// Without a Collector, the Service that pods are told is the controller's in either mode.
+fn it_takes_the_place_of_the_controllers_own(plane: &ControlPlane, controller: &Process, operator: &Process) {
+    ask(plane, "disabled", &json!({"mode": "operator"}));
+    wait_until_labelled(plane, controller, OURS, &["service/otel-collector"]);
     wait_for("the operator's", || exists(plane, "datadogagent/datadog").then_some(()))
         .unwrap_or_else(|error| panic!("{error}; {}", controller.log()));
+    daemon_set(plane, operator);
+    // In this order: the operator is at it.
+    let there = labelled(plane, "");
+    let of_operator = labelled(plane, OF_OPERATOR);
+    let left: Vec<_> = MADE.iter().filter(|name| there.contains(**name) && !of_operator.contains(**name)).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// Without the controller: by whose each object is, and by the operator's finalizer.
+fn the_stack_takes_all_of_it_away(plane: &ControlPlane, controller: Process, operator: &Process) {
+    drop(controller);
+    plane.kubectl(&["delete", "telemetrystack", "default"]).expect("kubectl delete");
+    wait_until_labelled(plane, operator, OURS, &[]);
+    nothing_is_left_of_the_operators(plane, operator);
 }
 
 #[test]

@@ -4,13 +4,14 @@ use serde_json::{Value, json};
 
 use super::super::edited::Hand;
 use super::{
-    add_nodes, ask, ask_for, be, cluster, exists, found, is_ready, key, pods, run, says, start_controller, status,
-    wait_until_gone,
+    OURS, add_nodes, ask, ask_for, be, cluster, exists, found, is_made_again, is_ready, key, pods, run, says,
+    start_controller, status, wait_until_gone, wait_until_labelled,
 };
 use crate::control_plane::network::Process;
-use crate::control_plane::{ControlPlane, SOON, wait_for, wait_within};
+use crate::control_plane::{ControlPlane, wait_for};
 
-const MADE: [&str; 13] = [
+/// With the features that are on untold.
+pub(super) const MADE: [&str; 14] = [
     "daemonset/datadog-agent",
     "deployment/datadog-cluster-agent",
     "service/datadog-agent",
@@ -24,6 +25,7 @@ const MADE: [&str; 13] = [
     "configmap/datadogtoken",
     "configmap/datadog-leader-election",
     "configmap/datadog-cluster-id",
+    LEASE,
 ];
 
 /// What stands in it is the Cluster Agent's.
@@ -134,9 +136,8 @@ fn the_controllers_own_agent_is_made_watched_and_taken_away() {
     assert_ne!(other, token, "it is made anew, and not worked out");
     a_token_that_was_changed_is_made_anew(&plane, &controller);
 
-    assert!(exists(&plane, LEASE));
     let controller = switched_off_while_nobody_looks(&plane, controller);
-    for object in MADE.into_iter().chain([LEASE]) {
+    for object in MADE {
         wait_until_gone(&plane, &controller, object);
     }
     status(&plane, &controller, "/agent", &json!({"mode": "disabled", "nodes": "off"}));
@@ -148,10 +149,7 @@ fn the_controllers_own_agent_is_made_watched_and_taken_away() {
 }
 
 fn all_is_made(plane: &ControlPlane, controller: &Process) {
-    for object in MADE {
-        wait_for("what an Agent takes", || exists(plane, object).then_some(()))
-            .unwrap_or_else(|error| panic!("{object}: {error}; {}", controller.log()));
-    }
+    wait_until_labelled(plane, controller, OURS, &MADE);
     let taken = plane.get(super::NAMESPACE, "configmap/datadog-cluster-id");
     assert_eq!(taken["metadata"]["ownerReferences"][0]["kind"], "TelemetryStack", "{taken:#}");
     assert_eq!(taken["data"]["id"], of_a_cluster_agent_before()["data"]["id"]);
@@ -189,21 +187,14 @@ fn switched_off_while_nobody_looks(plane: &ControlPlane, controller: Process) ->
 
 /// Each object, and each field that was applied.
 fn what_is_deleted_or_edited_is_as_before(plane: &ControlPlane, controller: &Process) {
-    let get = |name: &str| -> Option<Value> {
-        let found = plane.kubectl(&["get", "-n", super::NAMESPACE, name, "-o", "json", "--ignore-not-found"]).stdout;
-        serde_json::from_str(&found).ok()
-    };
-    for name in MADE.into_iter().chain([LEASE]) {
-        let uid = get(name).expect("it is there")["metadata"]["uid"].clone();
-        plane.kubectl(&["delete", "-n", super::NAMESPACE, name, "--wait=false"]).expect("kubectl delete");
-        wait_within(SOON, "it to be back", || get(name).filter(|now| now["metadata"]["uid"] != uid))
-            .unwrap_or_else(|error| panic!("{name}: {error}; {}", controller.log()));
+    for name in MADE {
+        is_made_again(plane, controller, name);
     }
     // A token that is made anew changes what mounts it, once.
     says(plane, controller, "NoNodeForAgent");
     // The token isn't applied: it is made, and kept by nobody else.
     for name in MADE.iter().filter(|name| !name.starts_with("secret/")) {
-        let hand = Hand::on(plane, &get(name).expect("it is there"));
+        let hand = Hand::on(plane, &plane.get(super::NAMESPACE, name));
         let before = hand.object();
         let edits = hand.edits(&before);
         hand.make(&before, &edits, || format!("; {}", controller.log()));
@@ -238,11 +229,7 @@ fn somebody_elses_agent_is_left_alone_and_watched_when_adopted() {
     let plane = cluster();
     add_nodes(&plane, &["node-1"]);
     let label = json!({"app": "theirs"});
-    plane.apply(&[json!({
-        "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "datadog-agent", "namespace": super::NAMESPACE},
-        "spec": {"selector": {"matchLabels": label}, "template": {"metadata": {"labels": label},
-            "spec": {"tolerations": [{"operator": "Exists"}], "containers": [{"name": "agent", "image": "theirs"}]}}},
-    })]);
+    plane.apply(&[theirs("datadog-agent")]);
     let controller = start_controller(&plane, "controller");
     ask_for(&plane, &json!({"mode": "daemonset"}));
     let message = says(&plane, &controller, "AgentForeign");
@@ -255,15 +242,15 @@ fn somebody_elses_agent_is_left_alone_and_watched_when_adopted() {
 
     ask_for(&plane, &json!({"mode": "adopt", "adopt": {"daemonSet": "datadog-agent", "clusterAgent": ""}}));
     says(&plane, &controller, "AgentRollingOut");
-    let mut theirs = Vec::new();
+    let mut pods = Vec::new();
     wait_for("their pod", || {
         let list =
             plane.kubectl(&["get", "pods", "-n", super::NAMESPACE, "-l", "app=theirs", "-o", "json"]).json("pods");
-        theirs = list["items"].as_array().cloned().unwrap_or_default();
-        (theirs.len() == 1).then_some(())
+        pods = list["items"].as_array().cloned().unwrap_or_default();
+        (pods.len() == 1).then_some(())
     })
     .unwrap_or_else(|error| panic!("{error}"));
-    assert!(run(&plane, &theirs[0]), "the pod is there");
+    assert!(run(&plane, &pods[0]), "the pod is there");
     says(&plane, &controller, "AgentReady");
     // Nobody else leads to it, where there is no Collector.
     let adopted = json!({"mode": "adopt", "adopt": {"daemonSet": "datadog-agent", "clusterAgent": ""}});
@@ -277,4 +264,30 @@ fn somebody_elses_agent_is_left_alone_and_watched_when_adopted() {
     ask_for(&plane, &json!({"mode": "adopt", "adopt": {"daemonSet": "another", "clusterAgent": ""}}));
     says(&plane, &controller, "AgentMissing");
     assert!(exists(&plane, "daemonset/datadog-agent"), "nobody takes away what is theirs");
+    our_own_goes_for_somebody_elses(&plane, &controller);
+}
+
+fn theirs(name: &str) -> Value {
+    let label = json!({"app": "theirs"});
+    json!({
+        "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": name, "namespace": super::NAMESPACE},
+        "spec": {"selector": {"matchLabels": label}, "template": {"metadata": {"labels": label},
+            "spec": {"tolerations": [{"operator": "Exists"}], "containers": [{"name": "agent", "image": "theirs"}]}}},
+    })
+}
+
+fn our_own_goes_for_somebody_elses(plane: &ControlPlane, controller: &Process) {
+    plane.kubectl(&["delete", "-n", super::NAMESPACE, "daemonset/datadog-agent"]).expect("kubectl delete");
+    plane.apply(&[theirs("theirs")]);
+    ask_for(plane, &json!({"mode": "daemonset"}));
+    wait_until_labelled(plane, controller, OURS, &MADE);
+    let uids = || {
+        ["daemonset/theirs", "service/otel-collector"]
+            .map(|name| plane.get(super::NAMESPACE, name)["metadata"]["uid"].clone())
+    };
+    let before = uids();
+    ask_for(plane, &json!({"mode": "adopt", "adopt": {"daemonSet": "theirs", "clusterAgent": ""}}));
+    says(plane, controller, "AgentRollingOut");
+    wait_until_labelled(plane, controller, OURS, &[]);
+    assert_eq!(uids(), before);
 }
