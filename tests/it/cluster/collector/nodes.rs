@@ -16,6 +16,7 @@ use crate::control_plane::programs::built;
 use crate::control_plane::webhook::http_get_from;
 use crate::control_plane::{ControlPlane, Version, image, wait_for};
 
+mod arrivals;
 mod faults;
 mod outage;
 
@@ -39,12 +40,16 @@ fn a_collector_runs_on_every_node() {
     let controller = prepare(&plane);
     let cluster = Cluster { plane: &plane, nodes: &nodes, intake: &intake, controller: &controller };
     cluster.pods_write_lines();
+    cluster.pods_offer_metrics();
     plane.apply(&[cluster.stack(&json!({}))]);
     cluster.wait_for_reason("CollectorOnEveryNode");
     assert_eq!(cluster.status()["collector"]["ready"], "2/2");
     cluster.only_lines_of_opted_in_pods_are_sent();
     cluster.that_lines_are_sent_is_measured();
     cluster.each_pod_is_answered_by_its_own_nodes();
+    cluster.lines_arrive_by_grpc();
+    cluster.annotated_pods_are_read_by_their_own_nodes();
+    cluster.the_clusters_objects_are_read_by_one();
     cluster.a_node_without_a_collector_is_told_as_long_as_it_has_none();
     cluster.a_bad_configuration_is_stopped_at_the_first_node();
     cluster.lines_are_read_on_where_reading_stopped();
@@ -235,8 +240,7 @@ impl Cluster<'_> {
     }
 
     fn each_pod_is_answered_by_its_own_nodes(&self) {
-        let service = self.plane.get(NAMESPACE, "service/otel-collector");
-        let address = service["spec"]["clusterIP"].as_str().expect("an address").to_owned();
+        let address = self.service_address();
         for (at, node) in self.nodes.iter().enumerate() {
             let count = at + 3;
             let body = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [
@@ -255,14 +259,23 @@ impl Cluster<'_> {
                 self.words()
             );
         }
-        let collectors = self.collectors();
         for (at, node) in self.nodes.iter().enumerate() {
-            let address = collectors[node.name].address;
-            let metrics = self.plane.network().inside(|| http_get_from(address, 8888, "/metrics")).expect("metrics");
+            let metrics = self.metrics_of(node);
             assert_eq!(sum_of(&metrics, ACCEPTED, &["receiver=\"otlp\""]), at as u64 + 3, "{}: {metrics}", node.name);
             let words = format!("sent from {}", node.name);
             self.intake.wait_for(&words, at + 3).unwrap_or_else(|error| panic!("{error}{}", self.words()));
         }
+    }
+
+    fn service_address(&self) -> String {
+        let service = self.plane.get(NAMESPACE, "service/otel-collector");
+        service["spec"]["clusterIP"].as_str().expect("an address").to_owned()
+    }
+
+    /// Of a node's Collector itself.
+    fn metrics_of(&self, node: &Node<'_>) -> String {
+        let address = self.collectors()[node.name].address;
+        self.plane.network().inside(|| http_get_from(address, 8888, "/metrics")).expect("metrics")
     }
 
     /// Collectors run on for a moment after the Lease has gone, and can't make it anew.
