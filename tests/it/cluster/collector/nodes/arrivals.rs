@@ -85,11 +85,11 @@ impl Cluster<'_> {
             "operators": [{"type": "add", "field": "body", "value": words}],
         });
         let config = json!({
-            "receivers": {"filelog": lines},
+            "receivers": {"file_log": lines},
             "exporters": {"otlp_grpc": {
                 "endpoint": format!("{}:4317", self.service_address()), "tls": {"insecure": true},
             }},
-            "service": {"pipelines": {"logs": {"receivers": ["filelog"], "exporters": ["otlp_grpc"]}}},
+            "service": {"pipelines": {"logs": {"receivers": ["file_log"], "exporters": ["otlp_grpc"]}}},
         });
         let mut pod: Value = Self::pod("other", "grpc", node, "");
         pod["spec"]["containers"][0]["image"] = json!(OTELCOL);
