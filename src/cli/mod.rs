@@ -23,7 +23,6 @@ mod offline;
 pub mod output;
 mod process;
 mod report;
-mod shape;
 mod status;
 pub mod table;
 mod telemetry;

@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use super::input::Parsed;
 use super::output::{self, Complaint};
-use super::shape::{self, Misfit, Shape};
 use crate::api::{OptIn, label};
 use crate::config::Configuration;
 use crate::inject::rules::LeftOut;
 use crate::inject::{Namespace, Pod};
 use crate::manifest::kind::{self, Object, Templated};
+use crate::manifest::shape::{self, Misfit, Shape};
 use crate::manifest::{Fault, Lines};
 
 /// What holds for every document.

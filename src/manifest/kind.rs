@@ -1,9 +1,11 @@
 //! Which objects have a pod template, where it stands, and whose pods it makes.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::shape;
 use crate::inject::Workload;
 
 /// A kind with a pod template.
@@ -127,13 +129,25 @@ fn template(found: Found<'_>) -> Option<Templated<'_>> {
     Some(Templated { object, pointer, template, workload })
 }
 
-/// Whether a resource of a kind that isn't known here has what can only be a pod template, with a name for each container.
+/// Whether a resource of a kind that isn't known here has what can only be a pod template that takes what is written.
 fn is_custom_workload(value: &Value, group: &str) -> bool {
-    let containers = || value.pointer(USUAL)?.pointer("/spec/containers")?.as_array();
-    let named = |container: &Value| text(container, "name").is_some_and(|name| !name.is_empty());
     // Every group of custom resources has a dot.
     let may_be = group.contains('.') && group != KNATIVE;
-    may_be && containers().is_some_and(|containers| !containers.is_empty() && containers.iter().all(named))
+    may_be && value.pointer(USUAL).is_some_and(is_pod_template)
+}
+
+/// Whether a template has a name for each container, the types that a pod has, and labels or annotations: without those,
+/// nothing shows that the definition of its kind keeps any.
+fn is_pod_template(template: &Value) -> bool {
+    let has_keys = |map: &str| template.pointer(map).and_then(Value::as_object).is_some_and(|map| !map.is_empty());
+    let list = |name: &str| template.pointer(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let (containers, others) = (list("/spec/containers"), list("/spec/initContainers"));
+    let mut names = BTreeSet::new();
+    let mut is_new = |name: &str| !name.is_empty() && names.insert(name.to_owned());
+    !containers.is_empty()
+        && containers.iter().chain(others).all(|container| text(container, "name").is_some_and(&mut is_new))
+        && (has_keys("/metadata/labels") || has_keys("/metadata/annotations"))
+        && shape::POD.misfit(template).is_none()
 }
 
 /// The part of a pointer that leads to a map, or to what stands in the way of one; nothing where nothing stands there.

@@ -10,6 +10,7 @@ mod json;
 pub mod kind;
 mod parts;
 mod scalar;
+pub mod shape;
 mod tree;
 mod value;
 mod write;

@@ -418,6 +418,7 @@ proptest! {
         }
         text.push_str(match end {
             Some("") if flow => "\n",
+- {apiVersion: e.com/v1, kind: X, metadata: {name: x}, spec: {template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a}]}}}}
             Some(_) if flow => " # end\n",
             end => end.unwrap_or_default(),
         });
@@ -462,9 +463,9 @@ items:
   spec: {template: {}}
 - {apiVersion: apps.kruise.io/v1beta1, kind: StatefulSet, metadata: {name: k}, spec: {template: {spec: {}}}}
 - {apiVersion: e.com/v1, kind: X, metadata: {name: x}, spec: {template: {spec: {containers: [{name: a}]}}}}
-- {apiVersion: e.com/v1, kind: X, metadata: {name: x}, spec: {template: {spec: {containers: [{name: a}, {image: b}]}}}}
-- {apiVersion: e.com/v1, kind: X, metadata: {name: x}, spec: {template: {spec: {containers: []}}}}
-- {apiVersion: serving.knative.dev/v1, kind: Service, metadata: {name: s}, spec: {template: {spec: {containers: [{name: a}]}}}}
+- {apiVersion: e.com/v1, kind: X, metadata: {name: x}, spec: {template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a}, {image: b}]}}}}
+- {apiVersion: e.com/v1, kind: X, metadata: {name: x}, spec: {template: {metadata: {labels: {a: b}}, spec: {containers: []}}}}
+- {apiVersion: serving.knative.dev/v1, kind: Service, metadata: {name: s}, spec: {template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a}]}}}}
 ";
     let value = one(text);
     let found: BTreeMap<_, _> = kind::templated(&value)

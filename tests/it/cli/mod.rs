@@ -180,6 +180,25 @@ fn pod_templates_of_custom_resources_are_written_as_their_owners_allow() {
     {
         assert_eq!(otelgate_on(directory.path(), &["inject", "-q", "-f", "-"], &input), input);
     }
+    // Nor does what the definition of such a resource may not keep, or may hold for something else, become a pod's.
+    let labels = "    metadata: {labels: {otelgate.dev/inject: enabled}}\n";
+    for (part, instead) in [
+        (labels, ""),
+        (labels, "    metadata: {}\n"),
+        (labels, "    metadata: {name: w, labels: {}, annotations: null}\n"),
+        (labels, "    metadata: {labels: {otelgate.dev/inject: true}}\n"),
+        ("- name: a\n", "- name: a\n        env: {A: b}\n"),
+        ("- name: a\n", "- name: a\n        image: \"{{ image }}\"\n"),
+        ("- name: a\n", "- name: a\n      - name: a\n"),
+        ("- name: a\n", "- name: a\n      initContainers:\n      - image: b\n"),
+    ] {
+        let input = other.replace(part, instead);
+        assert_ne!(input, other);
+        assert_eq!(otelgate_on(directory.path(), &["inject", "-q", "--opt-in", "-f", "-"], &input), input);
+    }
+    let annotated = other.replace(labels, "    metadata: {annotations: {a: b}}\n");
+    let injected = otelgate_on(directory.path(), &["inject", "-q", "--opt-in", "-f", "-"], &annotated);
+    assert!(injected.contains("k8s.container.name=a"), "{injected}");
 }
 
 #[test]
