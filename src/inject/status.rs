@@ -196,7 +196,8 @@ impl<'e> Digests<'e> {
 // === impl Mark ===
 
 impl Mark {
-    /// Where in a literal the marked suffix stands, if it still does. Text behind it is the user's.
+    /// Where in a literal the marked suffix stands, if it still does. Pairs behind it are the user's; text that makes its
+    /// first or last pair another one leaves nothing of it otelgate's.
     #[must_use]
     pub fn suffix_in(self, value: &str) -> Option<std::ops::Range<usize>> {
         let Self::Suffix { digest, was, length } = self else { return None };
@@ -206,7 +207,10 @@ impl Mark {
         };
         let written = |start: usize| {
             let range = start..start.checked_add(length)?;
-            (value.get(range.clone()).map(Digest::of) == Some(digest)).then_some(range)
+            let (before, suffix, behind) = (value.get(..start)?, value.get(range.clone())?, &value[range.end..]);
+            let begins = suffix.starts_with(',') || matches!(before.trim_end().chars().next_back(), None | Some(','));
+            let ends = behind.is_empty() || behind.starts_with(',');
+            (begins && ends && Digest::of(suffix) == digest).then_some(range)
         };
         // Who edits only what stands before it leaves the suffix at the end.
         written(start).or_else(|| written(value.len().checked_sub(length)?))
@@ -334,6 +338,13 @@ mod tests {
         assert_eq!(mark.suffix_in("a=11,b=2"), Some(4..8));
         assert_eq!(mark.suffix_in("a=11,b=2,c=3"), None);
         assert_eq!(mark.suffix_in("a=1"), None);
+        for longer in ["a=1,b=22", "a=1,b=22,c=3", "a=1,b=2 "] {
+            assert_eq!(mark.suffix_in(longer), None, "{longer}");
+        }
+        let first = Mark::Suffix { digest: Digest::of("b=2"), was: Was::None, length: 3 };
+        for (value, place) in [("b=2", Some(0..3)), ("b=2,c=3", Some(0..3)), ("a=1, b=2", Some(5..8)), ("bb=2", None)] {
+            assert_eq!(first.suffix_in(value), place, "{value}");
+        }
         let cut = Mark::Suffix { digest: Digest::of("x"), was: Was::Text(1), length: 1 };
         assert_eq!(cut.suffix_in("ü"), None, "a range inside a character");
     }

@@ -252,6 +252,38 @@ fn what_somebody_adds_to_attributes_of_ours_freezes_none_of_them() {
         assert_eq!(outcome.pod["spec"]["containers"][0]["env"], undone);
     }
 }
+#[test]
+fn an_edit_that_makes_an_attribute_of_ours_longer_makes_all_of_it_the_users() {
+    for (own, before, behind) in [
+        (None, "", "ments"),
+        (None, "x", ""),
+        (Some(""), "x", ""),
+        (Some("team=a"), "", "-blue"),
+        (Some("team=a,"), "", " "),
+        (Some("team=a, "), "", "-blue,late=1"),
+    ] {
+        let variable = |own: &str| with_env(json!([{"name": "OTEL_RESOURCE_ATTRIBUTES", "value": own}]));
+        let container = own.map_or_else(app, variable);
+        let mut edited = again(case(pod(container)).annotate("resource.opentelemetry.io/team", "pay"), |pod| {
+            let now = attributes(pod).as_str().unwrap().to_owned();
+            *attributes(pod) = format!("{before}{now}{behind}").into();
+        });
+        let theirs = attributes(&mut edited.pod).as_str().unwrap().to_owned();
+        let mut undone = edited.pod.clone();
+        let kept = undo(&mut undone).unwrap().kept;
+        assert_eq!(kept, ["OTEL_RESOURCE_ATTRIBUTES of container app"], "{own:?} {before}{behind}");
+        assert_eq!(*attributes(&mut undone), *theirs);
+        let edited = edited.annotate("resource.opentelemetry.io/team", "shop");
+        let mut outcome = edited.decide();
+        assert!(outcome.has_note(Reason::EditedByUser), "{own:?} {before}{behind}");
+        assert!(attributes(&mut outcome.pod).as_str().unwrap().starts_with(&theirs));
+        let third = Case { pod: outcome.pod.clone(), ..edited };
+        assert_eq!(third.decide().operations, [] as [Value; 0], "{own:?} {before}{behind}");
+        undo(&mut outcome.pod).unwrap();
+        assert_eq!(*attributes(&mut outcome.pod), *theirs);
+    }
+}
+
 
 #[test]
 fn a_status_without_lengths_is_read_too() {

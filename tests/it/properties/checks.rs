@@ -214,6 +214,9 @@ fn same_but_for_doubt(run: &Run, undone: &Value) -> Verdict {
     let (mut expected, mut undone) = (run.pair.users.clone(), undone.clone());
     if run.pair.touched || run.had_users_status() {
         for pod in [&mut expected, &mut undone] {
+            if run.pair.appended {
+                forget_references(pod);
+            }
             forget_doubtful(pod);
         }
         return require(expected == undone, || difference(&expected, &undone));
@@ -221,6 +224,16 @@ fn same_but_for_doubt(run: &Run, undone: &Value) -> Verdict {
     // As text, because values are equal in whatever order their keys are.
     let (before, after) = (expected.to_string(), undone.to_string());
     require(before == after, || difference(&expected, &undone))
+}
+
+/// Variables of ours that an edited value of ours refers to: they stay with it.
+fn forget_references(pod: &mut Value) {
+    for list in ["containers", "initContainers"] {
+        let all = pod.pointer_mut(&format!("/spec/{list}")).and_then(Value::as_array_mut);
+        for env in all.into_iter().flatten().filter_map(|container| container.get_mut("env")?.as_array_mut()) {
+            env.retain(|variable| variable["name"].as_str().is_none_or(|name| !name.starts_with("OTELGATE_")));
+        }
+    }
 }
 
 /// What was emptied by hand, and a status that was never ours.

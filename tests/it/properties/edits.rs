@@ -291,7 +291,16 @@ impl Pair {
                 longer["value"] = json!(format!("{value}{text}"));
                 longer
             };
-            let (injected, own) = (with(variable, value), with(own, own["value"].as_str().unwrap_or_default()));
+            let users_value = own["value"].as_str().unwrap_or_default();
+            // What makes our last attribute longer makes all of the value the user's.
+            let is_longer = !text.starts_with(',')
+                && own_text(own, variable)
+                    .is_some_and(|ours| !ours.is_empty() && value.strip_prefix(users_value) == Some(ours));
+            if is_longer {
+                self.replaced.push(variable.clone());
+            }
+            let injected = with(variable, value);
+            let own = if is_longer { injected.clone() } else { with(own, users_value) };
             set_variable(&mut self.injected, index, at, injected);
             set_variable(&mut self.users, index, users, own);
         }
