@@ -158,12 +158,13 @@ pub const VARIABLES: [Known; 19] = [
     known(var::SAMPLER_ARG, "The sampler's argument."),
     known(
         var::TEMPORALITY,
-        "`delta`, which Datadog wants, or what the configuration says; not where the container says where metrics go.",
+        "`delta`, which Datadog wants, or what the configuration says; not where the container \
+         sends metrics to another backend.",
     ),
     known(
         var::LOGS_EXPORTER,
-        "`none`, where this pod's logs are read from files and the container has no settings of its own for logs, nor an \
-         endpoint.",
+        "`none`, where this pod's logs are read from files and the container has no settings of its own for logs, nor sends \
+         to another backend.",
     ),
     known(var::RESOURCE_ATTRIBUTES, "The resource attributes; appended to a literal that the container has."),
 ];

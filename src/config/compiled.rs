@@ -13,7 +13,7 @@ use super::document::{
 };
 use crate::api::OptIn;
 use crate::api::otel::{self, var};
-use crate::inject::endpoint::{Destination, Url};
+use crate::inject::endpoint::{Destination, Host, Url};
 use crate::inject::expand::double_dollars;
 use crate::inject::legal;
 
@@ -35,6 +35,8 @@ pub struct Endpoints {
     resolving: Destination,
     /// For all others; `None` while the Service's address isn't known.
     other: Option<Destination>,
+    /// The Collector's, whoever else gets what pods send.
+    collector: Vec<Host>,
 }
 
 /// A variable that the configuration adds.
@@ -175,6 +177,17 @@ impl Configuration {
         if resolves_cluster_names { Some(&self.endpoints.resolving) } else { self.endpoints.other.as_ref() }
     }
 
+    #[must_use]
+    pub fn cluster_domain(&self) -> &str {
+        &self.document.cluster_domain
+    }
+
+    /// Whether the Collector is there.
+    #[must_use]
+    pub fn is_collector(&self, host: &Host) -> bool {
+        self.endpoints.collector.contains(host)
+    }
+
     /// Whether `exclude` names this pod. `label` looks a label of the pod's up.
     pub fn excludes<'l>(&self, namespace: Option<&str>, label: impl Fn(&str) -> Option<&'l str>) -> bool {
         self.exclusion(namespace, label).is_some()
@@ -213,23 +226,33 @@ fn holds(requirement: &Requirement, value: Option<&str>) -> bool {
 
 impl Endpoints {
     fn new(document: &Document) -> Self {
-        let same = |destination: Destination| Self { resolving: destination.clone(), other: Some(destination) };
         let otlp = &document.otlp;
+        let collector = &document.collector;
+        let address = collector.address.as_deref().and_then(|address| address.parse::<IpAddr>().ok());
+        let on_node = otlp.reach == Reach::Node;
+        let hosts = || -> Vec<Host> {
+            let service = Host::of_service(&collector.service, &collector.namespace);
+            [service].into_iter().chain(address.map(Host::Address)).chain(on_node.then_some(Host::Node)).collect()
+        };
+        let same = |destination: Destination| Self {
+            resolving: destination.clone(),
+            other: Some(destination),
+            collector: hosts(),
+        };
         if let Some(url) = otlp.endpoint.as_deref().and_then(Url::parse) {
             return same(Destination::new(&url, None, otlp.protocol));
         }
-        if otlp.reach == Reach::Node {
+        if on_node {
             return same(Destination::on_node(otlp.ip_family == IpFamily::IPv6, otlp.protocol));
         }
-        let collector = &document.collector;
         let name = format!("{}.{}.svc.{}", collector.service, collector.namespace, document.cluster_domain);
-        let address = collector.address.as_deref().and_then(|address| address.parse::<IpAddr>().ok());
         Self {
             resolving: Destination::on_host(&name, otlp.protocol),
             other: address.map(|address| match address {
                 IpAddr::V4(v4) => Destination::on_host(&v4.to_string(), otlp.protocol),
                 IpAddr::V6(v6) => Destination::on_host(&format!("[{v6}]"), otlp.protocol),
             }),
+            collector: hosts(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! signal's own is used as it is.
 
 use std::borrow::Cow;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::expand::double_dollars;
 use crate::api::otel::var;
@@ -29,6 +30,27 @@ pub struct Url<'a> {
     /// Path and query.
     after_port: &'a str,
 }
+
+/// Where a URL leads, whatever its port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// To the node that the pod runs on, by its address.
+    Node,
+    Address(IpAddr),
+    /// In lower case; of a Service, its name and namespace alone.
+    Name(String),
+}
+
+/// How the hosts of a cluster's DNS are written short.
+#[derive(Clone, Copy, Debug)]
+pub struct Dns<'a> {
+    pub cluster_domain: &'a str,
+    /// In which a name without dots is looked up.
+    pub namespace: Option<&'a str>,
+}
+
+/// Stands in a text for the node's address; no variable can hold it.
+pub const NODE_ADDRESS: &str = "\0";
 
 /// A signal that has variables of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,27 +101,17 @@ impl<'a> Url<'a> {
             .iter()
             .find(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))?;
         let rest = &text[scheme.len()..];
-        let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
-        let host_start = authority.rfind('@').map_or(0, |at| at + 1);
-        let host_and_port = &authority[host_start..];
-        let host_length = match host_and_port.strip_prefix('[') {
-            Some(bracketed) => {
-                let address = &bracketed[..bracketed.find(']')?];
-                address.parse::<std::net::Ipv6Addr>().ok()?;
-                address.len() + 2
-            }
-            None => host_and_port.find(':').unwrap_or(host_and_port.len()),
-        };
-        let host = &host_and_port[..host_length];
-        let user = authority[..host_start].strip_suffix('@').unwrap_or_default();
-        let after_port = &rest[authority.len()..];
-        let is_whole = (host.starts_with('[') || is_of_url(host, ""))
-            && is_of_url(user, IN_USER)
+        let (user, host, port) = authority(rest)?;
+        let split = scheme.len() + user.len() + host.len();
+        let after_port = &text[split + port.len()..];
+        let is_host = bracketed(host).map_or_else(|| is_of_url(host, ""), |host| host.parse::<Ipv6Addr>().is_ok());
+        let is_whole = is_host
+            && is_of_url(user.strip_suffix('@').unwrap_or_default(), IN_USER)
             && is_of_url(after_port, IN_PATH_AND_QUERY);
         if host.is_empty() || !is_whole {
             return None;
         }
-        let port = match &host_and_port[host_length..] {
+        let port = match port {
             "" => None,
             // Rust would read `+80` too.
             port => {
@@ -107,7 +119,6 @@ impl<'a> Url<'a> {
                 Some(digits.parse().ok().filter(|port| *port != 0)?)
             }
         };
-        let split = scheme.len() + host_start + host_length;
         Some(Self { before_port: &text[..split], port, after_port })
     }
 
@@ -117,6 +128,20 @@ impl<'a> Url<'a> {
             None => format!("{}{}", self.before_port, self.after_port),
         }
     }
+}
+
+/// What stands behind a URL's scheme taken apart: `user@`, the host, and `:port`; two may be empty.
+fn authority(rest: &str) -> Option<(&str, &str, &str)> {
+    let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
+    let (user, rest) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+    let length = if rest.starts_with('[') { rest.find(']')? + 1 } else { rest.find(':').unwrap_or(rest.len()) };
+    let (host, port) = rest.split_at(length);
+    Some((user, host, port))
+}
+
+/// What stands in the brackets of an IPv6 address.
+fn bracketed(host: &str) -> Option<&str> {
+    host.strip_prefix('[')?.strip_suffix(']')
 }
 
 /// Punctuation that may stand in a URL's user as it is: RFC 3986, section 3.2.1.
@@ -132,6 +157,44 @@ fn is_of_url(part: &str, punctuation: &str) -> bool {
     let is_octet =
         |after: &str| after.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
     part.chars().all(is_plain) && part.split('%').skip(1).all(is_octet)
+}
+
+// === impl Host ===
+
+impl Host {
+    /// Of a URL in which [`NODE_ADDRESS`] stands for that. Some SDKs take one without its scheme.
+    #[must_use]
+    pub fn of(url: &str, dns: Dns<'_>) -> Option<Self> {
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let (_, host, _) = authority(rest)?;
+        let host = bracketed(host).unwrap_or(host);
+        match host.parse() {
+            _ if host == NODE_ADDRESS => Some(Self::Node),
+            Ok(address) => Some(Self::Address(address)),
+            Err(_) if host.is_empty() => None,
+            Err(_) => Some(Self::Name(dns.short(host))),
+        }
+    }
+
+    #[must_use]
+    pub fn of_service(name: &str, namespace: &str) -> Self {
+        Self::Name(format!("{name}.{namespace}"))
+    }
+}
+
+// === impl Dns ===
+
+impl Dns<'_> {
+    fn short(self, host: &str) -> String {
+        let host = host.to_ascii_lowercase();
+        let host = host.strip_suffix('.').unwrap_or(&host);
+        let in_cluster = || host.strip_suffix(self.cluster_domain)?.strip_suffix(".svc.");
+        let short = in_cluster().or_else(|| host.strip_suffix(".svc")).unwrap_or(host);
+        match self.namespace.filter(|_| !short.contains('.')) {
+            Some(namespace) => format!("{short}.{namespace}"),
+            None => short.to_owned(),
+        }
+    }
 }
 
 // === impl Destination ===
@@ -199,6 +262,15 @@ impl Destination {
             own.push_str(query);
         }
         Some(Cow::Owned(own))
+    }
+
+    /// The host of either protocol.
+    #[must_use]
+    pub fn host(&self, dns: Dns<'_>) -> Option<Host> {
+        if self.on_node {
+            return Some(Host::Node);
+        }
+        self.grpc.as_deref().or(self.http.as_deref()).and_then(|url| Host::of(url, dns))
     }
 
     /// The same hosts, another protocol preferred.

@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Reason;
 use super::attributes::Attributes;
+use super::endpoint::NODE_ADDRESS;
 use super::expand::{Piece, Pieces, expand};
 use super::lookup;
 use super::prior::{Ownership, Prior, without};
 use super::status::Mark;
+use super::variables::NODE_IP_FIELD;
 use super::view::{Container, Presence, Variable};
 use crate::api::otel::var;
 
@@ -129,6 +131,30 @@ impl<'a> Existing<'a> {
             Some(text) => Known::Literal(text),
             None => Known::Hidden(Reason::UnresolvedReference),
         }
+    }
+
+    /// The literal of a variable, with [`NODE_ADDRESS`] for each reference to that; nothing where it has other references
+    /// that can't be resolved.
+    #[must_use]
+    pub fn url(&self, name: &str) -> Option<String> {
+        let (index, variable) = self.last(name)?;
+        if is_from(variable) {
+            return None;
+        }
+        let text = self.text(index);
+        let budget = Cell::new(MAX_REFERENCES);
+        let expanded = expand(&text, |name| {
+            let node = || self.is_node_address(name, index, &budget).then_some(Cow::Borrowed(NODE_ADDRESS));
+            self.lookup(name, index, &budget).or_else(node)
+        });
+        (!expanded.unresolved).then(|| expanded.text.into_owned())
+    }
+
+    /// Whether a reference finds the node's address, in a variable of the user's or of otelgate's.
+    fn is_node_address(&self, name: &str, before: usize, budget: &Cell<u32>) -> bool {
+        let mut above = self.container.env.items[..before].iter().rev().inspect(|_| lookup::step());
+        let found = (budget.get() > 0).then(|| above.find(|one| one.name.as_str() == name)).flatten();
+        found.is_some_and(|one| is_from(one) && one.value_from.value.field_ref.field_path.as_str() == NODE_IP_FIELD)
     }
 
     #[must_use]

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::Reason;
-use super::endpoint::{Destination, Signal};
+use super::endpoint::{Destination, Dns, Host, Signal};
 use super::existing::Known;
 use super::plan::{Entry, Value};
 use super::variables::{CONTAINER, Variables};
+use super::{Context, Reason};
 use crate::api::otel::var;
 use crate::config::Protocol;
 
@@ -108,10 +108,20 @@ impl<'a> Variables<'a, '_> {
         }
     }
 
-    /// Whether the endpoint in force for a signal is the container's own.
+    /// Whether the endpoint in force for a signal is the container's own, and leads neither to the Collector nor where
+    /// the pod would send without it.
     pub(super) fn sends_elsewhere(&self, signal: Signal) -> bool {
         let names = [signal.endpoint_variable(), var::ENDPOINT];
-        names.iter().any(|name| Said::of(self.existing.value(name), |_| Ok(())).is_set())
+        let own = names.into_iter().find(|name| Said::of(self.existing.value(name), |_| Ok(())).is_set());
+        own.is_some_and(|name| !self.is_known_host(name))
+    }
+
+    fn is_known_host(&self, endpoint: &str) -> bool {
+        let Context { configuration, namespace, options, .. } = self.context;
+        let dns = Dns { cluster_domain: configuration.cluster_domain(), namespace: namespace.name };
+        let Some(host) = self.existing.url(endpoint).and_then(|url| Host::of(&url, dns)) else { return false };
+        let to = options.destination.as_ref().and_then(|destination| destination.host(dns));
+        configuration.is_collector(&host) || to.as_ref() == Some(&host)
     }
 
     fn exporter(&self, endpoint: &str, protocol: &str) -> Exporter {

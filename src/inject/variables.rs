@@ -25,8 +25,9 @@ pub(super) const REFERENCES: [(&str, &str); 4] = [
     (var::POD_NAME, "metadata.name"),
     (var::POD_UID, "metadata.uid"),
     (var::NODE_NAME, "spec.nodeName"),
-    (var::NODE_IP, "status.hostIP"),
+    (var::NODE_IP, NODE_IP_FIELD),
 ];
+pub(super) const NODE_IP_FIELD: &str = "status.hostIP";
 
 const DOWNWARD: &str = "downward API";
 pub(super) const CONTAINER: &str = "the container";

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{app, case, pod, with_env};
+use super::{Case, app, case, pod, with_env};
 use crate::config::{Protocol, Reach};
 use crate::inject::{Action, Reason};
 
@@ -177,4 +177,92 @@ fn what_goes_to_a_backend_of_the_containers_own_is_left_as_it_is() {
     }
     let own = json!([{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://a"}, {"name": TEMPORALITY, "value": "lowmemory"}]);
     assert!(case(pod(with_env(own))).decide().is(TEMPORALITY, Action::Kept, None));
+}
+
+/// Whether both are set of which another backend may want neither.
+fn goes_to_the_collector(case: &Case) -> bool {
+    let outcome = case.decide();
+    let [temporality, exporter] = ["OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "OTEL_LOGS_EXPORTER"]
+        .map(|name| outcome.variable(name).is_some());
+    assert_eq!(temporality, exporter, "{}", case.pod);
+    temporality
+}
+
+#[test]
+fn an_endpoint_of_the_containers_own_may_be_the_collector_all_the_same() {
+    let on = |env: serde_json::Value| {
+        case(pod(with_env(env))).configure(|document| document.collector.address = Some("fd00::17".into()))
+    };
+    let of = |url: &str| on(json!([{"name": ENDPOINT, "value": url}]));
+    for (url, is_collector) in [
+        ("http://otel-collector.datadog.svc.cluster.local:4318", true),
+        ("https://u:p@OTEL-Collector.datadog.svc.cluster.local.:9/v1?x", true),
+        ("http://otel-collector.datadog.svc:4317", true),
+        ("http://otel-collector.datadog", true),
+        ("otel-collector.datadog:4317", true),
+        ("http://[fd00:0:0::17]:4318", true),
+        ("http://otel-collector:4318", false),
+        ("http://otel-collector.shop:4318", false),
+        ("http://otel-collector.datadog.cluster.local:4318", false),
+        ("http://otel-collector.datadog.svc.example.com:4318", false),
+        ("http://team.example/?http://otel-collector.datadog", false),
+        ("http://otel-collector.datadog@team.example", false),
+        ("http://[fd00::18]:4318", false),
+        ("http://:4318", false),
+        ("http://[", false),
+    ] {
+        assert_eq!(goes_to_the_collector(&of(url)), is_collector, "{url}");
+    }
+    assert!(goes_to_the_collector(&of("http://otel-collector:4318").namespace(Some("datadog"))));
+    let renamed = of("http://otel-collector.datadog.svc.example.org").configure(|document| {
+        document.cluster_domain = "example.org".into();
+    });
+    assert!(goes_to_the_collector(&renamed));
+    let by_reference =
+        |host: &str| json!([{"name": "HOST", "value": host}, {"name": ENDPOINT, "value": "http://$(HOST):1"}]);
+    assert!(goes_to_the_collector(&on(by_reference("otel-collector.datadog"))));
+    assert!(!goes_to_the_collector(&on(by_reference("$(UNKNOWN)"))));
+    let own_metrics = on(json!([
+        {"name": ENDPOINT, "value": "http://otel-collector.datadog"},
+        {"name": "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "value": "http://prometheus"}
+    ]));
+    let outcome = own_metrics.decide();
+    assert_eq!(outcome.variable("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"), None);
+    assert_eq!(outcome.variable("OTEL_LOGS_EXPORTER"), Some("none"));
+}
+
+#[test]
+fn where_an_annotation_sends_the_pod_is_not_elsewhere() {
+    let of = |url: &str| {
+        case(pod(with_env(json!([{"name": ENDPOINT, "value": url}]))))
+            .annotate("otelgate.dev/endpoint", "http://gw:4317")
+    };
+    for (url, is_there) in [
+        ("http://gw:4318", true),
+        ("http://gw.shop.svc", true),
+        ("http://otel-collector.datadog", true),
+        ("http://gw.other", false),
+    ] {
+        assert_eq!(goes_to_the_collector(&of(url)), is_there, "{url}");
+    }
+}
+
+#[test]
+fn by_the_node_its_address_is_the_collectors() {
+    let of = |path: &str, url: &str, reach| {
+        let address = json!({"name": "ADDRESS", "valueFrom": {"fieldRef": {"fieldPath": path}}});
+        case(pod(with_env(json!([address, {"name": ENDPOINT, "value": url}]))))
+            .configure(|document| document.otlp.reach = reach)
+    };
+    for (path, url, reach, is_collector) in [
+        ("status.hostIP", "http://$(ADDRESS):4318", Reach::Node, true),
+        ("status.hostIP", "http://[$(ADDRESS)]:4317", Reach::Node, true),
+        ("status.hostIP", "http://$(ADDRESS):4318", Reach::Service, false),
+        ("status.podIP", "http://$(ADDRESS):4318", Reach::Node, false),
+        ("status.hostIP", "http://$(ADDRESS).example:4318", Reach::Node, false),
+        ("status.hostIP", "http://$$(ADDRESS):4318", Reach::Node, false),
+        ("status.hostIP", "http://otel-collector.datadog", Reach::Node, true),
+    ] {
+        assert_eq!(goes_to_the_collector(&of(path, url, reach)), is_collector, "{path} {url}");
+    }
 }

@@ -183,7 +183,16 @@ fn from_elsewhere(random: &mut Random, name: fn(&mut Random) -> &'static str) ->
 fn opentelemetry(random: &mut Random) -> Value {
     let (name, values): (_, &[&str]) = random.pick(&[
         (var::SERVICE_NAME, &["users-name", "", "$(A)", "pay$$ments", "$(NOWHERE)"] as &[&str]),
-        (var::ENDPOINT, &["http://users:4317", "https://users.example", "", "http://$(HIDDEN_HOST):4318"]),
+        (
+            var::ENDPOINT,
+            &[
+                "http://users:4317",
+                "https://users.example",
+                "",
+                "http://$(HIDDEN_HOST):4318",
+                "http://otel-collector.datadog:4318",
+            ],
+        ),
         (var::PROTOCOL, &["grpc", "http/protobuf", "http/json", "thrift", ""]),
         (var::SAMPLER, &["always_off", "traceidratio", ""]),
         (var::SAMPLER_ARG, &["0.5", ""]),
