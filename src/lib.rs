@@ -16,6 +16,8 @@ pub mod config;
 pub mod controller;
 pub mod coverage;
 pub mod deploy;
+#[cfg(test)]
+mod growth;
 pub mod inject;
 pub mod jitter;
 pub mod json;

@@ -228,18 +228,26 @@ fn is_template(text: &str, line: usize) -> bool {
     for (event, span) in parser(text).map_while(Result::ok).take_while(|(_, span)| span.start.line() <= line) {
         let Some(range) = span.byte_range() else { continue };
         match event {
-            Event::DocumentStart(..) | Event::DocumentEnd => start = range.start,
+            Event::DocumentStart(..) | Event::DocumentEnd => {
+                start = range.start;
+                quoted.clear();
+            }
             // Text for others, such as alerts, whose templates are none of a manifest's.
             Event::Scalar(_, style, ..) if style != ScalarStyle::Plain => quoted.push(range),
             _ => {}
         }
     }
+    // They stand in the text's order.
+    let is_quoted = |at: usize| {
+        let next = quoted.partition_point(|range: &Range<usize>| range.end <= at);
+        quoted.get(next).is_some_and(|range| range.start <= at)
+    };
     let mut end = 0;
     text.split_inclusive('\n').take(line).zip(1..).any(|(one, number)| {
         let content = one.trim_start();
         end += one.len();
         let at = end - content.len();
-        let begins = at >= start && content.starts_with("{{") && !quoted.iter().any(|range| range.contains(&at));
+        let begins = at >= start && content.starts_with("{{") && !is_quoted(at);
         begins || (number == line && content.contains("{{"))
     })
 }

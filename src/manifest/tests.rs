@@ -1,4 +1,5 @@
 mod edits;
+mod faults;
 
 use std::collections::BTreeMap;
 
@@ -111,50 +112,6 @@ fn documents_know_their_lines() {
     let lines = |text| read(text).expect("valid").iter().map(|document| document.line).collect::<Vec<_>>();
     assert_eq!(lines("# c\n\na: 1\n---\n# c\nb: 1\n--- {c: 1}\n"), [3, 6, 7]);
     assert_eq!(lines("\n{\"a\":\n1}\n\n{\"b\":1}"), [2, 5]);
-}
-
-#[test]
-fn faults_name_line_and_column() {
-    assert_eq!(fault("a: 1\nb:\n  c: 1\n  c: 2\n"), (4, 3, Fault::DuplicateKey("c".into())));
-    assert_eq!(fault("{\"a\": 1,\n \"a\": 2}"), (2, 8, Fault::DuplicateKey("a".into())));
-    assert_eq!(fault("a: 1\n---\nb: *x\n"), (3, 4, Fault::UnknownAlias));
-    assert_eq!(fault("a: &a [*a]"), (1, 8, Fault::AliasOfItself));
-    assert_eq!(fault("a:\n  - [b]: c\n"), (2, 5, Fault::KeyNotScalar));
-    assert_eq!(fault("a: 1\n~: 2\n"), (2, 1, Fault::NullKey));
-    assert_eq!(fault("a: .inf\n"), (1, 4, Fault::NotFinite(".inf".into())));
-    assert_eq!(fault("a: !!int x\n"), (1, 10, Fault::WrongTag("int".into())));
-    assert_eq!(fault("a: 1\n---b: 2\n"), (2, 1, Fault::Separator));
-    assert_eq!(fault("a: {<<: 1}\n").2, Fault::MergeNotMap);
-    let (line, _, Fault::Syntax(_)) = fault("a: 1\nb: [1,\n") else { panic!("a list without its end is no YAML") };
-    assert!(line >= 2);
-    assert!(matches!(fault("{\"a\": 1\n\"b\": 2}"), (2, _, Fault::Json(_))));
-}
-
-#[test]
-fn templates_are_named_as_such() {
-    let texts = [
-        "kind: Pod\nmetadata:\n  name: {{ .Release.Name }}\n",
-        "{{- if .Values.enabled }}\nkind: Pod\n{{- end }}\n",
-        "kind: Pod\nspec:\n  {{- toYaml .Values.spec | nindent 2 }}\n",
-        "kind: Pod\n{{ include \"labels\" . }}\n",
-    ];
-    for text in texts {
-        assert_eq!(fault(text).2, Fault::Template, "{text}");
-    }
-    // Legal text above a fault is not to blame for it.
-    for text in [
-        "a: |\n  {{ define \"x\" }}\n  {{ end }}\nb: ]\n",
-        "a: \"x\n  {{ y }}\n  z\"\nb: ]\n",
-        "a: |\n  {{ define \"x\" }}\n---\nb: ]\n",
-        "a: x\n  {{ y }}\n---\nb: ]\n",
-    ] {
-        let fault = fault(text).2;
-        assert!(matches!(fault, Fault::Syntax(_)), "{text}: {fault:?}");
-    }
-    for text in ["a: |\n  x\n{{ y }}\nb: 1\n", "a: x\n  {{ y }}\n  z\nb: ]\n"] {
-        assert_eq!(fault(text).2, Fault::Template, "{text}");
-    }
-    assert_eq!(one("a: \"{{ $labels.pod }}\""), json!({"a": "{{ $labels.pod }}"}));
 }
 
 #[test]
@@ -418,7 +375,6 @@ proptest! {
         }
         text.push_str(match end {
             Some("") if flow => "\n",
-- {apiVersion: e.com/v1, kind: X, metadata: {name: x}, spec: {template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a}]}}}}
             Some(_) if flow => " # end\n",
             end => end.unwrap_or_default(),
         });
@@ -462,6 +418,7 @@ items:
   metadata: {name: cj-29000000, ownerReferences: [{apiVersion: batch/v1, kind: CronJob, name: cj, controller: true}]}
   spec: {template: {}}
 - {apiVersion: apps.kruise.io/v1beta1, kind: StatefulSet, metadata: {name: k}, spec: {template: {spec: {}}}}
+- {apiVersion: e.com/v1, kind: X, metadata: {name: x}, spec: {template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a}]}}}}
 - {apiVersion: e.com/v1, kind: X, metadata: {name: x}, spec: {template: {spec: {containers: [{name: a}]}}}}
 - {apiVersion: e.com/v1, kind: X, metadata: {name: x}, spec: {template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a}, {image: b}]}}}}
 - {apiVersion: e.com/v1, kind: X, metadata: {name: x}, spec: {template: {metadata: {labels: {a: b}}, spec: {containers: []}}}}

@@ -22,6 +22,7 @@ use super::patch::to_json;
 use super::rules::LeftOut;
 use super::{Action, Decision, Namespace, Plan, Pod, Reason, decide};
 use crate::config::{Configuration, Document};
+use crate::growth;
 
 /// A case in the making.
 struct Case {
@@ -69,23 +70,8 @@ fn case(pod: Value) -> Case {
     }
 }
 
-/// Fails where a decision of a pod sixteen times as large takes much more than sixteen times as long: 256 times, where it
-/// grows by the square. A busy machine makes it try more often, and fails nothing.
 fn assert_linear(pod: impl Fn(usize) -> String, small: usize) {
-    const ROUNDS: usize = 200;
-    /// The first of all is slow, and a slow small one looks like little growth.
-    const LEAST: usize = 5;
-    const LIMIT: f64 = 64.0;
-    let (small, large) = (pod(small), pod(small * 16));
-    let (mut fastest, mut growth) = ((Duration::MAX, Duration::MAX), f64::MAX);
-    for round in 1..=ROUNDS {
-        fastest = (fastest.0.min(duration(&small)), fastest.1.min(duration(&large)));
-        growth = fastest.1.as_secs_f64() / fastest.0.as_secs_f64();
-        if round >= LEAST && growth < LIMIT {
-            return;
-        }
-    }
-    assert!(growth < LIMIT, "{growth:.0} times");
+    growth::assert_linear([pod(small), pod(small * 16)], duration);
 }
 
 fn duration(pod: &str) -> Duration {
