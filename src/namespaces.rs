@@ -160,13 +160,43 @@ async fn follow(
                 health.answered();
                 info!(otelgate.namespaces = store.len(), "namespaces listed");
             }
-            Ok(Event::Apply(namespace)) => store.insert(namespace.metadata),
-            Ok(Event::Delete(namespace)) => store.remove(namespace.metadata.name.as_deref().unwrap_or_default()),
+            Ok(Event::Apply(namespace)) => {
+                health.answered();
+                store.insert(namespace.metadata);
+            }
+            Ok(Event::Delete(namespace)) => {
+                health.answered();
+                store.remove(namespace.metadata.name.as_deref().unwrap_or_default());
+            }
             Err(error) => {
                 metrics.namespace_watch_errors.add(1);
                 health.watch_failed(error);
             }
         }
         metrics.namespaces.set(store.len() as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry;
+
+    #[tokio::test]
+    async fn a_second_outage_is_told_like_the_first() {
+        let shop = || {
+            let metadata = ObjectMeta { name: Some("shop".to_owned()), ..ObjectMeta::default() };
+            PartialObjectMeta { metadata, ..PartialObjectMeta::default() }
+        };
+        for goes_on in [Event::Apply(shop()), Event::Delete(shop())] {
+            let gone = || Err(watcher::Error::NoResourceVersion);
+            // A watch that breaks goes on where it was, without a list.
+            let events = vec![Ok(Event::Init), Ok(Event::InitDone), gone(), gone(), Ok(goes_on), gone()];
+            let (store, metrics, health) = (Namespaces::default(), Metrics::default(), Health::new("Namespace"));
+            let lines = telemetry::lines_of(follow(futures::stream::iter(events), &store, &metrics, &health)).await;
+            let outages = lines.iter().filter(|line| line.contains("no answer from the API server")).count();
+            let ends = lines.iter().filter(|line| line.contains("the API server answers")).count();
+            assert_eq!((outages, ends), (2, 2), "{lines:?}");
+        }
     }
 }

@@ -258,8 +258,15 @@ async fn follow_events<K: Resource, T>(
                 health.answered();
                 tell(Told::All(std::mem::take(&mut listing)));
             }
-            Ok(Event::Apply(object)) if listed => tell(Told::Applied(object.name_any(), cut(object))),
-            Ok(Event::Delete(object)) if listed => tell(Told::Deleted(object.name_any())),
+            // A watch that broke may go on where it was, without a list.
+            Ok(Event::Apply(object)) if listed => {
+                health.answered();
+                tell(Told::Applied(object.name_any(), cut(object)));
+            }
+            Ok(Event::Delete(object)) if listed => {
+                health.answered();
+                tell(Told::Deleted(object.name_any()));
+            }
             Ok(Event::Apply(_) | Event::Delete(_)) => {}
             Err(error) if unserved == Unserved::MeansNone && is_of_unknown_kind(&error) => {
                 listed = false;
@@ -301,6 +308,7 @@ mod tests {
 
     use super::*;
     use crate::k8s::{ConfigMap, ObjectMeta};
+    use crate::telemetry;
 
     fn named(name: &str) -> ConfigMap {
         let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
@@ -365,6 +373,20 @@ mod tests {
         assert_eq!((health.fault(), health.failures()), (None, 2));
         let events = vec![Ok(Event::Init), Ok(Event::InitDone)];
         assert_eq!(told(events, &health).await, [Vec::<String>::new()]);
+    }
+
+    #[tokio::test]
+    async fn a_second_outage_is_told_like_the_first() {
+        for goes_on in [Event::Apply(named("b")), Event::Delete(named("a"))] {
+            let health = Health::new("ConfigMap");
+            let gone = || Err(watcher::Error::NoResourceVersion);
+            // A watch that breaks goes on where it was, without a list.
+            let events = vec![Ok(Event::Init), Ok(Event::InitDone), gone(), gone(), Ok(goes_on), gone()];
+            let lines = telemetry::lines_of(told(events, &health)).await;
+            let outages = lines.iter().filter(|line| line.contains("no answer from the API server")).count();
+            let ends = lines.iter().filter(|line| line.contains("the API server answers")).count();
+            assert_eq!((outages, ends), (2, 2), "{lines:?}");
+        }
     }
 
     #[tokio::test]

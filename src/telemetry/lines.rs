@@ -90,28 +90,15 @@ impl Visit for Fields<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
     use serde_json::{Value, json};
     use tracing::{info, warn};
     use tracing_subscriber::layer::SubscriberExt as _;
     use tracing_subscriber::registry;
 
+    use super::super::heard::Output;
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Output(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Output {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().expect("no panic").extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
 
     #[test]
     fn a_line_is_an_object_with_every_field_that_is_there() {
@@ -133,8 +120,7 @@ mod tests {
             warn!("again");
         });
         drop(flush);
-        let output = output.0.lock().expect("no panic").clone();
-        let lines = String::from_utf8(output).expect("UTF-8");
+        let lines = output.text();
         let mut lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
         let mut first = lines.next().expect("a line");
         let timestamp = first.as_object_mut().expect("an object").remove("timestamp").expect("when it was");

@@ -80,6 +80,12 @@ fn log_panic(info: &panic::PanicHookInfo<'_>) {
 }
 
 #[cfg(test)]
+pub use heard::lines_of;
+
+#[cfg(test)]
+mod heard;
+
+#[cfg(test)]
 mod tests {
     use tracing::Level;
 
