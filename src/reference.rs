@@ -87,6 +87,15 @@ fn labels_and_annotations() -> String {
          them; of those that say the same, the first counts.\n\n",
     );
     table(&mut page, ["label", "what it says"], label::READ.iter().map(|one| [code(one.key), one.summary.to_owned()]));
+    page.push_str(
+        "## Annotations of others that are read\n\nOn the pod template, where the Datadog Agent owns the logs. One that is true \
+         keeps it from them, and otelgate from the keys that say that they are read (`LogsExcluded`).\n\n",
+    );
+    let excluding = annotation::DATADOG_EXCLUDE.iter().flat_map(|key| {
+        [("", "Of every container."), ("<container>.", "Of one container.")]
+            .map(|(of, whose)| [code(&format!("{}{of}{key}", annotation::DATADOG_AUTODISCOVERY)), whose.to_owned()])
+    });
+    table(&mut page, ["annotation", "whose logs"], excluding);
     page.push_str("## Written by otelgate\n\nEach only where it is absent, and legal.\n\n");
     let written =
         annotation::WRITTEN.iter().map(|one| ["annotation".to_owned(), code(one.key), one.summary.to_owned()]);

@@ -73,10 +73,10 @@ pub fn source_of_image(image: &str) -> Option<&'static str> {
 }
 
 impl Context<'_, '_> {
-    /// Whether a container's logs are read from files. What its pod excludes from the Agent, nobody else reads.
-    pub(super) fn reads_logs(&self, container: &str) -> bool {
+    /// Whether a pod excludes a container's logs from the Agent, which owns them: then nobody else reads them.
+    pub(super) fn excludes_logs(&self, container: &str) -> bool {
         let by_agent = self.configuration.log_owner() == LogOwner::Agent;
-        self.options.logs && !(by_agent && is_excluded(&self.pod.metadata.value.annotations, container))
+        by_agent && is_excluded(&self.pod.metadata.value.annotations, container)
     }
 }
 

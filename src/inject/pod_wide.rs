@@ -156,14 +156,14 @@ fn agent_logs<'a>(context: &Context<'a, '_>, (container, identity): &Selected<'a
 
     let options = context.options;
     let name = container.name.as_str();
-    if !context.reads_logs(name) {
-        return None;
-    }
     let own = options.container_log_source(name);
     let source = own
         .or(options.log_source.map(|sourced| sourced.value))
         .or_else(|| logs::source_of_image(container.image.as_str()));
     let key = format!("{}{name}{}", annotation::DATADOG_AUTODISCOVERY, annotation::DATADOG_LOGS_SUFFIX);
+    if context.excludes_logs(name) {
+        return entry(context, Place::Annotations, key.into(), None, Err(Reason::LogsExcluded));
+    }
     let service = identity.service.value().filter(|_| !options.skips(attr::SERVICE_NAME));
     if source.is_none() && service.is_none() {
         let reason = match &identity.service {

@@ -90,6 +90,8 @@ reasons! {
         "write the value out, if it should be known to logs and tags too";
     PairIsUsers: Key, "belongs to a setting that the container has itself, and is left alone with it",
         "nothing; to have both from otelgate, remove the container's own";
+    LogsExcluded: Key, "the pod's annotation ad.datadoghq.com/logs_exclude or exclude, or that of the container, keeps the Datadog Agent from the logs, so nobody reads them from files",
+        "nothing, if that is meant; else remove that annotation";
     SkippedByAnnotation: Key, "named in otelgate.dev/skip",
         "nothing, if that is meant";
     NotLegal: Key, "not legal as a Kubernetes name or value, so the API server would refuse it",

@@ -138,24 +138,28 @@ impl<'a, 'c> Variables<'a, 'c> {
         self.sampler();
         if let Some(temporality) = context.configuration.temporality() {
             // What Datadog wants, another backend may refuse.
-            let elsewhere = self.sends_elsewhere(Signal::Metrics);
+            let elsewhere = self.sends_elsewhere(Signal::Metrics).then_some(Reason::PairIsUsers);
             self.offer_unless(elsewhere, var::TEMPORALITY, Value::text(temporality), "configuration");
         }
-        if context.reads_logs(self.existing.container.name.as_str()) {
-            let own_logs = self.existing.entries().any(|(_, variable)| {
-                var::LOGS_PREFIXES.iter().any(|prefix| variable.name.as_str().starts_with(prefix))
-            });
-            let own_logs = own_logs || self.sends_elsewhere(Signal::Logs);
-            self.offer_unless(own_logs, var::LOGS_EXPORTER, Value::text("none"), "logs are read from files");
+        if options.logs {
+            let excluded = context.excludes_logs(self.existing.container.name.as_str()).then_some(Reason::LogsExcluded);
+            let reason = excluded.or_else(|| self.has_own_logs().then_some(Reason::PairIsUsers));
+            self.offer_unless(reason, var::LOGS_EXPORTER, Value::text("none"), "logs are read from files");
         }
     }
 
-    /// Sets a variable, unless it belongs to a setting of the container's own.
-    fn offer_unless(&mut self, belongs: bool, name: &'a str, value: Value<'a>, source: &'static str) {
-        if belongs && self.existing.last(name).is_none() {
-            self.entries.push(Entry::left(name, Reason::PairIsUsers));
-        } else {
-            self.offer(name, value, source);
+    /// Whether the container says itself what becomes of its logs.
+    fn has_own_logs(&self) -> bool {
+        let is_own = |name: &str| var::LOGS_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        let set = self.existing.entries().any(|(_, variable)| is_own(variable.name.as_str()));
+        set || self.sends_elsewhere(Signal::Logs)
+    }
+
+    /// Sets a variable, unless something speaks against it. What the container has itself is kept in any case.
+    fn offer_unless(&mut self, against: Option<Reason>, name: &'a str, value: Value<'a>, source: &'static str) {
+        match against.filter(|_| self.existing.last(name).is_none()) {
+            Some(reason) => self.entries.push(Entry::left(name, reason)),
+            None => self.offer(name, value, source),
         }
     }
 

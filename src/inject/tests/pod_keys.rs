@@ -207,6 +207,13 @@ fn logs_that_the_agent_is_not_to_read_stay_with_the_sdk() {
         let read = |name: &str| outcome.annotation(&format!("ad.datadoghq.com/{name}.logs")).is_some();
         if owner == LogOwner::Agent {
             assert_eq!([exporter(0), exporter(1)], [read("app"), read("worker")], "{key}: {value}");
+            for name in ["app", "worker"] {
+                let key = format!("ad.datadoghq.com/{name}.logs");
+                assert_eq!(outcome.is(&key, Action::Left, Some(Reason::LogsExcluded)), !read(name), "{key}: {value}");
+            }
+            let left = ("OTEL_LOGS_EXPORTER".to_owned(), Action::Left, Some(Reason::LogsExcluded));
+            let count = outcome.entries.iter().filter(|entry| **entry == left).count();
+            assert_eq!(count, [exporter(0), exporter(1)].iter().filter(|set| !**set).count(), "{key}: {value}");
         }
         [exporter(0), exporter(1)]
     };

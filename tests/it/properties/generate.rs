@@ -94,6 +94,10 @@ pub fn any(random: &mut Random) -> Case {
     if random.percent(30) {
         case.history = Some(history(random, &case));
     }
+    // Drawn last, so that known seeds stay the cases that they are.
+    if random.percent(8) {
+        metadata::exclude_logs(random, &mut case.original);
+    }
     case
 }
 

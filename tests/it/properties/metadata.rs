@@ -310,3 +310,14 @@ fn foreign_annotation(random: &mut Random, containers: &[String]) -> (String, St
         _ => (random.pick(&keys).to_owned(), if random.percent(50) { secret(random) } else { tricky(random) }),
     }
 }
+
+/// By an annotation of the Datadog Agent's, for the pod or its first container.
+pub fn exclude_logs(random: &mut Random, pod: &mut Value) {
+    let container = pod["spec"]["containers"][0]["name"].as_str().filter(|name| name.len() < 40).map(str::to_owned);
+    let exclude = random.pick(&key::DATADOG_EXCLUDE);
+    let of = container.filter(|_| random.percent(50)).map_or_else(String::new, |name| format!("{name}."));
+    if let Some(Value::Object(annotations)) = pod.pointer_mut("/metadata/annotations") {
+        let value = random.pick(&["true", "1", "T", "false"]);
+        annotations.insert(format!("{}{of}{exclude}", key::DATADOG_AUTODISCOVERY), json!(value));
+    }
+}
