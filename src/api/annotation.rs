@@ -37,9 +37,9 @@ pub const RESOURCE_LOG_SOURCE: &str = "resource.opentelemetry.io/datadog.log.sou
 pub const DISCOVERY_LOGS: &str = "io.opentelemetry.discovery.logs/enabled";
 /// Prefix and suffix of `ad.datadoghq.com/<container>.logs`.
 pub const DATADOG_AUTODISCOVERY: &str = "ad.datadoghq.com/";
+pub const DATADOG_LOGS_SUFFIX: &str = ".logs";
 /// What keeps the Agent from reading logs, of a pod or behind `<container>.` of one container.
 pub const DATADOG_EXCLUDE: [&str; 2] = ["logs_exclude", "exclude"];
-pub const DATADOG_LOGS_SUFFIX: &str = ".logs";
 
 /// On what the controller makes pods from: the version of the Secret with the API key, so that a new key rolls them.
 pub const CREDENTIALS: &str = "otelgate.dev/credentials";

@@ -124,7 +124,7 @@ impl Asking<'_> {
     async fn crd(&self) -> Fetched<Option<Value>> {
         let resource = ApiResource::erase::<CustomResourceDefinition>(&());
         let found = get(Api::<DynamicObject>::all_with(self.client.clone(), &resource), crd::NAME).await?;
-        found.map(|crd| serde_json::to_value(crd).map_err(|error| unreadable(&error))).transpose()
+        found.map(|crd| serde_json::to_value(crd).map_err(|error| Unavailable::of_json(&error))).transpose()
     }
 
     async fn stacks(&self) -> Fetched<Vec<Value>> {
@@ -132,9 +132,10 @@ impl Asking<'_> {
         match list(api, ListParams::default()).await {
             // There is no such resource yet.
             Err(Unavailable::NotFound { .. }) => Ok(Vec::new()),
-            stacks => {
-                stacks?.iter().map(|stack| serde_json::to_value(stack).map_err(|error| unreadable(&error))).collect()
-            }
+            stacks => stacks?
+                .iter()
+                .map(|stack| serde_json::to_value(stack).map_err(|error| Unavailable::of_json(&error)))
+                .collect(),
         }
     }
 
@@ -305,11 +306,7 @@ async fn limited<T>(call: impl Future<Output = Result<T, k8s::Error>>) -> Fetche
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Fetched<T> {
-    serde_json::from_slice(body).map_err(|error| unreadable(&error))
-}
-
-fn unreadable(error: &serde_json::Error) -> Unavailable {
-    Unavailable::of_json(error)
+    serde_json::from_slice(body).map_err(|error| Unavailable::of_json(&error))
 }
 
 #[cfg(test)]

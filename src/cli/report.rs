@@ -88,7 +88,10 @@ impl Outcome {
 pub fn summary(reason: Reason, namespace: &Namespace<'_>) -> Cow<'static, str> {
     match (reason, namespace.left_out) {
         (Reason::LeftOutNamespace, Some(left_out)) => {
-            format!("the API server doesn't call the webhook for a namespace with {left_out}").into()
+            // It ends with every label that does so.
+            let says = reason.summary();
+            let says = says.split_once(" label ").map_or(says, |(says, _)| says);
+            format!("{says} {left_out}").into()
         }
         _ => reason.summary().into(),
     }

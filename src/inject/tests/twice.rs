@@ -222,7 +222,6 @@ fn attributes(pod: &mut Value) -> &mut Value {
     &mut variable["value"]
 }
 
-/// Also of a status that doesn't tell how long it was, which an earlier version wrote.
 #[test]
 fn what_somebody_adds_to_attributes_of_ours_freezes_none_of_them() {
     for (before, behind, team) in
@@ -252,6 +251,7 @@ fn what_somebody_adds_to_attributes_of_ours_freezes_none_of_them() {
         assert_eq!(outcome.pod["spec"]["containers"][0]["env"], undone);
     }
 }
+
 #[test]
 fn an_edit_that_makes_an_attribute_of_ours_longer_makes_all_of_it_the_users() {
     for (own, before, behind) in [
@@ -283,7 +283,6 @@ fn an_edit_that_makes_an_attribute_of_ours_longer_makes_all_of_it_the_users() {
         assert_eq!(*attributes(&mut outcome.pod), *theirs);
     }
 }
-
 
 #[test]
 fn a_status_without_lengths_is_read_too() {
