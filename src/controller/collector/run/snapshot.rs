@@ -102,10 +102,10 @@ impl Snapshot {
         runs
     }
 
-    /// Whether a Collector has to be chosen, now or soon. With a fault, what was needed before is still.
+    /// Whether a Collector has to be chosen, now or soon.
     pub fn needs_lease(&self, candidate: Option<&Rendered>, plan: &Plan) -> bool {
         let reads = |revision: &str| carries(&self.stored, revision).is_some_and(|carries| carries.cluster_state);
-        candidate.is_none_or(|rendered| rendered.lease.is_some()) || self.running(plan).into_iter().any(reads)
+        candidate.is_some_and(|rendered| rendered.lease.is_some()) || self.running(plan).into_iter().any(reads)
     }
 
     /// Revisions that are kept, as their records are to say after a plan.
@@ -230,7 +230,11 @@ mod tests {
             ("rolling out", Some(&not_asked), new, None, vec![known[0], known[1]], true),
             ("rolled out", Some(&not_asked), new, None, vec![known[1]], false),
             ("the first trial of one that needs it", Some(&not_asked), None, old, vec![], true),
-            ("a fault in the spec", None, new, None, vec![known[1]], true),
+            ("a fault in the spec", None, old, None, vec![known[0]], true),
+            ("a fault in the spec", None, new, None, vec![known[0], known[1]], true),
+            ("a fault in the spec, and nobody needs it", None, new, None, vec![known[1]], false),
+            ("a fault in the first spec", None, None, None, vec![], false),
+            ("a fault in the spec during the first trial", None, None, old, vec![], true),
         ] {
             let found = snapshot(&known, stable, trial, &pods).needs_lease(candidate, &plan(stable, trial));
             assert_eq!(found, needed, "{what}");
