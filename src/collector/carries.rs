@@ -44,7 +44,19 @@ impl Carries {
         })
     }
 
-    /// Who has each kind of data while such Collectors run on every node.
+    /// What one of two has.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            container_logs: self.container_logs || other.container_logs,
+            prometheus: self.prometheus || other.prometheus,
+            cluster_state: self.cluster_state || other.cluster_state,
+            host_metadata: self.host_metadata || other.host_metadata,
+            to_agent: self.to_agent || other.to_agent,
+        }
+    }
+
+    /// Who has each kind of data while such Collectors run.
     #[must_use]
     pub fn owners(self, agent: &Agent) -> Owners {
         let of_agent = if agent.mode == AgentMode::Disabled { Owner::Nobody } else { Owner::Agent };

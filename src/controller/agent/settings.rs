@@ -126,7 +126,7 @@ impl Settings {
     }
 }
 
-/// Of ours, those that run have what they have, until what the spec asks for has taken their place.
+/// Of ours, those that run have what they have, until the last of them has made way for what the spec asks for.
 fn owners(document: &Document, collector: &Collector, agent: &Agent, carried: Carried) -> Owners {
     match carried.everywhere {
         Some(runs) if collector.mode == CollectorMode::Managed => runs.owners(agent),
@@ -284,8 +284,9 @@ mod tests {
         }
     }
 
-    /// From an edit to the end of its rollout, and for ever where it is taken back, nobody has what Collectors that run have,
-    /// and whoever they send to listens.
+    /// From an edit until its rollout has reached the last node, and for ever where it is taken back, nobody else has what
+    /// Collectors that run have, and whoever they send to listens. What they begin to take isn't the Agent's from the
+    /// rollout's begin.
     #[test]
     fn what_collectors_have_that_run_is_theirs_until_others_have_taken_their_place() {
         // As most are that run, and what an edit has made of them.
@@ -294,7 +295,7 @@ mod tests {
         let (without_logs, without_cluster) =
             (Carries { container_logs: false, ..usual }, Carries { cluster_state: false, ..usual });
         let everywhere = |one: Carries| Carried { everywhere: Some(one), to_agent: one.to_agent };
-        let (one_left, before) = (Carried { to_agent: true, ..everywhere(usual) }, Carried::default());
+        let (trial_left, before) = (Carried { to_agent: true, ..everywhere(usual) }, Carried::default());
         let of_agent = |spec: &str| json!({"injection": {"logs": {"owner": spec}}});
         let cluster = |on: bool| json!({"collector": {"metrics": {"cluster": on}}});
         let exporter = |name: &str| json!({"collector": {"exporter": name}});
@@ -305,14 +306,22 @@ mod tests {
             ("first rollout", of_agent("collector"), before, collector, collector, Otlp::Nobody),
             ("first rollout", cluster(false), before, collector, agent, Otlp::Nobody),
             ("first rollout", exporter("agent"), before, collector, collector, Otlp::Collector),
-            ("trial, or taken back", of_agent("agent"), everywhere(usual), collector, collector, Otlp::Nobody),
+            ("trial, rollout, or taken back", of_agent("agent"), everywhere(usual), collector, collector, Otlp::Nobody),
             ("rolled out", of_agent("agent"), everywhere(without_logs), agent, collector, Otlp::Nobody),
             ("trial, or taken back", of_agent("collector"), everywhere(without_logs), agent, collector, Otlp::Nobody),
-            ("trial, or taken back", cluster(false), everywhere(usual), collector, collector, Otlp::Nobody),
+            ("rollout", of_agent("collector"), everywhere(usual), collector, collector, Otlp::Nobody),
+            ("trial, rollout, or taken back", cluster(false), everywhere(usual), collector, collector, Otlp::Nobody),
             ("rolled out", cluster(false), everywhere(without_cluster), collector, agent, Otlp::Nobody),
             ("trial, or taken back", cluster(true), everywhere(without_cluster), collector, agent, Otlp::Nobody),
-            ("trial, or taken back", exporter("datadog"), everywhere(to_agent), collector, collector, Otlp::Collector),
-            ("a pod is left", exporter("datadog"), one_left, collector, collector, Otlp::Collector),
+            (
+                "trial, rollout, or taken back",
+                exporter("datadog"),
+                everywhere(to_agent),
+                collector,
+                collector,
+                Otlp::Collector,
+            ),
+            ("a trial is left", exporter("datadog"), trial_left, collector, collector, Otlp::Collector),
             ("rolled out", exporter("datadog"), everywhere(usual), collector, collector, Otlp::Nobody),
             ("trial, or taken back", exporter("agent"), everywhere(usual), collector, collector, Otlp::Collector),
             ("another's", adopted, everywhere(to_agent), agent, agent, Otlp::Nobody),

@@ -161,7 +161,6 @@ pub fn not_written(outcome: Option<&Outcome>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::carried::Carried;
     use super::super::super::pod::pod;
     use super::super::super::trial::{Phase, Stable, Trial};
     use super::*;
@@ -239,29 +238,5 @@ mod tests {
             let found = snapshot(&known, stable, trial, &pods).needs_lease(candidate, &plan(stable, trial));
             assert_eq!(found, needed, "{what}");
         }
-    }
-
-    #[test]
-    fn what_runs_on_every_node_is_what_is_carried() {
-        let (usual, to_agent) = (revision(&json!({})), revision(&json!({"exporter": "agent"})));
-        let known = [&usual, &to_agent];
-        let of = |stable: Option<&Revision>, trial: Option<&Revision>, pods: &[&Revision]| {
-            let Snapshot { stored, sets, pods, .. } = snapshot(&known, stable, trial, pods);
-            let Carried { everywhere, to_agent } = Carried::of(&stored, &sets, &pods);
-            (everywhere.map(|carries| carries.to_agent), to_agent)
-        };
-        for (what, stable, trial, pods, expected) in [
-            ("nothing yet", None, None, vec![], (None, false)),
-            ("the first trial", None, Some(&to_agent), vec![&to_agent], (None, true)),
-            ("a trial of another", Some(&to_agent), Some(&usual), vec![&to_agent, &usual], (Some(true), true)),
-            ("taken back", Some(&to_agent), None, vec![&to_agent], (Some(true), true)),
-            ("a trial of one that sends there", Some(&usual), Some(&to_agent), vec![&usual], (Some(false), true)),
-            ("rolling out", Some(&usual), None, vec![&usual, &to_agent], (Some(false), true)),
-            ("rolled out", Some(&usual), None, vec![&usual], (Some(false), false)),
-        ] {
-            assert_eq!(of(stable, trial, &pods), expected, "{what}");
-        }
-        let unknown = Revision::new("a: 1".to_owned(), &Value::Null);
-        assert_eq!(of(Some(&unknown), None, &[&unknown]), (None, false), "it stands nowhere");
     }
 }
