@@ -24,6 +24,9 @@ pub struct Carries {
 // === impl Carries ===
 
 impl Carries {
+    pub const ALL: Self =
+        Self { container_logs: true, prometheus: true, cluster_state: true, host_metadata: true, to_agent: true };
+
     /// `None` for what is no configuration.
     #[must_use]
     pub fn of(configuration: &str) -> Option<Self> {

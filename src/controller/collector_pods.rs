@@ -35,7 +35,7 @@ impl CollectorPods {
     }
 
     #[cfg(test)]
-    fn listed(at: Place, pods: Objects<Arc<Pod>>) -> Self {
+    pub(super) fn listed(at: Place, pods: Objects<Arc<Pod>>) -> Self {
         Self { at: Some(at), pods: Some(pods) }
     }
 }
@@ -43,15 +43,14 @@ impl CollectorPods {
 // === impl Place ===
 
 impl Place {
-    /// Nowhere, where there is to be no Collector.
+    /// Where there is to be no Collector, the controller's own are looked at until they have gone.
     #[must_use]
-    pub fn at(collector: &Collector, namespace: &str) -> Option<Self> {
+    pub fn at(collector: &Collector, namespace: &str) -> Self {
         let selector = match collector.mode {
-            CollectorMode::Managed => AdoptedCollector::default().selector.query(),
+            CollectorMode::Managed | CollectorMode::Disabled => AdoptedCollector::default().selector.query(),
             CollectorMode::Adopt => collector.adopt.selector.query(),
-            CollectorMode::Disabled => return None,
         };
-        Some(Self { namespace: namespace.to_owned(), selector })
+        Self { namespace: namespace.to_owned(), selector }
     }
 }
 
@@ -89,16 +88,15 @@ mod tests {
     use crate::controller::stack::Stack;
     use serde_json::{Value, json};
 
-    fn place(spec: &Value) -> Option<Place> {
+    fn place(spec: &Value) -> Place {
         let known = Known::of(Stack::new("u".to_owned(), 1, spec));
-        known.borrow().as_ref()?.pods()
+        known.borrow().as_ref().and_then(|known| known.pods()).expect("valid")
     }
 
     #[test]
     fn they_are_known_by_their_labels() {
-        let at = |namespace: &str, selector: &str| {
-            Some(Place { namespace: namespace.to_owned(), selector: selector.to_owned() })
-        };
+        let at =
+            |namespace: &str, selector: &str| Place { namespace: namespace.to_owned(), selector: selector.to_owned() };
         assert_eq!(place(&json!({})), at("datadog", "app=otel-collector"));
         let elsewhere = json!({"injection": {"collector": {"namespace": "observability"}}});
         assert_eq!(place(&elsewhere), at("observability", "app=otel-collector"));
@@ -108,7 +106,7 @@ mod tests {
                                  {"key": "old", "operator": "DoesNotExist"}],
         }}}});
         assert_eq!(place(&adopted), at("datadog", "app=collector,tier in (a,b),!old"));
-        assert_eq!(place(&json!({"collector": {"mode": "disabled"}})), None);
+        assert_eq!(place(&json!({"collector": {"mode": "disabled"}})), place(&json!({})), "until they have gone");
         assert_eq!(
             place(&json!({"collector": {"mode": "managed", "adopt": {"selector": {"matchLabels": {"a": "b"}}}}})),
             at("datadog", "app=otel-collector")

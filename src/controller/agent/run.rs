@@ -224,10 +224,10 @@ impl Running {
         soon.into_iter().chain((holds != Holds::True).then_some(LOOK_AGAIN)).min()
     }
 
-    /// What the Collectors do that run, as far as they are ours.
+    /// What the Collectors do that run, as far as they are ours: those that are to go run on for a while.
     fn carried(&self, stack: &Stack) -> Option<Carried> {
-        let managed = matches!(&stack.collector, Ok(collector) if collector.mode == CollectorMode::Managed);
-        if managed { *self.context.carried.borrow() } else { Some(Carried::default()) }
+        let adopted = matches!(&stack.collector, Ok(collector) if collector.mode == CollectorMode::Adopt);
+        if adopted { Some(Carried::default()) } else { *self.context.carried.borrow() }
     }
 
     /// Without the Secret, it's that of what runs: there is nothing to roll to.

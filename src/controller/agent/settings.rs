@@ -128,18 +128,20 @@ impl Settings {
 
 /// Of ours, those that run have what they have, until the last of them has made way for what the spec asks for.
 fn owners(document: &Document, collector: &Collector, agent: &Agent, carried: Carried) -> Owners {
-    match carried.everywhere {
-        Some(runs) if collector.mode == CollectorMode::Managed => runs.owners(agent),
-        _ => Owners::of(collector, agent, document.logs.owner),
-    }
+    let runs = match collector.mode {
+        CollectorMode::Managed => carried.everywhere,
+        CollectorMode::Adopt => None,
+        CollectorMode::Disabled => carried.anywhere,
+    };
+    runs.map_or_else(|| Owners::of(collector, agent, document.logs.owner), |runs| runs.owners(agent))
 }
 
 /// As long as any Collector sends to the Agent, or is to do so, it listens.
 fn otlp(document: &Document, collector: &Collector, owners: Owners, carried: Carried) -> Otlp {
     let sends = match collector.mode {
-        CollectorMode::Managed => collector.exporter == Exporter::Agent || carried.to_agent,
+        CollectorMode::Managed => collector.exporter == Exporter::Agent || carried.to_agent(),
         CollectorMode::Adopt => collector.exporter == Exporter::Agent,
-        CollectorMode::Disabled => false,
+        CollectorMode::Disabled => carried.to_agent(),
     };
     match owners.otlp {
         Owner::Agent => Otlp::Pods { host_ports: document.otlp.reach == Reach::Node },
@@ -157,7 +159,7 @@ pub fn service_of(document: &Document, collector: &Collector, agent: &Agent, car
     match otlp(document, collector, owners(document, collector, agent, carried), carried) {
         Otlp::Pods { host_ports: false } => Some(document.collector.service.clone()),
         // Where another's Collector sends to is nothing that is known.
-        Otlp::Collector if collector.mode == CollectorMode::Managed => Some(object::AGENT.to_owned()),
+        Otlp::Collector if collector.mode != CollectorMode::Adopt => Some(object::AGENT.to_owned()),
         Otlp::Pods { host_ports: true } | Otlp::Collector | Otlp::Nobody => None,
     }
 }
@@ -294,11 +296,14 @@ mod tests {
         let to_agent = Carries { to_agent: true, ..usual };
         let (without_logs, without_cluster) =
             (Carries { container_logs: false, ..usual }, Carries { cluster_state: false, ..usual });
-        let everywhere = |one: Carries| Carried { everywhere: Some(one), to_agent: one.to_agent };
-        let (trial_left, before) = (Carried { to_agent: true, ..everywhere(usual) }, Carried::default());
+        let everywhere = |one: Carries| Carried { everywhere: Some(one), anywhere: Some(one) };
+        let on_trial = |one: Carries| Carried { anywhere: Some(one), ..Carried::default() };
+        let trial_left = Carried { anywhere: Some(to_agent), ..everywhere(usual) };
+        let (all, before) = (everywhere(Carries::ALL), Carried::default());
         let of_agent = |spec: &str| json!({"injection": {"logs": {"owner": spec}}});
         let cluster = |on: bool| json!({"collector": {"metrics": {"cluster": on}}});
         let exporter = |name: &str| json!({"collector": {"exporter": name}});
+        let off = json!({"collector": {"mode": "disabled"}, "injection": {"logs": {"owner": "agent"}, "otlp": {"reach": "node"}}});
         let adopted = json!({"collector": {"mode": "adopt", "metrics": {"cluster": false}}, "injection": {"logs": {"owner": "agent"}}});
         let (collector, agent) = (Owner::Collector, Owner::Agent);
         for (what, spec, carried, logs, state, otlp) in [
@@ -325,6 +330,12 @@ mod tests {
             ("rolled out", exporter("datadog"), everywhere(usual), collector, collector, Otlp::Nobody),
             ("trial, or taken back", exporter("agent"), everywhere(usual), collector, collector, Otlp::Collector),
             ("another's", adopted, everywhere(to_agent), agent, agent, Otlp::Nobody),
+            ("on their way out", off.clone(), everywhere(usual), collector, collector, Otlp::Nobody),
+            ("on their way out", off.clone(), everywhere(without_logs), agent, collector, Otlp::Nobody),
+            ("on their way out", off.clone(), trial_left, collector, collector, Otlp::Collector),
+            ("a first trial's, on its way out", off.clone(), on_trial(usual), collector, collector, Otlp::Nobody),
+            ("nobody knows what, on its way out", off.clone(), all, collector, collector, Otlp::Collector),
+            ("gone", off, before, agent, agent, Otlp::Pods { host_ports: true }),
         ] {
             let stack = Stack::new("u".to_owned(), 1, &spec);
             let found = Settings::new(&stack, "otelgate", None, carried).expect("valid");

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::observe::Set;
 use super::pod::{Pod, Rollout};
 use super::revision::Stored;
+use super::since::Since;
 use crate::collector::Carries;
 use crate::watch::Objects;
 
@@ -15,9 +17,16 @@ pub struct Carried {
     /// What any has that isn't on trial: until a rollout has reached every node, some have what they had before. Nothing
     /// before the first rollout, when the spec says what they will.
     pub everywhere: Option<Carries>,
-    /// One of any node sends to the Agent.
-    pub to_agent: bool,
+    /// The same with the trial's.
+    pub anywhere: Option<Carries>,
 }
+
+/// Since when there are Collectors that are to go, and of which it isn't known what they have.
+#[derive(Debug, Default)]
+pub struct Unknown(Since<()>);
+
+/// They may take that long to go.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 // === impl Carried ===
 
@@ -33,10 +42,42 @@ impl Carried {
         }));
         let carried = |(rollout, revision)| Some((rollout, carries(stored, revision)?));
         let all: Vec<(Option<Rollout>, Carries)> = all.into_iter().filter_map(carried).collect();
-        let stable = all.iter().filter(|(rollout, _)| *rollout == Some(Rollout::Stable));
-        Self {
-            everywhere: stable.map(|(_, carries)| *carries).reduce(Carries::or),
-            to_agent: all.iter().any(|(_, carries)| carries.to_agent),
+        let any = |counts: fn(Option<Rollout>) -> bool| {
+            let of = all.iter().filter(|(rollout, _)| counts(*rollout));
+            of.map(|(_, carries)| *carries).reduce(Carries::or)
+        };
+        Self { everywhere: any(|rollout| rollout == Some(Rollout::Stable)), anywhere: any(|_| true) }
+    }
+
+    /// One of any node sends to the Agent.
+    #[must_use]
+    pub fn to_agent(&self) -> bool {
+        self.anywhere.is_some_and(|carries| carries.to_agent)
+    }
+}
+
+// === impl Unknown ===
+
+impl Unknown {
+    /// What Collectors that are to go still have, or for how long to leave it open. Their records go before they do: what
+    /// was known of them stands until the last has gone. Who knows nothing of them, as another leader doesn't, has nothing
+    /// begin beside them.
+    pub fn carried(
+        &mut self,
+        known: Option<Carried>,
+        sets: &Objects<Option<Set>>,
+        pods: &[Arc<Pod>],
+        now: Instant,
+    ) -> Result<Carried, Duration> {
+        // Those of somebody else may have the same name.
+        let is_ours = |pod: &Arc<Pod>| pod.rollout.is_some() && !pod.over;
+        let there = sets.values().any(Option::is_some) || pods.iter().any(is_ours);
+        let known = if there { known.filter(|known| known.anywhere.is_some()) } else { Some(Carried::default()) };
+        let since = self.0.see(known.is_none().then_some(()), now);
+        match (known, since.map(|since| PATIENCE.saturating_sub(since))) {
+            (Some(known), _) => Ok(known),
+            (None, Some(left)) if !left.is_zero() => Err(left),
+            (None, _) => Ok(Carried { everywhere: Some(Carries::ALL), anywhere: Some(Carries::ALL) }),
         }
     }
 }
@@ -94,8 +135,8 @@ mod tests {
             created: String::new(),
         });
         let pods: Vec<_> = pods.iter().cloned().map(Arc::new).collect();
-        let Carried { everywhere, to_agent } = Carried::of(&stored.collect::<Vec<_>>(), &sets(stable, trial), &pods);
-        (everywhere, to_agent)
+        let carried = Carried::of(&stored.collect::<Vec<_>>(), &sets(stable, trial), &pods);
+        (carried.everywhere, carried.to_agent())
     }
 
     #[test]
@@ -170,6 +211,36 @@ mod tests {
             let (everywhere, _) = carried(&[&lines, &state], Some(set), trial, &pods);
             let found = everywhere.map(|one| (one.container_logs, one.cluster_state));
             assert_eq!(found, Some(expected), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_is_to_go_has_what_it_had_until_its_last_pod_has_gone() {
+        let one = revision(&Spec::default());
+        let pod = || of(&one, Rollout::Stable);
+        let none = Some(Carried::default());
+        let lines = Some(Carries { container_logs: true, ..Carries::default() });
+        let known = Some(Carried { everywhere: lines, anywhere: lines });
+        let tried = Some(Carried { everywhere: None, anywhere: lines });
+        let all = Some(Carried { everywhere: Some(Carries::ALL), anywhere: Some(Carries::ALL) });
+        let (mut unknown, start) = (Unknown::default(), Instant::now());
+        for (what, second, before, set, pods, expected) in [
+            ("its DaemonSet stays", 0, known, Some(&one), vec![], Ok(known)),
+            ("pods are about to end", 1, known, None, vec![Pod { leaving: true, ..pod() }], Ok(known)),
+            ("a trial's", 2, tried, None, vec![of(&one, Rollout::Trial)], Ok(tried)),
+            ("gone", 3, known, None, vec![], Ok(none)),
+            ("a record", 4, known, None, vec![Pod { over: true, ..pod() }], Ok(none)),
+            ("somebody else's", 5, None, None, vec![Pod { rollout: None, ..pod() }], Ok(none)),
+            ("another leader", 10, None, None, vec![pod()], Err(30)),
+            ("another leader", 20, None, None, vec![pod()], Err(20)),
+            ("it hangs", 40, None, Some(&one), vec![pod()], Ok(all)),
+            ("it hangs on", 50, all, Some(&one), vec![pod()], Ok(all)),
+            ("gone at last", 60, all, None, vec![], Ok(none)),
+            ("it comes back", 70, none, Some(&one), vec![], Err(30)),
+        ] {
+            let pods: Vec<_> = pods.into_iter().map(Arc::new).collect();
+            let found = unknown.carried(before, &sets(set, None), &pods, start + Duration::from_secs(second));
+            assert_eq!(found.map(Some).map_err(|left| left.as_secs()), expected, "{what}");
         }
     }
 }

@@ -31,8 +31,8 @@ pub struct Place {
     pub namespace: String,
     /// Name of the Service.
     pub service: String,
-    /// Of the Collectors' pods; nowhere, where there are to be none.
-    pub pods: Option<collector_pods::Place>,
+    /// Of the Collectors' pods.
+    pub pods: collector_pods::Place,
     /// Labels of nodes that are looked at.
     pub node_labels: BTreeSet<String>,
 }
@@ -295,6 +295,7 @@ fn lies_in_it(status: &k8s::Status) -> bool {
 mod tests {
     use super::super::pod::pod;
     use super::*;
+    use crate::api::stack::Collector;
     use axum::http::{Request, Response};
     use serde_json::json;
 
@@ -330,7 +331,7 @@ mod tests {
             mode: CollectorMode::Managed,
             namespace: "datadog".to_owned(),
             service: "otel-collector".to_owned(),
-            pods: None,
+            pods: collector_pods::Place::at(&Collector::default(), "datadog"),
             node_labels: BTreeSet::new(),
         };
         let (asked, pod) = (Asked::default(), pod("a", Rollout::Trial, "r", &json!({})));

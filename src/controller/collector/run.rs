@@ -162,8 +162,7 @@ impl Task<'_> {
                 return;
             }
             let outcome = outcomes.borrow_and_update().clone();
-            let listed = self.place.pods.as_ref();
-            let listed = listed.and_then(|place| Some(pods.borrow_and_update().of(place)?.values().cloned().collect()));
+            let listed = pods.borrow_and_update().of(&self.place.pods).map(|pods| pods.values().cloned().collect());
             let left = left_behind.borrow_and_update().clone();
             let look = Look { stack, spec, fault: fault.clone(), pods: listed, left, busy };
             let unseen = self.unseen();
@@ -173,8 +172,9 @@ impl Task<'_> {
                     self.busy.ask(BTreeSet::new(), &spec.configuration);
                     let again = self.relabel_what_goes().await;
                     self.want_none(&look);
+                    let unknown = self.tell_what_is_left(look.pods.as_deref(), &mut memory);
                     let late = self.switch_off(&look, outcome.as_ref(), &mut memory);
-                    again.into_iter().chain(late).min()
+                    again.into_iter().chain(unknown).chain(late).min()
                 }
                 // What was seen before may be long past.
                 (_, Some(fault)) => {
@@ -285,8 +285,21 @@ impl Task<'_> {
     /// Of what isn't ours, or is never to be looked at, nothing more will be known than what the spec says.
     fn tell_what_is_known(&self) {
         let is_forbidden = || self.healths().into_iter().any(|health| health.forbidden().is_some());
-        if self.place.mode != CollectorMode::Managed || (self.carried.borrow().is_none() && is_forbidden()) {
+        if self.place.mode == CollectorMode::Adopt || (self.carried.borrow().is_none() && is_forbidden()) {
             self.tell_carried(Carried::default());
+        }
+    }
+
+    /// Of what is to go, once it was listed. Returns for how long that is left open.
+    fn tell_what_is_left(&self, pods: Option<&[Arc<Pod>]>, memory: &mut Memory) -> Option<Duration> {
+        let sets = self.seen.sets.lock().clone()?;
+        let known = *self.carried.borrow();
+        match memory.unknown.carried(known, &sets, pods?, Instant::now()) {
+            Ok(carried) => {
+                self.tell_carried(carried);
+                None
+            }
+            Err(left) => Some(left),
         }
     }
 

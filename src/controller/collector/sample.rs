@@ -81,13 +81,14 @@ const REMEMBERED: SignedDuration = SignedDuration::from_mins(15);
 
 /// Reads, as long as the Collectors are the controller's own. Never returns.
 pub async fn run(context: &Context, place: &Place, sample: &Sample) {
-    let Some(at) = place.pods.as_ref().filter(|_| place.mode == CollectorMode::Managed) else {
+    if place.mode != CollectorMode::Managed {
         return std::future::pending().await;
-    };
+    }
     for round in (0..SELDOM).cycle() {
         let targets = {
             let pods = context.collector_pods.borrow();
-            let pods: Vec<&Pod> = pods.of(at).into_iter().flat_map(|pods| pods.values().map(Arc::as_ref)).collect();
+            let pods: Vec<&Pod> =
+                pods.of(&place.pods).into_iter().flat_map(|pods| pods.values().map(Arc::as_ref)).collect();
             let on_trial = pods.iter().any(|pod| pod.rollout == Some(Rollout::Trial));
             (on_trial || round == 0).then(|| sample.lock().targets(&pods))
         };

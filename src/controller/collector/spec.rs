@@ -53,14 +53,15 @@ impl Known {
         }
     }
 
-    /// Where the Collectors' pods are; nowhere, where there are to be none.
+    /// Where the Collectors' pods are.
     #[must_use]
     pub fn pods(&self) -> Option<collector_pods::Place> {
-        self.spec.as_ref()?.place().pods
+        Some(self.spec.as_ref()?.place().pods)
     }
 
     /// Of a spec alone.
     #[cfg(test)]
+    #[must_use]
     pub fn of(stack: Stack) -> watch::Sender<Option<Arc<Self>>> {
         watch::Sender::new(Some(Arc::new(Self::read(Arc::new(stack), "otelgate", None, None))))
     }
@@ -196,7 +197,7 @@ mod tests {
         for fault in [&fault, &elsewhere] {
             let still = read(fault, Some(&known));
             assert_eq!(still.spec.as_ref().map(|spec| spec.place()), Some(place.clone()), "{fault}");
-            assert_eq!(still.pods(), place.pods, "{fault}");
+            assert_eq!(still.pods().as_ref(), Some(&place.pods), "{fault}");
             assert!(still.fault.is_some_and(|fault| fault.starts_with("spec.")));
         }
         let again = read(&json!({}), Some(&known));

@@ -7,11 +7,14 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::super::start;
 use super::{client, set, silence, watches};
+use crate::api::stack::Owner;
+use crate::collector::Carries;
 use crate::controller::Context;
+use crate::controller::collector::Carried;
 use crate::controller::stack::{Stack, Status, Written};
 use crate::controller::status::{Reports, Sink};
 use crate::k8s::{self, Client};
@@ -64,11 +67,15 @@ impl Agent {
 
     /// By way of that client.
     pub fn by(spec: &Value, status: Value, client: Client) -> Self {
+        Self::within(spec, status, Context::of_nothing(client))
+    }
+
+    fn within(spec: &Value, status: Value, context: Context) -> Self {
         let status = Status { uid: "u".to_owned(), generation: 1, status };
         let (kept, written) = watch::channel(Arc::new(Written::from([("default".to_owned(), status)])));
         let (sink, reports) = Sink::new();
         let (stack, stacks) = watch::channel(Some(Arc::new(Stack::new("u".to_owned(), 1, spec))));
-        let context = Context { stack: stacks, status: sink, ..Context::of_nothing(client) };
+        let context = Context { stack: stacks, status: sink, ..context };
         let mut tasks = Tasks::default();
         start(&mut tasks, &context, written);
         Self { stack, reports, generation: 1, _written: kept, _tasks: tasks }
@@ -129,6 +136,29 @@ async fn an_adopted_agent_that_nothing_leads_to_isnt_ready() {
     agent.until("AgentServiceMissing").await;
     agent.ask_for(&spec(&json!({})));
     agent.until("AgentReady").await;
+}
+
+/// Of those that another leader has switched off it isn't known at first whether there still are any.
+#[tokio::test(start_paused = true)]
+async fn what_collectors_have_that_are_to_go_isnt_the_agents_before_they_have_gone() {
+    let runs = Some(Carries { container_logs: true, ..Carries::default() });
+    let (carried, seen) = watch::channel(None);
+    let client = client(|request| answer(request.uri().path(), watches(request)));
+    let context = Context { carried: seen, ..Context::of_nothing(client) };
+    let off = spec(&json!({"collector": {"mode": "disabled"}, "injection": {"otlp": {"reach": "node"}}}));
+    let mut agent = Agent::within(&off, Value::Null, context);
+    sleep(Duration::from_mins(1)).await;
+    assert_eq!(agent.reports.borrow().owners, None, "nobody knows yet");
+    for (told, expected) in [
+        (Carried { everywhere: runs, anywhere: runs }, Owner::Collector),
+        (Carried { everywhere: None, anywhere: runs }, Owner::Collector),
+        (Carried::default(), Owner::Agent),
+    ] {
+        carried.send_replace(Some(told));
+        sleep(Duration::from_secs(1)).await;
+        let owners = agent.reports.borrow_and_update().owners.expect("they are told");
+        assert_eq!(owners.otlp, expected, "{told:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

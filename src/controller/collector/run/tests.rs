@@ -10,8 +10,12 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::api::label;
+use crate::api::stack::Collector;
+use crate::collector::Carries;
+use crate::controller::collector_pods::{self, CollectorPods};
 use crate::controller::status::Sink;
 use crate::k8s::{self, Client};
+use crate::watch::Objects;
 
 /// What is changed within a minute, where there is one with that metadata and no label.
 async fn changes(metadata: &Value) -> Vec<String> {
@@ -60,8 +64,21 @@ fn disabled() -> Value {
     json!({"collector": {"mode": "disabled"}})
 }
 
-/// All that is reported within a minute, and what was to be deleted, where those DaemonSets are there and may not be.
-async fn told_of(spec: &Value, sets: Value) -> (Vec<String>, Vec<String>) {
+/// What Collectors are known to have.
+fn lines() -> Carried {
+    let lines = Some(Carries { container_logs: true, ..Carries::default() });
+    Carried { everywhere: lines, anywhere: lines }
+}
+
+/// Within a minute.
+struct Told {
+    reports: Vec<String>,
+    deletes: Vec<String>,
+    carried: Option<Carried>,
+}
+
+/// Where these `DaemonSet`s are there and may not be deleted.
+async fn told_of(spec: &Value, sets: Value) -> Told {
     let deletes = Arc::<Mutex<Vec<String>>>::default();
     let asked = Arc::clone(&deletes);
     let service = tower::service_fn(move |request: Request<k8s::Body>| {
@@ -84,7 +101,11 @@ async fn told_of(spec: &Value, sets: Value) -> (Vec<String>, Vec<String>) {
     let (sink, mut reports) = Sink::new();
     let client = Client::new(service, "default");
     let known = Known::of(stack);
-    let context = Context { known: known.subscribe(), status: sink, ..Context::of_nothing(client) };
+    let place = collector_pods::Place::at(&Collector::default(), "datadog");
+    let (_pods, pods) = watch::channel(CollectorPods::listed(place, Objects::new()));
+    let context =
+        Context { known: known.subscribe(), status: sink, collector_pods: pods, ..Context::of_nothing(client) };
+    let (carried, left) = watch::channel(Some(lines()));
     let mut all = Vec::new();
     let told = async {
         loop {
@@ -92,14 +113,15 @@ async fn told_of(spec: &Value, sets: Value) -> (Vec<String>, Vec<String>) {
             all.push(format!("{:?}", *reports.borrow_and_update()));
         }
     };
-    let runs = run(context.clone(), watch::channel(Arc::default()).0, watch::channel(None).0);
+    let runs = run(context.clone(), watch::channel(Arc::default()).0, carried);
     let both = Box::pin(async { tokio::join!(runs, told) });
     timeout(Duration::from_mins(1), both).await.expect_err("it never returns");
     let deletes = deletes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    (all, deletes)
+    let carried = *left.borrow();
+    Told { reports: all, deletes, carried }
 }
 
-fn ours(metadata: Value) -> Value {
+fn ours(metadata: &Value) -> Value {
     let owner = json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack", "name": "default", "uid": "u"});
     let mut set = json!({
         "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": metadata, "spec": {"selector": {}, "template": {}},
@@ -120,31 +142,32 @@ fn ours(metadata: Value) -> Value {
 /// It is there, and isn't ours to hide: whoever reads the condition alone would take the node for one without a Collector.
 #[tokio::test(start_paused = true)]
 async fn what_may_not_be_deleted_is_told() {
-    let (told, deletes) = told_of(&disabled(), json!([ours(json!({}))])).await;
+    let Told { reports, deletes, carried } = told_of(&disabled(), json!([ours(&json!({}))])).await;
     assert!(deletes.iter().any(|name| name == "otel-collector"), "{deletes:?}");
     let is_told = |said: &String| said.contains("CollectorNotWritten") && said.contains("denied by policy keep");
-    assert!(told.iter().any(is_told), "{told:?}");
+    assert!(reports.iter().any(is_told), "{reports:?}");
+    assert_eq!(carried, Some(lines()), "what it has is still its own");
 }
 
 /// What the leader before said of it would go, and come back as news.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_off_before_it_is_known_to_be_gone() {
     const OFF: &str = "CollectorAvailable: Off";
-    let stuck = ours(json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["example.com/keep"]}));
-    let (told, _) = told_of(&disabled(), json!([stuck])).await;
+    let stuck = ours(&json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["example.com/keep"]}));
+    let told = told_of(&disabled(), json!([stuck])).await.reports;
     assert!(told.iter().all(|said| !said.contains(OFF)), "{told:?}");
     assert!(told.iter().any(|said| said.contains(r#"ready: "off""#)), "its number is known at once: {told:?}");
-    let (told, _) = told_of(&disabled(), json!([])).await;
-    assert!(told.last().is_some_and(|said| said.contains(OFF)), "{told:?}");
+    let told = told_of(&disabled(), json!([])).await;
+    assert!(told.reports.last().is_some_and(|said| said.contains(OFF)), "{:?}", told.reports);
+    assert_eq!(told.carried, Some(Carried::default()), "it has gone");
 }
 
 /// The leader before may have had another, that could be read.
 #[tokio::test(start_paused = true)]
 async fn a_spec_with_a_fault_takes_nothing_away() {
     let of = |mode: &str| json!({"collector": {"mode": mode}, "egress": {"caConfigMap": 1}});
-    let (told, deletes) = told_of(&of("disabled"), json!([ours(json!({}))])).await;
-    assert!(told.last().is_some_and(|said| said.contains("CollectorSpecInvalid")), "{told:?}");
-    assert_eq!(deletes, [] as [String; 0]);
-    let (_, deletes) = told_of(&of("adopt"), json!([ours(json!({}))])).await;
-    assert_eq!(deletes, [] as [String; 0]);
+    let told = told_of(&of("disabled"), json!([ours(&json!({}))])).await;
+    assert!(told.reports.last().is_some_and(|said| said.contains("CollectorSpecInvalid")), "{:?}", told.reports);
+    assert_eq!(told.deletes, [] as [String; 0]);
+    assert_eq!(told_of(&of("adopt"), json!([ours(&json!({}))])).await.deletes, [] as [String; 0]);
 }

@@ -95,7 +95,8 @@ fn follow(fleet: &mut Fleet, pods: &CollectorPods, place: &Place) -> bool {
 /// `None` where there are to be none.
 fn target(known: &Known) -> Part<Option<Target>> {
     let spec = known.spec.as_ref().ok_or_else(|| known.fault.clone().unwrap_or_default())?;
-    Ok(known.pods().map(|place| Target { place, port: port(&spec.collector) }))
+    let target = || Target { place: spec.place().pods, port: port(&spec.collector) };
+    Ok((spec.collector.mode != CollectorMode::Disabled).then(target))
 }
 
 /// Where a Collector tells its metrics.
