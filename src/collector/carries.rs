@@ -70,10 +70,7 @@ impl Carries {
             prometheus: or(self.prometheus, Owner::Nobody),
             cluster_state: or(self.cluster_state, of_agent),
             host_metrics: of_agent,
-            host_metadata: match of_agent {
-                Owner::Nobody => or(self.host_metadata, Owner::Nobody),
-                owner => owner,
-            },
+            host_metadata: or(self.host_metadata, of_agent),
         }
     }
 }

@@ -241,6 +241,7 @@ fn core(settings: &Settings) -> Container {
         // That check is the Cluster Agent's, if anybody's.
         variable("DD_IGNORE_AUTOCONF", "kubernetes_state"),
     ]);
+    env.extend(pod::without_host_metadata(settings));
     env.extend(otlp_variables(settings));
     env.extend(shared(settings));
     env.extend(runtime_security(settings));

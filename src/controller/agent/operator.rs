@@ -121,15 +121,9 @@ fn node_agent(settings: &Settings) -> Value {
     if !placement.priority_class_name.is_empty() {
         agent["priorityClassName"] = placement.priority_class_name.as_str().into();
     }
-    if settings.otlp != Otlp::Nobody {
-        // No field of its own says so.
-        agent["env"] = json!([pod::variable("DD_OTLP_CONFIG_LOGS_ENABLED", "true")]);
-        if !settings.agent_has(|owners| owners.container_logs) {
-            agent["env"] =
-                json!(
-                    [pod::variable("DD_OTLP_CONFIG_LOGS_ENABLED", "true"), pod::variable("DD_LOGS_ENABLED", "true"),]
-                );
-        }
+    let env = variables(settings);
+    if !env.is_empty() {
+        agent["env"] = env.into();
     }
     let mut names = vec!["agent"];
     names.extend(settings.agent.features.apm.then_some("trace-agent"));
@@ -138,6 +132,19 @@ fn node_agent(settings: &Settings) -> Value {
     names.extend(settings.has_security_agent().then_some("security-agent"));
     with_containers(&mut agent, settings, &names);
     agent
+}
+
+/// What no field of its own says.
+fn variables(settings: &Settings) -> Vec<Value> {
+    let mut env = Vec::new();
+    if settings.otlp != Otlp::Nobody {
+        env.push(pod::variable("DD_OTLP_CONFIG_LOGS_ENABLED", "true"));
+        if !settings.agent_has(|owners| owners.container_logs) {
+            env.push(pod::variable("DD_LOGS_ENABLED", "true"));
+        }
+    }
+    env.extend(pod::without_host_metadata(settings));
+    env
 }
 
 fn cluster_agent(settings: &Settings) -> Value {

@@ -240,6 +240,13 @@ pub fn probes(port: u16) -> [(String, Value); 3] {
         .map(|(name, path)| (name.to_owned(), probe(path, port)))
 }
 
+/// The list of hosts is told by one alone, and for now by Collectors that run.
+#[must_use]
+pub fn without_host_metadata(settings: &Settings) -> Option<Value> {
+    let other = !settings.agent_has(|owners| owners.host_metadata);
+    other.then(|| variable("DD_ENABLE_METADATA_COLLECTION", "false"))
+}
+
 /// Where it takes OTLP, under the names that the Datadog Operator has for them.
 pub const OTLP: [Port; 2] = [
     Port { name: "otlpgrpcport", number: port::GRPC.number },

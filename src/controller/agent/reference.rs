@@ -44,6 +44,8 @@ pub enum Source {
     EventsRead,
     /// By what it agrees with others on one.
     Leader,
+    /// What the node agent tells of its host, and of itself.
+    Metadata,
 }
 
 // === impl Source ===
@@ -53,9 +55,8 @@ impl Source {
     #[must_use]
     pub fn page(self) -> String {
         let operator = |path: &str| format!("https://github.com/DataDog/datadog-operator/blob/v1.31.0/{path}");
-        let agent = |commit: &str, path: &str| {
-            format!("https://github.com/DataDog/datadog-agent/blob/{commit}/pkg/util/kubernetes/apiserver/{path}")
-        };
+        let agent = |commit: &str, path: &str| format!("https://github.com/DataDog/datadog-agent/blob/{commit}/{path}");
+        let api_server = |commit: &str, path: &str| agent(commit, &format!("pkg/util/kubernetes/apiserver/{path}"));
         let feature = |name: &str| operator(&format!("internal/controller/datadogagent/feature/{name}/feature.go"));
         match self {
             Self::Fields => operator("docs/configuration.v2alpha1.md"),
@@ -80,10 +81,13 @@ impl Source {
             Self::Proxy => "https://docs.datadoghq.com/agent/configuration/proxy/".to_owned(),
             Self::Variables => "https://docs.datadoghq.com/agent/guide/environment-variables/".to_owned(),
             Self::Authorities => "https://pkg.go.dev/crypto/x509#SystemCertPool".to_owned(),
-            Self::ClusterId => agent("e3b29c2d8ac38fbbc0a6fd4f25f059eba630e115", "common/common.go"),
-            Self::EventsRead => agent("862fc222ea0e51f09b4336996aeb25576e4a5673", "apiserver.go"),
+            Self::ClusterId => api_server("e3b29c2d8ac38fbbc0a6fd4f25f059eba630e115", "common/common.go"),
+            Self::EventsRead => api_server("862fc222ea0e51f09b4336996aeb25576e4a5673", "apiserver.go"),
             Self::Leader => {
-                agent("1737e5be7cdc0ace2a3b1073211d3121f3704ebf", "leaderelection/leaderelection_engine.go")
+                api_server("1737e5be7cdc0ace2a3b1073211d3121f3704ebf", "leaderelection/leaderelection_engine.go")
+            }
+            Self::Metadata => {
+                agent("0b22d302584e10d72c4f4e7b130efb20fbf2efb5", "comp/metadata/runner/runnerimpl/runner.go")
             }
         }
     }
@@ -137,13 +141,17 @@ pub const FIELDS: [Entry; 37] = [
     entry("override.*.priorityClassName", "`priorityClassName`", Source::Fields),
     entry("override.*.updateStrategy.type", "always `RollingUpdate`", Source::Fields),
     entry("override.*.updateStrategy.rollingUpdate.maxUnavailable", "`maxUnavailable`", Source::Fields),
-    entry("override.*.env", "lines that come by OTLP", Source::Fields),
+    entry(
+        "override.*.env",
+        "lines that come by OTLP, and the list of hosts while a Collector still has it",
+        Source::Fields,
+    ),
     entry("override.*.containers", "`resources`, and the authorities' folder", Source::Fields),
     entry("override.*.volumes", "`spec.egress.caConfigMap`", Source::Fields),
 ];
 
 /// Variables of the containers.
-pub const VARIABLES: [Entry; 65] = [
+pub const VARIABLES: [Entry; 66] = [
     entry("KUBERNETES", "the image sets itself up for Kubernetes", Source::Pod),
     entry("DD_API_KEY", "the key, from its Secret", Source::Global),
     entry("DD_SITE", "`spec.datadog.site`", Source::Global),
@@ -166,6 +174,11 @@ pub const VARIABLES: [Entry; 65] = [
     entry("DD_LOGS_ENABLED", "any lines at all", Source::Logs),
     entry("DD_LOGS_CONFIG_CONTAINER_COLLECT_ALL", "never: only of pods that say so", Source::Logs),
     entry("DD_LOGS_CONFIG_K8S_CONTAINER_USE_FILE", "from files, not from the runtime", Source::Logs),
+    entry(
+        "DD_ENABLE_METADATA_COLLECTION",
+        "not while a Collector still tells of hosts, as before there was an Agent",
+        Source::Metadata,
+    ),
     entry("DD_PROMETHEUS_SCRAPE_ENABLED", "where the Agent owns it", Source::Prometheus),
     entry("DD_APM_ENABLED", "`features.apm`", Source::Apm),
     entry("DD_APM_NON_LOCAL_TRAFFIC", "by the Service", Source::Apm),

@@ -344,6 +344,32 @@ mod tests {
         }
     }
 
+    /// A Collector that came before the Agent tells of hosts until its rollout to one that doesn't has reached its node.
+    #[test]
+    fn hosts_are_told_of_by_one() {
+        let tells = Carries { host_metadata: true, ..Carries::default() };
+        let runs = |one: Carries| Carried { everywhere: Some(one), anywhere: Some(one) };
+        let on_trial = Carried { everywhere: Some(Carries::default()), anywhere: Some(tells) };
+        let (before, silent) = (Carried::default(), runs(Carries::default()));
+        let of = |agent: &str, collector: &str| json!({"agent": {"mode": agent}, "collector": {"mode": collector}});
+        for (what, spec, carried, expected) in [
+            ("first rollout", of("daemonset", "managed"), before, Owner::Agent),
+            ("first rollout", of("disabled", "managed"), before, Owner::Collector),
+            ("the Agent is new", of("daemonset", "managed"), runs(tells), Owner::Collector),
+            ("the Agent is new", of("operator", "managed"), runs(tells), Owner::Collector),
+            ("rolled out", of("daemonset", "managed"), silent, Owner::Agent),
+            ("the Agent is to go, taken back", of("daemonset", "managed"), on_trial, Owner::Agent),
+            ("the Agent goes", of("disabled", "managed"), silent, Owner::Nobody),
+            ("the Agent has gone", of("disabled", "managed"), runs(tells), Owner::Collector),
+            ("on its way out", of("daemonset", "disabled"), runs(tells), Owner::Collector),
+            ("gone", of("daemonset", "disabled"), before, Owner::Agent),
+        ] {
+            let stack = Stack::new("u".to_owned(), 1, &spec);
+            let found = Settings::new(&stack, "otelgate", None, carried).expect("valid");
+            assert_eq!(found.owners.host_metadata, expected, "{what}: {spec} {carried:?}");
+        }
+    }
+
     #[test]
     fn what_a_release_needs_follows_its_number() {
         let has = |tag: &str, features: Value| {

@@ -11,6 +11,7 @@ use snapbox::{Data, assert_data_eq};
 use super::super::settings::Settings;
 use super::super::{PART, cluster_agent, node, operator, pod, reference};
 use crate::api::annotation;
+use crate::collector::Carries;
 use crate::controller::collector::Carried;
 use crate::controller::stack::Stack;
 use crate::manifest;
@@ -53,22 +54,26 @@ fn features() -> Vec<(&'static str, Value)> {
 }
 
 fn settings(spec: &Value) -> Settings {
+    beside(spec, Carried::default())
+}
+
+/// What Collectors that run leave.
+fn beside(spec: &Value, carried: Carried) -> Settings {
     let mut spec = spec.clone();
     spec["injection"]["clusterName"] = json!("prod-eu1");
     let stack = Stack::new("u".to_owned(), 1, &spec);
-    Settings::new(&stack, "otelgate", Some("41".to_owned()), Carried::default()).expect("valid")
+    Settings::new(&stack, "otelgate", Some("41".to_owned()), carried).expect("valid")
 }
 
-fn of_operator(spec: &Value) -> Vec<Value> {
-    let settings = settings(spec);
-    [operator::datadog_agent(&settings)].into_iter().chain(cluster_agent::otlp_service(&settings)).collect()
+fn of_operator(settings: &Settings) -> Vec<Value> {
+    [operator::datadog_agent(settings)].into_iter().chain(cluster_agent::otlp_service(settings)).collect()
 }
 
-fn of_controller(spec: &Value) -> Vec<Value> {
-    cluster_agent::objects(&settings(spec), Some("7"))
+fn of_controller(settings: &Settings) -> Vec<Value> {
+    cluster_agent::objects(settings, Some("7"))
 }
 
-type Objects = fn(&Value) -> Vec<Value>;
+type Objects = fn(&Settings) -> Vec<Value>;
 
 const WAYS: [(&str, Objects); 2] = [("operator", of_operator), ("daemonset", of_controller)];
 
@@ -84,25 +89,33 @@ fn compare(text: String, name: &str) {
 #[test]
 fn each_mode_is_as_its_file() {
     for (way, objects) in WAYS {
-        compare(text(&objects(&json!({}))), &format!("{way}.yaml"));
+        compare(text(&objects(&settings(&json!({})))), &format!("{way}.yaml"));
     }
 }
 
 #[test]
 fn each_feature_changes_what_its_file_says() {
     for (way, objects) in WAYS {
-        let untold = text(&objects(&json!({})));
-        for (name, spec) in features() {
-            let told = text(&objects(&spec));
+        let untold = text(&objects(&settings(&json!({}))));
+        for (name, settings) in told() {
+            let told = text(&objects(&settings));
             let changes = TextDiff::from_lines(&untold, &told).unified_diff().context_radius(2).to_string();
             compare(changes, &format!("{way}-{name}.diff"));
         }
     }
 }
 
-fn everything() -> Vec<(String, Settings)> {
-    let told = features().into_iter().chain([("untold", json!({}))]);
-    told.map(|(name, spec)| (name.to_owned(), settings(&spec))).collect()
+fn told() -> Vec<(&'static str, Settings)> {
+    let hosts = Some(Carries { to_agent: false, ..Carries::ALL });
+    let run = Carried { everywhere: hosts, anywhere: hosts };
+    let mut told: Vec<_> = features().into_iter().map(|(name, spec)| (name, settings(&spec))).collect();
+    // They still tell of hosts, as they did before there was an Agent.
+    told.push(("beside-former-collectors", beside(&json!({}), run)));
+    told
+}
+
+fn everything() -> Vec<(&'static str, Settings)> {
+    told().into_iter().chain([("untold", settings(&json!({})))]).collect()
 }
 
 /// Each name of a list of entries once.
@@ -206,7 +219,7 @@ fn the_reference_has_each_field_of_a_datadog_agent() {
 fn what_the_cluster_agent_writes_is_there_before_it() {
     let known = names(&reference::NOTES);
     assert_eq!(PART.notes.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>(), known);
-    let made = of_controller(&json!({}));
+    let made = of_controller(&settings(&json!({})));
     for name in &known {
         let is_it = |one: &&Value| one["kind"] == "ConfigMap" && one["metadata"]["name"] == name.as_str();
         let found = made.iter().find(is_it).unwrap_or_else(|| panic!("{name}: {made:#?}"));
