@@ -1,9 +1,10 @@
 //! What the Collectors do that run, whatever the spec asks for by now: the Agent's share is what they leave.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::node::Node;
 use super::observe::Set;
 use super::pod::{Pod, Rollout};
 use super::revision::Stored;
@@ -21,21 +22,36 @@ pub struct Carried {
     pub anywhere: Option<Carries>,
 }
 
-/// Since when there are Collectors that are to go, and of which it isn't known what they have.
+/// Collectors that are to go.
 #[derive(Debug, Default)]
-pub struct Unknown(Since<()>);
+pub struct Leaving {
+    /// Since when there are some of which it isn't known what they have.
+    unknown: Since<()>,
+    /// Since when all that is left are pods about to end.
+    ending: Since<()>,
+}
 
 /// They may take that long to go.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Kubelets that answer have ended their pods by then; of the others, nobody knows whether they ever do.
+const ENDS_WITHIN: Duration = Duration::from_mins(2);
 
 // === impl Carried ===
 
 impl Carried {
+    /// What is about to end on a node that isn't ready isn't waited for: whoever could tell that it has ended may never come
+    /// back, and nothing else begins there either.
     #[must_use]
-    pub fn of(stored: &[Stored], sets: &Objects<Option<Set>>, pods: &[Arc<Pod>]) -> Self {
+    pub fn of(
+        stored: &[Stored],
+        sets: &Objects<Option<Set>>,
+        pods: &[Arc<Pod>],
+        nodes: &BTreeMap<String, Node>,
+    ) -> Self {
+        let is_ready = |pod: &Pod| nodes.get(&*pod.node).is_some_and(|node| node.ready);
+        let counts = |pod: &&Arc<Pod>| !pod.over && (!pod.leaving || is_ready(pod));
         // Thousands of pods have the same.
-        let mut all: BTreeSet<_> =
-            pods.iter().filter(|pod| !pod.over).map(|pod| (pod.rollout, &*pod.revision)).collect();
+        let mut all: BTreeSet<_> = pods.iter().filter(counts).map(|pod| (pod.rollout, &*pod.revision)).collect();
         all.extend(Rollout::ALL.into_iter().filter_map(|rollout| {
             let set = sets.get(rollout.daemon_set())?.as_ref()?;
             Some((Some(rollout), &*set.deployed.revision))
@@ -56,10 +72,10 @@ impl Carried {
     }
 }
 
-// === impl Unknown ===
+// === impl Leaving ===
 
-impl Unknown {
-    /// What Collectors that are to go still have, or for how long to leave it open. Their records go before they do: what
+impl Leaving {
+    /// What they still have, if that isn't left open, and when to look again. Their records go before they do: what
     /// was known of them stands until the last has gone. Who knows nothing of them, as another leader doesn't, has nothing
     /// begin beside them.
     pub fn carried(
@@ -68,18 +84,26 @@ impl Unknown {
         sets: &Objects<Option<Set>>,
         pods: &[Arc<Pod>],
         now: Instant,
-    ) -> Result<Carried, Duration> {
+    ) -> (Option<Carried>, Option<Duration>) {
         // Those of somebody else may have the same name.
-        let is_ours = |pod: &Arc<Pod>| pod.rollout.is_some() && !pod.over;
-        let there = sets.values().any(Option::is_some) || pods.iter().any(is_ours);
+        let ours = || pods.iter().filter(|pod| pod.rollout.is_some() && !pod.over);
+        let has_set = sets.values().any(Option::is_some);
+        let ending = !has_set && ours().all(|pod| pod.leaving);
+        let ends = left(self.ending.see((ending && ours().next().is_some()).then_some(()), now), ENDS_WITHIN);
+        let there = has_set || (ours().next().is_some() && ends != Some(Duration::ZERO));
         let known = if there { known.filter(|known| known.anywhere.is_some()) } else { Some(Carried::default()) };
-        let since = self.0.see(known.is_none().then_some(()), now);
-        match (known, since.map(|since| PATIENCE.saturating_sub(since))) {
-            (Some(known), _) => Ok(known),
-            (None, Some(left)) if !left.is_zero() => Err(left),
-            (None, _) => Ok(Carried { everywhere: Some(Carries::ALL), anywhere: Some(Carries::ALL) }),
+        let open = left(self.unknown.see(known.is_none().then_some(()), now), PATIENCE);
+        let all = Carried { everywhere: Some(Carries::ALL), anywhere: Some(Carries::ALL) };
+        match open {
+            Some(open) if !open.is_zero() => (None, Some(open)),
+            _ => (Some(known.unwrap_or(all)), ends.filter(|ends| !ends.is_zero())),
         }
     }
+}
+
+/// Of what has gone on since then, and may last that long.
+fn left(since: Option<Duration>, lasts: Duration) -> Option<Duration> {
+    since.map(|since| lasts.saturating_sub(since))
 }
 
 /// What a revision does, as long as it stands in the cluster.
@@ -135,7 +159,12 @@ mod tests {
             created: String::new(),
         });
         let pods: Vec<_> = pods.iter().cloned().map(Arc::new).collect();
-        let carried = Carried::of(&stored.collect::<Vec<_>>(), &sets(stable, trial), &pods);
+        let node = |ready: &str| {
+            let node = json!({"status": {"conditions": [{"type": "Ready", "status": ready}]}});
+            Node::of(serde_json::from_value(node).expect("a node"), &BTreeSet::new())
+        };
+        let nodes = BTreeMap::from([("a".to_owned(), node("True")), ("lost".to_owned(), node("Unknown"))]);
+        let carried = Carried::of(&stored.collect::<Vec<_>>(), &sets(stable, trial), &pods, &nodes);
         (carried.everywhere, carried.to_agent())
     }
 
@@ -171,6 +200,27 @@ mod tests {
                 None,
                 vec![stable(&usual), Pod { leaving: true, ..stable(&to_agent) }],
                 (Some(true), true),
+            ),
+            (
+                "its node is lost, and nobody has ended it yet",
+                Some(&usual),
+                None,
+                vec![stable(&usual), Pod { node: "lost".into(), ..stable(&to_agent) }],
+                (Some(true), true),
+            ),
+            (
+                "it would end, and its node is lost",
+                Some(&usual),
+                None,
+                vec![stable(&usual), Pod { node: "lost".into(), leaving: true, ..stable(&to_agent) }],
+                (Some(false), false),
+            ),
+            (
+                "it would end, and its node has gone",
+                Some(&usual),
+                None,
+                vec![stable(&usual), Pod { node: "gone".into(), leaving: true, ..stable(&to_agent) }],
+                (Some(false), false),
             ),
             (
                 "it stays as a record",
@@ -218,29 +268,35 @@ mod tests {
     fn what_is_to_go_has_what_it_had_until_its_last_pod_has_gone() {
         let one = revision(&Spec::default());
         let pod = || of(&one, Rollout::Stable);
+        let ends = || Pod { leaving: true, ..pod() };
         let none = Some(Carried::default());
         let lines = Some(Carries { container_logs: true, ..Carries::default() });
         let known = Some(Carried { everywhere: lines, anywhere: lines });
         let tried = Some(Carried { everywhere: None, anywhere: lines });
         let all = Some(Carried { everywhere: Some(Carries::ALL), anywhere: Some(Carries::ALL) });
-        let (mut unknown, start) = (Unknown::default(), Instant::now());
+        let (mut leaving, start) = (Leaving::default(), Instant::now());
         for (what, second, before, set, pods, expected) in [
-            ("its DaemonSet stays", 0, known, Some(&one), vec![], Ok(known)),
-            ("pods are about to end", 1, known, None, vec![Pod { leaving: true, ..pod() }], Ok(known)),
-            ("a trial's", 2, tried, None, vec![of(&one, Rollout::Trial)], Ok(tried)),
-            ("gone", 3, known, None, vec![], Ok(none)),
-            ("a record", 4, known, None, vec![Pod { over: true, ..pod() }], Ok(none)),
-            ("somebody else's", 5, None, None, vec![Pod { rollout: None, ..pod() }], Ok(none)),
-            ("another leader", 10, None, None, vec![pod()], Err(30)),
-            ("another leader", 20, None, None, vec![pod()], Err(20)),
-            ("it hangs", 40, None, Some(&one), vec![pod()], Ok(all)),
-            ("it hangs on", 50, all, Some(&one), vec![pod()], Ok(all)),
-            ("gone at last", 60, all, None, vec![], Ok(none)),
-            ("it comes back", 70, none, Some(&one), vec![], Err(30)),
+            ("its DaemonSet stays", 0, known, Some(&one), vec![], (known, None)),
+            ("pods are about to end", 1, known, None, vec![ends()], (known, Some(120))),
+            ("a trial's", 2, tried, None, vec![of(&one, Rollout::Trial)], (tried, None)),
+            ("gone", 3, known, None, vec![], (none, None)),
+            ("a record", 4, known, None, vec![Pod { over: true, ..pod() }], (none, None)),
+            ("somebody else's", 5, None, None, vec![Pod { rollout: None, ..pod() }], (none, None)),
+            ("another leader", 10, None, None, vec![pod()], (None, Some(30))),
+            ("another leader", 20, None, None, vec![pod()], (None, Some(20))),
+            ("it hangs", 40, None, Some(&one), vec![pod()], (all, None)),
+            ("it hangs on", 50, all, Some(&one), vec![pod()], (all, None)),
+            ("gone at last", 60, all, None, vec![], (none, None)),
+            ("it comes back", 70, none, Some(&one), vec![], (None, Some(30))),
+            ("one of two is about to end", 80, known, None, vec![pod(), ends()], (known, None)),
+            ("both are", 90, known, None, vec![ends(), ends()], (known, Some(120))),
+            ("one has ended", 200, known, None, vec![ends()], (known, Some(10))),
+            ("nobody ends the other", 210, known, None, vec![ends()], (none, None)),
+            ("nor ever does", 999, none, None, vec![ends()], (none, None)),
         ] {
             let pods: Vec<_> = pods.into_iter().map(Arc::new).collect();
-            let found = unknown.carried(before, &sets(set, None), &pods, start + Duration::from_secs(second));
-            assert_eq!(found.map(Some).map_err(|left| left.as_secs()), expected, "{what}");
+            let found = leaving.carried(before, &sets(set, None), &pods, start + Duration::from_secs(second));
+            assert_eq!((found.0, found.1.map(|again| again.as_secs())), expected, "{what}");
         }
     }
 }

@@ -290,17 +290,15 @@ impl Task<'_> {
         }
     }
 
-    /// Of what is to go, once it was listed. Returns for how long that is left open.
+    /// Of what is to go, once it was listed. Returns when to look again.
     fn tell_what_is_left(&self, pods: Option<&[Arc<Pod>]>, memory: &mut Memory) -> Option<Duration> {
         let sets = self.seen.sets.lock().clone()?;
         let known = *self.carried.borrow();
-        match memory.unknown.carried(known, &sets, pods?, Instant::now()) {
-            Ok(carried) => {
-                self.tell_carried(carried);
-                None
-            }
-            Err(left) => Some(left),
+        let (carried, again) = memory.leaving.carried(known, &sets, pods?, Instant::now());
+        if let Some(carried) = carried {
+            self.tell_carried(carried);
         }
+        again
     }
 
     /// Whoever takes what Collectors leave.

@@ -85,8 +85,9 @@ impl Task<'_> {
         let mut stored = self.seen.stored().ok_or(UNLISTED)?;
         memory.forgive(&mut stored);
         let sets = self.seen.sets.lock().clone().ok_or(UNLISTED)?;
-        if let Some(pods) = &look.pods {
-            self.tell_carried(Carried::of(&stored, &sets, pods));
+        let nodes = self.seen.nodes.lock().clone();
+        if let (Some(pods), Some(nodes)) = (&look.pods, &nodes) {
+            self.tell_carried(Carried::of(&stored, &sets, pods, nodes));
         }
         if let Err(error) = self.relabel(&sets, |_| true).await {
             self.context.state.collector.failed(&error);
@@ -99,8 +100,7 @@ impl Task<'_> {
         if let Some(left) = memory.waits(sets.values().flatten(), &pods, Instant::now()) {
             return Err(NotYet(Some(left)));
         }
-        let nodes = self.seen.nodes.lock().clone().ok_or(UNLISTED)?;
-        Ok(Snapshot { stored, sets, pods, nodes })
+        Ok(Snapshot { stored, sets, pods, nodes: nodes.ok_or(UNLISTED)? })
     }
 
     /// Puts the words of a trial's Collector that ended into its pod, too.
