@@ -114,33 +114,22 @@ pub fn carries(stored: &[Stored], revision: &str) -> Option<Carries> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::observe::tests::set;
     use super::super::pod::pod;
     use super::super::revision::Revision;
-    use super::super::trial::{Deployed, Mark};
+    use super::super::trial::Mark;
     use super::*;
     use crate::collector::tests::Spec;
     use crate::config::LogOwner;
-    use jiff::Timestamp;
     use serde_json::{Value, json};
 
     fn revision(spec: &Spec) -> Revision {
         Revision::new(spec.rendered().text, &Value::Null)
     }
 
-    fn set(revision: &Revision) -> Set {
-        Set {
-            deployed: Deployed { revision: revision.hash.clone(), node: None, settled: true },
-            uid: "u".to_owned(),
-            created: Timestamp::UNIX_EPOCH,
-            lacks_pods: false,
-            stripped: false,
-            owned: true,
-        }
-    }
-
     fn sets(stable: Option<&Revision>, trial: Option<&Revision>) -> Objects<Option<Set>> {
         let sets = [(Rollout::Stable, stable), (Rollout::Trial, trial)];
-        sets.map(|(rollout, revision)| (rollout.daemon_set().to_owned(), revision.map(set))).into()
+        sets.map(|(rollout, revision)| (rollout.daemon_set().to_owned(), revision.map(|one| set(&one.hash)))).into()
     }
 
     fn of(revision: &Revision, rollout: Rollout) -> Pod {

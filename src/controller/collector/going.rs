@@ -55,9 +55,8 @@ pub fn told(outcome: Option<&Outcome>, generation: i64, late: Option<Rollout>) -
 
 #[cfg(test)]
 mod tests {
-    use super::super::trial::Deployed;
+    use super::super::observe::tests as observed;
     use super::*;
-    use jiff::Timestamp;
 
     #[test]
     fn what_stays_is_told_in_the_words_of_the_api_server() {
@@ -94,16 +93,7 @@ mod tests {
 
     #[test]
     fn one_that_goes_has_a_while_for_it() {
-        let set = |stripped, owned| {
-            Some(Set {
-                deployed: Deployed { revision: "r".to_owned(), node: None, settled: true },
-                uid: "u".to_owned(),
-                created: Timestamp::UNIX_EPOCH,
-                lacks_pods: false,
-                stripped,
-                owned,
-            })
-        };
+        let set = |stripped, owned| Some(Set { stripped, owned, ..observed::set("r") });
         let (mut going, start) = (Going::default(), Instant::now());
         let mut late = |set: Option<Set>, second: u64| {
             let sets = Objects::from([(Rollout::Stable.daemon_set().to_owned(), set)]);

@@ -292,12 +292,24 @@ fn lies_in_it(status: &k8s::Status) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::pod::pod;
     use super::*;
     use crate::api::stack::Collector;
     use axum::http::{Request, Response};
     use serde_json::json;
+
+    /// One of ours that has all of its pods.
+    pub fn set(revision: &str) -> Set {
+        Set {
+            deployed: Deployed { revision: revision.to_owned(), node: None, settled: true },
+            uid: "u".to_owned(),
+            created: Timestamp::UNIX_EPOCH,
+            lacks_pods: false,
+            stripped: false,
+            owned: true,
+        }
+    }
 
     #[test]
     fn a_daemon_set_without_its_label_is_seen_and_nobody_elses() {

@@ -161,11 +161,11 @@ pub fn not_written(outcome: Option<&Outcome>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::observe::tests::set;
     use super::super::super::pod::pod;
     use super::super::super::trial::{Phase, Stable, Trial};
     use super::*;
     use crate::collector::tests::Spec;
-    use jiff::Timestamp;
     use serde_json::{Value, json};
 
     fn rendered(collector: &Value) -> Rendered {
@@ -188,16 +188,9 @@ mod tests {
             mark: Mark::Passed,
             created: String::new(),
         });
-        let set = |revision: &Revision| Set {
-            deployed: Deployed { revision: revision.hash.clone(), node: None, settled: true },
-            uid: "u".to_owned(),
-            created: Timestamp::UNIX_EPOCH,
-            lacks_pods: false,
-            stripped: false,
-            owned: true,
-        };
         let sets = [(Rollout::Stable, stable), (Rollout::Trial, trial)];
-        let sets = sets.map(|(rollout, revision)| (rollout.daemon_set().to_owned(), revision.map(set)));
+        let sets =
+            sets.map(|(rollout, revision)| (rollout.daemon_set().to_owned(), revision.map(|one| set(&one.hash))));
         let pods = pods.iter().map(|revision| Arc::new(pod("a", Rollout::Stable, &revision.hash, &json!({}))));
         Snapshot { stored: stored.collect(), sets: sets.into(), pods: pods.collect(), nodes: Objects::new() }
     }
