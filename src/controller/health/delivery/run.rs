@@ -40,13 +40,13 @@ pub async fn run(context: Context) {
     let mut fleet = Fleet::default();
     loop {
         let now = known.borrow_and_update().clone();
-        let asked = now.as_deref().map(|known| (known.stack.generation, target(known)));
+        let asked = asked_of(now.as_deref());
         let mut again = None;
         if !matches!(asked, Some((_, Ok(Some(_))))) {
             fleet = Fleet::default();
             context.state.measured.set_collectors(None);
         }
-        match asked {
+        match asked.clone() {
             None => {
                 context.status.report(|reports| {
                     reports.take_back(ConditionType::CollectorDelivering);
@@ -64,15 +64,26 @@ pub async fn run(context: Context) {
                 });
             }
             Some((generation, Ok(Some(Target { place, port })))) => {
+                // Whoever may list them no more has a list that gets older and older.
+                let unseen = context.state.collector_pods.unseen();
                 let listed = follow(&mut fleet, &pods.borrow_and_update(), &place);
-                again = Some(if listed {
-                    round(&context, &mut fleet, port).await;
+                again = Some(if let Some(fault) = unseen {
+                    report(&context, Verdict::new(Reason::CollectorsNotReadable, fault, generation));
+                    SOON
+                } else if listed {
+                    let another = async {
+                        // The sender lives as long as the leader's tasks do.
+                        if known.wait_for(|known| asked_of(known.as_deref()) != asked).await.is_err() {
+                            std::future::pending::<()>().await;
+                        }
+                    };
+                    tokio::select! {
+                        () = round(&context, &mut fleet, port) => {}
+                        () = another => continue,
+                    }
                     tell(&context, generation, &fleet);
                     ROUND
                 } else {
-                    if let Some(fault) = context.state.collector_pods.unseen() {
-                        report(&context, Verdict::new(Reason::CollectorsNotReadable, fault, generation));
-                    }
                     SOON
                 });
             }
@@ -85,6 +96,11 @@ pub async fn run(context: Context) {
             Ok(()) = pods.changed(), if first => {}
         }
     }
+}
+
+/// What is to be measured, and for which generation of the spec.
+fn asked_of(known: Option<&Known>) -> Option<(i64, Part<Option<Target>>)> {
+    known.map(|known| (known.stack.generation, target(known)))
 }
 
 /// False, before they were listed where they are to be.

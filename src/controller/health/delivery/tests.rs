@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::{Request, Response};
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::exposition::{Lines, Sample};
@@ -19,6 +20,7 @@ use super::verdict::{State, Tally};
 use crate::api::condition::Reason;
 use crate::controller::Context;
 use crate::controller::collector::Known;
+use crate::controller::collector_pods::CollectorPods;
 use crate::controller::stack::Stack;
 use crate::controller::status::{Sink, Verdict};
 use crate::k8s::{self, Client};
@@ -394,25 +396,37 @@ fn five_thousand_are_judged_by_those_that_were_looked_at() {
 async fn pods_that_cant_be_listed_are_told() {
     let forbidden =
         r#"pods is forbidden: User "u" cannot list resource "pods" in API group "" in the namespace "datadog""#;
-    let silent = tower::service_fn(|_: Request<k8s::Body>| async {
-        std::future::pending::<Result<Response<k8s::Body>, tower::BoxError>>().await
-    });
-    let (sink, mut reports) = Sink::new();
-    let known = Known::of(Stack::new("u".to_owned(), 7, &json!({})));
-    let context =
-        Context { known: known.subscribe(), status: sink, ..Context::of_nothing(Client::new(silent, "default")) };
-    let status = k8s::Status::failure(forbidden, "Forbidden").with_code(403);
-    context.state.collector_pods.failed(&k8s::Error::Api(status.boxed()));
     let expected =
         Verdict::new(Reason::CollectorsNotReadable, "not allowed to list pods in namespace datadog".to_owned(), 7);
-    let told = async {
-        while !format!("{:?}", *reports.borrow_and_update()).contains(&format!("{expected:?}")) {
-            reports.changed().await.expect("the context has the sender");
+    for had_it in [false, true] {
+        let silent = tower::service_fn(|_: Request<k8s::Body>| async {
+            std::future::pending::<Result<Response<k8s::Body>, tower::BoxError>>().await
+        });
+        let (sink, mut reports) = Sink::new();
+        let known = Known::of(Stack::new("u".to_owned(), 7, &json!({})));
+        let place = known.borrow().as_ref().and_then(|known| known.pods()).expect("a place");
+        let listed = CollectorPods::listed(place, pods(1));
+        let (_listing, seen) = watch::channel(if had_it { listed } else { CollectorPods::default() });
+        let context = Context {
+            known: known.subscribe(),
+            collector_pods: seen,
+            status: sink,
+            ..Context::of_nothing(Client::new(silent, "default"))
+        };
+        if had_it {
+            context.state.collector_pods.answered();
         }
-    };
-    tokio::select! {
-        () = run(context.clone()) => {}
-        told = timeout(Duration::from_mins(1), told) => told.expect("it is said"),
+        let status = k8s::Status::failure(forbidden, "Forbidden").with_code(403);
+        context.state.collector_pods.failed(&k8s::Error::Api(status.boxed()));
+        let told = async {
+            while !format!("{:?}", *reports.borrow_and_update()).contains(&format!("{expected:?}")) {
+                reports.changed().await.expect("the context has the sender");
+            }
+        };
+        tokio::select! {
+            () = run(context.clone()) => {}
+            told = timeout(Duration::from_mins(1), told) => told.unwrap_or_else(|_| panic!("had it: {had_it}")),
+        }
     }
 }
 
