@@ -199,6 +199,10 @@ impl Pair {
             return;
         };
         let was = was.to_owned();
+        // An earlier edit left in doubt whose is whose.
+        if align(list(&self.users, index), list(&self.injected, index)).is_none() {
+            return;
+        }
         if how == Renaming::RenamedAndEdited {
             self.edit_attributes(index);
         }

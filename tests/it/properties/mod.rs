@@ -242,7 +242,7 @@ fn every_reason_and_action_occurs() {
 /// Seeds of cases that failed once, whatever the run draws.
 #[test]
 fn what_failed_once_holds() {
-    const SEEDS: [u64; 4] = [
+    const SEEDS: [u64; 5] = [
         // A user's attribute whose key is a reference to a variable of ours.
         1_795_854_381_002_098,
         // Two texts, one after the other, behind ours.
@@ -251,6 +251,8 @@ fn what_failed_once_holds() {
         777_036_115,
         // A container that is null.
         1_795_865_145_000_224,
+        // A renamed container that was given the name that ours is merged into once more.
+        1_795_967_695_003_720,
     ];
     for seed in SEEDS {
         let (faults, _) = faults(&generate::any(&mut Random::new(seed)));
