@@ -86,6 +86,8 @@ reasons! {
         "correct the field that is named";
     SchemaOutdated: False, "the cluster's CustomResourceDefinition lacks fields of this version, so that they are lost on the way",
         "apply the CRD of this version: otelgate update does it first, Helm never does it";
+    OtherClusterDomain: False, "pods are told a name of a domain that isn't this cluster's, so that they don't find the Collector",
+        "set spec.injection.clusterDomain to the domain that is named; pods have it from their next start on";
     NotWritten: False, "the configuration can't be written to ConfigMap otelgate-injection; the last good one stays in force",
         "do what the API server's message says";
     ConfigurationContested: False, "somebody else writes ConfigMap otelgate-injection too, so that the webhook serves now one, now the other",

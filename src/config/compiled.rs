@@ -182,6 +182,13 @@ impl Configuration {
         &self.document.cluster_domain
     }
 
+    /// The same, where pods that resolve cluster names are told one.
+    #[must_use]
+    pub fn told_domain(&self) -> Option<&str> {
+        let otlp = &self.document.otlp;
+        (otlp.endpoint.is_none() && otlp.reach == Reach::Service).then_some(self.cluster_domain())
+    }
+
     /// Whether the Collector is there.
     #[must_use]
     pub fn is_collector(&self, host: &Host) -> bool {

@@ -31,7 +31,12 @@ pub struct Wanted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It stands in the `ConfigMap`.
-    Written { revision: String, hash: String },
+    Written {
+        revision: String,
+        hash: String,
+        /// Of the name that pods are told.
+        domain: Option<String>,
+    },
     /// The spec has a fault.
     Invalid(InvalidSpec),
     /// The API server refused it, or didn't answer.
@@ -259,7 +264,11 @@ fn step(stack: &Stack, map: Option<&ConfigMap>, found: Option<&Found>, namespace
 }
 
 fn written(configuration: &Configuration) -> Outcome {
-    Outcome::Written { revision: configuration.revision().to_owned(), hash: configuration.hash().to_owned() }
+    Outcome::Written {
+        revision: configuration.revision().to_owned(),
+        hash: configuration.hash().to_owned(),
+        domain: configuration.told_domain().map(str::to_owned),
+    }
 }
 
 /// While others fight over it, it stands there now and then at best.

@@ -19,6 +19,7 @@ use crate::watch::Health;
 
 pub mod agent;
 pub mod certificates;
+mod cluster_domain;
 pub mod collector;
 pub mod collector_pods;
 pub mod configuration;

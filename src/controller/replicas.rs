@@ -8,6 +8,7 @@ use futures::{StreamExt as _, stream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::cluster_domain::ClusterDomain;
 use super::configuration::{Outcome, Wanted};
 use super::count::count;
 use super::endpoints::{Endpoint, Endpoints};
@@ -23,6 +24,13 @@ use crate::api::stack::WebhookStatus;
 pub struct Asked {
     pub name: String,
     pub answer: Result<Replica, String>,
+}
+
+/// A domain whose names lead nowhere in this cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct Lost<'a> {
+    told: &'a str,
+    own: &'a str,
 }
 
 /// How long one has for its answer.
@@ -44,6 +52,7 @@ pub async fn run(
     mut missing: watch::Receiver<Arc<[String]>>,
 ) {
     let mut endpoints = context.endpoints.clone();
+    let cluster = ClusterDomain::read().await;
     loop {
         let now = wanted.borrow_and_update().clone();
         let lacking = Arc::clone(&missing.borrow_and_update());
@@ -52,7 +61,8 @@ pub async fn run(
         match (now, there) {
             (Some(now), Some(there)) => {
                 let asked = ask_all(&there).await;
-                let verdict = verdict(&now, &lacking, &asked);
+                let lost = now.lost(&cluster).await;
+                let verdict = verdict(&now, &lacking, lost, &asked);
                 if matches!(verdict.reason, Reason::NotInForce | Reason::NoReplica) {
                     delay = ASK_AGAIN;
                 }
@@ -77,9 +87,17 @@ pub async fn run(
     }
 }
 
+impl Wanted {
+    /// The domain of the name that pods are told, where it leads nowhere.
+    async fn lost<'a>(&'a self, cluster: &'a ClusterDomain) -> Option<Lost<'a>> {
+        let Outcome::Written { domain: Some(told), .. } = &self.outcome else { return None };
+        Some(Lost { told, own: cluster.instead_of(told).await? })
+    }
+}
+
 /// What was seen, as the condition has it.
 #[must_use]
-pub fn verdict(wanted: &Wanted, lacking: &[String], asked: &[Asked]) -> Verdict {
+pub fn verdict(wanted: &Wanted, lacking: &[String], lost: Option<Lost<'_>>, asked: &[Asked]) -> Verdict {
     let of = |reason, detail: String| Verdict::new(reason, detail, wanted.generation);
     let revision = match &wanted.outcome {
         Outcome::Invalid(fault) => return of(Reason::InvalidSpec, fault.to_string()),
@@ -94,6 +112,12 @@ pub fn verdict(wanted: &Wanted, lacking: &[String], asked: &[Asked]) -> Verdict 
     };
     if !lacking.is_empty() {
         return of(Reason::SchemaOutdated, format!("the cluster's CRD lacks {}", some_of(lacking, "field")));
+    }
+    if let Some(Lost { told, own }) = lost {
+        return of(
+            Reason::OtherClusterDomain,
+            format!("pods are told a name of {told}, and this cluster's domain is {own}"),
+        );
     }
     if asked.is_empty() {
         return of(Reason::NoReplica, String::new());
@@ -113,7 +137,7 @@ pub fn verdict(wanted: &Wanted, lacking: &[String], asked: &[Asked]) -> Verdict 
 pub fn summary(wanted: &Wanted, endpoints: &[Endpoint], asked: &[Asked]) -> WebhookStatus {
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let (revision, hash) = match &wanted.outcome {
-        Outcome::Written { revision, hash } => (Some(revision.clone()), Some(hash.clone())),
+        Outcome::Written { revision, hash, .. } => (Some(revision.clone()), Some(hash.clone())),
         Outcome::Invalid(_) | Outcome::NotWritten(_) | Outcome::Contested(_) => (None, None),
     };
     let mut late = revision.as_ref().map_or_else(Vec::new, |revision| behind(asked, revision));
@@ -208,7 +232,7 @@ mod tests {
     }
 
     fn written() -> Wanted {
-        wanted(Outcome::Written { revision: "r2".to_owned(), hash: "h".to_owned() })
+        wanted(Outcome::Written { revision: "r2".to_owned(), hash: "h".to_owned(), domain: None })
     }
 
     #[test]
@@ -254,9 +278,13 @@ mod tests {
                 "ConfigMap otelgate-injection is changed back each time by tug",
             ),
         ] {
-            let verdict = verdict(&wanted, lacking, &asked);
+            let verdict = verdict(&wanted, lacking, None, &asked);
             assert_eq!((verdict.reason, verdict.detail.as_str(), verdict.generation), (reason, detail, 3));
         }
+        let lost = Some(Lost { told: "example.org", own: "cluster.local" });
+        let verdict = verdict(&written(), &[], lost, &[asked("a", Some("r2"))]);
+        let detail = "pods are told a name of example.org, and this cluster's domain is cluster.local";
+        assert_eq!((verdict.reason, verdict.detail.as_str()), (Reason::OtherClusterDomain, detail));
     }
 
     #[test]

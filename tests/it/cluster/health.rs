@@ -93,6 +93,7 @@ impl Cluster<'_> {
         self.what_admission_refuses_says_nothing_of_the_webhook();
         self.a_port_that_leads_nowhere_is_found();
         self.an_authority_that_isnt_the_webhooks_is_found();
+        self.names_that_lead_nowhere_are_found();
         self.kubectl(&["scale", "-n", NAMESPACE, "deployment/otelgate-webhook", "--replicas=0"]);
         let message = self.wait("WebhookReachable", "NoReplica");
         assert!(message.starts_with("no replica of the webhook is ready, so that pods pass without it"), "{message}");
@@ -174,6 +175,16 @@ impl Cluster<'_> {
         let message = self.wait("WebhookReachable", "EndpointNotTrusted");
         assert!(message.starts_with("caBundle doesn't verify the certificate of otelgate-webhook-"), "{message}");
         grant(&role["rules"]);
+        self.wait("WebhookReachable", "Reachable");
+    }
+
+    fn names_that_lead_nowhere_are_found(&self) {
+        self.patch(&json!({"injection": {"clusterDomain": "example.org"}}));
+        let message = self.wait("ConfigurationAccepted", "OtherClusterDomain");
+        let told = "pods are told a name of example.org, and this cluster's domain is cluster.local; next step: ";
+        assert!(message.starts_with(told), "{message}");
+        self.patch(&json!({"injection": {"clusterDomain": null}}));
+        self.wait("ConfigurationAccepted", "InForce");
         self.wait("WebhookReachable", "Reachable");
     }
 
