@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::api::condition::Reason;
 use crate::chart;
 
 /// An alert of the `PrometheusRule`, as the chart's files have it.
@@ -163,6 +164,17 @@ pub const SECURITY_SIGNALS: Foreign = foreign("security_signals", "https://docs.
 /// What such an event has, beside the tags of where it is from: its severity, and which kind of rule has made it, as
 /// <https://docs.datadoghq.com/bits_ai/mcp_server/tools/> has it.
 pub const SIGNAL_FACETS: [&str; 2] = ["@workflow.rule.type", "status"];
+
+/// Reasons of `CollectorAvailable` that say nothing of nodes, each of which may have a good Collector all the same.
+pub const NOT_AS_ASKED: [Reason; 7] = [
+    Reason::CollectorRolledBack,
+    Reason::CollectorSpecInvalid,
+    Reason::CollectorContested,
+    Reason::CollectorForeign,
+    Reason::CollectorLeftBehind,
+    Reason::CollectorNotReadable,
+    Reason::CollectorNotWritten,
+];
 
 const ALERTS: [&str; 5] = ["webhook", "controller", "conditions", "collector", "limits"];
 

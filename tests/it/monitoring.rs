@@ -7,7 +7,9 @@ use otelgate::api::condition::{self, ConditionType};
 use otelgate::api::stack::COLLECTOR_VERSION;
 use otelgate::inject::Reason;
 use otelgate::metrics::Definition;
-use otelgate::monitoring::{FOREIGN, Foreign, SECURITY_SIGNALS, SIGNAL_FACETS, alerts, dashboard, monitors};
+use otelgate::monitoring::{
+    FOREIGN, Foreign, NOT_AS_ASKED, SECURITY_SIGNALS, SIGNAL_FACETS, alerts, dashboard, monitors,
+};
 use otelgate::{controller, metrics};
 use serde_json::Value;
 
@@ -149,6 +151,23 @@ fn the_monitor_of_conditions_leaves_out_what_has_its_own() {
     let reads = of_datadog(&monitors()["condition"].query);
     let left_out: Vec<_> = reads[0].labels.iter().filter_map(|(_, value)| value.as_deref()).collect();
     assert_eq!(left_out, ["injectioncomplete", "ready", "collectoravailable", "agentavailable"]);
+}
+
+/// Whoever is woken for nodes isn't for what says nothing of them, and somebody is told of all of it.
+#[test]
+fn alerts_and_monitors_have_every_reason_that_says_nothing_of_nodes() {
+    let reasons = NOT_AS_ASKED.map(condition::Reason::code);
+    let of_reasons = |reads: Vec<Read>| -> Vec<String> {
+        let labels = reads.into_iter().flat_map(|read| read.labels);
+        labels.filter(|(label, _)| label == "reason").filter_map(|(_, value)| value).collect()
+    };
+    for name in ["OtelgateCollectorUnavailable", "OtelgateCollectorNotAsAsked"] {
+        let alert = alerts().into_iter().find(|alert| alert.name == name).expect("an alert");
+        assert_eq!(of_reasons(of_prometheus(&alert.expression)), [reasons.join("|")], "{name}");
+    }
+    for name in ["collector-unavailable", "collector-not-as-asked"] {
+        assert_eq!(of_reasons(of_datadog(&monitors()[name].query)), reasons.map(str::to_lowercase), "{name}");
+    }
 }
 
 /// No source is kept of what nothing asks for.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use otelgate::monitoring::monitors;
+use otelgate::monitoring::{NOT_AS_ASKED, monitors};
 
 /// A value for each minute, where there is one.
 type Series = Vec<Option<f64>>;
@@ -79,7 +79,7 @@ fn a_rollout_that_has_stopped_does() {
 /// What runs is kept; it wakes somebody where nodes are without it.
 #[test]
 fn a_spec_that_isnt_taken_is_a_fault_of_its_own() {
-    for reason in ["collectorrolledback", "collectorspecinvalid", "collectorcontested"] {
+    for reason in NOT_AS_ASKED.map(|reason| reason.code().to_lowercase()) {
         let given = format!("otelgate_controller_condition_reason{{{COLLECTOR},reason:{reason}}}");
         let of = |missing: f64| {
             Seen::default().of(&given, |_| Some(1.0)).of(MISSING, move |_| Some(missing)).conditions(0.0)

@@ -6,6 +6,7 @@ use super::super::pod::{Ended, Rollout, State, pod};
 use super::super::trial::{Stable, Trial};
 use super::*;
 use crate::api::condition::Reason as R;
+use crate::monitoring::NOT_AS_ASKED;
 use serde_json::{Value, json};
 
 const READY: &str = r#"{"conditions": [{"type": "Ready", "status": "True"}]}"#;
@@ -78,6 +79,10 @@ fn refused(object: &str) -> Outcome {
 }
 
 fn said(world: &World, adopt: bool) -> Said {
+    seeing(world, |seen, managing| if adopt { adopted(seen) } else { managed(seen, managing) })
+}
+
+fn seeing<T>(world: &World, of: impl FnOnce(&Seen<'_>, &Managed<'_>) -> T) -> T {
     let seen = Seen {
         generation: 1,
         placement: &world.placement,
@@ -104,7 +109,7 @@ fn said(world: &World, adopt: bool) -> Said {
         no_pod: world.no_pod,
         unmeasured: world.unmeasured,
     };
-    if adopt { adopted(&seen) } else { managed(&seen, &managing) }
+    of(&seen, &managing)
 }
 
 fn look(world: &World, adopt: bool) -> (Reason, String, String) {
@@ -494,6 +499,16 @@ fn every_cause_is_told_with_the_nodes() {
         let world = world(change);
         assert_eq!(look(&world, false), (reason, detail.to_owned(), numbers.to_owned()));
     }
+}
+
+/// Nobody is woken for it where no node lacks a Collector. What fails in the first trial of all is lacking everywhere.
+#[test]
+fn alerts_know_all_that_is_said_whatever_nodes_have() {
+    let worlds = CASES.into_iter().map(|(change, ..)| world(change));
+    let others = worlds.filter(|world| !matches!(world.phase, Phase::Failing(_)));
+    let whole = |world: &World| seeing(world, |seen, managing| of_the_whole(seen, managing, managing.outcome));
+    let said: BTreeSet<Reason> = others.filter_map(|world| whole(&world)).map(|(reason, _)| reason).collect();
+    assert_eq!(said, NOT_AS_ASKED.into());
 }
 
 #[test]
