@@ -109,8 +109,8 @@ pub struct Webhook {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Controller {
-    /// Without it, the ConfigMap `otelgate-injection` and the Secret `otelgate-webhook-tls` are written by hand, and
-    /// `injection` and `certificates` have no effect.
+    /// Without it, the ConfigMap `otelgate-injection` and the Secret `otelgate-webhook-tls` are written by hand,
+    /// `certificates` has no effect, and `injection` has to be left out.
     pub enabled: bool,
     /// Pods of the controller. One is active; more take over sooner.
     #[schemars(range(min = 1))]
