@@ -101,6 +101,21 @@ fn nothing_empty_is_rendered() {
     }
 }
 
+/// What alerts and monitors say to type is said of the namespace that it is in.
+#[test]
+fn next_steps_have_the_releases_namespace() {
+    let text = template(Helm::Four, "telemetry", values("monitoring").as_deref(), &[]).expect("helm template");
+    let objects = objects(&text);
+    let named = |name: &str| objects.iter().find(|object| name_of(object) == name).expect(name);
+    for name in ["PrometheusRule/otelgate", "DatadogMonitor/otelgate-no-leader"] {
+        let spec = named(name)["spec"].to_string();
+        assert!(spec.contains("pods,leases,events -n telemetry"), "{spec}");
+    }
+    for object in &objects {
+        assert!(!object.to_string().contains("-n otelgate"), "{}", name_of(object));
+    }
+}
+
 /// Names don't depend on the release's, and the namespace is the release's everywhere but for roles in the Collector's.
 #[test]
 fn the_release_may_have_any_name_and_namespace() {
