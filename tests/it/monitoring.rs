@@ -295,8 +295,9 @@ fn is_called(metric: &Foreign, series: &str) -> bool {
 fn of_prometheus(expression: &str) -> Vec<Read> {
     const GROUPING: [&str; 4] = ["by", "without", "on", "ignoring"];
     const OPERATORS: [&str; 3] = ["or", "and", "unless"];
-    // The chart puts numbers there.
-    let expression = &expression.replace("<collector-memory>", "1").replace("<collector-cpu>", "1");
+    let numbers = ["<collector-memory>", "<collector-cpu>", "<certificate-late>"];
+    // The chart puts them there.
+    let expression = &numbers.iter().fold(expression.to_owned(), |expression, place| expression.replace(place, "1"));
     let (mut reads, mut grouped) = (Vec::<Read>::new(), Vec::new());
     let mut rest = expression.as_str();
     while let Some(first) = rest.chars().next() {

@@ -151,6 +151,28 @@ podAntiAffinity:
 {{- if eq $product (floor $product) -}}{{- int64 $product -}}{{- else -}}{{- $product -}}{{- end -}}
 {{- end }}
 
+{{/* How many seconds before its end the webhook's certificate should have been renewed long ago: a day, or half of the
+     third of its life that is left when the next is made. */}}
+{{- define "otelgate.certificateLate" -}}
+{{- $seconds := 86400 -}}
+{{- if ne .provider "provided" -}}
+{{- $seconds = div (include "otelgate.seconds" .leafLifetime) 6 | min $seconds -}}
+{{- end -}}
+{{- $seconds -}}
+{{- end }}
+
+{{/* A duration in seconds: 1h30m is 5400. */}}
+{{- define "otelgate.seconds" -}}
+{{- $text := . -}}
+{{- $seconds := 0 -}}
+{{- range $unit, $each := dict "h" 3600 "m" 60 "s" 1 -}}
+{{- with regexFind (printf "[0-9]+%s" $unit) $text -}}
+{{- $seconds = add $seconds (mul (trimSuffix $unit . | atoi) $each) -}}
+{{- end -}}
+{{- end -}}
+{{- $seconds -}}
+{{- end }}
+
 {{/* Annotations by which the Collector of a pod's node reads its metrics, and those that were asked for:
      (list $ $annotations $port). */}}
 {{- define "otelgate.scrapeAnnotations" -}}

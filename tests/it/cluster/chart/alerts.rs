@@ -8,7 +8,7 @@ use otelgate::monitoring;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{objects, rendered, root};
+use super::{objects, rendered, root, template, values};
 use crate::control_plane::kubectl::Outcome;
 use crate::control_plane::programs::{Helm, PROMTOOL, built};
 
@@ -53,6 +53,27 @@ fn each_alert_fires_when_it_should_and_only_then() {
     std::fs::write(folder.path().join("tests.json"), file.to_string()).expect("a file");
     let outcome = promtool(folder.path(), &["test", "rules", "tests.json"]);
     assert!(outcome.success, "{}{}", outcome.stdout, outcome.stderr);
+}
+
+/// A certificate is renewed when a third of its life is left; one that somebody else provides, when they see fit.
+#[test]
+fn a_certificate_is_late_only_after_the_next_should_have_been_made() {
+    let cases = [
+        ("otelgate", "336h", 86400),
+        ("otelgate", "72h", 43200),
+        ("otelgate", "1h30m", 900),
+        ("certManager", "010h1s", 6000),
+        ("provided", "1h", 86400),
+    ];
+    for (provider, lifetime, late) in cases {
+        let set = format!("certificates.provider={provider},certificates.leafLifetime={lifetime}");
+        let text = template(Helm::Four, "otelgate", values("monitoring").as_deref(), &["--set", &set]).expect(&set);
+        let rules = objects(&text).into_iter().find(|object| object["kind"] == "PrometheusRule").expect("alerts");
+        let rules = rules["spec"]["groups"][0]["rules"].as_array().expect("rules").clone();
+        let expires = rules.iter().find(|rule| rule["alert"] == "OtelgateCertificateExpires").expect("an alert");
+        let expression = expires["expr"].as_str().expect("an expression");
+        assert!(expression.ends_with(&format!(" < {late}")), "{set}: {expression}");
+    }
 }
 
 /// The rules of everything that is watched, where Prometheus and no operator reads them; and the alerts' names.
