@@ -11,7 +11,8 @@ use crate::registration::{self, Answer, Called, Creation, FailurePolicy, Injecto
 /// Of the registration, by contract.
 const TIMEOUT: i32 = 3;
 
-const REPAIR: &str = "otelgate update writes the registration anew, as does helm upgrade --force-conflicts";
+const REPAIR: &str =
+    "otelgate update writes the registration anew, as does helm upgrade (with Helm 4: --force-conflicts)";
 
 pub fn entries(snapshot: &Snapshot) -> Verdict {
     let registrations = snapshot.registrations.as_ref()?;

@@ -103,6 +103,11 @@ impl Tools<'_> {
         arguments.extend(["--namespace".into(), plan.namespace.clone().into()]);
         // The definition is applied already; the values are all given, so that the chart's new defaults come in.
         arguments.extend(["--skip-crds", "--reset-values"].map(Into::into));
+        if self.helm.version.major > 3 {
+            // What somebody has edited would be a conflict. Without the first flag, a release that Helm 3 has made stays
+            // one of client-side apply, which refuses the second.
+            arguments.extend(["--server-side=true", "--force-conflicts"].map(Into::into));
+        }
         arguments.extend(self.workspace.values().iter().cloned());
         self.helm.run(arguments).await.map(drop)
     }

@@ -7,16 +7,34 @@ use super::{KEY, base64};
 use crate::control_plane::ControlPlane;
 use crate::control_plane::programs::Helm;
 
+const REGISTRATION: &str = "mutatingwebhookconfiguration/otelgate";
+
 fn values(plane: &ControlPlane, helm: Helm) -> Value {
     plane.helm(helm, &["get", "values", "otelgate", "--namespace", "otelgate", "-o", "json"]).json("helm get values")
 }
 
-/// What was set once stays until it is set to something else.
+/// The registration's, as somebody finds them who edits one beside Helm.
+fn webhooks_before_an_edit(plane: &ControlPlane) -> Value {
+    let before = webhooks(plane);
+    assert!(before[0]["clientConfig"]["caBundle"].is_string(), "the controller has written it: {before}");
+    let edit = json!([{"op": "replace", "path": "/webhooks/0/timeoutSeconds", "value": 9}]).to_string();
+    plane.kubectl(&["patch", REGISTRATION, "--type=json", "-p", &edit]).expect("kubectl patch");
+    assert_ne!(webhooks(plane), before);
+    before
+}
+
+fn webhooks(plane: &ControlPlane) -> Value {
+    plane.get("", REGISTRATION)["webhooks"].clone()
+}
+
+/// What was set once stays until it is set to something else; what was edited beside it is set back.
 pub fn values_are_kept(plane: &ControlPlane, person: &Person<'_>) {
+    let before = webhooks_before_an_edit(plane);
     let file = plane.network().folder().join("values.yaml");
     std::fs::write(&file, "controller:\n  logLevel: debug\n").expect("a file");
     let told = person.run(&["update", "-f", file.to_str().expect("UTF-8"), "--set", "webhook.logLevel=warn"]);
     assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
+    assert_eq!(webhooks(plane), before, "with what the controller wrote there");
     let now = values(plane, Helm::Four);
     assert_eq!(now["webhook"], json!({"replicas": 1, "logLevel": "warn"}));
     assert_eq!(now["controller"], json!({"logLevel": "debug"}));
