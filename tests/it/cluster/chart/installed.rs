@@ -7,12 +7,15 @@ use serde_json::{Value, json};
 use super::root;
 use crate::cluster::by_hand::shell_blocks;
 use crate::control_plane::kubectl::Outcome;
-use crate::control_plane::plane::Parts;
+use crate::control_plane::plane::{Parts, base64};
 use crate::control_plane::programs::Helm;
 use crate::control_plane::{ControlPlane, Version, wait_for};
 
 /// Objects that are the whole cluster's, and what else can outlive a namespace.
 const OF_THE_CLUSTER: &str = "crds,clusterroles,clusterrolebindings,mutatingwebhookconfigurations,namespaces";
+
+/// In the pages' FILE.
+const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 #[test]
 fn the_pages_install_upgrade_and_remove_with_helm_4() {
@@ -41,6 +44,7 @@ fn the_pages_install_upgrade_and_remove(version: Helm) {
     let before = names(&plane);
 
     run(&plane, version, install).expect("installing");
+    assert_eq!(plane.get("datadog", "secret/datadog-secret")["data"], json!({"api-key": base64(KEY)}));
     say_that_it_is_ready(&plane);
     run(&plane, version, ready).expect("waiting until it is ready");
     run(&plane, version, opt_in).expect("opting in");
@@ -81,6 +85,9 @@ fn the_pages_install_upgrade_and_remove(version: Helm) {
 fn run(plane: &ControlPlane, version: Helm, script: &str) -> Outcome {
     let helm = version.path().unwrap_or_else(|error| panic!("{error}"));
     let folder = helm.parent().expect("it is in a folder");
+    let key = plane.network().folder().join("key");
+    std::fs::write(&key, KEY).expect("a file");
+    let script = script.replace("=FILE", &format!("={}", key.display()));
     let script = format!("cd '{}'\n{script}", root().display());
     plane.tool(Path::new("bash"), &[folder], &["-euo", "pipefail", "-c", &script], "")
 }
