@@ -2,12 +2,14 @@
 //! namespace, and taken away where it may.
 //!
 //! Its rights go with the namespace that the chart's value names, maybe before it has cleared the former one. Two
-//! Collectors on a node read the same lines, and want the same ports; two Agents report the same host.
+//! Collectors on a node read the same lines, and want the same ports; two Agents report the same host. But a part that is
+//! kept where it was, since it can't be told yet what is to be where the spec names, isn't left behind.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::select_all;
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -16,7 +18,7 @@ use tracing::{info, warn};
 use super::Context;
 use super::collector::Known;
 use super::count::count;
-use super::objects::{self, Part};
+use super::objects::{self, Part, Wanted};
 use super::pods::stream::Page;
 use super::stack::Stack;
 use crate::k8s::{self, ListParams};
@@ -33,7 +35,7 @@ pub struct Left {
 
 /// By what pods are known that the controller has made, wherever they are.
 #[derive(Clone, Copy, Debug)]
-pub struct Traces {
+pub struct Traces<const N: usize> {
     /// What they are, for the log.
     pub of: &'static str,
     /// A selector.
@@ -41,7 +43,18 @@ pub struct Traces {
     /// Annotations, where others have such labels too: ours have one of them.
     pub marks: &'static [&'static str],
     /// What they are made of, and whether that is only where a pod has a mark.
-    pub parts: &'static [(Part, Option<&'static str>)],
+    pub parts: [(Part, Option<&'static str>); N],
+}
+
+/// What one of the parts wants.
+type Wants = watch::Receiver<Option<Arc<Wanted>>>;
+
+/// Where the parts are to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Home<const N: usize> {
+    namespace: String,
+    /// Which of them are wanted there, or nowhere: these are kept in no other namespace any more.
+    moved: [bool; N],
 }
 
 /// Ours in a namespace.
@@ -82,17 +95,57 @@ impl Left {
     }
 }
 
-/// Never returns.
-pub async fn run(context: Context, traces: Traces, health: Arc<Health>, left: watch::Sender<Option<Left>>) {
+// === impl Home ===
+
+impl<const N: usize> Home<N> {
+    fn of(known: Option<&Known>, wanted: &[Wants; N]) -> Option<Self> {
+        let namespace = known?.spec.as_ref()?.injection.collector.namespace.clone();
+        let has_moved = |wanted: &Wants| wanted.borrow().as_ref().is_some_and(|wanted| wanted.namespace == namespace);
+        let moved = wanted.each_ref().map(has_moved);
+        Some(Self { namespace, moved })
+    }
+
+    /// Until it is another, or more has moved.
+    async fn until_other(
+        before: Option<&Self>,
+        known: &mut watch::Receiver<Option<Arc<Known>>>,
+        wanted: &mut [Wants; N],
+    ) {
+        loop {
+            let now = known.borrow_and_update().clone();
+            if Self::of(now.as_deref(), wanted).as_ref() != before {
+                return;
+            }
+            let wants = select_all(wanted.iter_mut().map(|wanted| Box::pin(wanted.changed())));
+            let changed = tokio::select! {
+                changed = known.changed() => changed,
+                (changed, ..) = wants => changed,
+            };
+            // The senders live as long as the leader's tasks do.
+            if changed.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+/// With what each of the parts wants. Never returns.
+pub async fn run<const N: usize>(
+    context: Context,
+    traces: Traces<N>,
+    mut wanted: [Wants; N],
+    health: Arc<Health>,
+    left: watch::Sender<Option<Left>>,
+) {
     let mut known = context.known.clone();
     loop {
         let now = known.borrow_and_update().clone();
-        let namespace = namespace(now.as_deref());
+        let home = Home::of(now.as_deref(), &wanted);
         let mut again = LOOK_EVERY;
-        if let (Some(now), Some(namespace)) = (&now, &namespace) {
-            match elsewhere(&context, &traces, namespace).await {
+        if let (Some(now), Some(home)) = (&now, &home) {
+            match elsewhere(&context, &traces, &home.namespace).await {
                 Ok(found) => {
-                    let found = clear(&context, &traces, &now.stack, found).await;
+                    let found = clear(&context, &traces, home, &now.stack, found).await;
                     if found.is_some() {
                         again = LOOK_AGAIN;
                     }
@@ -106,27 +159,20 @@ pub async fn run(context: Context, traces: Traces, health: Arc<Health>, left: wa
         } else {
             left.send_if_modified(|left| left.take().is_some());
         }
-        let another = async {
-            // The sender lives as long as the leader's tasks do.
-            if known.wait_for(|known| self::namespace(known.as_deref()) != namespace).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
         tokio::select! {
             () = sleep(again) => {}
-            () = another => {}
+            () = Home::until_other(home.as_ref(), &mut known, &mut wanted) => {}
         }
     }
 }
 
-/// Where the spec wants Collector and Agent, or would.
-fn namespace(known: Option<&Known>) -> Option<String> {
-    Some(known?.spec.as_ref()?.injection.collector.namespace.clone())
-}
-
 /// How many of ours are in each namespace but this one: out of the API server's memory, since no index has them, and
 /// mostly there are none.
-async fn elsewhere(context: &Context, traces: &Traces, namespace: &str) -> k8s::Result<BTreeMap<String, Found>> {
+async fn elsewhere<const N: usize>(
+    context: &Context,
+    traces: &Traces<N>,
+    namespace: &str,
+) -> k8s::Result<BTreeMap<String, Found>> {
     let others = format!("metadata.namespace!={namespace}");
     let params = ListParams::default().labels(traces.labels).fields(&others).match_any();
     let request = k8s::Request::new("/api/v1/pods").list_metadata(&params).map_err(k8s::Error::BuildRequest)?;
@@ -140,23 +186,42 @@ async fn elsewhere(context: &Context, traces: &Traces, namespace: &str) -> k8s::
     Ok(found)
 }
 
-/// Takes them away; tells of the first that are still there, and rather of those that will stay.
-async fn clear(context: &Context, traces: &Traces, stack: &Stack, found: BTreeMap<String, Found>) -> Option<Left> {
+/// Takes away what has moved; tells of the first that are still there, and rather of those that will stay.
+async fn clear<const N: usize>(
+    context: &Context,
+    traces: &Traces<N>,
+    home: &Home<N>,
+    stack: &Stack,
+    found: BTreeMap<String, Found>,
+) -> Option<Left> {
     let mut left: Option<Left> = None;
     for (namespace, Found { pods, marks }) in found {
-        let mut why = None;
-        for (part, _) in traces.parts.iter().filter(|(_, mark)| mark.is_none_or(|mark| marks.contains(mark))) {
+        let (mut is_kept, mut why) = (false, None);
+        for ((part, mark), moved) in traces.parts.iter().zip(home.moved) {
+            if mark.is_some_and(|mark| !marks.contains(mark)) {
+                continue;
+            }
+            if !moved {
+                is_kept = true;
+                continue;
+            }
             let cleared = objects::clear(context, *part, &namespace, &stack.owner()).await;
             why = why.or(cleared.err());
         }
-        if left.as_ref().is_none_or(|left| left.why.is_none() && why.is_some()) {
+        if is_kept {
+            info!(
+                k8s.namespace.name = namespace,
+                otelgate.object = traces.of,
+                "pods run on where they are: what is to be in the namespace of the spec isn't known yet"
+            );
+        } else if left.as_ref().is_none_or(|left| left.why.is_none() && why.is_some()) {
             left = Some(Left { namespace, pods, why });
         }
     }
     left
 }
 
-fn tell(traces: &Traces, left: &watch::Sender<Option<Left>>, found: Option<&Left>) {
+fn tell<const N: usize>(traces: &Traces<N>, left: &watch::Sender<Option<Left>>, found: Option<&Left>) {
     let changed = left.send_if_modified(|left| std::mem::replace(left, found.cloned()).as_ref() != found);
     match found {
         Some(Left { namespace, why: Some(why), .. }) if changed => {
@@ -176,7 +241,7 @@ fn tell(traces: &Traces, left: &watch::Sender<Option<Left>>, found: Option<&Left
 
 // === impl Traces ===
 
-impl Traces {
+impl<const N: usize> Traces<N> {
     fn count(&self, found: &mut BTreeMap<String, Found>, pod: Metadata) {
         let marks: Vec<_> = self.marks.iter().filter(|mark| pod.annotations.contains_key(**mark)).collect();
         if marks.is_empty() && !self.marks.is_empty() {
@@ -194,7 +259,7 @@ mod tests {
 
     use super::*;
     use crate::controller::{agent, collector};
-    use axum::http::{Request, Response};
+    use axum::http::{Method, Request, Response};
     use serde_json::{Value, json};
 
     #[test]
@@ -209,7 +274,7 @@ mod tests {
     }
 
     /// Per namespace: how many, and of which parts there is something to take away.
-    fn found(traces: &Traces, pods: &[Value]) -> Vec<(String, usize, Vec<&'static str>)> {
+    fn found<const N: usize>(traces: &Traces<N>, pods: &[Value]) -> Vec<(String, usize, Vec<&'static str>)> {
         let mut found = BTreeMap::new();
         for pod in pods {
             traces.count(&mut found, serde_json::from_value(pod.clone()).expect("metadata"));
@@ -259,5 +324,81 @@ mod tests {
     fn collectors_are_known_by_their_label_alone() {
         let pods = [json!({"namespace": "old"}), json!({"namespace": "old", "annotations": {"a": "b"}})];
         assert_eq!(found(&collector::TRACES, &pods), [("old".to_owned(), 2, vec!["collector"])]);
+    }
+
+    fn wants(namespace: Option<&str>) -> watch::Sender<Option<Arc<Wanted>>> {
+        let of = |namespace: &str| Arc::new(Wanted { namespace: namespace.to_owned(), ..Wanted::default() });
+        watch::Sender::new(namespace.map(of))
+    }
+
+    #[test]
+    fn a_part_has_moved_once_it_is_wanted_where_the_spec_names() {
+        let stack = |spec: &Value| Stack::new("u".to_owned(), 1, spec);
+        let known = |namespace: &str| Known::of(stack(&json!({"injection": {"collector": {"namespace": namespace}}})));
+        let moved = |own: Option<&str>, of_operator: Option<&str>| {
+            let wanted = [of_operator, own].map(|namespace| wants(namespace).subscribe());
+            let now = known("b").borrow().clone();
+            Home::of(now.as_deref(), &wanted).map(|home| (home.namespace, home.moved))
+        };
+        for (own, of_operator, expected) in [
+            (None, None, [false, false]),
+            (Some("a"), Some("a"), [false, false]),
+            (Some("a"), Some("b"), [true, false]),
+            (Some("b"), None, [false, true]),
+            (Some("b"), Some("b"), [true, true]),
+        ] {
+            assert_eq!(moved(own, of_operator), Some(("b".to_owned(), expected)), "{own:?} {of_operator:?}");
+        }
+        assert_eq!(Home::of(None, &[wants(Some("b")).subscribe()]), None, "the stack has gone");
+    }
+
+    /// Whoever keeps it there would make it anew each time; and where nothing is wanted yet, there would be none at all.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_kept_where_it_was_isnt_left_behind() {
+        let deleted = Arc::<Mutex<Vec<String>>>::default();
+        let stack = Stack::new("u".to_owned(), 1, &json!({}));
+        let set = json!({"metadata": {"name": "a", "uid": "s", "ownerReferences": [stack.owner()]}});
+        let service = tower::service_fn({
+            let deleted = Arc::clone(&deleted);
+            move |request: Request<k8s::Body>| {
+                let path = request.uri().path();
+                let answer = if *request.method() == Method::DELETE {
+                    deleted.lock().expect("a lock").push(path.to_owned());
+                    json!({"kind": "Status", "status": "Success"})
+                } else {
+                    let pod = json!({"metadata": {"namespace": "old"}});
+                    let items = match path.rsplit('/').next() {
+                        Some("pods") => json!([pod]),
+                        Some("daemonsets") => json!([set]),
+                        _ => json!([]),
+                    };
+                    json!({"metadata": {"resourceVersion": "1"}, "items": items})
+                };
+                let answer = Response::builder().body(k8s::Body::from(answer.to_string().into_bytes()));
+                async move { Ok::<_, tower::BoxError>(answer.expect("a response")) }
+            }
+        });
+        let (known, wanted, left) = (Known::of(stack), wants(None), watch::Sender::new(None));
+        let mut told = left.subscribe();
+        let client = k8s::Client::new(service, "default");
+        let context = Context { known: known.subscribe(), ..Context::of_nothing(client) };
+        let health = Arc::new(Health::new("Collector"));
+        let runs = run(context, collector::TRACES, [wanted.subscribe()], health, left);
+        let moves = async {
+            for before in [None, Some("old")] {
+                wanted.send_replace(wants(before).borrow().clone());
+                sleep(2 * LOOK_EVERY).await;
+                assert_eq!(*deleted.lock().expect("a lock"), [] as [String; 0], "wanted in {before:?}");
+                assert_eq!(*told.borrow(), None, "wanted in {before:?}");
+            }
+            wanted.send_replace(wants(Some("datadog")).borrow().clone());
+            told.changed().await.expect("it is told");
+            assert_eq!(*deleted.lock().expect("a lock"), ["/apis/apps/v1/namespaces/old/daemonsets/a"]);
+            assert_eq!(*told.borrow(), Some(Left { namespace: "old".to_owned(), pods: 1, why: None }));
+        };
+        tokio::select! {
+            () = runs => panic!("it never returns"),
+            () = moves => {}
+        }
     }
 }

@@ -59,11 +59,11 @@ pub const PART: Part = Part {
 pub const OF_OPERATOR: Part = Part { name: "operator", kinds: &[DATADOG_AGENT], notes: &[], write: Write::Agent };
 
 /// Of Agents in a former namespace. What the operator makes is taken away by its `DatadogAgent`.
-pub const TRACES: Traces = Traces {
+pub const TRACES: Traces<2> = Traces {
     of: "Datadog Agent",
     labels: label::AGENT_COMPONENT,
     marks: &[annotation::AGENT_REVISION, annotation::CREDENTIALS],
-    parts: &[(OF_OPERATOR, Some(annotation::AGENT_REVISION)), (PART, None)],
+    parts: [(OF_OPERATOR, Some(annotation::AGENT_REVISION)), (PART, None)],
 };
 
 pub const DATADOG_AGENT: Kind = kind("datadoghq.com/v2alpha1", "DatadogAgent", "datadogagents", Scope::Namespace);

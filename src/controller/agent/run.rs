@@ -45,12 +45,14 @@ pub fn start(tasks: &mut Tasks, context: &Context, written: watch::Receiver<Arc<
     tasks.spawn("Agent's objects", watches::run(context.clone(), places, seen));
     let (own, own_wanted) = watch::channel(None);
     let (own_kept, own_outcome) = watch::channel(None);
-    tasks.spawn("Agent", objects::keep(context.clone(), PART, Arc::clone(&context.state.agent), own_wanted, own_kept));
+    let health = || Arc::clone(&context.state.agent);
+    tasks.spawn("Agent", objects::keep(context.clone(), PART, health(), own_wanted.clone(), own_kept));
     let (of_operator, wanted) = watch::channel(None);
+    let wants = [wanted.clone(), own_wanted];
     let (kept, outcome) = watch::channel(None);
     tasks.spawn("DatadogAgent", keep_datadog_agent(context.clone(), kinds.clone(), wanted, kept));
     let (left, lefts) = watch::channel(None);
-    tasks.spawn("Agents left behind", left::run(context.clone(), TRACES, Arc::clone(&context.state.agent), left));
+    tasks.spawn("Agents left behind", left::run(context.clone(), TRACES, wants, health(), left));
     let part = Running {
         context: context.clone(),
         written,

@@ -37,5 +37,5 @@ use super::left::Traces;
 use crate::api::label;
 
 /// Of Collectors in a former namespace.
-pub const TRACES: Traces =
-    Traces { of: "Collector", labels: label::ROLLOUT, marks: &[], parts: &[(objects::PART, None)] };
+pub const TRACES: Traces<1> =
+    Traces { of: "Collector", labels: label::ROLLOUT, marks: &[], parts: [(objects::PART, None)] };

@@ -51,8 +51,8 @@ pub async fn run(
     let health = Arc::clone(&context.state.collector);
     let (left, lefts) = watch::channel(None);
     tokio::join!(
-        keep(context.clone(), objects::PART, Arc::clone(&health), wants, outcome),
-        left::run(context.clone(), TRACES, health, left),
+        keep(context.clone(), objects::PART, Arc::clone(&health), wants.clone(), outcome),
+        left::run(context.clone(), TRACES, [wants], health, left),
         follow(context, wanted, joining, carried, outcomes, lefts),
     );
 }

@@ -51,6 +51,8 @@ fn what_is_told_to_be_elsewhere_moves() {
     cluster.apply(&moved);
     cluster.wait_for("observability", &expected);
 
+    nothing_goes_before_something_comes(&cluster, &moved, &expected);
+
     // Without the cluster's metrics, nobody has to be chosen to read them.
     let mut without = moved.clone();
     without["collector"] = json!({"metrics": {"cluster": false}});
@@ -88,6 +90,14 @@ fn nothing_is_left(cluster: &Cluster<'_>) {
     });
 }
 
+fn pod_left_in(namespace: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "left", "namespace": namespace, "labels": {"otelgate.dev/rollout": "stable"}},
+        "spec": {"nodeName": "a", "containers": [{"name": "otel-collector", "image": "collector:1"}]},
+    })
+}
+
 /// A controller that has moved and lost its memory knows the former place by the pods that still run there. There is no
 /// garbage collector here: they stay until the test deletes them.
 fn what_was_left_behind_goes(cluster: &Cluster<'_>) {
@@ -98,13 +108,8 @@ fn what_was_left_behind_goes(cluster: &Cluster<'_>) {
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "former",
                "labels": {"otelgate.dev/part": "collector"}, "ownerReferences": owner}})
     };
-    let pod = json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": "left", "namespace": "former", "labels": {"otelgate.dev/rollout": "stable"}},
-        "spec": {"nodeName": "a", "containers": [{"name": "otel-collector", "image": "collector:1"}]},
-    });
     cluster.plane.make_namespace("former", &json!({}), &json!({}));
-    cluster.plane.apply(&[map("ours", &owner), map("somebody-elses", &json!([])), pod]);
+    cluster.plane.apply(&[map("ours", &owner), map("somebody-elses", &json!([])), pod_left_in("former")]);
     // It looks when it is told another namespace.
     let elsewhere = json!({"injection": {"collector": {"namespace": "datadog", "service": "gateway"}}});
     let back = json!({"injection": {"collector": {"namespace": "observability", "service": "gateway"}}});
@@ -121,12 +126,7 @@ fn what_was_left_behind_goes(cluster: &Cluster<'_>) {
 
 /// One that runs, whoever keeps it there, while the spec wants none at all.
 fn what_was_left_behind_is_told_where_none_is_wanted(cluster: &Cluster<'_>) {
-    let pod = json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": "left", "namespace": "former", "labels": {"otelgate.dev/rollout": "stable"}},
-        "spec": {"nodeName": "a", "containers": [{"name": "otel-collector", "image": "collector:1"}]},
-    });
-    cluster.plane.apply(&[pod]);
+    cluster.plane.apply(&[pod_left_in("former")]);
     // It looks when it is told another namespace.
     cluster.apply(&json!({"collector": {"mode": "disabled"}, "injection": {"collector": {"service": "gateway"}}}));
     cluster.says("CollectorLeftBehind", "1 pod in namespace former");
@@ -136,6 +136,28 @@ fn what_was_left_behind_is_told_where_none_is_wanted(cluster: &Cluster<'_>) {
         let conditions = stack["status"]["conditions"].as_array()?;
         conditions.iter().all(|one| one["type"] != "CollectorAvailable").then_some(())
     });
+}
+
+/// As long as nothing is begun in the next place, for a fault, say, what runs in the one before isn't left behind.
+fn nothing_goes_before_something_comes(cluster: &Cluster<'_>, spec: &Value, expected: &[&str]) {
+    let mut runs = pod_left_in("observability");
+    runs["metadata"]["name"] = "runs".into();
+    cluster.plane.apply(&[runs]);
+    let uid = || cluster.plane.get("observability", "service/gateway")["metadata"]["uid"].clone();
+    let before = uid();
+    let mut moved = spec.clone();
+    moved["injection"]["collector"]["namespace"] = "datadog".into();
+    moved["collector"] = json!({"config": {"processors": {"batch": {"timeout": "1s"}}}});
+    cluster.apply(&moved);
+    cluster.says("CollectorSpecInvalid", "spec.collector.config.processors.batch");
+    cluster.wait_for("observability", expected);
+    cluster.wait_for("datadog", &[]);
+    cluster.apply(spec);
+    cluster.condition("CollectorWithoutNode");
+    cluster.wait_for("observability", expected);
+    assert_eq!(uid(), before, "it never went");
+    let arguments = ["delete", "pod", "runs", "-n", "observability", "--force", "--grace-period=0"];
+    cluster.plane.kubectl(&arguments).expect("kubectl");
 }
 
 /// One with those namespaces, and what a `TelemetryStack` takes.
