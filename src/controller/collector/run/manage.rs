@@ -52,6 +52,7 @@ impl Task<'_> {
         let joining = self.tell_of_nodes(spec, &snapshot, memory);
 
         let plan = self.plan(spec, &snapshot, &answers, memory);
+        memory.remember(revision, &plan, &snapshot.stored);
         let unmeasured = snapshot.unmeasured(&plan);
         memory.tell(&plan, revision, unmeasured);
 

@@ -78,6 +78,20 @@ impl Memory {
         }
     }
 
+    /// What a plan shows of the candidate: where it fails as before, no record of it has to be forgiven but the next.
+    pub fn remember(&mut self, candidate: Option<&Revision>, plan: &Plan, stored: &[Stored]) {
+        let candidate = candidate.map(|candidate| candidate.hash.as_str());
+        let record = |hash: &str| stored.iter().find(|one| one.revision.hash == *hash);
+        // The candidate's may be about to come back.
+        self.failed.retain(|hash, _| Some(hash.as_str()) == candidate || record(hash).is_some());
+        if let (Some(candidate), Some(Mark::Failed(_))) = (candidate, &plan.mark) {
+            match record(candidate) {
+                Some(one) => self.failed.insert(candidate.to_owned(), one.created.clone()),
+                None => self.failed.remove(candidate),
+            };
+        }
+    }
+
     /// For how long what is said is kept back: as long as it is nothing but that there is no word yet.
     pub fn has_patience_with(&mut self, said: &Said, now: Instant) -> Option<Duration> {
         if !said.unwritten {
@@ -191,6 +205,52 @@ mod tests {
         let mut again = [failed("2026-01-01T00:09:00Z")];
         memory.forgive(&mut again);
         assert!(matches!(again[0].mark, Mark::Failed(_)));
+    }
+
+    /// As the look after has it, that finds such a record.
+    fn mark_of(memory: &mut Memory, created: &str) -> Mark {
+        let mut stored = [failed(created)];
+        memory.forgive(&mut stored);
+        let [one] = stored;
+        one.mark
+    }
+
+    fn plan(mark: Option<Mark>) -> Plan {
+        Plan { stable: None, trial: None, mark, unfit: None, phase: Phase::NothingToRun, again: None }
+    }
+
+    /// Nothing is written then that would tell: its record says already that it failed.
+    #[test]
+    fn one_that_fails_again_before_its_trial_is_forgiven_once() {
+        let mut memory = Memory::default();
+        let Stored { revision, mark: fails, .. } = failed("");
+        let is_forgiven = |memory: &mut Memory, created: &str| mark_of(memory, created) == Mark::Untried;
+        assert!(!is_forgiven(&mut memory, "1"));
+        for created in ["2", "3"] {
+            assert!(is_forgiven(&mut memory, created), "it was deleted");
+            let forgiven = [Stored { mark: Mark::Untried, ..failed(created) }];
+            memory.remember(Some(&revision), &plan(None), &forgiven);
+            assert!(is_forgiven(&mut memory, created), "nothing has shown yet");
+            memory.remember(Some(&revision), &plan(Some(fails.clone())), &forgiven);
+            assert!(!is_forgiven(&mut memory, created), "it is refused as before");
+        }
+        // Its record isn't back yet.
+        memory.remember(Some(&revision), &plan(None), &[]);
+        assert!(is_forgiven(&mut memory, "4"), "as it was before anybody has looked again");
+        memory.remember(Some(&revision), &plan(Some(fails)), &[]);
+        assert!(!is_forgiven(&mut memory, "5"), "it was refused meanwhile");
+    }
+
+    #[test]
+    fn of_what_is_neither_there_nor_wanted_nothing_is_kept() {
+        let mut memory = Memory::default();
+        assert!(matches!(mark_of(&mut memory, "1"), Mark::Failed(_)));
+        let other = Revision::new("other".to_owned(), &Value::Null);
+        memory.remember(Some(&other), &plan(None), &[failed("1")]);
+        assert_eq!(memory.failed.len(), 1);
+        memory.remember(Some(&other), &plan(None), &[]);
+        assert_eq!(memory.failed.len(), 0);
+        assert!(matches!(mark_of(&mut memory, "2"), Mark::Failed(_)), "wanted again, and refused again");
     }
 
     #[test]
