@@ -250,7 +250,7 @@ impl Task<'_> {
         snapshot: &Snapshot,
         plan: &Plan,
     ) -> Vec<Value> {
-        let input = self.input(spec, snapshot.needs_lease(candidate.map(|(_, rendered)| rendered), plan));
+        let input = self.input(spec, snapshot.needs_lease(candidate, plan));
         let kept = snapshot.kept(candidate.map(|(revision, _)| revision), plan);
         let mut all = objects::surroundings(&input);
         all.extend(objects::rollouts(&input, plan, &kept));

@@ -96,16 +96,21 @@ impl Snapshot {
 
     /// Revisions that run somewhere, or will after a plan.
     fn running<'s>(&'s self, plan: &'s Plan) -> BTreeSet<&'s str> {
-        let mut runs: BTreeSet<_> = self.pods.iter().map(|pod| &*pod.revision).collect();
+        // Somebody else's has none.
+        let of_pods = self.pods.iter().map(|pod| &*pod.revision).filter(|revision| !revision.is_empty());
+        let mut runs: BTreeSet<_> = of_pods.collect();
         runs.extend(plan.stable.as_ref().map(|stable| stable.revision.as_str()));
         runs.extend(plan.trial.as_ref().map(|trial| trial.revision.as_str()));
         runs
     }
 
-    /// Whether a Collector has to be chosen, now or soon.
-    pub fn needs_lease(&self, candidate: Option<&Rendered>, plan: &Plan) -> bool {
-        let reads = |revision: &str| carries(&self.stored, revision).is_some_and(|carries| carries.cluster_state);
-        candidate.is_some_and(|rendered| rendered.lease.is_some()) || self.running(plan).into_iter().any(reads)
+    /// Whether a Collector has to be chosen, now or soon. One whose record was deleted may be it.
+    pub fn needs_lease(&self, candidate: Option<&(Revision, Rendered)>, plan: &Plan) -> bool {
+        let reads = |revision: &str| match candidate {
+            Some((candidate, rendered)) if candidate.hash == *revision => rendered.lease.is_some(),
+            _ => carries(&self.stored, revision).is_none_or(|carries| carries.cluster_state),
+        };
+        candidate.is_some_and(|(candidate, _)| reads(&candidate.hash)) || self.running(plan).into_iter().any(reads)
     }
 
     /// Revisions that are kept, as their records are to say after a plan.
@@ -177,6 +182,11 @@ mod tests {
         Revision::new(rendered(spec).text, &Value::Null)
     }
 
+    /// As the spec makes it.
+    fn candidate(spec: &Value) -> (Revision, Rendered) {
+        (revision(spec), rendered(spec))
+    }
+
     fn snapshot(
         known: &[&Revision],
         stable: Option<&Revision>,
@@ -213,7 +223,7 @@ mod tests {
         let (old, new) = (revision(&with), revision(&without));
         let known = [&old, &new];
         let (old, new) = (Some(&old), Some(&new));
-        let (asked, not_asked) = (rendered(&with), rendered(&without));
+        let (asked, not_asked) = (candidate(&with), candidate(&without));
         for (what, candidate, stable, trial, pods, needed) in [
             ("first rollout", Some(&asked), None, None, vec![], true),
             ("first rollout", Some(&not_asked), None, None, vec![], false),
@@ -229,6 +239,24 @@ mod tests {
             ("a fault in the spec during the first trial", None, None, old, vec![], true),
         ] {
             let found = snapshot(&known, stable, trial, &pods).needs_lease(candidate, &plan(stable, trial));
+            assert_eq!(found, needed, "{what}");
+        }
+    }
+
+    /// Of what runs, somebody has deleted the record; and what is tried first has none yet.
+    #[test]
+    fn one_of_which_nothing_is_known_may_need_the_lease() {
+        let (with, without) = (json!({}), json!({"metrics": {"cluster": false}}));
+        let (old, not_asked) = (revision(&with), candidate(&without));
+        let new = not_asked.0.clone();
+        let theirs = Revision { hash: String::new(), ..old.clone() };
+        for (what, known, stable, trial, pods, needed) in [
+            ("rolling out", &[&new][..], Some(&new), None, vec![&old, &new], true),
+            ("rolled out", &[&new], Some(&new), None, vec![&new], false),
+            ("the first trial", &[], None, Some(&new), vec![], false),
+            ("beside somebody else's", &[], None, Some(&new), vec![&theirs], false),
+        ] {
+            let found = snapshot(known, stable, trial, &pods).needs_lease(Some(&not_asked), &plan(stable, trial));
             assert_eq!(found, needed, "{what}");
         }
     }
