@@ -25,6 +25,7 @@ pub mod collector_pods;
 pub mod configuration;
 mod contest;
 mod count;
+mod crashes;
 mod election;
 pub mod endpoints;
 pub mod events;

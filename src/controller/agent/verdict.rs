@@ -13,6 +13,7 @@ use super::observe::{DatadogAgent, Nodes, Pod, Replicas, State};
 use crate::api::condition::Reason;
 use crate::api::object;
 use crate::api::stack::{AgentMode, AgentWay};
+use crate::controller::crashes;
 use crate::controller::left::Left;
 use crate::controller::objects::{Outcome, Progress};
 
@@ -60,9 +61,6 @@ pub enum Said {
 
 /// So long the operator has to act on a `DatadogAgent`.
 pub const PATIENCE: Duration = Duration::from_secs(90);
-/// A container that was started anew so often, and so lately, crashes, even while it runs for a moment.
-const RESTARTS: i32 = 3;
-const LATELY: SignedDuration = SignedDuration::from_mins(10);
 /// So long a container that runs is on its way up: its probes have to be asked first, and what it sends to to answer.
 const WARM_UP: SignedDuration = SignedDuration::from_mins(2);
 /// Nodes that are named.
@@ -413,8 +411,8 @@ fn of_container(state: &State, now: Timestamp) -> Option<Trouble<'_>> {
         return Some(Trouble { cause, container: &state.name, told });
     }
     let last = state.ended.as_ref()?;
-    let lately = last.at.is_some_and(|at| now.duration_since(at) < LATELY);
-    match (state.running, lately && state.restarts >= RESTARTS) {
+    // Even while it runs for a moment.
+    match (state.running, crashes::crashes_for(state.restarts, last.at, now).is_some()) {
         (true, false) => None,
         // An init container that did what it should.
         (false, _) if last.exit_code == 0 => None,

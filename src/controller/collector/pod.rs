@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::words;
 use crate::api::{label, object};
+use crate::controller::crashes;
 use crate::controller::placed::Placed;
 use crate::k8s::{self, ContainerStatus, PodStatus, ResourceExt as _};
 use crate::lean::Lean;
@@ -77,10 +78,6 @@ pub struct Ended {
 
 /// How a runtime tells that it couldn't start a container.
 const NEVER_RAN: [&str; 2] = ["StartError", "ContainerCannotRun"];
-
-/// One whose container was started anew so often, and ended so lately, crashes.
-const RESTARTS: i32 = 3;
-const LATELY: SignedDuration = SignedDuration::from_mins(10);
 
 /// Name of its container.
 pub const CONTAINER: &str = object::COLLECTOR;
@@ -167,8 +164,7 @@ impl Pod {
     /// How much longer that is said, unless it ends once more.
     #[must_use]
     pub fn crashes_for(&self, now: Timestamp) -> Option<SignedDuration> {
-        let at = self.ended.as_ref().filter(|_| self.restarts >= RESTARTS)?.at?;
-        Some(LATELY - now.duration_since(at)).filter(SignedDuration::is_positive)
+        crashes::crashes_for(self.restarts, self.ended.as_ref()?.at, now)
     }
 
     #[must_use]
