@@ -109,7 +109,7 @@ fn left(since: Option<Duration>, lasts: Duration) -> Option<Duration> {
 /// What a revision does, as long as it stands in the cluster.
 pub fn carries(stored: &[Stored], revision: &str) -> Option<Carries> {
     let known = stored.iter().find(|known| *known.revision.hash == *revision)?;
-    Carries::of(&known.revision.configuration)
+    known.revision.carries
 }
 
 #[cfg(test)]

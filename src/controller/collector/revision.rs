@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::trial::Mark;
 use crate::api::annotation;
+use crate::collector::Carries;
 use crate::controller::objects::has_annotated;
 use crate::k8s::{ConfigMap, Resource as _, ResourceExt as _};
 
@@ -22,6 +23,8 @@ pub struct Revision {
     pub configuration: String,
     /// The template of its pod as JSON, without what differs between nodes and rollouts.
     pub pod: String,
+    /// What it does by its configuration, where it is one.
+    pub carries: Option<Carries>,
 }
 
 /// A revision that stands in the cluster.
@@ -56,7 +59,8 @@ impl Revision {
             let _ = write!(hex, "{byte:02x}");
             hex
         });
-        Self { hash, configuration, pod }
+        let carries = Carries::of(&configuration);
+        Self { hash, configuration, pod, carries }
     }
 
     #[must_use]
