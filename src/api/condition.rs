@@ -206,7 +206,7 @@ reasons! {
         "give the controller the right that is named: otelgate update does, for the namespace of the chart's values";
     AgentNotWritten: False, "an object of the Datadog Agent can't be written, or isn't deleted where it is to go",
         "do what the API server's message says; otelgate update gives the rights for the namespace of the chart's values";
-    AgentContested: False, "somebody changes an object of the Datadog Agent back each time",
+    AgentContested: False, "somebody else writes an object of the Datadog Agent too",
         "keep whoever is named away from it, or change spec.agent instead";
     OperatorMissing: False, "the API server doesn't serve DatadogAgent, which agent.mode operator writes",
         "install the Datadog Operator with its definitions, or set agent.mode to daemonset";

@@ -1,5 +1,6 @@
 //! Who undoes what the controller writes or deletes: so that two who disagree about an object don't run hot, and are told of.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::api::object;
@@ -14,7 +15,8 @@ pub struct Contest<W> {
     /// The version that was seen before: as long as it is that one, the watch is behind.
     shown: Option<String>,
     repairs: Vec<Instant>,
-    /// Who made the last of them necessary.
+    /// What made the last of them necessary, and whose doing it was.
+    how: Undoing,
     by: String,
     /// From when they were too many until it has stayed as it should be for a whole [`WINDOW`]: else what is said of it
     /// would change with each try.
@@ -24,9 +26,21 @@ pub struct Contest<W> {
 /// Somebody else writes it too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contested {
+    pub how: Undoing,
     pub by: String,
     /// Until then it is left to them.
     pub until: Instant,
+}
+
+/// What others do about what was written or deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Undoing {
+    #[default]
+    ChangedBack,
+    /// They have another in its place.
+    MadeAnew,
+    /// It was to be gone.
+    PutBack,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -50,6 +64,18 @@ impl Contested {
     }
 }
 
+// === impl Undoing ===
+
+impl fmt::Display for Undoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ChangedBack => "changed back",
+            Self::MadeAnew => "made anew",
+            Self::PutBack => "put back",
+        })
+    }
+}
+
 // === impl Contest ===
 
 impl<W> Default for Contest<W> {
@@ -59,6 +85,7 @@ impl<W> Default for Contest<W> {
             answered: Sign::default(),
             shown: None,
             repairs: Vec::new(),
+            how: Undoing::default(),
             by: String::new(),
             fought: false,
         }
@@ -83,14 +110,17 @@ impl<W: PartialEq> Contest<W> {
             self.repairs.clear();
             self.fought = false;
         } else if !is_ours && !is_behind {
-            self.repaired(found, "somebody who deletes it", now);
+            let is_another = found.is_some_and(|found| found.uid() != self.answered.uid);
+            let how = if is_another { Undoing::MadeAnew } else { Undoing::ChangedBack };
+            self.repaired(how, found, "somebody who deletes it", now);
         }
         (self.wanted, self.answered, self.shown) = (Some(wanted), answered, shown);
     }
 
-    fn repaired<K: ResourceExt>(&mut self, found: Option<&K>, or_by: &str, now: Instant) {
+    fn repaired<K: ResourceExt>(&mut self, how: Undoing, found: Option<&K>, or_by: &str, now: Instant) {
         self.repairs.retain(|at| now.saturating_duration_since(*at) < WINDOW);
         self.repairs.push(now);
+        self.how = how;
         self.by = other_manager(found).unwrap_or_else(|| or_by.to_owned());
         self.fought |= self.repairs.len() >= MOST_REPAIRS;
     }
@@ -114,7 +144,7 @@ impl<W: PartialEq> Contest<W> {
 
     fn last(&self, now: Instant) -> Option<Contested> {
         let until = *self.repairs.last().filter(|_| self.fought)? + WINDOW;
-        (now < until).then(|| Contested { by: self.by.clone(), until })
+        (now < until).then(|| Contested { how: self.how, by: self.by.clone(), until })
     }
 }
 
@@ -123,16 +153,18 @@ impl Contest<()> {
     pub fn deleted<K: ResourceExt>(&mut self, found: &K, now: Instant) {
         let deleted = Sign { uid: found.uid(), version: None };
         if self.wanted.is_some() && self.answered != deleted {
-            self.repaired(Some(found), "somebody", now);
+            self.repaired(Undoing::PutBack, Some(found), "somebody", now);
         }
         (self.wanted, self.answered) = (Some(()), deleted);
     }
 }
 
-/// Who wrote it last, beside us.
+/// Who wrote it last, beside us, and beside whoever only says how it is.
 fn other_manager<K: ResourceExt>(found: Option<&K>) -> Option<String> {
     let managers = found.into_iter().flat_map(ResourceExt::managed_fields);
-    let others = managers.filter(|entry| entry.manager.as_deref() != Some(object::FIELD_MANAGER));
+    let others = managers.filter(|entry| {
+        entry.manager.as_deref() != Some(object::FIELD_MANAGER) && entry.subresource.as_deref() != Some("status")
+    });
     let last = others.max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
     last.and_then(|entry| entry.manager.clone())
 }
@@ -174,7 +206,7 @@ mod tests {
         assert_eq!(after(5, false, start).over(&"a", now), None, "the first write is no repair");
         let contest = after(6, false, start);
         let until = start + Duration::from_secs(5) + WINDOW;
-        assert_eq!(contest.over(&"a", now), Some(Contested { by: "tug".to_owned(), until }));
+        assert_eq!(contest.over(&"a", now), Some(Contested { how: Undoing::ChangedBack, by: "tug".to_owned(), until }));
         assert_eq!(contest.over(&"a", until), None);
         assert_eq!(contest.over(&"b", now), None, "a new wish is tried at once");
         let deleted = after(6, true, start).over(&"a", now).expect("a fight");
@@ -246,5 +278,35 @@ mod tests {
             contest.wrote(if version % 2 == 0 { "a" } else { "b" }, None, &stored(version, version, &[]), start);
         }
         assert_eq!((contest.over(&"a", start), contest.over(&"b", start)), (None, None));
+    }
+
+    /// Of a DaemonSet, its controller writes the status as soon as there is one, in the same second mostly.
+    #[test]
+    fn whoever_only_says_how_it_is_undoes_nothing() {
+        let (mut contest, now) = (Contest::<()>::default(), Instant::now());
+        let put_back = |uid: u64| {
+            let mut found = stored(uid, uid, &[("argocd", "2026-01-01T00:00:00Z")]);
+            let status = json!({"manager": "kube-controller-manager", "operation": "Update", "subresource": "status",
+                                "time": "2026-01-01T00:00:00Z"});
+            let entry = serde_json::from_value(status).expect("an entry");
+            found.metadata.managed_fields.get_or_insert_default().push(entry);
+            found
+        };
+        for uid in 1..=6 {
+            contest.deleted(&put_back(uid), now);
+        }
+        let contested = contest.over(&(), now).expect("a fight");
+        assert_eq!((contested.by.as_str(), contested.how), ("argocd", Undoing::PutBack));
+    }
+
+    #[test]
+    fn another_in_its_place_is_told_of_as_one() {
+        let (mut contest, now) = (Contest::default(), Instant::now());
+        for round in 1..=6 {
+            let theirs = stored(100 + round, 10 * round, &[("tug", "2026-01-01T00:00:00Z")]);
+            contest.wrote("a", Some(&theirs), &stored(round, 10 * round + 1, &[]), now);
+        }
+        let contested = contest.over(&"a", now).expect("a fight");
+        assert_eq!((contested.by.as_str(), contested.how), ("tug", Undoing::MadeAnew));
     }
 }

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::{PART, cluster_agent};
 use crate::api::{label, object};
-use crate::controller::contest::Contest;
+use crate::controller::contest::{Contest, Contested};
 use crate::controller::metrics::Write;
 use crate::controller::objects::{Held, Key, Outcome, Why};
 use crate::controller::stack::Stack;
@@ -106,8 +106,8 @@ impl Keeper {
             None => None,
         };
         if let Some(contested) = self.contest.over(&(), Instant::now()) {
-            let (after, by) = (contested.wait(), contested.by);
-            let told = Some(Outcome::Contested { generation: stack.generation, object: named(), by });
+            let (after, Contested { how, by, .. }) = (contested.wait(), contested);
+            let told = Some(Outcome::Contested { generation: stack.generation, object: named(), how, by });
             return Next::Again(Again { after, told });
         }
         let again = match found {

@@ -203,8 +203,8 @@ impl Sight {
             Outcome::Refused { object, why, .. } => Some((Reason::AgentNotWritten, format!("{object}: {why}"))),
             Outcome::Foreign { object, .. } => Some((Reason::AgentForeign, format!("{object} isn't otelgate's"))),
             Outcome::Unseen { kind, why, .. } => Some((Reason::AgentNotReadable, format!("{kind}: {why}"))),
-            Outcome::Contested { object, by, .. } => {
-                Some((Reason::AgentContested, format!("{object} is changed back each time by {by}")))
+            Outcome::Contested { object, how, by, .. } => {
+                Some((Reason::AgentContested, format!("{object} is {how} each time by {by}")))
             }
             Outcome::Kept { .. } => None,
         })

@@ -57,14 +57,10 @@ impl Contests {
 
 impl Fight {
     pub(super) fn told(&self) -> (Reason, String) {
-        let by = &self.contested.by;
+        let Contested { how, by, .. } = &self.contested;
         match self.over {
-            Over::Secret(name) => {
-                (Reason::CertificateContested, format!("Secret {name} is changed back each time by {by}"))
-            }
-            Over::Registration => {
-                (Reason::RegistrationContested, format!("caBundle is changed back each time by {by}"))
-            }
+            Over::Secret(name) => (Reason::CertificateContested, format!("Secret {name} is {how} each time by {by}")),
+            Over::Registration => (Reason::RegistrationContested, format!("caBundle is {how} each time by {by}")),
         }
     }
 }

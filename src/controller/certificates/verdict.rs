@@ -73,7 +73,7 @@ mod tests {
     use super::super::contests::Over;
     use super::super::perform::PerformError;
     use super::*;
-    use crate::controller::contest::Contested;
+    use crate::controller::contest::{Contested, Undoing};
     use crate::k8s;
     use crate::tls::authority::MakingFailed;
 
@@ -140,7 +140,8 @@ mod tests {
     #[test]
     fn who_else_writes_is_told_before_what_comes_of_it() {
         let plan = Plan { untrusted: names(1), ..plan() };
-        let tug = |over| Fight { over, contested: Contested { by: "tug".to_owned(), until: Instant::now() } };
+        let how = Undoing::ChangedBack;
+        let tug = |over| Fight { over, contested: Contested { how, by: "tug".to_owned(), until: Instant::now() } };
         let (bundle, secret) = (tug(Over::Registration), tug(Over::Secret("otelgate-ca")));
         for (fight, reason, detail) in [
             (&bundle, Reason::RegistrationContested, "caBundle is changed back each time by tug"),

@@ -57,6 +57,7 @@ pub fn told(outcome: Option<&Outcome>, generation: i64, late: Option<Rollout>) -
 mod tests {
     use super::super::observe::tests as observed;
     use super::*;
+    use crate::controller::contest::Undoing;
 
     #[test]
     fn what_stays_is_told_in_the_words_of_the_api_server() {
@@ -66,8 +67,12 @@ mod tests {
             why: "no".to_owned(),
             answered: true,
         };
-        let contested =
-            Outcome::Contested { generation: 2, object: "Service otel-collector".to_owned(), by: "argocd".to_owned() };
+        let contested = Outcome::Contested {
+            generation: 2,
+            object: "Service otel-collector".to_owned(),
+            how: Undoing::PutBack,
+            by: "argocd".to_owned(),
+        };
         let unseen = Outcome::Unseen { generation: 2, kind: "RoleBinding", why: "forbidden".to_owned() };
         let kept = Outcome::Kept { generation: 2 };
         let (written, late) = (Reason::CollectorNotWritten, Some(Rollout::Trial));

@@ -234,8 +234,8 @@ fn of_the_whole(seen: &Seen<'_>, managed: &Managed<'_>, outcome: Option<&Outcome
         Some(Outcome::Unseen { kind, why, .. }) => {
             return Some((Reason::CollectorNotReadable, format!("{kind}: {why}")));
         }
-        Some(Outcome::Contested { object, by, .. }) => {
-            return Some((Reason::CollectorContested, format!("{object} is changed back each time by {by}")));
+        Some(Outcome::Contested { object, how, by, .. }) => {
+            return Some((Reason::CollectorContested, format!("{object} is {how} each time by {by}")));
         }
         Some(Outcome::Kept { .. }) | None => {}
     }

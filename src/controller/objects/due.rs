@@ -23,7 +23,7 @@ pub struct Due {
     soonest: Option<Instant>,
     foreign: Option<Key>,
     refused: Option<(Key, Unavailable)>,
-    contested: Option<(Key, String)>,
+    contested: Option<(Key, Contested)>,
 }
 
 // === impl Due ===
@@ -47,7 +47,7 @@ impl Due {
 
     pub fn contested(&mut self, key: Key, contested: Contested) {
         self.at(contested.until);
-        self.contested.get_or_insert((key, contested.by));
+        self.contested.get_or_insert((key, contested));
     }
 
     #[must_use]
@@ -63,7 +63,10 @@ impl Due {
         } else if let Some((key, why)) = &self.refused {
             Some(Outcome::refused(generation, named(key), why))
         } else {
-            self.contested.map(|(key, by)| Outcome::Contested { generation, object: named(&key), by })
+            self.contested.map(|(key, Contested { how, by, .. })| {
+                let object = named(&key);
+                Outcome::Contested { generation, object, how, by }
+            })
         };
         let delay = self.soonest.map(|until| until.saturating_duration_since(Instant::now()));
         match (told, delay) {

@@ -332,8 +332,8 @@ impl Keeper {
         let applied = match k8s::in_time(api.patch(&key.name, &params, &Patch::Apply(&object))).await {
             // Ours, with a field that can't be changed any more: it is made anew once it has gone.
             Err(k8s::Error::Api(status)) if status.code == 422 && status.message.contains("field is immutable") => {
-                let Some(uid) = found.and_then(ResourceExt::uid) else { return Err(k8s::Error::Api(status)) };
-                return self.delete(key, &uid, found).await.map(drop);
+                let Some(found) = found else { return Err(k8s::Error::Api(status)) };
+                return self.make_way(key, found).await;
             }
             other => other?,
         };
@@ -343,18 +343,31 @@ impl Keeper {
         Ok(())
     }
 
-    async fn delete(&mut self, key: &Key, uid: &str, found: Option<&DynamicObject>) -> k8s::Result<Deletion> {
-        let Some(api) = self.api(key) else { return Ok(Deletion::Done) };
-        self.memory.forget(key);
-        if delete(&api, &key.name, uid).await? == Deletion::Doubtful {
-            return Ok(Deletion::Doubtful);
+    /// What comes in its place goes on from it: whoever has it back each time disagrees with what is wanted.
+    async fn make_way(&mut self, key: &Key, found: &DynamicObject) -> k8s::Result<()> {
+        if self.take_away(key, &found.uid().unwrap_or_default()).await? == Deletion::Done {
+            self.memory.made_way(key, found);
         }
-        if let Some(found) = found {
+        Ok(())
+    }
+
+    async fn delete(&mut self, key: &Key, uid: &str, found: Option<&DynamicObject>) -> k8s::Result<Deletion> {
+        self.memory.forget(key);
+        let done = self.take_away(key, uid).await?;
+        if let (Deletion::Done, Some(found)) = (done, found) {
             self.memory.deleted(key.clone(), found, Instant::now());
         }
-        self.context.state.writes.add(self.part.write);
-        info!(otelgate.object.kind = key.kind, otelgate.object.name = key.name, "deleted");
-        Ok(Deletion::Done)
+        Ok(done)
+    }
+
+    async fn take_away(&self, key: &Key, uid: &str) -> k8s::Result<Deletion> {
+        let Some(api) = self.api(key) else { return Ok(Deletion::Done) };
+        let done = delete(&api, &key.name, uid).await?;
+        if done == Deletion::Done {
+            self.context.state.writes.add(self.part.write);
+            info!(otelgate.object.kind = key.kind, otelgate.object.name = key.name, "deleted");
+        }
+        Ok(done)
     }
 }
 
@@ -363,7 +376,7 @@ fn tell(outcome: &watch::Sender<Option<Outcome>>, told: Outcome) {
         return;
     }
     if let Outcome::Contested { object, by, .. } = &told {
-        warn!(otelgate.object = object, otelgate.other = by, "somebody changes it back each time; slowing down");
+        warn!(otelgate.object = object, otelgate.other = by, "somebody undoes it each time; slowing down");
     }
     outcome.send_replace(Some(told));
 }

@@ -27,6 +27,8 @@ struct Applied {
     shown: Option<String>,
     at: Instant,
     seen: bool,
+    /// What was deleted since, to be made anew.
+    made_way: Option<DynamicObject>,
 }
 
 #[derive(Debug)]
@@ -79,9 +81,18 @@ impl Memory {
         now: Instant,
     ) {
         let kept = within(&sent, &whole(answer));
-        let mut contest = self.applied.remove(&key).map(|before| before.contest).unwrap_or_default();
-        contest.wrote(sent, found, answer, now);
-        self.applied.insert(key, Applied { contest, kept, shown: version(found), at: now, seen: false });
+        let before = self.applied.remove(&key).map(|before| (before.contest, before.made_way));
+        let (mut contest, made_way) = before.unwrap_or_default();
+        contest.wrote(sent, found.or(made_way.as_ref()), answer, now);
+        self.applied
+            .insert(key, Applied { contest, kept, shown: version(found), at: now, seen: false, made_way: None });
+    }
+
+    /// It couldn't be applied to what was found, which was deleted for it.
+    pub fn made_way(&mut self, key: &Key, found: &DynamicObject) {
+        if let Some(applied) = self.applied.get_mut(key) {
+            (applied.seen, applied.made_way) = (true, Some(found.clone()));
+        }
     }
 
     /// Whether others change back each time what differs.
@@ -169,6 +180,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::controller::contest::Undoing;
     use crate::controller::objects::{Action, Observed, plan};
     use serde_json::json;
 
@@ -317,7 +329,8 @@ mod tests {
             now += Duration::from_secs(1);
         }
         let until = start + Duration::from_secs(5) + WINDOW;
-        let waits = |until| [Action::Wait { key: key(), contested: Contested { by: "argocd".to_owned(), until } }];
+        let contested = |until| Contested { how: Undoing::PutBack, by: "argocd".to_owned(), until };
+        let waits = |until| [Action::Wait { key: key(), contested: contested(until) }];
         assert_eq!(plan(&none, &there(7), &mut memory, now), waits(until));
         assert_eq!(plan(&none, &Observed::new(), &mut memory, now), waits(until), "though it isn't there just now");
         assert_eq!(plan(&none, &there(8), &mut memory, until), [Action::Delete { key: key(), uid: "8".to_owned() }]);
@@ -342,5 +355,33 @@ mod tests {
             memory.deleted(key(), &uid(round), start);
             assert!(matches!(&*plan(&wanted, &Observed::new(), &mut memory, start), [Action::Apply { .. }]));
         }
+    }
+
+    /// With a field that can't be changed any more.
+    #[test]
+    fn who_has_another_in_its_place_each_time_is_named_and_waited_for() {
+        let (mut memory, start) = (Memory::default(), Instant::now());
+        let wanted = || BTreeMap::from([(key(), wanted())]);
+        let of = |uid: String, by: &str| {
+            stored(|one| {
+                one["metadata"]["resourceVersion"] = json!(uid);
+                one["metadata"]["uid"] = json!(uid);
+                one["metadata"]["managedFields"] = json!([{"manager": by, "operation": "Update"}]);
+                one["spec"]["cpu"] = json!(by);
+            })
+        };
+        memory.applied(key(), self::wanted(), None, &of("ours".to_owned(), "1"), start);
+        for round in 0..5 {
+            let theirs = of(format!("theirs-{round}"), "tug");
+            let there = BTreeMap::from([(key(), Arc::new(theirs.clone()))]);
+            let applies = |actions: &[Action]| matches!(actions, [Action::Apply { .. }]);
+            assert!(applies(&plan(&wanted(), &there, &mut memory, start)), "{round}");
+            memory.made_way(&key(), &theirs);
+            assert!(applies(&plan(&wanted(), &Observed::new(), &mut memory, start)), "{round}: it has gone");
+            memory.applied(key(), self::wanted(), None, &of(format!("ours-{round}"), "1"), start);
+        }
+        let there = BTreeMap::from([(key(), Arc::new(of("theirs".to_owned(), "tug")))]);
+        let contested = Contested { how: Undoing::MadeAnew, by: "tug".to_owned(), until: start + WINDOW };
+        assert_eq!(plan(&wanted(), &there, &mut memory, start), [Action::Wait { key: key(), contested }]);
     }
 }

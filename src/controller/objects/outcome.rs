@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use crate::controller::contest::Undoing;
 use crate::k8s::OwnerReference;
 use crate::unavailable::Unavailable;
 
@@ -31,8 +32,8 @@ pub enum Outcome {
     Refused { generation: i64, object: String, why: String, answered: bool },
     /// An object of that name is there, and isn't ours.
     Foreign { generation: i64, object: String },
-    /// Somebody changes an object back each time: which, and who.
-    Contested { generation: i64, object: String, by: String },
+    /// Somebody undoes each time what becomes of an object: which, how, and who.
+    Contested { generation: i64, object: String, how: Undoing, by: String },
 }
 
 /// How far what the spec asks for now has come.

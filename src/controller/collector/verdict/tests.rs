@@ -6,6 +6,7 @@ use super::super::pod::{Ended, Rollout, State, pod};
 use super::super::trial::{Stable, Trial};
 use super::*;
 use crate::api::condition::Reason as R;
+use crate::controller::contest::Undoing;
 use crate::monitoring::NOT_AS_ASKED;
 use serde_json::{Value, json};
 
@@ -230,9 +231,13 @@ fn held() -> Phase {
     Phase::Held { node: "a".to_owned(), why }
 }
 
+fn rolled_back() -> Phase {
+    Phase::RolledBack(Fault { node: "a".to_owned(), cause: Cause::Collector, words: "Error: no".to_owned(), key: None })
+}
+
 const HELD: &str = "revision new is tried on node a, where its exporter datadog fails to send logs, as on other nodes";
 
-const CASES: [Case; 40] = [
+const CASES: [Case; 42] = [
     (|_| {}, R::CollectorOnEveryNode, "on 2 nodes", "2/2"),
     (
         |w| w.pods[1] = restarted("b", "new", 3, 9),
@@ -289,6 +294,25 @@ const CASES: [Case; 40] = [
         "revision new failed before its trial: the API server refused: no",
         "2/2",
     ),
+    // The last good one is kept, and doesn't run everywhere for that.
+    (
+        |w| {
+            w.phase = rolled_back();
+            w.pods = vec![ready("a", "old"), Pod { revision: "old".into(), ..in_state("b", down("Error", "no room")) }];
+        },
+        R::CollectorRolledBack,
+        "revision new failed on node a: Error: no; nor is all well on 1 of 2 nodes: b (no room)",
+        "1/2",
+    ),
+    (
+        |w| {
+            w.phase = rolled_back();
+            w.pods = vec![ready("a", "old")];
+        },
+        R::CollectorRolledBack,
+        "revision new failed on node a: Error: no; nor is all well on 1 of 2 nodes: b (it has none yet)",
+        "1/2",
+    ),
     (|w| w.outcome = refused("Service x"), R::CollectorNotWritten, "Service x: no", "2/2"),
     (
         |w| w.outcome = Outcome::Unseen { generation: 1, kind: "NetworkPolicy", why: "not allowed".to_owned() },
@@ -303,7 +327,10 @@ const CASES: [Case; 40] = [
         "2/2",
     ),
     (
-        |w| w.outcome = Outcome::Contested { generation: 1, object: "DaemonSet x".to_owned(), by: "argocd".to_owned() },
+        |w| {
+            let (how, by) = (Undoing::ChangedBack, "argocd".to_owned());
+            w.outcome = Outcome::Contested { generation: 1, object: "DaemonSet x".to_owned(), how, by };
+        },
         R::CollectorContested,
         "DaemonSet x is changed back each time by argocd",
         "2/2",
@@ -506,7 +533,7 @@ fn every_cause_is_told_with_the_nodes() {
 fn alerts_know_all_that_is_said_whatever_nodes_have() {
     let worlds = CASES.into_iter().map(|(change, ..)| world(change));
     let others = worlds.filter(|world| !matches!(world.phase, Phase::Failing(_)));
-    let whole = |world: &World| seeing(world, |seen, managing| of_the_whole(seen, managing, managing.outcome));
+    let whole = |world: &World| seeing(world, |seen, managing| of_the_whole(seen, managing, managing.outcome, None));
     let said: BTreeSet<Reason> = others.filter_map(|world| whole(&world)).map(|(reason, _)| reason).collect();
     assert_eq!(said, NOT_AS_ASKED.into());
 }

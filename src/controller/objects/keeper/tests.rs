@@ -7,6 +7,7 @@ use axum::http::{Request, Response};
 use serde_json::json;
 
 use super::*;
+use crate::controller::contest::Undoing;
 use crate::controller::metrics::Write;
 use crate::k8s::Client;
 
@@ -50,4 +51,80 @@ async fn a_hold_that_ends_in_the_midst_of_a_step_goes_on_until_its_end() {
     assert!(!matches!(next, Step::Again(_, Some(Outcome::Foreign { .. }))), "nobody has that name");
     let calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
     assert_eq!(calls.first().map(String::as_str), Some("GET /api/v1/namespaces/datadog/services"));
+}
+
+/// An API server with one object of that name at most.
+#[derive(Default)]
+struct One {
+    is_theirs: bool,
+    made: u32,
+    deleted: u32,
+}
+
+impl One {
+    fn answer(&mut self, method: &str) -> (u16, Value) {
+        match method {
+            "PATCH" if self.is_theirs => {
+                let message = "Service \"a\" is invalid: spec.of: Invalid value: field is immutable";
+                (
+                    422,
+                    json!({"kind": "Status", "status": "Failure", "reason": "Invalid", "code": 422, "message": message}),
+                )
+            }
+            "PATCH" => {
+                self.made += 1;
+                (200, service(&format!("ours-{}", self.made), "ours"))
+            }
+            "DELETE" => {
+                (self.is_theirs, self.deleted) = (false, self.deleted + 1);
+                (200, json!({"kind": "Status", "status": "Success"}))
+            }
+            _ => (200, json!({"metadata": {}, "items": []})),
+        }
+    }
+}
+
+fn service(uid: &str, of: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "a", "uid": uid, "resourceVersion": uid, "managedFields": [{"manager": of}]},
+        "spec": {"of": of},
+    })
+}
+
+/// With a field that can't be changed any more: ours can only be made anew, once theirs has gone.
+#[tokio::test]
+async fn who_has_another_in_its_place_each_time_is_left_to_it_for_a_while() {
+    let one = Arc::<Mutex<One>>::default();
+    let lock = || one.lock().unwrap_or_else(PoisonError::into_inner);
+    let server = tower::service_fn({
+        let one = Arc::clone(&one);
+        move |request: Request<k8s::Body>| {
+            let (status, answer) = one.lock().unwrap_or_else(PoisonError::into_inner).answer(request.method().as_str());
+            let answer = Response::builder().status(status).body(Body::from(answer.to_string()));
+            async move { Ok::<_, tower::BoxError>(answer.expect("a response")) }
+        }
+    });
+    let context = Context::of_nothing(Client::new(server, "default"));
+    let mut keeper = Keeper::new(context, PART, &Arc::new(Health::new("Collector")), "datadog".to_owned());
+    let object = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}, "spec": {"of": "ours"}});
+    let wanted = Wanted { namespace: "datadog".to_owned(), objects: vec![object], generation: 1, ..Wanted::default() };
+    let seen = |found: Option<Value>| {
+        let found = found.map(|found| ("a".to_owned(), serde_json::from_value(found).expect("a Service")));
+        Seen::from([(SERVICE.kind, Some(Arc::new(found.into_iter().collect())))])
+    };
+
+    let mut last = None;
+    for round in 0..9 {
+        lock().is_theirs = true;
+        let theirs = service(&format!("theirs-{round}"), "tug");
+        last = Some(keeper.step(&wanted, &seen(Some(theirs)), false, Instant::now()).await);
+        keeper.step(&wanted, &seen(None), false, Instant::now()).await;
+    }
+    let Some(Step::Again(_, Some(Outcome::Contested { object, how, by, .. }))) = last else {
+        panic!("they fight on, and nobody is told");
+    };
+    assert_eq!((object.as_str(), how, by.as_str()), ("Service a", Undoing::MadeAnew, "tug"));
+    let One { deleted, made, .. } = &*lock();
+    assert_eq!((*deleted, *made), (6, 6), "the first was no fight");
 }

@@ -13,6 +13,7 @@ use super::super::observe::{DatadogAgent, Maker, Nodes, Pod, Replicas};
 use super::super::verdict::{Said, Sight};
 use crate::api::condition::{Holds, Reason};
 use crate::api::stack::{AgentMode, AgentWay};
+use crate::controller::contest::Undoing;
 use crate::controller::left::Left;
 use crate::controller::objects::{Outcome, Progress};
 
@@ -214,12 +215,17 @@ fn what_keeps_one_from_being_made() {
         answered: true,
     };
     let foreign = Outcome::Foreign { generation: 1, object: "Service datadog-agent".to_owned() };
-    let contested =
-        Outcome::Contested { generation: 1, object: "Service datadog-agent".to_owned(), by: "tug".to_owned() };
+    let contested = |how, object: &str, by: &str| Outcome::Contested {
+        generation: 1,
+        object: object.to_owned(),
+        how,
+        by: by.to_owned(),
+    };
+    let changed_back = contested(Undoing::ChangedBack, "Service datadog-agent", "tug");
     let unseen = Outcome::Unseen { generation: 1, kind: "Role", why: "not allowed".to_owned() };
     let of_datadog_agent = |why: fn(String) -> Outcome| vec![why("DatadogAgent datadog".to_owned())];
     let kept_by_policy = |object| Outcome::Refused { generation: 1, object, why: "policy".to_owned(), answered: true };
-    let put_back = |object| Outcome::Contested { generation: 1, object, by: "argocd".to_owned() };
+    let put_back = vec![contested(Undoing::PutBack, "DatadogAgent datadog", "argocd")];
     check(vec![
         (
             Sight {
@@ -237,9 +243,9 @@ fn what_keeps_one_from_being_made() {
             "DatadogAgent datadog: policy",
         ),
         (
-            Sight { way: Some(AgentWay::Adopt), outcomes: of_datadog_agent(put_back), ..of_operator() },
+            Sight { way: Some(AgentWay::Adopt), outcomes: put_back, ..of_operator() },
             Reason::AgentContested,
-            "DatadogAgent datadog is changed back each time by argocd",
+            "DatadogAgent datadog is put back each time by argocd",
         ),
         (Sight { fault: Some("spec.agent: no".to_owned()), ..well() }, Reason::AgentUnusable, "spec.agent: no"),
         (Sight { way: None, ..well() }, Reason::AgentUndecided, ""),
@@ -271,7 +277,7 @@ fn what_keeps_one_from_being_made() {
         ),
         (Sight { outcomes: vec![refused], ..well() }, Reason::AgentNotWritten, "DaemonSet datadog-agent: quota"),
         (
-            Sight { outcomes: vec![contested], ..well() },
+            Sight { outcomes: vec![changed_back], ..well() },
             Reason::AgentContested,
             "Service datadog-agent is changed back each time by tug",
         ),
