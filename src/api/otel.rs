@@ -11,6 +11,12 @@ pub mod var {
     pub const RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
     pub const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
     pub const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
+    pub const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+    pub const TRACES_PROTOCOL: &str = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL";
+    pub const METRICS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
+    pub const METRICS_PROTOCOL: &str = "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL";
+    pub const LOGS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT";
+    pub const LOGS_PROTOCOL: &str = "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL";
     pub const TEMPORALITY: &str = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
     pub const PROPAGATORS: &str = "OTEL_PROPAGATORS";
     pub const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
@@ -145,14 +151,14 @@ pub const VARIABLES: [Known; 19] = [
     known(var::ENDPOINT, "Where to send, together with the protocol; not where the container says so for any signal."),
     known(var::PROTOCOL, "How to send, together with the endpoint."),
     known(
-        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        var::TRACES_ENDPOINT,
         "Where the container has an endpoint or a protocol for some signal, instead of the general pair.",
     ),
-    known("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "Likewise."),
-    known("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "Likewise."),
-    known("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "Likewise."),
-    known("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "Likewise."),
-    known("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "Likewise."),
+    known(var::TRACES_PROTOCOL, "Likewise."),
+    known(var::METRICS_ENDPOINT, "Likewise."),
+    known(var::METRICS_PROTOCOL, "Likewise."),
+    known(var::LOGS_ENDPOINT, "Likewise."),
+    known(var::LOGS_PROTOCOL, "Likewise."),
     known(var::PROPAGATORS, "Where an option or the configuration says so."),
     known(var::SAMPLER, "Where an option or the configuration says so; with its argument, or not at all."),
     known(var::SAMPLER_ARG, "The sampler's argument."),

@@ -68,18 +68,18 @@ impl Signal {
     #[must_use]
     pub const fn endpoint_variable(self) -> &'static str {
         match self {
-            Self::Traces => "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-            Self::Metrics => "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
-            Self::Logs => "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+            Self::Traces => var::TRACES_ENDPOINT,
+            Self::Metrics => var::METRICS_ENDPOINT,
+            Self::Logs => var::LOGS_ENDPOINT,
         }
     }
 
     #[must_use]
     pub const fn protocol_variable(self) -> &'static str {
         match self {
-            Self::Traces => "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-            Self::Metrics => "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
-            Self::Logs => "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",
+            Self::Traces => var::TRACES_PROTOCOL,
+            Self::Metrics => var::METRICS_PROTOCOL,
+            Self::Logs => var::LOGS_PROTOCOL,
         }
     }
 
