@@ -49,8 +49,6 @@ pub struct Options<'a> {
     container_log_sources: Vec<(&'a str, &'a str)>,
     /// `resource.opentelemetry.io/<attribute>`, by name: the pod's, else the namespace's.
     pub attributes: Vec<(&'a str, Sourced<'a>)>,
-    /// Of all of them together, in bytes, as they would at least be written.
-    pub attributes_length: usize,
 }
 
 const POD: &str = "annotation of the pod";
@@ -94,8 +92,6 @@ impl<'a> Options<'a> {
         let (destination, endpoint_source) = reader.destination(configuration);
         let container_log_sources = reader.container_log_sources(configuration);
         let attributes = reader.attributes();
-        let legal = attributes.iter().filter(|(_, sourced)| super::legal::is_value(sourced.value).is_ok());
-        let attributes_length = legal.map(|(name, sourced)| name.len() + sourced.value.len() + 2).sum();
         Self {
             containers,
             destination,
@@ -109,7 +105,6 @@ impl<'a> Options<'a> {
             skip,
             container_log_sources,
             attributes,
-            attributes_length,
         }
     }
 

@@ -114,8 +114,8 @@ reasons! {
         "rename the container's own OTELGATE_ variable";
     ValueTooLarge: Key, "the value is longer than 4 KiB",
         "shorten it";
-    VariableTooLarge: Key, "merged, the variable would be longer than 32 KiB",
-        "shorten the container's own OTEL_RESOURCE_ATTRIBUTES";
+    VariableTooLarge: Key, "OTEL_RESOURCE_ATTRIBUTES would be longer than 32 KiB",
+        "shorten it, or the pod's resource.opentelemetry.io annotations";
     AnnotationsTooLarge: Key, "all annotations together would pass 256 KiB, which the API server refuses; without room for otelgate.dev/status, the pod is left alone",
         "remove annotations from the pod template";
     ControlCharacter: Key, "the value has control characters",

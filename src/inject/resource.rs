@@ -15,6 +15,8 @@ pub(super) struct Resource<'a, 'c, 'v> {
     variables: &'v mut Variables<'a, 'c>,
     entries: Vec<Entry<'a>>,
     text: String,
+    /// How long the text may become, in bytes.
+    room: usize,
 }
 
 /// What an attribute is made of.
@@ -31,8 +33,8 @@ enum Source<'a> {
 // === impl Resource ===
 
 impl<'a, 'c, 'v> Resource<'a, 'c, 'v> {
-    pub fn new(variables: &'v mut Variables<'a, 'c>) -> Self {
-        Self { variables, entries: Vec::with_capacity(20), text: String::with_capacity(640) }
+    pub fn new(variables: &'v mut Variables<'a, 'c>, room: usize) -> Self {
+        Self { variables, entries: Vec::with_capacity(20), text: String::with_capacity(640), room }
     }
 
     pub fn build(mut self) -> (Vec<Entry<'a>>, String) {
@@ -60,17 +62,37 @@ impl<'a, 'c, 'v> Resource<'a, 'c, 'v> {
                 self.offer(key, Source::Text(name, "owner"));
             }
         }
-        let computed = self.entries.len();
+        self.annotated();
+        (self.entries, self.text)
+    }
+
+    /// What annotations bring besides, by name, until one doesn't fit: a pod may have thousands of them, and a thousand
+    /// containers.
+    fn annotated(&mut self) {
+        /// Of those that a container doesn't get, so many are told.
+        const MOST_LEFT: usize = 32;
+        let (context, computed, mut left) = (self.variables.context, self.entries.len(), 0);
         for (key, sourced) in &context.options.attributes {
             // Under its old name too, a container has one environment.
             let contradicts = *key == attr::ENVIRONMENT_OLD
                 && self.variables.own.parsed.get(key).is_none()
                 && self.variables.identity.environment.value() != Some(sourced.value);
-            if !contradicts && !self.entries[..computed].iter().any(|entry| entry.key == *key) {
-                self.offer(key, Source::Text(sourced.value.into(), sourced.source));
+            if contradicts || self.entries[..computed].iter().any(|entry| entry.key == *key) {
+                continue;
+            }
+            self.offer(key, Source::Text(sourced.value.into(), sourced.source));
+            let Some(reason) = self.entries.last().and_then(|entry| entry.reason) else { continue };
+            if reason == Reason::VariableTooLarge {
+                self.room = 0;
+            }
+            left += 1;
+            if left > MOST_LEFT {
+                self.entries.pop();
+                if self.room == 0 {
+                    break;
+                }
             }
         }
-        (self.entries, self.text)
     }
 
     fn effective(&mut self, key: &'static str, effective: &Effective<'a>) {
@@ -126,7 +148,22 @@ impl<'a, 'c, 'v> Resource<'a, 'c, 'v> {
         self.entries.push(entry);
     }
 
+    /// Appends an attribute; what doesn't fit leaves no trace.
     fn push(&mut self, key: &'a str, source: Source<'a>) -> Result<Entry<'a>, Reason> {
+        let (length, referred) = (self.text.len(), self.variables.referred);
+        if length + key.len() > self.room {
+            return Err(Reason::VariableTooLarge);
+        }
+        let entry = self.append(key, source)?;
+        if self.text.len() > self.room {
+            self.text.truncate(length);
+            self.variables.referred = referred;
+            return Err(Reason::VariableTooLarge);
+        }
+        Ok(entry)
+    }
+
+    fn append(&mut self, key: &'a str, source: Source<'a>) -> Result<Entry<'a>, Reason> {
         let at = self.variables.own.index;
         let (value, source) = match source {
             Source::Text(value, source) => {

@@ -40,7 +40,7 @@ pub(super) struct Variables<'a, 'c> {
     pub identity: &'c Identity<'a>,
     pub(super) entries: Vec<Entry<'a>>,
     /// Of [`REFERENCES`], those that something written refers to.
-    referred: [bool; REFERENCES.len()],
+    pub(super) referred: [bool; REFERENCES.len()],
 }
 
 // === impl Variables ===
@@ -193,26 +193,23 @@ impl<'a, 'c> Variables<'a, 'c> {
         } else if self.own.unclosed {
             Some(Reason::UnclosedReference)
         } else {
-            let asked = self.own.text.len() + self.context.options.attributes_length;
-            (asked > legal::MAX_VARIABLE).then_some(Reason::VariableTooLarge)
+            (self.own.text.len() >= legal::MAX_VARIABLE).then_some(Reason::VariableTooLarge)
         };
         if let Some(reason) = refused {
             self.entries.push(Entry::left(name, reason));
             return Vec::new();
         }
-        let before = self.referred;
-        let (attributes, text) = Resource::new(self).build();
-        let text_before = &self.own.text;
-        let comma = !text_before.trim_end().is_empty() && !text_before.trim_end().ends_with(',') && !text.is_empty();
-        if text_before.len() + text.len() + usize::from(comma) > legal::MAX_VARIABLE {
-            self.referred = before;
-            self.entries.push(Entry::left(name, Reason::VariableTooLarge));
-            return Vec::new();
-        }
+        let own = self.own.text.trim_end();
+        let comma = !own.is_empty() && !own.ends_with(',');
+        let room = legal::MAX_VARIABLE - self.own.text.len() - usize::from(comma);
+        let (attributes, text) = Resource::new(self, room).build();
+        let is_cut = || attributes.iter().any(|entry| entry.reason == Some(Reason::VariableTooLarge));
         // A literal of the container's own beats envFrom already.
         let hides = self.own.unresolved.then_some(Reason::MayOverride);
         let entry = match self.own.index {
-            _ if text.is_empty() => self.own.index.map(|_| Entry::kept(name, CONTAINER)),
+            None if text.is_empty() => None,
+            Some(_) if text.is_empty() && is_cut() => Some(Entry::left(name, Reason::VariableTooLarge)),
+            Some(_) if text.is_empty() => Some(Entry::kept(name, CONTAINER)),
             None => Some(Entry {
                 reason: self.may_override(),
                 ..Entry::set(name, Value::Text(text.into()), "see attributes")

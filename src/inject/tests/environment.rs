@@ -1,10 +1,10 @@
 //! Variables: what is set, kept, merged and left.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{app, case, pod, with_env};
 use crate::config::LogOwner;
-use crate::inject::{Action, Reason};
+use crate::inject::{Action, Reason, undo};
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
@@ -258,10 +258,71 @@ fn sizes_and_control_characters_are_refused_value_by_value() {
     assert!(long.is("a", Action::Left, Some(Reason::ValueTooLarge)));
     let control = case(pod(app())).annotate("resource.opentelemetry.io/a", "x\ny").decide();
     assert!(control.is("a", Action::Left, Some(Reason::ControlCharacter)));
-    let merged = json!([{"name": ATTRIBUTES, "value": format!("a={}", "x".repeat(32 * 1024 - 100))}]);
-    let outcome = case(pod(with_env(merged))).decide();
-    assert!(outcome.is(ATTRIBUTES, Action::Left, Some(Reason::VariableTooLarge)));
+}
+
+#[test]
+fn what_does_not_fit_into_the_variable_is_left_attribute_by_attribute() {
+    const LIMIT: usize = 32 * 1024;
+    let own = |length: usize| json!([{"name": ATTRIBUTES, "value": format!("a={}", "x".repeat(length - 2))}]);
+    for length in [LIMIT - 10, LIMIT - 1, LIMIT, LIMIT + 1] {
+        let outcome = case(pod(with_env(own(length)))).decide();
+        assert!(outcome.is(ATTRIBUTES, Action::Left, Some(Reason::VariableTooLarge)), "{length}");
+        assert!(!outcome.names().contains(&"OTELGATE_POD_UID"), "nothing refers to it");
+    }
+    // The name of the service fits, and what is longer doesn't.
+    let outcome = case(pod(with_env(own(LIMIT - 20)))).decide();
+    assert!(outcome.is(ATTRIBUTES, Action::Merged, None));
+    assert!(
+        outcome.variable(ATTRIBUTES).is_some_and(|text| text.ends_with("x,service.name=web") && text.len() <= LIMIT)
+    );
+    assert!(outcome.is("k8s.pod.uid", Action::Left, Some(Reason::VariableTooLarge)));
     assert!(!outcome.names().contains(&"OTELGATE_POD_UID"), "nothing refers to it");
+    assert_eq!(case(outcome.pod).decide().operations, [] as [Value; 0]);
+}
+
+#[test]
+fn long_annotations_cost_a_container_none_of_its_other_attributes() {
+    // Encoded, each is three times as long.
+    let long = "\u{65e5}".repeat(4000 / 3);
+    for keys in [["x1", "x2", "x3"], ["service.name", "service.version", "deployment.environment.name"]] {
+        let asked = keys
+            .iter()
+            .fold(case(pod(app())), |case, key| case.annotate(&format!("resource.opentelemetry.io/{key}"), &long));
+        let outcome = asked.annotate("resource.opentelemetry.io/a", "b").decide();
+        let last = keys[2];
+        assert!(outcome.is(last, Action::Left, Some(Reason::VariableTooLarge)), "{last}");
+        assert!(outcome.attribute(keys[0]).is_some() && outcome.attribute(last).is_none());
+        assert_eq!(outcome.attribute("k8s.container.name"), Some("app"));
+        assert_eq!(outcome.attribute("k8s.pod.uid"), Some("$(OTELGATE_POD_UID)"));
+        assert_eq!(outcome.attribute("a"), Some("b"));
+        assert!(outcome.variable(ATTRIBUTES).is_some_and(|text| text.len() <= 32 * 1024));
+        let again = case(outcome.pod.clone()).decide();
+        assert_eq!(again.operations, [] as [Value; 0]);
+        let mut undone = outcome.pod;
+        undo(&mut undone).unwrap();
+        assert_eq!(undone["spec"], pod(app())["spec"]);
+    }
+    assert!(Reason::VariableTooLarge.next_step().contains("resource.opentelemetry.io"));
+}
+
+/// Whoever may create a pod may give each of a thousand containers thousands of attributes that it doesn't get.
+#[test]
+fn of_attributes_that_a_container_does_not_get_few_are_told() {
+    let asked = |count: usize, value: &str| {
+        (0..count).fold(case(pod(app())), |case, n| case.annotate(&format!("resource.opentelemetry.io/a{n}"), value))
+    };
+    let skip = (0..800).map(|n| format!("a{n}")).collect::<Vec<_>>().join(",");
+    for (case, reason) in [
+        (asked(5000, "\u{7}"), Reason::ControlCharacter),
+        (asked(800, "x").annotate("otelgate.dev/skip", &skip), Reason::SkippedByAnnotation),
+        (asked(5000, "xxxxxxxx"), Reason::VariableTooLarge),
+    ] {
+        let outcome = case.annotate("resource.opentelemetry.io/a", "b").decide();
+        let told = outcome.entries.iter().filter(|(_, _, why)| *why == Some(reason)).count();
+        assert_eq!(told, 32, "{reason}");
+        assert_eq!(outcome.attribute("a"), Some("b"), "{reason}");
+        assert_eq!(outcome.attribute("k8s.container.name"), Some("app"), "{reason}");
+    }
 }
 
 #[test]

@@ -169,14 +169,6 @@ fn a_small_pod_that_would_grow_too_large_is_left_alone() {
     assert_eq!(asked.decide().skipped, Some(Reason::ObjectTooLarge));
 }
 
-#[test]
-fn more_attributes_than_a_variable_holds_are_not_worked_through() {
-    let asked =
-        (0..6000).fold(case(pod(app())), |case, n| case.annotate(&format!("resource.opentelemetry.io/a{n}"), "x"));
-    let outcome = asked.decide();
-    assert!(outcome.is("OTEL_RESOURCE_ATTRIBUTES", Action::Left, Some(Reason::VariableTooLarge)));
-}
-
 /// No legal key has a `~`, but JSON's pointers give it a meaning.
 #[test]
 fn keys_are_written_into_paths_so_that_they_are_found() {
