@@ -6,7 +6,7 @@ use super::endpoint::{Destination, Dns, Host, Signal};
 use super::existing::Known;
 use super::plan::{Entry, Value};
 use super::variables::{CONTAINER, Variables};
-use super::{Context, Reason};
+use super::{Context, Reason, legal};
 use crate::api::otel::var;
 use crate::config::Protocol;
 
@@ -133,7 +133,7 @@ impl<'a> Variables<'a, '_> {
         }
     }
 
-    /// An endpoint that the container doesn't have, with the protocol that goes with it.
+    /// An endpoint that the container doesn't have, with the protocol that goes with it: both or neither.
     fn pair(
         &mut self,
         endpoint: &'static str,
@@ -165,6 +165,7 @@ impl<'a> Variables<'a, '_> {
         }
     }
 
+    /// Where to send, as it will stand in the variable, and how.
     fn endpoint(
         &mut self,
         signal: Option<Signal>,
@@ -177,6 +178,7 @@ impl<'a> Variables<'a, '_> {
             Cow::Owned(destination) => url(destination, signal, protocol).map(|url| Cow::Owned(url.into_owned())),
         };
         let url = url.ok_or(Reason::NoEndpointForProtocol)?;
+        legal::is_value(&url)?;
         if destination.on_node {
             self.refer(var::NODE_IP, None)?;
         }

@@ -176,9 +176,14 @@ impl<'a, 'c> Variables<'a, 'c> {
         } else if names.iter().any(|name| options.skips(name)) {
             self.entries.extend(names.map(|name| Entry::left(name, Reason::SkippedByAnnotation)));
         } else {
+            let arg = options.sampler_arg.map(|arg| (double_dollars(arg.value), arg.source));
+            if let Some(reason) = arg.as_ref().and_then(|(arg, _)| legal::is_value(arg).err()) {
+                self.entries.extend(names.map(|name| Entry::left(name, reason)));
+                return;
+            }
             self.offer(var::SAMPLER, Value::Text(double_dollars(sampler.value)), sampler.source);
-            if let Some(arg) = options.sampler_arg {
-                self.offer(var::SAMPLER_ARG, Value::Text(double_dollars(arg.value)), arg.source);
+            if let Some((arg, source)) = arg {
+                self.offer(var::SAMPLER_ARG, Value::Text(arg), source);
             }
         }
     }

@@ -27,6 +27,26 @@ fn endpoint_and_protocol_go_together() {
 }
 
 #[test]
+fn an_endpoint_that_is_too_long_as_it_is_written_takes_its_protocol_with_it() {
+    let traces = || json!([{"name": "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "value": "http://mine:4318/v1/traces"}]);
+    let at = |length: usize| format!("http://gw:4318/{:x<1$}", "", length - "http://gw:4318/".len());
+    // The path of the signal comes behind it: that of metrics is too long, and that of logs just fits.
+    let outcome =
+        case(pod(with_env(traces()))).annotate("otelgate.dev/endpoint", &at(4096 - "/v1/logs".len())).decide();
+    for kind in ["ENDPOINT", "PROTOCOL"] {
+        let name = format!("OTEL_EXPORTER_OTLP_METRICS_{kind}");
+        assert!(outcome.is(&name, Action::Left, Some(Reason::ValueTooLarge)), "{name}");
+        assert!(outcome.is(&format!("OTEL_EXPORTER_OTLP_LOGS_{kind}"), Action::Set, None));
+    }
+    // Each `$` is written twice.
+    let dollars = format!("http://gw:4318/{}", "$".repeat(2100));
+    let outcome = case(pod(app())).annotate("otelgate.dev/endpoint", &dollars).decide();
+    for name in [ENDPOINT, PROTOCOL] {
+        assert!(outcome.is(name, Action::Left, Some(Reason::ValueTooLarge)), "{name}");
+    }
+}
+
+#[test]
 fn a_signal_of_its_own_means_no_general_pair() {
     let env = json!([{"name": "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "value": "http://mine:4318/v1/traces"},
         {"name": "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "value": "grpc"}]);

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{app, case, pod, with_env};
-use crate::inject::Reason;
+use crate::inject::{Action, Reason};
 
 #[test]
 fn sampler_and_propagators_are_legal_or_absent() {
@@ -71,6 +71,19 @@ fn a_sampler_whose_argument_isnt_legal_doesnt_count() {
         .on_namespace("otelgate.dev/sampler", "traceidratio")
         .on_namespace("otelgate.dev/sampler-arg", "0.3");
     assert_eq!(pair(&defaults.decide()), both("traceidratio", "0.3"), "the pod's argument is absent");
+}
+
+#[test]
+fn a_sampler_whose_argument_is_too_long_as_it_is_written_is_left_with_it() {
+    // Legal as it was asked for; each `$` is written twice.
+    let arg = format!("endpoint=http://jaeger/{}", "$".repeat(2100));
+    let outcome = case(pod(app()))
+        .annotate("otelgate.dev/sampler", "jaeger_remote")
+        .annotate("otelgate.dev/sampler-arg", &arg)
+        .decide();
+    for name in ["OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"] {
+        assert!(outcome.is(name, Action::Left, Some(Reason::ValueTooLarge)), "{name}");
+    }
 }
 
 #[test]
