@@ -27,6 +27,7 @@ pub mod manifest;
 pub mod metrics;
 pub mod monitoring;
 pub mod namespaces;
+pub mod nearest;
 pub mod parallel;
 pub mod probe;
 pub mod reference;

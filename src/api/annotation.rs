@@ -2,6 +2,7 @@
 
 use super::DOMAIN;
 use super::label::PodKey;
+use crate::nearest::nearest;
 
 /// What was decided and written; enough to undo it. See [`crate::inject::status`].
 pub const STATUS: &str = "otelgate.dev/status";
@@ -110,11 +111,11 @@ pub const WRITTEN: [PodKey; 7] = [
     PodKey { key: STATUS, summary: "What was decided and written, by digest: never a value." },
 ];
 
-/// The option that a misspelt `otelgate.dev/` key most likely meant.
+/// The option that a misspelt one most likely meant, of which `name` is what stands behind `otelgate.dev/`.
 #[must_use]
-pub fn nearest_option(key: &str) -> &'static str {
-    let likeness = |option: &OptionKey| strsim::jaro_winkler(option.key, key);
-    OPTIONS.iter().fold(OPTIONS[0], |best, option| if likeness(option) > likeness(&best) { *option } else { best }).key
+pub fn nearest_option(name: &str) -> Option<&'static str> {
+    let meant = nearest(name, OPTIONS.iter().filter_map(|option| own_name(option.key)))?;
+    OPTIONS.iter().map(|option| option.key).find(|key| own_name(key) == Some(meant))
 }
 
 /// The name behind `otelgate.dev/`, if the key is of that domain.

@@ -16,6 +16,7 @@ use super::compiled::{Configuration, ConfigurationError};
 use super::document::{API_VERSION, Document, KIND};
 use crate::api::object;
 use crate::manifest;
+use crate::nearest::nearest;
 
 /// Key of the document in a ConfigMap.
 pub const CONFIG_MAP_KEY: &str = "config.yaml";
@@ -208,19 +209,10 @@ fn first_line(message: &str) -> String {
 }
 
 fn suggestion(field: &str, expected: &[&'static str]) -> String {
-    match nearest(field, expected) {
+    match nearest(field, expected.iter().copied()) {
         Some(name) => format!("did you mean {name}?"),
         None => format!("known are {}", expected.join(", ")),
     }
-}
-
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    known
-        .iter()
-        .map(|candidate| (strsim::jaro_winkler(&name.to_lowercase(), &candidate.to_lowercase()), *candidate))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, candidate)| candidate)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -368,6 +368,9 @@ impl<'a, 'n> Reader<'a, 'n> {
 
     /// Annotations of otelgate's domain that don't exist, or have no effect where they stand.
     fn unknown(&mut self) {
+        /// So many are slips; for more, it isn't looked for what they meant.
+        const MOST_MEANT: usize = 10;
+        let mut unknown = 0;
         for (key, level) in self
             .on_pod()
             .map(|(key, _)| (key, Level::Pod))
@@ -378,9 +381,10 @@ impl<'a, 'n> Reader<'a, 'n> {
                 || matches!(key, annotation::STATUS | annotation::FLOOR)
                 || (level == Level::Pod && container_of_log_source(name).is_some());
             if !known && key != label::INJECT {
-                let nearest = annotation::nearest_option(key);
-                let detail = level.with(format!("did you mean {nearest}?"));
-                self.note(Reason::UnknownAnnotation, key, Some(detail));
+                let meant = (unknown < MOST_MEANT).then(|| annotation::nearest_option(name)).flatten();
+                let detail = meant.map(|key| level.with(format!("did you mean {key}?")));
+                self.note(Reason::UnknownAnnotation, key, detail.or_else(|| level.detail()));
+                unknown += 1;
             }
         }
     }
@@ -460,9 +464,25 @@ mod tests {
                 "UnknownAnnotation did you mean otelgate.dev/skip?",
                 "UnknownAnnotation on the namespace; did you mean otelgate.dev/skip?",
             ),
+            ("otelgate.dev/zzz", "b", "UnknownAnnotation -", "UnknownAnnotation on the namespace"),
         ] {
             assert_eq!(noted(Some("enabled"), key, value), [on_pod, on_namespace]);
         }
+    }
+
+    #[test]
+    fn what_many_unknown_annotations_meant_is_not_looked_for() {
+        let annotations: serde_json::Map<_, _> =
+            (10..50).map(|n| (format!("otelgate.dev/skp{n}"), "b".into())).collect();
+        let pod =
+            serde_json::json!({"metadata": {"annotations": annotations}, "spec": {"containers": [{"name": "a"}]}});
+        let pod = pod.to_string();
+        let pod = Pod::from_json(&pod).expect("a pod");
+        let configuration = Configuration::default();
+        let namespace = Namespace { opt_in: Some("enabled"), ..Namespace::default() };
+        let decision = decide(&pod, &namespace, &configuration, Timestamp::UNIX_EPOCH);
+        let unknown = || decision.notes().iter().filter(|note| note.reason == Reason::UnknownAnnotation);
+        assert_eq!((unknown().count(), unknown().filter(|note| note.detail.is_some()).count()), (40, 10));
     }
 
     #[test]
