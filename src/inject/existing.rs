@@ -1,7 +1,7 @@
 //! What a container already has in its `env`, as far as it can be known here.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Reason;
@@ -28,6 +28,8 @@ pub struct Existing<'a> {
     pub ownership: Vec<Ownership>,
     /// Of entries that others refer to: each is read once, however many do.
     resolved: RefCell<BTreeMap<usize, Option<Cow<'a, str>>>>,
+    /// The places of all entries by their names, those of one name in their order; made where many are to be looked through.
+    by_name: OnceCell<Vec<usize>>,
     /// What `OTEL_SERVICE_NAME` will be that otelgate sets in front of the user's own.
     assumed: Option<Cow<'a, str>>,
     /// The first of the user's entries that relies on that.
@@ -65,7 +67,14 @@ impl<'a> Existing<'a> {
     }
 
     fn with(container: &'a Container<'a>, ownership: Vec<Ownership>, assumed: Option<Cow<'a, str>>) -> Self {
-        Self { container, ownership, resolved: RefCell::default(), assumed, relies: Cell::new(usize::MAX) }
+        Self {
+            container,
+            ownership,
+            resolved: RefCell::default(),
+            by_name: OnceCell::new(),
+            assumed,
+            relies: Cell::new(usize::MAX),
+        }
     }
 
     /// The same, where the user's references to `OTEL_SERVICE_NAME` find otelgate's.
@@ -152,9 +161,30 @@ impl<'a> Existing<'a> {
 
     /// Whether a reference finds the node's address, in a variable of the user's or of otelgate's.
     fn is_node_address(&self, name: &str, before: usize, budget: &Cell<u32>) -> bool {
-        let mut above = self.container.env.items[..before].iter().rev().inspect(|_| lookup::step());
-        let found = (budget.get() > 0).then(|| above.find(|one| one.name.as_str() == name)).flatten();
+        let found = (budget.get() > 0).then(|| self.above(before, name, |_| true)).flatten();
+        let found = found.map(|place| &self.container.env.items[place]);
         found.is_some_and(|one| is_from(one) && one.value_from.value.field_ref.field_path.as_str() == NODE_IP_FIELD)
+    }
+
+    /// The nearest of the entries above a place that have a name and count.
+    fn above(&self, before: usize, name: &str, counts: impl Fn(usize) -> bool) -> Option<usize> {
+        /// So many are looked through as fast as they are put in order.
+        const FEW: usize = 64;
+        let items = &self.container.env.items;
+        let name_at = |place: usize| {
+            lookup::step();
+            items[place].name.as_str()
+        };
+        if before <= FEW {
+            return (0..before).rev().find(|place| name_at(*place) == name && counts(*place));
+        }
+        let by_name = self.by_name.get_or_init(|| {
+            let mut places: Vec<usize> = (0..items.len()).collect();
+            places.sort_unstable_by(|one, other| (name_at(*one), one).cmp(&(name_at(*other), other)));
+            places
+        });
+        let end = by_name.partition_point(|place| (name_at(*place), *place) < (name, before));
+        by_name[..end].iter().rev().copied().take_while(|place| name_at(*place) == name).find(|place| counts(*place))
     }
 
     #[must_use]
@@ -242,9 +272,9 @@ impl<'a> Existing<'a> {
     /// Only entries before the one that refers count, as in the kubelet.
     fn lookup(&self, name: &str, before: usize, budget: &Cell<u32>) -> Option<Cow<'a, str>> {
         budget.set(budget.get().checked_sub(1)?);
-        let found = self.entries().rev().find(|(index, variable)| *index < before && variable.name.as_str() == name);
-        let Some((index, variable)) = found else { return self.assumed(name, before) };
-        if is_from(variable) {
+        let found = self.above(before, name, |place| !self.is_own(place));
+        let Some(index) = found else { return self.assumed(name, before) };
+        if is_from(&self.container.env.items[index]) {
             return None;
         }
         if let Some(known) = self.resolved.borrow().get(&index) {

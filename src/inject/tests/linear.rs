@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::api::otel::{VARIABLES, var};
 use crate::config::{Configuration, Document, LogOwner};
 use crate::inject::lookup::steps;
 use crate::inject::{Decision, Namespace, Pod, decide, patch};
@@ -42,6 +43,19 @@ fn many(count: usize, in_order: bool) -> Value {
     json!({
         "metadata": {"name": "web", "annotations": annotations, "labels": labels}, "spec": {"containers": containers}
     })
+}
+
+#[test]
+fn references_to_what_is_not_there_cost_no_walk_each() {
+    let others = (0..4096).map(|n| json!({"name": format!("V{n:04}"), "value": "x"}));
+    // As many as are followed, in everything that is read.
+    let value = "$(X)".repeat(64);
+    let datadog = [var::DD_SERVICE, var::DD_ENV, var::DD_VERSION, var::SDK_DISABLED];
+    let read = VARIABLES.iter().map(|known| known.name).chain(datadog);
+    let env: Vec<_> = others.chain(read.map(|name| json!({"name": name, "value": value}))).collect();
+    let pod = json!({"metadata": {"name": "web"}, "spec": {"containers": [{"name": "app", "env": env}]}}).to_string();
+    let (steps, bytes) = (decided(&pod, &configuration()).0, pod.len() as u64);
+    assert!(steps < 8 * bytes, "{steps} steps for {bytes} bytes");
 }
 
 #[test]
