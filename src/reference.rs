@@ -103,6 +103,9 @@ fn labels_and_annotations() -> String {
     table(&mut page, ["", "key", "what it says"], written.chain(labels));
     page.push_str("## Known sidecars\n\nContainers of these names are selected only where `otelgate.dev/containers` names them:\n");
     page.push_str(&containers::SIDECARS.map(code).join(", "));
+    for (group, kind, name) in containers::SIDECARS_OF {
+        write!(page, "; and in pods of a {kind} of `{group}`, {}", code(name)).expect("writing to a String can't fail");
+    }
     page.push_str(".\n\n## Log sources by image\n\n");
     table(&mut page, ["image", "source"], logs::SOURCES.iter().map(|(image, source)| [code(image), code(source)]));
     page.truncate(page.trim_end().len());

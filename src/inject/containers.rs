@@ -10,7 +10,7 @@ use super::{Pod, Reason};
 use crate::api::annotation;
 
 /// Containers that other systems add, by name: never selected unless named.
-pub const SIDECARS: [&str; 30] = [
+pub const SIDECARS: [&str; 31] = [
     "akeyless-sidecar",
     "alloy",
     "aws-otel-collector",
@@ -24,6 +24,7 @@ pub const SIDECARS: [&str; 30] = [
     "daprd",
     "datadog-agent",
     "datadog-agent-injected",
+    "envoy",
     "envoy-sidecar",
     "filebeat",
     "fluent-bit",
@@ -42,6 +43,10 @@ pub const SIDECARS: [&str; 30] = [
     "vault-agent",
     "xray-daemon",
 ];
+
+/// As those, but only in pods of one controller, because elsewhere somebody's own may have that name: API group and kind of
+/// the owner, and the container's name.
+pub const SIDECARS_OF: [(&str, &str, &str); 1] = [("argoproj.io", "Workflow", "wait")];
 
 /// A place in the pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +73,12 @@ pub fn all<'a>(pod: &'a Pod<'a>) -> impl Iterator<Item = (Slot, &'a Container<'a
     regular.chain(init).filter(move |(_, container)| names.insert(container.name.as_str()))
 }
 
+/// The sidecar that the pod's controller adds, if it is known for that.
+pub(super) fn sidecar_of(pod: &Pod<'_>) -> Option<&'static str> {
+    let (group, kind) = pod.metadata.value.controller()?.group_kind();
+    SIDECARS_OF.iter().find(|(of_group, of_kind, _)| (*of_group, *of_kind) == (group, kind)).map(|(.., name)| *name)
+}
+
 /// Whether a container is selected, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selection {
@@ -77,7 +88,7 @@ pub enum Selection {
     Named,
     /// Others are.
     NotNamed,
-    /// One of [`SIDECARS`].
+    /// One of [`SIDECARS`] or [`SIDECARS_OF`].
     KnownSidecar,
     /// Runs first, as native sidecars do.
     Init,
@@ -93,7 +104,7 @@ impl Selection {
             Some(list) if list.has(name) => Self::Named,
             Some(_) => Self::NotNamed,
             None if slot.init => Self::Init,
-            None if SIDECARS.contains(&name) => Self::KnownSidecar,
+            None if SIDECARS.contains(&name) || options.sidecar == Some(name) => Self::KnownSidecar,
             None => Self::Regular,
         }
     }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use super::containers;
 use super::endpoint::{Destination, Url};
 use super::plan::{Namespace, Note, Subject};
 use super::prior::Prior;
@@ -36,6 +37,8 @@ pub struct Listed<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Options<'a> {
     pub containers: Option<Listed<'a>>,
+    /// That the pod's controller adds, by its name.
+    pub sidecar: Option<&'static str>,
     /// `None` where no address is known that this pod could use.
     pub destination: Option<Cow<'a, Destination>>,
     pub endpoint_source: &'static str,
@@ -94,6 +97,7 @@ impl<'a> Options<'a> {
         let attributes = reader.attributes();
         Self {
             containers,
+            sidecar: containers::sidecar_of(pod),
             destination,
             endpoint_source,
             propagators: propagators

@@ -46,13 +46,11 @@ impl<'a> Workload<'a> {
             return workload.clone();
         }
         let metadata = &pod.metadata.value;
-        let Some(owner) = metadata.owner_references.items.iter().find(|owner| owner.controller) else {
+        let Some(owner) = metadata.controller() else {
             return Self::Pod(metadata.given_name().map(Cow::Borrowed));
         };
         let name = owner.name.as_str();
-        // The group tells a Job of Kubernetes from one of Volcano.
-        let group = owner.api_version.as_str().split_once('/').map_or("", |(group, _)| group);
-        match (group, owner.kind.as_str()) {
+        match owner.group_kind() {
             ("apps", "ReplicaSet") => Self::of_replica_set(name, pod),
             ("apps", "Deployment") => Self::Deployment { name: Cow::Borrowed(name), replica_set: None },
             ("argoproj.io", "Rollout") => Self::Rollout { name: Cow::Borrowed(name), replica_set: None },

@@ -76,7 +76,7 @@ reasons! {
     WindowsPod: Skip, "a Windows pod",
         "nothing: Windows pods are not supported";
     NoContainers: Skip, "no container is selected",
-        "see otelgate.dev/containers; without it every container but known sidecars is selected";
+        "name one in otelgate.dev/containers; without that, every regular container but known sidecars is selected";
     ObjectTooLarge: Skip, "with the patch the object would pass 1 MiB",
         "make the pod smaller: etcd refuses objects of 1.5 MiB";
     TooManyContainers: Skip, "the pod has more than 1,000 containers",

@@ -190,6 +190,25 @@ impl Metadata<'_> {
     }
 }
 
+impl<'a> Metadata<'a> {
+    /// The owner that made it, and makes another where it goes.
+    #[must_use]
+    pub fn controller(&self) -> Option<&OwnerReference<'a>> {
+        self.owner_references.items.iter().find(|owner| owner.controller)
+    }
+}
+
+// === impl OwnerReference ===
+
+impl OwnerReference<'_> {
+    /// API group and kind: the group tells a Job of Kubernetes from one of Volcano.
+    #[must_use]
+    pub fn group_kind(&self) -> (&str, &str) {
+        let group = self.api_version.as_str().split_once('/').map_or("", |(group, _)| group);
+        (group, self.kind.as_str())
+    }
+}
+
 // === impl Map ===
 
 impl Map<'_> {

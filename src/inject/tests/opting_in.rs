@@ -139,6 +139,30 @@ fn sidecars_and_init_containers_only_when_named() {
 }
 
 #[test]
+fn a_controllers_sidecar_is_one_in_its_pods_only() {
+    let owned = |api_version: &str, kind: &str, names: [&str; 2]| {
+        let mut pod = pod(app());
+        let owner = json!({"apiVersion": api_version, "kind": kind, "name": "w", "controller": true});
+        pod["metadata"]["ownerReferences"] = json!([owner]);
+        pod["spec"]["containers"] = names.iter().map(|name| json!({"name": name})).collect();
+        case(pod)
+    };
+    let workflow = || owned("argoproj.io/v1alpha1", "Workflow", ["main", "wait"]);
+    assert_eq!(injected(&workflow().decide()), ["main"]);
+    assert_eq!(injected(&workflow().annotate("otelgate.dev/containers", "wait").decide()), ["wait"]);
+    for (api_version, kind) in
+        [("argoproj.io/v1alpha1", "Rollout"), ("batch/v1", "Job"), ("example.com/v1", "Workflow")]
+    {
+        assert_eq!(injected(&owned(api_version, kind, ["main", "wait"]).decide()), ["main", "wait"], "{kind}");
+    }
+    // App Mesh's, in any pod.
+    assert_eq!(injected(&owned("batch/v1", "Job", ["main", "envoy"]).decide()), ["main"]);
+    let none = owned("argoproj.io/v1alpha1", "Workflow", ["envoy", "wait"]).decide();
+    assert_eq!(none.skipped, Some(Reason::NoContainers));
+    assert!(Reason::NoContainers.next_step().contains("name one in otelgate.dev/containers"));
+}
+
+#[test]
 fn misspelt_annotations_are_told_the_right_name() {
     let outcome = case(pod(app())).annotate("otelgate.dev/endpiont", "http://a").decide();
     assert!(outcome.has_note(Reason::UnknownAnnotation));
