@@ -34,8 +34,10 @@ pub enum Fault {
     AliasOfItself,
     AliasBomb,
     TooDeep,
-    /// `---x`, which a YAML parser takes for text and kubectl for a separator.
+    /// `---x`, which a YAML parser takes for text and kubectl for a separator; or `--- x`, which kubectl refuses too.
     Separator,
+    /// A document behind `...`, with no `---` above it.
+    Unseparated,
     Utf16,
     NotUtf8,
     Binary,
@@ -71,6 +73,9 @@ impl Fault {
             Self::Separator => {
                 "write --- on a line of its own between documents; quote or indent the text if it is none"
             }
+            Self::Unseparated => {
+                "write --- on a line of its own above it; kubectl would silently leave the document out"
+            }
             Self::Utf16 => "convert it: iconv -f UTF-16 -t UTF-8",
             Self::NotUtf8 => "convert it to UTF-8, or leave the file out if it is no text",
             Self::Binary => "leave the file out, or unpack it first",
@@ -96,6 +101,7 @@ impl fmt::Display for Fault {
             Self::AliasBomb => write!(f, "aliases make more than {MAX_ALIASED} values of this file"),
             Self::TooDeep => write!(f, "maps and lists are nested more than {MAX_DEPTH} deep"),
             Self::Separator => f.write_str("a line begins with --- and goes on with text"),
+            Self::Unseparated => f.write_str("a second document begins without a line of ---"),
             Self::Utf16 => f.write_str("the text is UTF-16; manifests are UTF-8"),
             Self::NotUtf8 => f.write_str("the text is not UTF-8"),
             Self::Binary => f.write_str("this is no text: it has a zero byte"),

@@ -102,7 +102,9 @@ fn read_part(text: &str) -> Result<Part<'_>, ReadError> {
     json::read(text).map(|documents| Part { documents, aliased: 0 }).or_else(|no_json| {
         let next = content(text)[1..].trim_start().bytes().next();
         read_yaml(text).map_err(|no_yaml| match (no_json.fault, next) {
-            (fault @ Fault::DuplicateKey(_), _) | (fault, Some(b'"' | b'}')) => ReadError { fault, ..no_json },
+            (fault @ Fault::DuplicateKey(_), _) => ReadError { fault, ..no_json },
+            _ if matches!(no_yaml.fault, Fault::Separator | Fault::Unseparated) => no_yaml,
+            (fault, Some(b'"' | b'}')) => ReadError { fault, ..no_json },
             _ => no_yaml,
         })
     })
@@ -153,6 +155,9 @@ fn read_yaml(text: &str) -> Result<Part<'_>, ReadError> {
     for item in parser(text) {
         let (event, span) = item.map_err(|error| explain(text, &error))?;
         let (line, column) = (span.start.line(), span.start.col() + 1);
+        if matches!(event, Event::DocumentStart(..)) && !slices.documents.is_empty() && !is_separated(text, span) {
+            return Err(ReadError { line, column, fault: Fault::Unseparated });
+        }
         slices.take(&event, span);
         nodes.take(&event, span, text, slices.start);
         let ended = event == Event::DocumentEnd;
@@ -199,16 +204,24 @@ fn as_written(event: Event<'_>, span: Span) -> Event<'_> {
     }
 }
 
+/// As kubectl, which cuts its input at these lines before it reads YAML (`YAMLReader` of Kubernetes' apimachinery): behind
+/// `---` stands nothing but a comment.
 fn check_separators(text: &str) -> Result<(), ReadError> {
     for (index, line) in text.split('\n').enumerate() {
-        if let Some(rest) = line.strip_prefix("---")
-            && !rest.is_empty()
-            && !rest.starts_with([' ', '\t', '\r'])
-        {
+        let Some(rest) = line.strip_prefix("---") else { continue };
+        let content = rest.trim_start_matches([' ', '\t', '\r']);
+        let is_comment = content.starts_with('#') && content.len() < rest.len();
+        if !content.is_empty() && !is_comment {
             return Err(ReadError { line: index + 1, column: 1, fault: Fault::Separator });
         }
     }
     Ok(())
+}
+
+/// Whether kubectl cuts its input where a document begins. Of what it didn't cut, it takes the first document.
+fn is_separated(text: &str, start: Span) -> bool {
+    let Some(range) = start.byte_range() else { return true };
+    text[range.start..].starts_with("---") && (range.start == 0 || text[..range.start].ends_with('\n'))
 }
 
 fn explain(text: &str, error: &ScanError) -> ReadError {

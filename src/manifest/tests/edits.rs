@@ -396,8 +396,8 @@ fn what_cannot_be_edited_is_written_anew_between_its_comments() {
     let documents = read(text).expect("valid");
     let written = rewrite(&documents[0], &json!({"a": {"k": 2}, "b": {"k": 1}}));
     assert_eq!(written, "# top\n---\na:\n  k: 2\nb:\n  k: 1\n# end\n");
-    let inline = read("--- 'text' # c\n").expect("valid");
-    assert_eq!(rewrite(&inline[0], &json!({"a": 1})), "---\na: 1\n# c\n");
+    let indented = read("\t'text' # c\n").expect("valid");
+    assert_eq!(rewrite(&indented[0], &json!({"a": 1})), "\t\na: 1\n# c\n");
 }
 
 #[test]

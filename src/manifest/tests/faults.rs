@@ -18,7 +18,14 @@ fn faults_name_line_and_column() {
     assert_eq!(fault("a: 1\n~: 2\n"), (2, 1, Fault::NullKey));
     assert_eq!(fault("a: .inf\n"), (1, 4, Fault::NotFinite(".inf".into())));
     assert_eq!(fault("a: !!int x\n"), (1, 10, Fault::WrongTag("int".into())));
-    assert_eq!(fault("a: 1\n---b: 2\n"), (2, 1, Fault::Separator));
+    for separator in ["---b: 2", "--- {b: 2}", "--- |", "---\tb", "--- &x", "---#c", "--- \u{a0}"] {
+        assert_eq!(fault(&format!("a: 1\n{separator}\n")), (2, 1, Fault::Separator), "{separator}");
+    }
+    assert_eq!(fault("{\"a\": 1}\n--- {\"b\": 1}\n"), (2, 1, Fault::Separator));
+    assert_eq!(fault("a: 1\n...\nb: 2\n"), (3, 1, Fault::Unseparated));
+    assert_eq!(fault("a: 1\n---\n# c\n...\nb: 2\n"), (5, 1, Fault::Unseparated));
+    // A line ends here for a YAML parser, and not for kubectl.
+    assert_eq!(fault("a: 1\r---\rb: 1\n").2, Fault::Unseparated);
     assert_eq!(fault("a: {<<: 1}\n").2, Fault::MergeNotMap);
     let (line, _, Fault::Syntax(_)) = fault("a: 1\nb: [1,\n") else { panic!("a list without its end is no YAML") };
     assert!(line >= 2);
