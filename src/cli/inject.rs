@@ -159,9 +159,9 @@ impl Rules<'_> {
         templated: &Templated<'_>,
         place: &Place<'_>,
     ) -> Result<(Option<Value>, Outcome), Complaint> {
-        let Setting { configuration, opt_in, now, .. } = self.setting;
+        let Setting { configuration, opt_in, .. } = self.setting;
         let namespace = self.namespaces.view(place.namespace, opt_in);
-        let decision = decide(pod, &namespace, configuration, now);
+        let decision = decide(pod, &namespace, configuration, self.setting.at(templated, template));
         // It is all that tells otelgate's keys from the user's, and the patch would replace it.
         if matches!(decision, Decision::Inject(_))
             && decision.notes().iter().any(|note| note.reason == Reason::InvalidStatus)

@@ -22,6 +22,7 @@ pub struct Setting<'a> {
     /// For documents that name none.
     pub namespace: Option<&'a str>,
     pub opt_in: bool,
+    /// For what doesn't tell its own time.
     pub now: Timestamp,
 }
 
@@ -47,6 +48,22 @@ pub struct Place<'a> {
     pub object: Object<'a>,
     /// The object's own, or the one for documents that name none.
     pub namespace: Option<&'a str>,
+}
+
+/// When an object was created, by the API server's clock.
+#[must_use]
+pub fn created(object: &Value) -> Option<Timestamp> {
+    object.pointer("/metadata/creationTimestamp")?.as_str()?.parse().ok()
+}
+
+// === impl Setting ===
+
+impl Setting<'_> {
+    /// When a pod or a template is decided: one that a cluster had is decided as it was then, on whatever day.
+    #[must_use]
+    pub fn at(&self, templated: &Templated<'_>, template: &Value) -> Timestamp {
+        created(template).filter(|_| templated.workload.is_none()).unwrap_or(self.now)
+    }
 }
 
 // === impl Namespaces ===

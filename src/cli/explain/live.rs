@@ -7,12 +7,13 @@ use serde_json::Value;
 
 use super::calls::{self, Calls, Endpoints};
 use super::explanation::{Configured, Explanation, Gap, Subject};
-use super::running::{Around, Replicas, Running, created};
+use super::running::{Around, Replicas, Running};
 use super::target::{self, Target};
 use crate::api::{OptIn, label, object};
 use crate::cli::cluster::Cluster;
 use crate::cli::fetch;
 use crate::cli::input::{self, FileArgs};
+use crate::cli::offline::created;
 use crate::cli::output::Complaint;
 use crate::config::{self, CONFIG_MAP_KEY, Configuration};
 use crate::coverage::{self, Changes};

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::cli::offline::created;
 use crate::config::Configuration;
 use crate::coverage::{self, Changes, Coverage};
 use crate::inject::status::{Status, Written};
@@ -68,11 +69,6 @@ pub struct Around<'a> {
     pub configuration: &'a Configuration,
     pub changes: Changes,
     pub now: Timestamp,
-}
-
-/// When an object was created, by the API server's clock.
-pub fn created(object: &Value) -> Option<Timestamp> {
-    object.pointer("/metadata/creationTimestamp")?.as_str()?.parse().ok()
 }
 
 /// Whether it has come to its end: nothing would restart it.

@@ -120,3 +120,20 @@ fn several_threads_complain_in_the_order_of_the_input() {
         ]
     );
 }
+
+#[test]
+fn a_captured_pod_is_decided_as_when_it_was_created() {
+    let owned_by = |created: &str| {
+        let pod = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: nightly-29923920-x2x4z\n  namespace: shop\n";
+        let owner =
+            "  ownerReferences:\n  - {apiVersion: batch/v1, kind: Job, name: nightly-29923920, controller: true}\n";
+        let text = format!("{NAMESPACE}---\n{pod}{created}{owner}spec:\n  containers:\n  - name: main\n");
+        let told = told(&[input("pod.yaml", text)], false, 1).expect("a pod");
+        let of_job = told.joined.contains("k8s.job.name=nightly-29923920");
+        (told.joined.contains("k8s.cronjob.name=nightly,"), of_job)
+    };
+    assert_eq!(owned_by("  creationTimestamp: \"2026-11-23T12:00:05Z\"\n"), (true, true));
+    // The day says nothing else.
+    assert_eq!(owned_by(""), (false, true));
+    assert_eq!(owned_by("  creationTimestamp: null\n"), (false, true));
+}
