@@ -93,8 +93,7 @@ pub fn evaluate(
         Decision::Observe(_) | Decision::Skip { .. } => Vec::new(),
     };
     let answer = match &decision {
-        // Who creates the pod can make it smaller.
-        Decision::Skip { reason: reason @ Reason::ObjectTooLarge, .. } => response::warn(uid, *reason),
+        Decision::Skip { reason, .. } if reason.is_of_size() => response::warn(uid, *reason),
         _ => response::patch(uid, &operations),
     };
     if overdue() {

@@ -1,6 +1,7 @@
 //! One log line per review, and its counts.
 //!
-//! `info` for what was injected and for what failed, `debug` for the rest. Names only, never a value.
+//! `info` for what was injected, for what its creator is warned of and for what failed, `debug` for the rest. Names only,
+//! never a value.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -23,8 +24,9 @@ const MAX_NAME: usize = 253;
 
 pub fn decided(metrics: &Metrics, entry: Entry, took: Duration, report: &Report<'_>) {
     metrics.decided(entry, report.decision);
-    let injected = report.operations > 0;
-    if !(injected && enabled!(Level::INFO) || enabled!(Level::DEBUG)) {
+    let is_warned_of = matches!(report.decision, Decision::Skip { reason, .. } if reason.is_of_size());
+    let matters = report.operations > 0 || is_warned_of;
+    if !(matters && enabled!(Level::INFO) || enabled!(Level::DEBUG)) {
         return;
     }
     let (reason, notes) = match report.decision {
@@ -55,7 +57,7 @@ pub fn decided(metrics: &Metrics, entry: Entry, took: Duration, report: &Report<
             )
         };
     }
-    if injected { line!(info) } else { line!(debug) }
+    if matters { line!(info) } else { line!(debug) }
 }
 
 pub fn refused(metrics: &Metrics, entry: Entry, refusal: Refusal, outline: &Outline<'_>) {

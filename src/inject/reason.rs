@@ -80,7 +80,9 @@ reasons! {
     ObjectTooLarge: Skip, "with the patch the object would pass 1 MiB",
         "make the pod smaller: etcd refuses objects of 1.5 MiB";
     TooManyContainers: Skip, "the pod has more than 1,000 containers",
-        "nothing: no node runs such a pod";
+        "make it several pods: no node runs such a one";
+    AnnotationsTooLarge: Skip, "all annotations together would pass 256 KiB, which the API server refuses",
+        "remove annotations from the pod template; otelgate's are left out till then, and without room for otelgate.dev/status the pod is left alone";
 
     ValueFrom: Key, "the user's value comes from elsewhere (valueFrom), so it can't be known here",
         "nothing; to have it set by otelgate, write a literal or remove the variable";
@@ -116,8 +118,6 @@ reasons! {
         "shorten it";
     VariableTooLarge: Key, "OTEL_RESOURCE_ATTRIBUTES would be longer than 32 KiB",
         "shorten it, or the pod's resource.opentelemetry.io annotations";
-    AnnotationsTooLarge: Key, "all annotations together would pass 256 KiB, which the API server refuses; without room for otelgate.dev/status, the pod is left alone",
-        "remove annotations from the pod template";
     ControlCharacter: Key, "the value has control characters",
         "remove them";
     PerContainerLogSource: Key, "a log source for one container works only where the Datadog Agent owns the logs",
@@ -172,6 +172,14 @@ reasons! {
         "see /readyz of the webhook for what is wrong with it";
     InternalError: Failure, "a defect in otelgate; the pod was created unchanged",
         "please report it with the log line";
+}
+
+impl Reason {
+    /// Whether the pod is too large, which its creator is told at once: nobody else makes it smaller.
+    #[must_use]
+    pub const fn is_of_size(self) -> bool {
+        matches!(self, Self::ObjectTooLarge | Self::TooManyContainers | Self::AnnotationsTooLarge)
+    }
 }
 
 impl fmt::Display for Reason {

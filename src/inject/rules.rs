@@ -69,7 +69,7 @@ fn size<'a>(case: Case<'a>, decision: &Decision<'_>) -> Verdict<'a> {
     let annotations = &pod.metadata.value.annotations;
     let annotations: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
     let of_plan = match decision {
-        Decision::Skip { reason: reason @ (Reason::ObjectTooLarge | Reason::AnnotationsTooLarge), .. } => Some(*reason),
+        Decision::Skip { reason, .. } if reason.is_of_size() => Some(*reason),
         _ => None,
     };
     Verdict {

@@ -201,6 +201,25 @@ async fn an_object_that_is_too_large_is_skipped_unseen() {
     );
 }
 
+#[tokio::test]
+async fn who_creates_a_pod_that_is_too_large_is_told() {
+    let stack = Stack::new();
+    let containers: Vec<_> = (0..1001).map(|n| json!({"name": format!("c{n}")})).collect();
+    let changed = |pointer: &str, key: &str, value: Value| {
+        recorded_with("deployment-pod", |review| {
+            review.pointer_mut(pointer).expect("it is there")[key] = value;
+        })
+    };
+    let many = changed("/request/object/spec", "containers", json!(containers));
+    assert_warns(&stack.review(Entry::Pod, many).await, Reason::TooManyContainers);
+    // With the status alone it would pass the limit.
+    for length in [300_000, 256 * 1024 - 20] {
+        let annotations = json!({"a": "x".repeat(length)});
+        let large = changed("/request/object/metadata", "annotations", annotations);
+        assert_warns(&stack.review(Entry::Pod, large).await, Reason::AnnotationsTooLarge);
+    }
+}
+
 #[expect(clippy::panic, reason = "stands in for a defect")]
 fn panics<'a>(
     pod: &'a otelgate::inject::Pod<'a>,

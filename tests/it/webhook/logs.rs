@@ -141,10 +141,15 @@ async fn one_line_tells_of_each_injected_and_each_failed_review() {
     for name in ["deployment-pod", "bare-pod-dry-run", "cronjob-pod", "widget"] {
         connection.review(Entry::Pod.path(), &recorded(name)).await.expect("an answer").response();
     }
+    let crowded = recorded_with("deployment-pod", |review| {
+        let containers: Vec<_> = (0..1001).map(|n| json!({"name": format!("c{n}")})).collect();
+        review["request"]["object"]["spec"]["containers"] = json!(containers);
+    });
+    connection.review(Entry::Pod.path(), &crowded).await.expect("an answer").response();
     process.signal(Signal::TERM);
     assert!(process.ended().await.success());
     let decided = process.logged("decided");
-    assert_eq!(decided.len(), 2, "skipped ones are told at debug only: {decided:?}");
+    assert_eq!(decided.len(), 3, "others that are skipped are told at debug only: {decided:?}");
     let expect = |event: &Value, fields: &[(&str, Value)]| {
         for (field, value) in fields {
             assert_eq!(&event[field], value, "{field} of {event}");
@@ -162,6 +167,7 @@ async fn one_line_tells_of_each_injected_and_each_failed_review() {
         ],
     );
     expect(&decided[1], &[("k8s.pod.name", json!("shell")), ("otelgate.dry_run", json!(true))]);
+    expect(&decided[2], &[("level", json!("INFO")), ("otelgate.reason", json!("TooManyContainers"))]);
     let refused = process.logged("let through undecided");
     assert_eq!(refused.len(), 1);
     expect(&refused[0], &[("level", json!("INFO")), ("otelgate.reason", json!("NotAPod"))]);
