@@ -98,6 +98,9 @@ pub fn any(random: &mut Random) -> Case {
     if random.percent(8) {
         metadata::exclude_logs(random, &mut case.original);
     }
+    if random.percent(2) {
+        metadata::lengthen(random, &mut case.original);
+    }
     case
 }
 

@@ -294,6 +294,10 @@ fn endpoint_and_protocol_fit(run: &Run) -> Verdict {
                 format!("{}: {endpoint} is {url}, which is used as it is", seen.path)
             })?;
         }
+        for protocol in seen.added.iter().map(|(_, name)| name).filter(|name| name.ends_with("_PROTOCOL")) {
+            let endpoint = protocol.replace("_PROTOCOL", "_ENDPOINT");
+            require(seen.after.contains_key(&endpoint), || format!("{}: {protocol} without {endpoint}", seen.path))?;
+        }
         require(!added(var::SAMPLER_ARG) || added(var::SAMPLER), || {
             format!("{}: an argument for a sampler that isn't ours", seen.path)
         })?;

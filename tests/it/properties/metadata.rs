@@ -321,3 +321,17 @@ pub fn exclude_logs(random: &mut Random, pod: &mut Value) {
         annotations.insert(format!("{}{of}{exclude}", key::DATADOG_AUTODISCOVERY), json!(value));
     }
 }
+
+/// By annotations that are legal, but for some, and too long for what is made of them.
+pub fn lengthen(random: &mut Random, pod: &mut Value) {
+    let Some(Value::Object(annotations)) = pod.pointer_mut("/metadata/annotations") else { return };
+    if random.percent(50) {
+        let endpoint = format!("http://gateway:4318/{}", "x".repeat(random.between(4060, 4080)));
+        annotations.insert(key::ENDPOINT.to_owned(), json!(endpoint));
+        return;
+    }
+    for attribute in ["a", "service.version", "team", "zone"] {
+        let value = "漢".repeat(random.between(1, 1365));
+        annotations.insert(format!("{}{attribute}", key::RESOURCE), json!(value));
+    }
+}
