@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, interval_at, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower::Service as _;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::activity::{Activity, Watched};
 use super::lifecycle::{Phase, Phases};
@@ -58,6 +58,8 @@ pub enum Transport {
 const MAX_BUFFER: usize = 16 << 10;
 /// After an error of the listener's own, such as no more file descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Without such an error for so long, it is over.
+const RECOVERED: Duration = Duration::from_secs(2);
 
 // === impl Limits ===
 
@@ -91,6 +93,7 @@ pub async fn serve(
     metrics: Option<Arc<Metrics>>,
     mut phases: Phases,
 ) {
+    let mut listener = Listener { listener, failed: None };
     let open = Arc::new(Semaphore::new(limits.connections));
     let connection = Connection { router, limits, metrics, phases: phases.clone() };
     let mut draining = pin!(async move { phases.reached(Phase::Draining).await });
@@ -98,16 +101,7 @@ pub async fn serve(
         let stream = tokio::select! {
             biased;
             () = &mut draining => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    if !is_of_the_client(&error) {
-                        warn!(error.message = %error, "can't accept connections; trying again");
-                        sleep(PAUSE).await;
-                    }
-                    continue;
-                }
-            },
+            stream = listener.accept() => stream,
         };
         let Ok(permit) = Arc::clone(&open).try_acquire_owned() else {
             connection.refused(Refused::Limit);
@@ -137,10 +131,11 @@ pub async fn serve(
     }
 }
 
-/// Errors of one connection, which the listener survives without a pause.
-fn is_of_the_client(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+/// Accepts through errors of its own, and tells when they begin and end.
+struct Listener {
+    listener: TcpListener,
+    /// When it last did, until that is over.
+    failed: Option<Instant>,
 }
 
 #[derive(Clone)]
@@ -149,6 +144,36 @@ struct Connection {
     limits: Limits,
     metrics: Option<Arc<Metrics>>,
     phases: Phases,
+}
+
+// === impl Listener ===
+
+impl Listener {
+    async fn accept(&mut self) -> TcpStream {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    if self.failed.take_if(|failed| failed.elapsed() > RECOVERED).is_some() {
+                        info!("accepting connections again");
+                    }
+                    return stream;
+                }
+                Err(error) if is_of_the_client(&error) => {}
+                Err(error) => {
+                    if self.failed.replace(Instant::now()).is_none() {
+                        warn!(error.message = %error, "can't accept connections; trying again");
+                    }
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// Errors of one connection, which the listener survives without a pause.
+fn is_of_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
 // === impl Connection ===

@@ -148,6 +148,27 @@ async fn silence_on_the_plain_port_is_given_up() {
 }
 
 #[tokio::test]
+async fn that_no_file_is_left_for_connections_is_told_once_and_when_it_is_over() {
+    let folder = tempdir().expect("a folder");
+    let authority = Authority::new("one");
+    authority.issue().write(folder.path());
+    let process = Process::start(folder.path(), &["--no-namespaces"]).await;
+    process.limit_files(Some(3));
+    let _waiting = TcpStream::connect(process.address).await.expect("the system takes it");
+    let told = || process.logged("can't accept connections; trying again").len();
+    wait_until(|| async { told() > 0 }).await;
+    // Ten times as long as until the next try.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!((told(), process.logged("accepting connections again").len()), (1, 0));
+    process.limit_files(None);
+    wait_until(|| async {
+        tls(process.address, authority.client(None)).await.is_ok()
+            && process.logged("accepting connections again").len() == 1
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn silence_ends_too() {
     let server = server(Limits { header: SHORT, idle: SHORT, ..Limits::default() }).await;
     let mut idle = tls(server.port.address, server.client()).await.expect("a handshake");

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use serde_json::Value;
 
 use super::authority::Pair;
@@ -85,6 +85,13 @@ impl Process {
 
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("the process lives");
+    }
+
+    /// Lets it have so many files open at most, or as many as it started with.
+    pub fn limit_files(&self, most: Option<u64>) {
+        let inherited = getrlimit(Resource::Nofile);
+        let limit = Rlimit { current: most.or(inherited.current), maximum: inherited.maximum };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).expect("the process lives");
     }
 
     /// The most memory that it ever held, in MiB.
