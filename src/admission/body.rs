@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream, HttpBody as _};
+use axum::Error;
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody as _};
 use futures::StreamExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::deadline::Deadline;
 use super::review::{LARGE, MAX_BODY};
@@ -15,6 +17,8 @@ use super::review::{LARGE, MAX_BODY};
 pub struct Capacity {
     /// Of all bodies beyond their first [`STEP`], which is any connection's.
     kibibytes: Semaphore,
+    /// The part of that for what they have beyond [`LARGE`]: it leaves room for usual ones.
+    beyond: Semaphore,
     /// The view of a review can be dozens of times its size.
     large: Semaphore,
     /// Places in the line for that; who stands there holds a body.
@@ -31,6 +35,15 @@ pub struct Intake<'c> {
     pub bytes: Vec<u8>,
     pub end: End,
     share: Option<SemaphorePermit<'c>>,
+    beyond: Option<SemaphorePermit<'c>>,
+    pace: Pace,
+}
+
+/// How long the body has to be, and when.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    length: usize,
+    by: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +53,7 @@ pub enum End {
     TooLarge,
     /// There was no capacity for more; `bytes` is the beginning, and more may come.
     Shed,
-    /// The deadline came first.
+    /// The deadline came first, or hardly anything came of a body that takes up what others could have.
     Late,
     /// The client went away, or sent what isn't HTTP.
     Broken,
@@ -52,6 +65,8 @@ const KIB: usize = 1024;
 const STEP: usize = 32 * KIB;
 /// Of a body that declares no length.
 const USUAL: usize = 32 * KIB;
+/// For another [`STEP`] of a body that has a share. No network between an API server and a webhook is that slow.
+const STALLED: Duration = Duration::from_secs(2);
 /// Large reviews take milliseconds each: a line that is longer than this is no burst.
 const LINE: usize = 32;
 /// Of the rest of a body that is answered before its end, read and thrown away so that the client gets to read the answer.
@@ -65,7 +80,13 @@ impl Capacity {
     /// For that many bytes of bodies.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
-        Self { kibibytes: Semaphore::new(bytes.div_ceil(KIB)), large: Semaphore::new(1), line: Semaphore::new(LINE) }
+        let kibibytes = bytes.div_ceil(KIB);
+        Self {
+            kibibytes: Semaphore::new(kibibytes),
+            beyond: Semaphore::new(kibibytes * 2 / 3),
+            large: Semaphore::new(1),
+            line: Semaphore::new(LINE),
+        }
     }
 
     /// Leave to decide a review of that length. Large ones are decided one at a time: the others wait in a line, which
@@ -78,10 +99,17 @@ impl Capacity {
         let permit = timeout_at(deadline.instant().into(), self.large.acquire()).await.ok()?;
         permit.ok().map(|permit| Turn(Some(permit)))
     }
+}
 
-    fn try_share(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
-        self.kibibytes.try_acquire_many(u32::try_from(bytes.div_ceil(KIB)).ok()?).ok()
+/// Adds as many bytes to a share, if there are as many left.
+fn enlarge<'c>(share: &mut Option<SemaphorePermit<'c>>, of: &'c Semaphore, bytes: usize) -> bool {
+    let more = u32::try_from(bytes.div_ceil(KIB)).ok().and_then(|kibibytes| of.try_acquire_many(kibibytes).ok());
+    let Some(more) = more else { return false };
+    match share {
+        Some(share) => share.merge(more),
+        none => *none = Some(more),
     }
+    true
 }
 
 // === impl End ===
@@ -97,14 +125,15 @@ impl End {
 // === impl Intake ===
 
 impl<'c> Intake<'c> {
-    /// Reads a body until its end, the deadline's, or that of the capacity; of one that says beforehand that it is too
-    /// large, the beginning.
+    /// Reads a body until its end, the deadline's, or that of the capacity, or until it stalls with a part of that; of one
+    /// that says beforehand that it is too large, the beginning.
     pub async fn of(body: Body, deadline: Deadline, capacity: &'c Capacity) -> Self {
         let declared = body.size_hint().upper().and_then(|length| usize::try_from(length).ok());
         let limit = if declared.is_some_and(|length| length > MAX_BODY) { STEP } else { MAX_BODY };
         let bytes = Vec::with_capacity(declared.unwrap_or(USUAL).min(STEP));
         let mut frames = body.into_data_stream();
-        let mut intake = Self { bytes, end: End::Complete, share: None };
+        let pace = Pace { length: 0, by: deadline.instant().into() };
+        let mut intake = Self { bytes, end: End::Complete, share: None, beyond: None, pace };
         let reading = timeout_at(deadline.instant().into(), intake.fill(&mut frames, limit, capacity)).await;
         intake.end = reading.unwrap_or(End::Late);
         if intake.end.leaves_a_rest() {
@@ -114,8 +143,13 @@ impl<'c> Intake<'c> {
     }
 
     async fn fill(&mut self, frames: &mut BodyDataStream, limit: usize, capacity: &'c Capacity) -> End {
-        while let Some(frame) = frames.next().await {
-            let Ok(frame) = frame else { return End::Broken };
+        loop {
+            let frame = match self.next(frames).await {
+                Ok(Some(Ok(frame))) => frame,
+                Ok(Some(Err(_))) => return End::Broken,
+                Ok(None) => return End::Complete,
+                Err(_) => return End::Late,
+            };
             let length = self.bytes.len() + frame.len();
             if length > limit || !self.makes_room(length, capacity) {
                 self.keep_the_beginning(&frame);
@@ -123,7 +157,18 @@ impl<'c> Intake<'c> {
             }
             self.bytes.extend_from_slice(&frame);
         }
-        End::Complete
+    }
+
+    /// What comes next; not waited for as long where there is a share.
+    async fn next(&mut self, frames: &mut BodyDataStream) -> Result<Option<Result<Bytes, Error>>, Elapsed> {
+        if self.share.is_none() {
+            return Ok(frames.next().await);
+        }
+        let length = self.bytes.len();
+        if length >= self.pace.length {
+            self.pace = Pace { length: length + STEP, by: Instant::now() + STALLED };
+        }
+        timeout_at(self.pace.by, frames.next()).await
     }
 
     fn makes_room(&mut self, length: usize, capacity: &'c Capacity) -> bool {
@@ -132,13 +177,14 @@ impl<'c> Intake<'c> {
             return true;
         }
         // By a part of what is there, so that a long body isn't copied at every step.
-        let wanted = length.max(before + before / 4).next_multiple_of(STEP);
-        if wanted > STEP {
-            let Some(more) = capacity.try_share(wanted - before.max(STEP)) else { return false };
-            match &mut self.share {
-                Some(share) => share.merge(more),
-                none => *none = Some(more),
-            }
+        let most = if length <= LARGE { LARGE } else { MAX_BODY };
+        let wanted = length.max(before + before / 4).next_multiple_of(STEP).min(most);
+        let beyond = |kept: usize| wanted.max(kept) - before.max(kept);
+        if wanted > STEP
+            && !(enlarge(&mut self.share, &capacity.kibibytes, beyond(STEP))
+                && enlarge(&mut self.beyond, &capacity.beyond, beyond(LARGE)))
+        {
+            return false;
         }
         self.bytes.reserve_exact(wanted - self.bytes.len());
         true
@@ -149,7 +195,7 @@ impl<'c> Intake<'c> {
         let missing = next.len().min(STEP - self.bytes.len());
         self.bytes.extend_from_slice(&next[..missing]);
         self.bytes.shrink_to_fit();
-        self.share = None;
+        (self.share, self.beyond) = (None, None);
     }
 }
 

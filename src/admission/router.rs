@@ -35,8 +35,8 @@ pub struct Admission {
     pub decide: Decide,
 }
 
-/// Bytes of all bodies that are held at once, small ones apart. With them and all connections, the process stays within the
-/// limit of memory in `webhook-config`.
+/// Bytes of all bodies that are held at once, small ones apart: as many as leave room for the longest in the part of them
+/// that large ones have. With them and all connections, the process stays within the limit of memory in `webhook-config`.
 const CAPACITY: usize = 12 << 20;
 
 // === impl Admission ===

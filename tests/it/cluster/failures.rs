@@ -113,10 +113,10 @@ fn a_webhook_whose_answers_are_late(shared: &Webhook<'_>) {
     is_injected_again(&webhook);
 }
 
-/// The webhook's own deadline comes before the API server's: it says so, and the API server has an answer.
+/// The webhook gives up before the API server does: it says so, and the API server has an answer.
 fn a_request_that_arrives_slowly(shared: &Webhook<'_>) {
     let mut webhook = own(shared, "dripping", &[]);
-    // 80% of it is four seconds, which leaves the answer one second for its way.
+    // Two seconds without a byte, or 80% of it at most, leave the answer a second for its way.
     webhook.timeout_seconds = Some(5);
     webhook.register_at(webhook.port());
     webhook.make_namespace("dripping", Some("enabled"));

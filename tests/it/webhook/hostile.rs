@@ -326,6 +326,26 @@ async fn what_does_not_fit_is_shed_at_once_and_what_is_small_is_not() {
     assert_eq!(stack.metrics.failures(Entry::Pod, Reason::Overloaded), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_body_that_stalls_with_a_share_of_the_memory_is_given_up_and_a_slow_one_is_not() {
+    let stack = Stack::new();
+    let started = tokio::time::Instant::now();
+    let request = unfinished(padded(100 << 10));
+    let answer = tower::ServiceExt::oneshot(stack.router.clone(), request).await.expect("infallible");
+    assert!(started.elapsed() < Duration::from_secs(5), "of the 24 s that a body may take");
+    assert_eq!(answer.headers()["connection"], "close");
+    let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.expect("a body");
+    assert_warns(&super::client::response(&body), Reason::DeadlineExceeded);
+
+    let pieces: Vec<_> = padded(500 << 10).chunks(32 << 10).map(Bytes::copy_from_slice).collect();
+    let slow = stream::iter(pieces).then(|piece| async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok::<_, std::io::Error>(piece)
+    });
+    let response = stack.review_within(Entry::Pod, "30s", Body::from_stream(slow)).await;
+    assert!(response.get("patch").is_some(), "{response}");
+}
+
 /// Signals its beginning, and waits for leave to end.
 static TURNS: (Barrier, Barrier) = (Barrier::new(2), Barrier::new(2));
 static DECIDING: AtomicUsize = AtomicUsize::new(0);

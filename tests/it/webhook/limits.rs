@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use otelgate::admission::{Entry, MAX_BODY};
 use otelgate::inject::Reason;
 use otelgate::metrics::{HandshakeFailure, Refused};
@@ -250,6 +251,41 @@ async fn a_client_that_goes_away_in_its_request_is_counted() {
     drop(connection);
     wait_until(|| async { server.port.metrics.failures(Entry::Pod, Reason::Undecodable) == 1 }).await;
     wait_until(|| async { server.port.metrics.connections.get() == 0 }).await;
+}
+
+/// As large as would fill all the memory that there is for bodies, to the last of it.
+#[tokio::test]
+async fn large_bodies_that_stall_leave_room_for_usual_ones() {
+    let server = server(Limits::default()).await;
+    let mut stalled = Vec::new();
+    for beginning in [MAX_BODY - (100 << 10), 4608 << 10, 200 << 10] {
+        let mut connection = tls(server.port.address, server.client()).await.expect("a handshake");
+        let mut body = recorded("deployment-pod");
+        body.resize(beginning, b' ');
+        let head =
+            format!("POST /mutate/enabled?timeout=30s HTTP/1.1\r\nhost: x\r\ncontent-length: {MAX_BODY}\r\n\r\n");
+        connection.write(&[head.as_bytes(), &body].concat()).await.expect("written");
+        stalled.push(async move { connection.answer().await.expect("an answer").closes() });
+    }
+    let stalled = tokio::spawn(join_all(stalled));
+    let mut usual = tls(server.port.address, server.client()).await.expect("a handshake");
+    let mut review = recorded("deployment-pod");
+    review.resize(40_000, b' ');
+    let mut patched = 0;
+    while !stalled.is_finished() {
+        let response = usual.review(Entry::Pod.path(), &review).await.expect("an answer").response();
+        assert!(response.get("patch").is_some(), "{response} after {patched} with a patch");
+        patched += 1;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(stalled.await.expect("no panic"), [true; 3]);
+    assert!(patched > 10, "{patched}");
+    let failures = |reason| server.port.metrics.failures(Entry::Enabled, reason);
+    assert_eq!(
+        (failures(Reason::Overloaded), failures(Reason::DeadlineExceeded)),
+        (1, 2),
+        "of two large ones, one fits"
+    );
 }
 
 /// A connection with half a request on it.
