@@ -74,7 +74,7 @@ pub struct Args {
     /// How long to serve on after SIGTERM, as endpoints take their time to follow.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     shutdown_delay: Duration,
-    /// Connections at a time; further ones are closed at once.
+    /// Connections at a time; beyond, the one that was idle longest makes room.
     #[arg(long, value_name = "N", default_value = "512", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     max_connections: usize,
     /// Threads that decide; the plain port has one of its own.

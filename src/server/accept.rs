@@ -18,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, interval_at, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower::Service as _;
@@ -34,7 +34,8 @@ use crate::tls::Identity;
 /// What a port's clients may use up.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at a time; a further one is closed at once, not queued.
+    /// Connections at a time. For a further one that makes room which has waited longest with nothing to answer; where
+    /// none has, it is closed at once, not queued.
     pub connections: usize,
     /// For a TLS handshake.
     pub handshake: Duration,
@@ -60,6 +61,8 @@ const MAX_BUFFER: usize = 16 << 10;
 const PAUSE: Duration = Duration::from_millis(50);
 /// Without such an error for so long, it is over.
 const RECOVERED: Duration = Duration::from_secs(2);
+/// For a connection that is asked to leave; its task only has to get its turn.
+const LEAVING: Duration = Duration::from_secs(1);
 
 // === impl Limits ===
 
@@ -94,7 +97,7 @@ pub async fn serve(
     mut phases: Phases,
 ) {
     let mut listener = Listener { listener, failed: None };
-    let open = Arc::new(Semaphore::new(limits.connections));
+    let mut places = Places::new(limits.connections);
     let connection = Connection { router, limits, metrics, phases: phases.clone() };
     let mut draining = pin!(async move { phases.reached(Phase::Draining).await });
     loop {
@@ -103,7 +106,8 @@ pub async fn serve(
             () = &mut draining => break,
             stream = listener.accept() => stream,
         };
-        let Ok(permit) = Arc::clone(&open).try_acquire_owned() else {
+        let activity = Activity::new();
+        let Some(place) = places.take(&activity).await else {
             connection.refused(Refused::Limit);
             continue;
         };
@@ -120,13 +124,12 @@ pub async fn serve(
         };
         let connection = connection.clone();
         tokio::spawn(async move {
-            connection.serve(stream, config).await;
-            drop(permit);
+            connection.serve(stream, config, activity).await;
+            drop(place);
         });
     }
     drop(listener);
-    let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
-    if timeout(limits.drain, open.acquire_many(all)).await.is_err() {
+    if timeout(limits.drain, places.all_free()).await.is_err() {
         warn!("connections were still open at the end of the drain");
     }
 }
@@ -136,6 +139,14 @@ struct Listener {
     listener: TcpListener,
     /// When it last did, until that is over.
     failed: Option<Instant>,
+}
+
+/// Places for connections, and what those that have one are doing.
+struct Places {
+    free: Arc<Semaphore>,
+    limit: usize,
+    /// Some of them may be closed by now.
+    taken: Vec<Activity>,
 }
 
 #[derive(Clone)]
@@ -176,6 +187,41 @@ fn is_of_the_client(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
+// === impl Places ===
+
+impl Places {
+    fn new(limit: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(limit)), limit, taken: Vec::new() }
+    }
+
+    /// A place for a connection, if there is one or somebody makes room.
+    async fn take(&mut self, activity: &Activity) -> Option<OwnedSemaphorePermit> {
+        if self.taken.len() >= self.limit {
+            self.taken.retain(Activity::is_open);
+        }
+        let place = match Arc::clone(&self.free).try_acquire_owned() {
+            Ok(place) => place,
+            Err(_) => self.vacated().await?,
+        };
+        self.taken.push(activity.clone());
+        Some(place)
+    }
+
+    /// That of the connection that has waited longest with nothing to answer.
+    async fn vacated(&self) -> Option<OwnedSemaphorePermit> {
+        let waiting = self.taken.iter().filter_map(|activity| Some((activity.waits_since()?, activity)));
+        let (_, longest) = waiting.min_by_key(|(since, _)| *since)?;
+        longest.ask_to_leave().then_some(())?;
+        timeout(LEAVING, Arc::clone(&self.free).acquire_owned()).await.ok()?.ok()
+    }
+
+    async fn all_free(&self) {
+        let all = u32::try_from(self.limit).unwrap_or(u32::MAX);
+        // It is never closed.
+        let _ = self.free.acquire_many(all).await;
+    }
+}
+
 // === impl Connection ===
 
 impl Connection {
@@ -185,16 +231,25 @@ impl Connection {
         }
     }
 
-    async fn serve(self, stream: TcpStream, config: Option<Arc<ServerConfig>>) {
+    async fn serve(self, stream: TcpStream, config: Option<Arc<ServerConfig>>, activity: Activity) {
         let _counted = self.metrics.clone().map(Counted::new);
+        tokio::select! {
+            biased;
+            // Looked at first: once a request is read, it isn't any more.
+            () = activity.unwanted() => {}
+            () = self.speak(stream, config, &activity) => {}
+        }
+    }
+
+    async fn speak(self, stream: TcpStream, config: Option<Arc<ServerConfig>>, activity: &Activity) {
         // Answers are written whole: nothing is gained by waiting for more.
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        let Some(config) = config else { return self.speak_http(stream).await };
+        let Some(config) = config else { return self.speak_http(stream, activity).await };
         let handshake = timeout(self.limits.handshake, TlsAcceptor::from(config).accept(ReadAhead::new(stream))).await;
         match handshake {
-            Ok(Ok(stream)) => self.speak_http(stream).await,
+            Ok(Ok(stream)) => self.speak_http(stream, activity).await,
             Ok(Err(error)) => {
                 let tls = error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>);
                 self.handshake_failed(if tls { HandshakeFailure::Tls } else { HandshakeFailure::Closed });
@@ -210,10 +265,10 @@ impl Connection {
         debug!(error.type = cause.as_str(), "TLS handshake failed");
     }
 
-    async fn speak_http<S: AsyncRead + AsyncWrite + Unpin>(self, stream: S) {
-        let activity = Activity::new();
+    async fn speak_http<S: AsyncRead + AsyncWrite + Unpin>(self, stream: S, activity: &Activity) {
+        activity.head_awaited();
         let io = TokioIo::new(Watched::new(stream, activity.clone()));
-        let service = service_fn(|request| self.answer(&activity, request));
+        let service = service_fn(|request| self.answer(activity, request));
         let mut http = http1::Builder::new();
         http.max_buf_size(MAX_BUFFER).header_read_timeout(None);
         let mut exchange = pin!(http.serve_connection(io, service));

@@ -1,4 +1,4 @@
-//! What a connection is doing, so that one that does nothing for too long can be closed.
+//! What a connection is doing, so that one that does nothing can be closed: after too long, or to make room.
 //!
 //! hyper's own timeout doesn't tell a client that is silent between requests, which the API server's pool is for 90 s,
 //! from one that sends half a request's head. Nor does hyper tell how far it has read ahead, so this counts along.
@@ -10,12 +10,13 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doing {
     /// Between requests.
     Nothing,
-    /// A request has begun to arrive, or a first one is waited for.
+    /// A request has begun to arrive, or a first one is waited for, and the handshake before it.
     Head,
     /// A request is being answered, which has a deadline of its own.
     Request,
@@ -23,12 +24,20 @@ enum Doing {
 
 /// Shared by a connection's parts, all of which run in one task.
 #[derive(Clone, Debug)]
-pub struct Activity(Arc<Mutex<State>>);
+pub struct Activity(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    unwanted: Notify,
+}
 
 #[derive(Debug)]
 struct State {
     doing: Doing,
     since: Instant,
+    /// Its place is wanted for another.
+    unwanted: bool,
     /// Of the current request, as long as it is known where that began.
     framing: Option<Framing>,
 }
@@ -56,8 +65,14 @@ pub struct Watched<S> {
 
 impl Activity {
     pub fn new() -> Self {
-        let state = State { doing: Doing::Head, since: Instant::now(), framing: Some(Framing::default()) };
-        Self(Arc::new(Mutex::new(state)))
+        let framing = Some(Framing::default());
+        let state = State { doing: Doing::Head, since: Instant::now(), unwanted: false, framing };
+        Self(Arc::new(Shared { state: Mutex::new(state), unwanted: Notify::new() }))
+    }
+
+    /// The handshake is over.
+    pub fn head_awaited(&self) {
+        self.state().becomes(Doing::Head);
     }
 
     /// `length` is that of the body, if it is known in advance.
@@ -66,6 +81,7 @@ impl Activity {
         if let Some(framing) = &mut state.framing {
             framing.body = length;
         }
+        state.unwanted = false;
         state.becomes(Doing::Request);
     }
 
@@ -91,6 +107,34 @@ impl Activity {
         }
     }
 
+    /// Since when it has nothing to answer; `None` where it has, or is asked to leave already.
+    pub fn waits_since(&self) -> Option<Instant> {
+        let state = self.state();
+        (state.doing != Doing::Request && !state.unwanted).then_some(state.since)
+    }
+
+    /// Asks it to leave, unless it has something to answer by now.
+    pub fn ask_to_leave(&self) -> bool {
+        let mut state = self.state();
+        state.unwanted = state.doing != Doing::Request;
+        if state.unwanted {
+            self.0.unwanted.notify_one();
+        }
+        state.unwanted
+    }
+
+    /// Until it is asked to leave, and no request has begun since.
+    pub async fn unwanted(&self) {
+        while !self.state().unwanted {
+            self.0.unwanted.notified().await;
+        }
+    }
+
+    /// Whether its connection is still there.
+    pub fn is_open(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     fn bytes_arrived(&self, bytes: &[u8]) {
         let mut state = self.state();
         if state.doing == Doing::Nothing {
@@ -102,7 +146,7 @@ impl Activity {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -188,6 +232,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures::poll;
+
     use super::*;
 
     fn after(pieces: &[&str], body: Option<u64>) -> Doing {
@@ -198,6 +246,23 @@ mod tests {
         activity.request_began(body);
         activity.request_ended();
         activity.state().doing
+    }
+
+    #[tokio::test]
+    async fn what_has_something_to_answer_is_not_asked_to_leave() {
+        let activity = Activity::new();
+        let mut unwanted = pin!(activity.unwanted());
+        assert!(activity.ask_to_leave());
+        assert_eq!(activity.waits_since(), None, "it is asked already");
+        // Its task reads a request before it gets to hear of that.
+        activity.request_began(Some(0));
+        assert!(poll!(&mut unwanted).is_pending());
+        assert!(!activity.ask_to_leave());
+        assert_eq!(activity.waits_since(), None);
+        activity.request_ended();
+        assert!(poll!(&mut unwanted).is_pending());
+        assert!(activity.waits_since().is_some() && activity.ask_to_leave());
+        assert!(poll!(&mut unwanted).is_ready());
     }
 
     #[test]

@@ -179,14 +179,38 @@ async fn silence_ends_too() {
 }
 
 #[tokio::test]
-async fn a_connection_beyond_the_limit_is_closed_at_once() {
+async fn a_connection_beyond_the_limit_is_closed_at_once_where_all_others_are_in_a_request() {
     let server = server(Limits { connections: 2, ..Limits::default() }).await;
-    let first = tls(server.port.address, server.client()).await.expect("a handshake");
-    let _second = tls(server.port.address, server.client()).await.expect("a handshake");
+    let (mut first, rest) = halfway(&server).await;
+    let (mut second, _rest) = halfway(&server).await;
     tls(server.port.address, server.client()).await.map(drop).expect_err("closed at once");
     assert_eq!(server.port.metrics.refusals(Refused::Limit), 1);
-    drop(first);
-    wait_until(|| async { server.review().await.is_ok() }).await;
+    first.write(&rest).await.expect("written");
+    assert!(first.answer().await.expect("an answer").response().get("patch").is_some());
+    server.review().await.expect("the first has nothing to do any more");
+    is_closed(&mut first).await;
+    second.write(&rest).await.expect("written");
+    assert!(second.answer().await.expect("an answer").response().get("patch").is_some());
+}
+
+#[tokio::test]
+async fn at_the_limit_the_connection_that_waited_longest_makes_room() {
+    let server = server(Limits { connections: 3, idle: 2 * LONG, header: 2 * LONG, ..Limits::default() }).await;
+    let (mut busy, rest) = halfway(&server).await;
+    let mut idle = tls(server.port.address, server.client()).await.expect("a handshake");
+    idle.review(Entry::Pod.path(), &recorded("deployment-pod")).await.expect("an answer");
+    let mut silent = TcpStream::connect(server.port.address).await.expect("a connection");
+    let mut newest = tls(server.port.address, server.client()).await.expect("the idle one makes room");
+    is_closed(&mut idle).await;
+    newest.review(Entry::Pod.path(), &recorded("deployment-pod")).await.expect("an answer");
+    let mut other = tls(server.port.address, server.client()).await.expect("so does one without a handshake");
+    assert_eq!(silent.read(&mut [0; 16]).await.unwrap_or_default(), 0);
+    for connection in [&mut newest, &mut other] {
+        connection.review(Entry::Pod.path(), &recorded("deployment-pod")).await.expect("an answer");
+    }
+    busy.write(&rest).await.expect("written");
+    assert!(busy.answer().await.expect("an answer").response().get("patch").is_some());
+    assert_eq!(server.port.metrics.refusals(Refused::Limit), 0);
 }
 
 #[tokio::test]
@@ -288,14 +312,16 @@ async fn large_bodies_that_stall_leave_room_for_usual_ones() {
     );
 }
 
-/// A connection with half a request on it.
+/// A connection with half a request on it, which the server is about to answer.
 async fn halfway(server: &Server) -> (Connection<TlsStream<TcpStream>>, Vec<u8>) {
     let mut connection = tls(server.port.address, server.client()).await.expect("a handshake");
     let mut review = recorded("deployment-pod");
     let rest = review.split_off(review.len() / 2);
     let length = review.len() + rest.len();
-    let head = format!("POST /mutate/pod?timeout=30s HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+    let head = "POST /mutate/pod?timeout=30s HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n";
+    let head = format!("{head}content-length: {length}\r\n\r\n");
     connection.write(&[head.as_bytes(), &review].concat()).await.expect("written");
+    assert_eq!(connection.answer().await.expect("a word that it goes on").status, 100);
     (connection, rest)
 }
 
