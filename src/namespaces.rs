@@ -1,7 +1,7 @@
 //! What is known of namespaces: their names, and the annotations that are defaults for their pods.
 //!
 //! A metadata-only watch feeds a compact store; of every object only the annotations of the two domains that the engine
-//! reads are kept. Nobody waits for it: a namespace that isn't known yet has no defaults, and that is all.
+//! reads are kept. No review waits for it: a namespace that isn't known yet has no defaults, and that is all.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};

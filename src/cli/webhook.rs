@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use axum::routing::get;
@@ -88,6 +88,9 @@ pub struct Args {
 
 /// How often files are looked at.
 const POLL: Duration = Duration::from_secs(1);
+/// How long a start waits for the first list of namespaces. A review without their annotations would take out of a pod
+/// what another replica has just put there by them.
+const FIRST_LIST: Duration = Duration::from_secs(2);
 const COMMAND: &str = "webhook";
 
 /// Where something comes from that is read again and again.
@@ -107,6 +110,8 @@ struct Objects {
 struct Sources {
     settings: Arc<Source<Settings>>,
     identity: Arc<Source<Identity>>,
+    /// Whether namespaces are watched, too.
+    namespaces: bool,
 }
 
 /// What the system gives, asked for before anything else is started.
@@ -185,12 +190,13 @@ async fn start(args: Args, metrics: &Arc<Metrics>) -> ExitCode {
     };
     let mut tasks = Tasks::default();
     let objects = client.clone().map(|client| Objects { client, namespace: namespace.clone() });
-    let sources = Sources::start(config, certificate, objects.as_ref(), metrics, &mut tasks);
+    let mut sources = Sources::start(config, certificate, objects.as_ref(), metrics, &mut tasks);
     let namespaces = client.filter(|_| !no_namespaces).map(|client| {
         let namespaces = Arc::new(Namespaces::default());
         tasks.spawn("namespaces", namespaces::watch(client, Arc::clone(&namespaces), Arc::clone(metrics)));
         namespaces
     });
+    sources.namespaces = namespaces.is_some();
     let admission = Admission::new(Arc::clone(&sources.settings), namespaces, Arc::clone(metrics), namespace);
     let limits = Limits { connections: max_connections, ..Limits::default() };
     let router = admission::router(&Arc::new(admission));
@@ -324,16 +330,28 @@ impl Sources {
         };
         let identity = Arc::new(Source::new(Arc::clone(&metrics.certificate_reloads)));
         certificate.feed::<Secret, _>(&identity, Keys(&["tls.crt", "tls.key"]), objects, tasks);
-        Self { settings, identity }
+        Self { settings, identity, namespaces: false }
     }
 
     fn admin_router(&self, phases: Phases, metrics: &Arc<Metrics>) -> Router {
         let (settings, identity) = (Arc::clone(&self.settings), Arc::clone(&self.identity));
-        let readiness = Readiness::new(phases).requires(Arc::clone(&identity)).requires(Arc::clone(&settings));
+        let mut readiness = Readiness::new(phases).requires(Arc::clone(&identity)).requires(Arc::clone(&settings));
+        if self.namespaces {
+            readiness = readiness.looks_at("namespaces", unlisted(Arc::clone(metrics)));
+        }
         let in_force = InForce { settings: Arc::clone(&settings), identity: Arc::clone(&identity) };
         let exposition = Exposition::new(Arc::clone(metrics), in_force);
         let status = get(async move || Json(in_force_now(&settings, &identity)));
         server::admin_router(readiness, exposition).route(replica::PATH, status)
+    }
+}
+
+/// Whether the namespaces still have to be listed. A replica that can't list them decides without their annotations.
+fn unlisted(metrics: Arc<Metrics>) -> impl Fn() -> Option<String> {
+    let started = Instant::now();
+    move || {
+        let waits = metrics.namespaces_synced.get() == 0 && started.elapsed() < FIRST_LIST;
+        waits.then(|| "not listed yet".to_owned())
     }
 }
 

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -22,7 +24,7 @@ use tempfile::tempdir;
 use tokio::task::JoinHandle;
 
 use super::authority::Authority;
-use super::client::{metric, tls, wait_until};
+use super::client::{metric, tls, wait_ready, wait_until};
 use super::process::Process;
 use super::stack::{Stack, admission, recorded_with};
 
@@ -39,6 +41,8 @@ struct Cluster {
     pages: usize,
     whole_objects: usize,
     failures_to_come: usize,
+    /// Before each answer.
+    delay: Duration,
 }
 
 type Shared = Arc<Mutex<Cluster>>;
@@ -89,6 +93,8 @@ async fn namespaces(
     Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
+    let delay = cluster.lock().expect("no panic").delay;
+    tokio::time::sleep(delay).await;
     let mut cluster = cluster.lock().expect("no panic");
     if cluster.failures_to_come > 0 {
         cluster.failures_to_come -= 1;
@@ -271,26 +277,42 @@ async fn namespaces_that_nobody_watches_are_not_unknown() {
     assert!(stack.counted() > 0.0 && !metrics.contains(UNKNOWN), "{metrics}");
 }
 
-#[tokio::test]
-async fn readiness_does_not_wait_for_the_cluster() {
-    let server = Server::start(cluster_of(2)).await;
-    server.change(|cluster| cluster.failures_to_come = 3);
-    let folder = tempdir().expect("a folder");
-    let authority = Authority::new("one");
-    authority.issue().write(folder.path());
-    let kubeconfig = folder.path().join("kubeconfig");
+/// The real binary, which asks that server.
+async fn process(folder: &Path, server: &Server) -> Process {
+    let kubeconfig = folder.join("kubeconfig");
     let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
         "clusters": [{"name": "c", "cluster": {"server": format!("http://{}", server.address)}}],
         "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}], "users": [{"name": "u", "user": {}}]});
     std::fs::write(&kubeconfig, config.to_string()).expect("written");
     let arguments = ["--shutdown-delay", "0s", "--kubeconfig", kubeconfig.to_str().expect("text")];
-    let process = Process::start(folder.path(), &arguments).await;
-    super::client::wait_ready(process.admin, "ok").await;
+    Process::start(folder, &arguments).await
+}
+
+#[tokio::test]
+async fn readiness_waits_for_the_first_list() {
+    let server = Server::start(Cluster { delay: Duration::from_millis(300), ..cluster_of(2) }).await;
+    let folder = tempdir().expect("a folder");
+    Authority::new("one").issue().write(folder.path());
+    let process = process(folder.path(), &server).await;
+    wait_ready(process.admin, "ok").await;
+    assert_eq!(metric(process.admin, "otelgate_namespaces_synced").await, 1.0);
+}
+
+#[tokio::test]
+async fn readiness_does_not_wait_for_ever() {
+    let server = Server::start(Cluster { failures_to_come: usize::MAX, ..cluster_of(2) }).await;
+    let folder = tempdir().expect("a folder");
+    let authority = Authority::new("one");
+    authority.issue().write(folder.path());
+    let process = process(folder.path(), &server).await;
+    wait_ready(process.admin, "ok").await;
+    assert_eq!(metric(process.admin, "otelgate_namespaces_synced").await, 0.0);
     let mut connection = tls(process.address, authority.client(None)).await.expect("a handshake");
     let review = super::stack::recorded("deployment-pod");
     assert!(connection.review(Entry::Pod.path(), &review).await.expect("an answer").response().get("patch").is_some());
+    server.change(|cluster| cluster.failures_to_come = 0);
     wait_until(|| async { metric(process.admin, "otelgate_namespaces").await > 1.0 }).await;
-    assert!(metric(process.admin, "otelgate_namespace_watch_errors_total").await >= 3.0);
+    assert!(metric(process.admin, "otelgate_namespace_watch_errors_total").await >= 1.0);
     let told = process.logged("no answer from the API server; trying again");
     assert_eq!(told.len(), 1, "the same is told once: {told:?}");
     assert_eq!(told[0]["otelgate.object"], "Namespace");
