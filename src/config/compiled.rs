@@ -301,9 +301,7 @@ fn faults(document: &Document) -> Vec<String> {
             faults.push(fault());
         }
     };
-    check(document.api_version == API_VERSION, &|| {
-        format!("apiVersion: {:?} isn't known; this version reads {API_VERSION}", document.api_version)
-    });
+    check(document.api_version == API_VERSION, &|| unknown_version(&document.api_version));
     check(document.kind == KIND, &|| format!("kind: {:?} isn't known; write {KIND}", document.kind));
     check(document.cluster_domain.split('.').all(legal::is_dns_label), &|| {
         format!("clusterDomain: {:?} is no DNS name", document.cluster_domain)
@@ -347,6 +345,10 @@ fn faults(document: &Document) -> Vec<String> {
     variable_faults(document, &mut faults);
     exclusion_faults(document, &mut faults);
     faults
+}
+
+pub(super) fn unknown_version(version: &str) -> String {
+    format!("apiVersion: {version:?} isn't known; this version reads {API_VERSION}")
 }
 
 /// Fields that the downward API serves to variables.

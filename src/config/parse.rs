@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use serde_saphyr::{Error as YamlError, Spanned};
 use thiserror::Error;
 
-use super::compiled::{Configuration, ConfigurationError};
+use super::compiled::{Configuration, ConfigurationError, unknown_version};
 use super::document::{API_VERSION, Document, KIND};
 use crate::api::object;
 use crate::manifest;
@@ -34,8 +34,14 @@ pub enum ParseError {
         object::INJECTION
     )]
     AnotherKind { kind: String },
+    #[error("{}", unknown_version(.version))]
+    AnotherVersion { version: String },
     #[error("the ConfigMap has no key data.{CONFIG_MAP_KEY}; put the configuration there")]
     NotInConfigMap,
+    #[error(
+        "data.{CONFIG_MAP_KEY} must be a text: write `{CONFIG_MAP_KEY}: |`, and the configuration indented below it"
+    )]
+    NotAText,
     #[error(transparent)]
     Illegal(#[from] ConfigurationError),
 }
@@ -47,13 +53,30 @@ pub struct Position {
     pub column: usize,
 }
 
-/// What tells a ConfigMap, and all else, from a configuration.
+/// What tells a ConfigMap, and all else, from a configuration of this version.
 #[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Envelope {
     #[serde(default)]
+    api_version: Option<String>,
+    #[serde(default)]
     kind: Option<String>,
+}
+
+/// What a ConfigMap holds.
+#[derive(Deserialize)]
+struct Held {
     #[serde(default)]
     data: Option<BTreeMap<String, Option<Spanned<String>>>>,
+}
+
+// === impl Envelope ===
+
+impl Envelope {
+    /// Nothing of a document with a fault of its own, which is reported by the stricter reading.
+    fn of(text: &str) -> Self {
+        read(text).unwrap_or_default()
+    }
 }
 
 /// Reads a configuration and checks it.
@@ -65,19 +88,20 @@ pub fn parse(text: &str) -> Result<Configuration, ParseError> {
     if is_empty(text) {
         return Err(ParseError::Empty);
     }
-    // A document with a fault of its own is reported by the stricter reading.
-    let envelope = read::<Envelope>(text).unwrap_or_default();
+    let envelope = Envelope::of(text);
     let document = match envelope.kind.as_deref() {
-        Some("ConfigMap") => from_config_map(envelope, text)?,
+        Some("ConfigMap") => from_config_map(text)?,
         _ => document(text, envelope)?,
     };
     Ok(Configuration::try_from(document)?)
 }
 
-/// Of another kind's fields none is right: what is wrong is the kind.
 fn document(text: &str, envelope: Envelope) -> Result<Document, ParseError> {
-    read::<Document>(text).map_err(|error| match envelope.kind {
-        Some(kind) if kind != KIND => ParseError::AnotherKind { kind },
+    let Envelope { api_version, kind } = envelope;
+    // Of another kind's or version's fields none is right: what is wrong is the kind, or the version.
+    read::<Document>(text).map_err(|error| match (kind, api_version) {
+        (Some(kind), _) if kind != KIND => ParseError::AnotherKind { kind },
+        (_, Some(version)) if version != API_VERSION => ParseError::AnotherVersion { version },
         _ => error,
     })
 }
@@ -90,25 +114,28 @@ pub fn fields(fields: &Map<String, Value>) -> Result<Document, String> {
     if let Some(name) = ["apiVersion", "kind"].into_iter().find(|name| fields.contains_key(*name)) {
         return Err(format!("{name}: belongs to the configuration's file; leave it out"));
     }
-    let mut document =
+    let mut whole =
         Map::from_iter([("apiVersion".to_owned(), Value::from(API_VERSION)), ("kind".to_owned(), Value::from(KIND))]);
-    document.extend(fields.clone());
+    whole.extend(fields.clone());
     // What is read from JSON is read by the same rules, with the same words, as what people write.
-    let text = manifest::document(&Value::Object(document));
-    read::<Document>(&text).map_err(|error| match error {
+    let text = manifest::document(&Value::Object(whole));
+    document(&text, Envelope::of(&text)).map_err(|error| match error {
         ParseError::Malformed { message, .. } => message,
         other => other.to_string(),
     })
 }
 
-fn from_config_map(envelope: Envelope, text: &str) -> Result<Document, ParseError> {
-    let inner = envelope.data.and_then(|mut data| data.remove(CONFIG_MAP_KEY)?).ok_or(ParseError::NotInConfigMap)?;
+fn from_config_map(text: &str) -> Result<Document, ParseError> {
+    let held = read::<Held>(text).map_err(|error| match error {
+        ParseError::Malformed { at, .. } if is_held_there(text, at) => ParseError::NotAText,
+        other => other,
+    })?;
+    let inner = held.data.and_then(|mut data| data.remove(CONFIG_MAP_KEY)?).ok_or(ParseError::NotInConfigMap)?;
     if is_empty(&inner.value) {
         return Err(ParseError::Empty);
     }
     let start = usize::try_from(inner.referenced.line()).unwrap_or(1);
-    let envelope = read::<Envelope>(&inner.value).unwrap_or_default();
-    document(&inner.value, envelope).map_err(|error| match (error, block_indent(text, start)) {
+    document(&inner.value, Envelope::of(&inner.value)).map_err(|error| match (error, block_indent(text, start)) {
         (ParseError::Malformed { at, message }, Some(indent)) => {
             ParseError::Malformed { at: Position { line: at.line + start - 1, column: at.column + indent }, message }
         }
@@ -118,6 +145,11 @@ fn from_config_map(envelope: Envelope, text: &str) -> Result<Document, ParseErro
         },
         (other, _) => other,
     })
+}
+
+fn is_held_there(text: &str, at: Position) -> bool {
+    let path = path_at(text, at, Node::Value);
+    path.as_deref().and_then(|path| path.strip_prefix("data.")) == Some(CONFIG_MAP_KEY)
 }
 
 /// Columns by which the block scalar is indented whose text begins on that line; `None` for other scalars.

@@ -173,6 +173,17 @@ fn a_document_of_another_kind_is_told_so() {
 }
 
 #[test]
+fn a_document_of_another_version_is_told_so() {
+    let next = "apiVersion: otelgate.dev/v1beta1\nkind: InjectionConfiguration\n";
+    let says = "apiVersion: \"otelgate.dev/v1beta1\" isn't known; this version reads otelgate.dev/v1alpha1";
+    for fields in ["", "injection: {mode: observe}\n", "otlp: {endpoints: []}\n"] {
+        assert_eq!(fault(&format!("{next}{fields}")), says);
+    }
+    let held = format!("{next}injection: {{}}").replace('\n', "\n    ");
+    assert_eq!(fault(&format!("kind: ConfigMap\ndata:\n  config.yaml: |\n    {held}\n")), says);
+}
+
+#[test]
 fn what_stands_in_place_of_a_variables_key_may_be_its_value() {
     for body in [
         "env: [{name: TOKEN, hunter2}]\n",
@@ -249,6 +260,11 @@ fn a_config_map_is_opened() {
     );
     assert!(fault("kind: ConfigMap\ndata: {}\n").contains("data.config.yaml"));
     assert!(fault("kind: ConfigMap\ndata: {config.yaml: \"\"}\n").contains("empty"));
+    let says = "data.config.yaml must be a text: write `config.yaml: |`, and the configuration indented below it";
+    assert_eq!(fault(&text.replace("config.yaml: |", "config.yaml:")), says);
+    for held in ["{}", "{mode: observe}", "[]", "[a]"] {
+        assert_eq!(fault(&format!("kind: ConfigMap\ndata:\n  config.yaml: {held}\n")), says, "{held}");
+    }
 }
 
 #[test]
