@@ -58,7 +58,8 @@ pub struct Document {
     /// and `DD_VERSION`, which would contradict those.
     #[serde(default, deserialize_with = "absent::or_default", skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<Variable>,
-    /// Pods that are never touched, whatever their labels: the telemetry pipeline's own.
+    /// Pods that are never touched, whatever their labels: the telemetry pipeline's own. By default those of the Collector in
+    /// the Collector's namespace, wherever that is.
     // The API server refuses a rule on the entries of a list without an end.
     #[serde(default = "default_exclude", deserialize_with = "absent::exclude")]
     #[schemars(length(max = 1000))]
@@ -379,7 +380,8 @@ pub(super) fn default_collector_service() -> String {
     object::COLLECTOR.to_owned()
 }
 
-/// The pipeline's own pods, where it is by default.
+/// The pipeline's own pods, where it is by default. Where `collector.namespace` is written, they are there:
+/// [`super::parse`] sees to that.
 pub(super) fn default_exclude() -> Vec<Exclusion> {
     own_pods(object::NAMESPACE, &default_collector_namespace())
 }

@@ -8,13 +8,15 @@ use std::collections::BTreeMap;
 
 use granit_parser::{Event, Parser};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use serde_saphyr::{Error as YamlError, Spanned};
 use thiserror::Error;
 
 use super::compiled::{Configuration, ConfigurationError, unknown_version};
-use super::document::{API_VERSION, Document, KIND};
+use super::document::{API_VERSION, Document, KIND, own_pods};
 use crate::api::object;
+use crate::inject::legal;
 use crate::manifest;
 use crate::nearest::nearest;
 
@@ -53,7 +55,8 @@ pub struct Position {
     pub column: usize,
 }
 
-/// What tells a ConfigMap, and all else, from a configuration of this version.
+/// What tells a ConfigMap, and all else, from a configuration of this version; and whether one key stands there whose default
+/// hangs on another.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Envelope {
@@ -61,6 +64,8 @@ struct Envelope {
     api_version: Option<String>,
     #[serde(default)]
     kind: Option<String>,
+    #[serde(default)]
+    exclude: Option<IgnoredAny>,
 }
 
 /// What a ConfigMap holds.
@@ -97,13 +102,19 @@ pub fn parse(text: &str) -> Result<Configuration, ParseError> {
 }
 
 fn document(text: &str, envelope: Envelope) -> Result<Document, ParseError> {
-    let Envelope { api_version, kind } = envelope;
+    let Envelope { api_version, kind, exclude } = envelope;
     // Of another kind's or version's fields none is right: what is wrong is the kind, or the version.
-    read::<Document>(text).map_err(|error| match (kind, api_version) {
+    let mut document = read::<Document>(text).map_err(|error| match (kind, api_version) {
         (Some(kind), _) if kind != KIND => ParseError::AnotherKind { kind },
         (_, Some(version)) if version != API_VERSION => ParseError::AnotherVersion { version },
         _ => error,
-    })
+    })?;
+    let namespace = &document.collector.namespace;
+    // One that isn't legal is told where it is written.
+    if exclude.is_none() && legal::is_dns_label(namespace) {
+        document.exclude = own_pods(object::NAMESPACE, namespace);
+    }
+    Ok(document)
 }
 
 /// Reads the fields of a document that somebody wrote elsewhere, without the envelope. Not checked beyond their types.

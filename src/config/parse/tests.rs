@@ -184,6 +184,23 @@ fn a_document_of_another_version_is_told_so() {
 }
 
 #[test]
+fn the_collectors_own_pods_are_excluded_where_it_is() {
+    let namespaces = |body: &str| -> Vec<Option<String>> {
+        let read = parse(&format!("{HEAD}{body}")).unwrap_or_else(|fault| panic!("{body}: {fault}"));
+        read.document().exclude.iter().map(|one| one.namespace.clone()).collect()
+    };
+    let elsewhere = [Some("otelgate"), Some("telemetry"), None].map(|name| name.map(str::to_owned));
+    for absent in ["", "exclude:\n", "exclude: null\n", "exclude: ~\n"] {
+        assert_eq!(namespaces(&format!("{absent}collector: {{namespace: telemetry}}\n")), elsewhere, "{absent:?}");
+    }
+    assert!(namespaces("collector: {namespace: telemetry}\nexclude: []\n").is_empty());
+    let own = namespaces("collector: {namespace: telemetry}\nexclude: [{namespace: batch}]\n");
+    assert_eq!(own, [Some("batch".to_owned())]);
+    let one = fault_in("collector: {namespace: Bad_NS}\n");
+    assert_eq!(one, "collector.namespace: \"Bad_NS\" is no name of a Kubernetes object");
+}
+
+#[test]
 fn what_stands_in_place_of_a_variables_key_may_be_its_value() {
     for body in [
         "env: [{name: TOKEN, hunter2}]\n",
