@@ -195,11 +195,6 @@ impl Configuration {
         self.endpoints.collector.contains(host)
     }
 
-    /// Whether `exclude` names this pod. `label` looks a label of the pod's up.
-    pub fn excludes<'l>(&self, namespace: Option<&str>, label: impl Fn(&str) -> Option<&'l str>) -> bool {
-        self.exclusion(namespace, label).is_some()
-    }
-
     /// The entry of `exclude` that names this pod. `label` looks a label of the pod's up.
     pub fn exclusion<'l>(
         &self,

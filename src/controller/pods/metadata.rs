@@ -88,7 +88,7 @@ impl PodSeen {
         let own = |key: &str| self.labels.iter().find(|(one, _)| **one == *key).map(|(_, value)| &**value);
         self.mirror
             || SYSTEM_NAMESPACES.contains(&&*self.namespace)
-            || configuration.excludes(Some(&self.namespace), own)
+            || configuration.exclusion(Some(&self.namespace), own).is_some()
     }
 }
 
