@@ -48,6 +48,30 @@ impl Reload for Settings {
     }
 
     fn identity(&self) -> String {
-        self.configuration.hash().to_owned()
+        self.configuration.revision().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_identity_that_is_told_changes_with_everything_that_is_switched() {
+        let identity =
+            |document: Document| Settings::from(Configuration::try_from(document).expect("valid")).identity();
+        let mut collector = Document::default().collector;
+        collector.address = Some("10.0.0.9".to_owned());
+        let all = [
+            Document::default(),
+            Document { mode: OptIn::Disabled, ..Document::default() },
+            Document { exclude: Vec::new(), ..Document::default() },
+            Document { collector, ..Document::default() },
+        ];
+        let told: BTreeSet<_> = all.map(identity).into();
+        assert_eq!(told.len(), 4);
+        assert!(told.contains(Configuration::default().revision()), "as in /status");
     }
 }
