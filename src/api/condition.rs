@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use super::placeholder::filled;
+
 /// What a condition is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ConditionType {
@@ -21,7 +23,7 @@ pub enum ConditionType {
 const PAGE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/reference/conditions.md");
 
 macro_rules! reasons {
-    ($($name:ident: $holds:ident, $summary:literal, $next:literal;)+) => {
+    ($($name:ident: $holds:ident, $summary:literal, $next:expr;)+) => {
         /// A stable code with a one-line summary and a next step.
         ///
         /// Codes are part of the contract with users: they are never renamed, and never reused.
@@ -52,6 +54,12 @@ macro_rules! reasons {
                 match self { $(Self::$name => $next,)+ }
             }
 
+            /// The same, with names for the words that stand for them, such as `NAMESPACE`.
+            #[must_use]
+            pub fn next_step_naming(self, names: &[(&str, &str)]) -> String {
+                filled(self.next_step(), names)
+            }
+
             /// Where the reference has a section about it.
             #[must_use]
             pub fn page(self) -> String {
@@ -75,11 +83,18 @@ pub enum Holds {
     Unknown,
 }
 
+/// Of a Secret that is there: with `kubectl create` alone it would have to be deleted first, with all else that is in it.
+macro_rules! with_the_key {
+    () => {
+        "kubectl create secret generic SECRET -n NAMESPACE --from-file=KEY=FILE --dry-run=client -o yaml | kubectl apply -n NAMESPACE --server-side --force-conflicts -f -, where FILE has the 32 hexadecimal digits and no newline at its end"
+    };
+}
+
 reasons! {
     InForce: True, "every ready webhook replica serves this configuration",
         "nothing";
     NotInForce: False, "not every ready webhook replica serves this configuration yet",
-        "wait a moment; if it stays so, look at the log and at /readyz of the replicas that are named";
+        "wait a moment; if it stays so, look at the log and at /status of the replicas that are named; where one gives no answer, let the controller reach its admin port: look at network policies";
     NoReplica: False, "the configuration is written, and no webhook replica is ready to serve it",
         "kubectl describe the pods of Deployment otelgate-webhook";
     InvalidSpec: False, "the spec can't be turned into a configuration; the last good one stays in force",
@@ -89,7 +104,7 @@ reasons! {
     OtherClusterDomain: False, "pods are told a name of a domain that isn't this cluster's, so that they don't find the Collector",
         "set spec.injection.clusterDomain to the domain that is named; pods have it from their next start on";
     NotWritten: False, "the configuration can't be written to ConfigMap otelgate-injection; the last good one stays in force",
-        "do what the API server's message says";
+        "do what the API server's message says; where a right is missing, otelgate update gives it";
     ConfigurationContested: False, "somebody else writes ConfigMap otelgate-injection too, so that the webhook serves now one, now the other",
         "have only one of the two write it: leave it to otelgate, and take it out of what whoever is named applies";
     Trusted: True, "every replica that answers serves a certificate that the registration trusts",
@@ -98,6 +113,8 @@ reasons! {
         "nothing";
     SourceUnusable: False, "the certificate that is asked for can't be used; the last good one stays in force, if there is one",
         "correct the Secret that is named; nothing has to be restarted";
+    SourceNotReadable: False, "the Secret with the certificate that is asked for can't be looked at; the last good one stays in force, if there is one",
+        "give the controller the right to list and watch it: otelgate update does, where certificates.provider and certificates.secretName of the chart's values are those of the spec";
     NotInjected: False, "cert-manager's CA injector hasn't written the authority into the registration",
         "look at the log of cert-manager's cainjector, and for the annotation cert-manager.io/inject-ca-from-secret on the registration";
     NotTrusted: False, "a replica serves a certificate that the registration doesn't trust, so that pods pass without it",
@@ -107,7 +124,7 @@ reasons! {
     NotRegistered: False, "there is no MutatingWebhookConfiguration otelgate, so that the API server calls nobody",
         "apply it: it is part of the chart and of webhook-config";
     CertificateNotWritten: False, "the certificate can't be written to its Secret, or the authority to the registration",
-        "do what the API server's message says";
+        "do what the API server's message says; where a right is missing, otelgate update gives it";
     RegistrationContested: False, "somebody else writes caBundle of MutatingWebhookConfiguration otelgate too, so that calls fail in between",
         "have only one of the two write it: leave caBundle to otelgate, and tell whoever is named to ignore it";
     CertificateContested: False, "somebody else writes a Secret of the webhook's certificate too, so that calls fail in between",
@@ -119,11 +136,11 @@ reasons! {
     SecretMissing: False, "the Secret with the API key isn't there",
         "write it: kubectl create secret generic SECRET -n NAMESPACE --from-file=KEY=FILE, where FILE has no newline at its end; otelgate deploy does it from DD_API_KEY";
     KeyMissing: False, "the Secret has no such key",
-        "add it to the Secret, or name the right one in spec.datadog.secret.key";
+        concat!("name the right one in spec.datadog.secret.key, or add it to the Secret: ", with_the_key!());
     KeyMalformed: False, "what stands in the Secret is no API key",
-        "write the Secret anew: kubectl create secret generic SECRET -n NAMESPACE --from-file=KEY=FILE, where FILE has the 32 hexadecimal digits and no newline at its end";
+        concat!("write it anew: ", with_the_key!());
     KeyRefused: False, "Datadog doesn't accept the API key",
-        "look in Datadog whether the key is still there and of this site, spec.datadog.site; then write the Secret anew";
+        concat!("look in Datadog whether the key is still there and of this site, spec.datadog.site; then write it anew: ", with_the_key!());
     KeyNotChecked: Unknown, "Datadog can't be asked whether it accepts the API key",
         "let the controller reach https://api.SITE: look at network policies, at spec.egress, and at firewalls; or set spec.datadog.validateKey to false";
     SecretNotReadable: Unknown, "the Secret with the API key can't be looked at",
@@ -134,7 +151,7 @@ reasons! {
         "wait a moment; if it stays so, kubectl describe daemonset -A -l otelgate.dev/part=collector, and the pods on the nodes that are named";
     CollectorTrialHeld: False, "the Collector of a new revision's trial loses data as others do, or sends none where nobody else tries, so that nothing shows whether it is the revision's fault",
         "mend what it names, or CollectorDelivering: where data goes may be away, or refuse the key; the rollout goes on once nothing is lost, and is decided after five minutes";
-    CollectorRolledBack: False, "the spec's Collector failed its trial on one node; the last good one runs on every node",
+    CollectorRolledBack: False, "the spec's Collector failed its trial; the last good one is kept",
         "correct what the Collector's words name; to have the same tried again, delete ConfigMap otel-collector-config-REVISION";
     CollectorSpecInvalid: False, "the spec makes no configuration for the Collector; the last good one stays in force",
         "correct the field that is named";
@@ -267,7 +284,7 @@ reasons! {
     Outdated: False, "pods carry what an earlier configuration put into them",
         "restart their owners when it suits, or have it done by spec.repair.outdated";
     PodsUnseen: Unknown, "pods or namespaces can't be listed, so that nobody knows which were missed",
-        "do what the API server's message says";
+        "do what the API server's message says; where a right is missing, otelgate update gives it";
     NotDefault: False, "only the TelemetryStack named default counts",
         "move the spec there, and delete this one";
     NotLookedAt: Unknown, "the controller hasn't looked at this part yet",
@@ -416,6 +433,19 @@ mod tests {
             }
         }
         assert!(seen > 5, "{seen}");
+    }
+
+    /// A Secret that is there can't be created.
+    #[test]
+    fn what_is_there_is_written_anew_as_it_is() {
+        let names = [("SECRET", "s"), ("NAMESPACE", "n"), ("KEY", "k")];
+        let command = "kubectl create secret generic s -n n --from-file=k=FILE --dry-run=client -o yaml | \
+                       kubectl apply -n n --server-side --force-conflicts -f -, where FILE";
+        for reason in [Reason::KeyMissing, Reason::KeyMalformed, Reason::KeyRefused] {
+            let next = reason.next_step_naming(&names);
+            assert!(next.contains(command), "{reason}: {next}");
+        }
+        assert!(!Reason::SecretMissing.next_step().contains("apply"), "what isn't there is created");
     }
 
     /// Each is given by something that a test has seen give it.

@@ -8,6 +8,7 @@ pub mod crd;
 pub mod label;
 pub mod object;
 pub mod otel;
+mod placeholder;
 pub mod replica;
 pub mod stack;
 

@@ -26,7 +26,7 @@ mod verdict;
 
 use reports::Before;
 pub use reports::{Reports, Said, Sink};
-pub use verdict::Verdict;
+pub use verdict::{NEXT_STEP, Verdict};
 
 /// Changes that come together are written together.
 const SETTLE: Duration = Duration::from_millis(100);

@@ -125,10 +125,7 @@ impl Keeper {
         let source = self.context.state.source.failure().filter(|_| settings.provider != Provider::Otelgate);
         let verdict = match (invalid, source) {
             (Some(fault), _) => Verdict::new(Reason::InvalidSpec, fault, stack.generation),
-            (None, Some(fault)) => {
-                let detail = format!("Secret {} can't be looked at: {fault}", settings.secret);
-                Verdict::new(Reason::SourceUnusable, detail, stack.generation)
-            }
+            (None, Some(fault)) => verdict::not_readable(&settings.secret, &fault, stack.generation),
             (None, None) => {
                 // One look that comes to nothing says little.
                 let twice: Vec<_> = plan.unseen.iter().filter(|name| self.unseen.contains(name)).cloned().collect();

@@ -44,6 +44,11 @@ pub(super) fn verdict(plan: &Plan, fight: Option<&Fight>, unseen: &[String], wai
     }
 }
 
+/// What it says where the Secret that is asked for can't be looked at.
+pub(super) fn not_readable(secret: &str, fault: &str, generation: i64) -> Verdict {
+    Verdict::new(Reason::SourceNotReadable, format!("Secret {secret} can't be looked at: {fault}"), generation)
+}
+
 /// What it says where the next step can't be made.
 pub(super) fn not_written(fault: &Fault, generation: i64) -> Verdict {
     Verdict::new(Reason::CertificateNotWritten, fault.to_string(), generation)
@@ -149,6 +154,15 @@ mod tests {
         ] {
             assert_eq!(told(&plan, &[], Some(fight)), (reason, detail.to_owned()));
         }
+    }
+
+    /// Nothing of the Secret has to be corrected.
+    #[test]
+    fn a_source_that_cant_be_looked_at_is_told_with_the_right_that_is_missing() {
+        let verdict = not_readable("other", "not allowed to list secrets in namespace otelgate", 3);
+        let detail = "Secret other can't be looked at: not allowed to list secrets in namespace otelgate";
+        assert_eq!(verdict, Verdict::new(Reason::SourceNotReadable, detail, 3));
+        assert!(verdict.message().contains("; next step: give the controller the right"), "{}", verdict.message());
     }
 
     #[test]

@@ -17,7 +17,8 @@ pub struct Verdict {
 
 /// Longest message of a condition that the API takes.
 const MAX_MESSAGE: usize = 32_768;
-const NEXT_STEP: &str = "; next step: ";
+/// Between what was seen and what to do about it.
+pub const NEXT_STEP: &str = "; next step: ";
 
 // === impl Verdict ===
 
@@ -30,9 +31,8 @@ impl Verdict {
     /// With names in the next step for the words that stand for them, such as `NAMESPACE`.
     #[must_use]
     pub fn naming(mut self, names: &[(&str, &str)]) -> Self {
-        let next_step = self.reason.next_step();
-        let told = filled(next_step, names);
-        self.next_step = (told != next_step).then_some(told);
+        let told = self.reason.next_step_naming(names);
+        self.next_step = (told != self.reason.next_step()).then_some(told);
         self
     }
 
@@ -59,23 +59,6 @@ impl Verdict {
         };
         message.chars().take(MAX_MESSAGE / 4).collect()
     }
-}
-
-/// In one go, so that no name is taken for a word.
-fn filled(text: &str, names: &[(&str, &str)]) -> String {
-    let mut filled = String::with_capacity(text.len());
-    let is_of_word = |character: char| character.is_ascii_alphanumeric() || character == '_';
-    let mut rest = text;
-    while !rest.is_empty() {
-        let word = &rest[..rest.find(|character| !is_of_word(character)).unwrap_or(rest.len())];
-        let name = names.iter().find(|(stands_for, _)| *stands_for == word);
-        filled.push_str(name.map_or(word, |(_, name)| name));
-        rest = &rest[word.len()..];
-        let between = &rest[..rest.find(is_of_word).unwrap_or(rest.len())];
-        filled.push_str(between);
-        rest = &rest[between.len()..];
-    }
-    filled
 }
 
 #[cfg(test)]

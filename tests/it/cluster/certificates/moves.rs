@@ -74,6 +74,19 @@ impl Cluster<'_> {
         assert!(ready["message"].as_str().is_some_and(|text| text.contains(PROVIDED)), "{ready}");
         assert_eq!(self.secret(SERVING, "tls.crt").as_deref(), Some(before.as_str()));
         self.provide(PROVIDED);
-        self.settles(Some(&before));
+        let now = self.settles(Some(&before));
+        // Of the one that the chart's values name the controller has the right to look, and of no other.
+        let patch = r#"{"spec": {"certificates": {"secretName": "another"}}}"#;
+        self.plane
+            .kubectl(&["patch", "telemetrystack", "default", "--type=merge", "-p", patch])
+            .expect("kubectl patch");
+        let ready = wait_for("the missing right to be told", || {
+            condition(&self.stack(), "CertificateReady").filter(|ready| ready["reason"] == "SourceNotReadable")
+        })
+        .unwrap_or_else(|error| panic!("{error}: {}", self.words()));
+        let says =
+            "Secret another can't be looked at: not allowed to list secrets in namespace otelgate; next step: give";
+        assert!(ready["message"].as_str().is_some_and(|text| text.starts_with(says)), "{ready}");
+        assert_eq!(self.secret(SERVING, "tls.crt"), Some(now));
     }
 }
