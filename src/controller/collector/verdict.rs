@@ -78,9 +78,9 @@ pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> Said {
     let (new, lacks) = seen.apart(lacks);
     let settled = should.len() - new.len();
     let late = |lack: &&Lack| lack.reason == Reason::CollectorRollingOut;
-    let down = lacks.iter().filter(|lack| !late(lack) || !seen.has_ready(&lack.node)).count();
+    let down: Vec<_> = lacks.iter().filter(|lack| !late(lack) || !seen.has_ready(&lack.node)).cloned().collect();
     let status = CollectorStatus {
-        ready: format!("{}/{settled}", settled - down),
+        ready: format!("{}/{settled}", settled - down.len()),
         joining: number(&new),
         revision: managed.plan.stable.as_ref().map(|stable| stable.revision.clone()),
         trial: managed
@@ -91,7 +91,7 @@ pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> Said {
         without: lacks.iter().filter(|lack| !late(lack)).take(MAX_NAMES).map(Lack::told).collect(),
     };
     let outcome = managed.outcome.filter(|outcome| outcome.generation() == seen.generation);
-    let whole = of_the_whole(seen, managed, outcome);
+    let whole = of_the_whole(seen, managed, outcome, worst(&down, settled));
     let unwritten = whole.is_none() && outcome.is_none();
     let (reason, detail) = whole
         .or_else(|| unwritten.then(|| (Reason::CollectorRollingOut, NOT_WRITTEN.to_owned())))
@@ -110,7 +110,7 @@ pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> Said {
     // One that has been replaced isn't ready at once.
     let rolls_out =
         matches!(reason, Reason::CollectorRollingOut | Reason::CollectorTrialHeld | Reason::CollectorNotReady);
-    let nodes = CollectorNodes { waiting: rolls_out.then(|| number_of(lacks.len())), missing: number_of(down) };
+    let nodes = CollectorNodes { waiting: rolls_out.then(|| number_of(lacks.len())), missing: number_of(down.len()) };
     let namespace = seen.left.map(|left| left.namespace.as_str()).unwrap_or_default();
     let names = [("REVISION", managed.candidate.unwrap_or_default()), ("NAMESPACE", namespace)];
     let verdict = Verdict::new(reason, detail, seen.generation).naming(&names);
@@ -216,8 +216,13 @@ fn left_behind(left: &Left) -> (Reason, String) {
     (Reason::CollectorLeftBehind, left.told())
 }
 
-/// What is wrong whatever nodes have.
-fn of_the_whole(seen: &Seen<'_>, managed: &Managed<'_>, outcome: Option<&Outcome>) -> Option<(Reason, String)> {
+/// What is wrong whatever nodes have. `down` is what is worst on those without one that is ready.
+fn of_the_whole(
+    seen: &Seen<'_>,
+    managed: &Managed<'_>,
+    outcome: Option<&Outcome>,
+    down: Option<(Reason, String)>,
+) -> Option<(Reason, String)> {
     if let Some(fault) = managed.fault {
         return Some((Reason::CollectorSpecInvalid, fault.to_owned()));
     }
@@ -242,7 +247,9 @@ fn of_the_whole(seen: &Seen<'_>, managed: &Managed<'_>, outcome: Option<&Outcome
     match &managed.plan.phase {
         Phase::RolledBack(fault) => {
             let revision = managed.candidate.unwrap_or_default();
-            Some((Reason::CollectorRolledBack, format!("revision {revision} failed {fault}")))
+            let besides = |(_, nodes): (Reason, String)| format!("; nor is all well on {nodes}");
+            let besides = down.map(besides).unwrap_or_default();
+            Some((Reason::CollectorRolledBack, format!("revision {revision} failed {fault}{besides}")))
         }
         Phase::Failing(fault) => Some((failing(fault), format!("its first trial fails {fault}"))),
         _ => None,
