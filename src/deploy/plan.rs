@@ -11,6 +11,7 @@ use super::definition::Change;
 use super::release::{Credentials, Installed, Rendered};
 use super::{ApiKey, Version};
 use crate::api::object;
+use crate::inject::rules::never_asked_about;
 use crate::k8s::{Namespace, ResourceExt as _, Secret};
 
 /// What somebody wants.
@@ -107,6 +108,10 @@ pub struct Advice {
 /// Why nothing is done.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PlanError {
+    #[error(
+        "the API server never calls the webhook for pods of namespace {namespace} ({why}), where otelgate tries one"
+    )]
+    NeverCalled { namespace: String, why: String },
     #[error("namespace {0} is being deleted")]
     Terminating(String),
     #[error("otelgate {from} is installed, and {to} is more than one minor version older")]
@@ -128,6 +133,7 @@ pub const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 /// When there is something in the way.
 pub fn plan(wanted: &Wanted, observed: &Observed) -> Result<Plan, PlanError> {
     let Wanted { release, namespace, version, rendered, key } = wanted;
+    check_namespace(namespace, observed.namespaces.get(namespace))?;
     if let Some(installed) = &observed.release {
         check_installed(installed, *version)?;
     }
@@ -171,6 +177,17 @@ pub fn plan(wanted: &Wanted, observed: &Observed) -> Result<Plan, PlanError> {
     }
     let installed = observed.release.clone();
     Ok(Plan { release: release.clone(), namespace: namespace.clone(), version: *version, installed, steps })
+}
+
+/// By its name alone, where it isn't known.
+///
+/// # Errors
+/// When it is one that the registration leaves out: the probe's pod would be unmarked for ever.
+pub fn check_namespace(name: &str, namespace: Option<&Namespace>) -> Result<(), PlanError> {
+    match never_asked_about(name, |key| namespace?.labels().get(key).map(String::as_str)) {
+        Some(why) => Err(PlanError::NeverCalled { namespace: name.to_owned(), why }),
+        None => Ok(()),
+    }
 }
 
 fn check_installed(installed: &Installed, to: Version) -> Result<(), PlanError> {
@@ -243,6 +260,11 @@ impl PlanError {
     #[must_use]
     pub fn next_step(&self) -> String {
         match self {
+            Self::NeverCalled { namespace, .. } => format!(
+                "name another with --otelgate-namespace, such as {}; one that is in {namespace} already, remove first: \
+                 otelgate cleanup --otelgate-namespace {namespace}",
+                object::NAMESPACE
+            ),
             Self::Terminating(name) => format!(
                 "wait until it is gone: kubectl wait --for=delete namespace/{name}; if that takes long, its conditions \
                  say what holds it: kubectl get namespace {name} -o yaml"

@@ -111,6 +111,13 @@ pub fn opt_in(pod: &Pod<'_>, namespace: &Namespace<'_>) -> Option<OptIn> {
     pod.label(label::INJECT).and_then(OptIn::parse).or_else(|| namespace.opt_in.and_then(OptIn::parse))
 }
 
+/// Why the API server never asks about the pods of a namespace, by its name and its labels.
+#[must_use]
+pub fn never_asked_about<'l>(name: &str, label: impl Fn(&str) -> Option<&'l str>) -> Option<String> {
+    let is_system = SYSTEM_NAMESPACES.contains(&name).then(|| "Kubernetes' own".to_owned());
+    is_system.or_else(|| LeftOut::by(label).map(|left_out| left_out.to_string()))
+}
+
 /// Notes labels that can't be read.
 pub(super) fn note_invalid<'a>(case: Case<'a>, notes: &mut Vec<Note<'a>>) {
     let labels = [(case.pod.label(label::INJECT), Subject::Pod), (case.namespace.opt_in, Subject::Namespace)];

@@ -15,6 +15,11 @@ app.kubernetes.io/name: otelgate
 app.kubernetes.io/component: {{ . }}
 {{- end }}
 
+{{/* Kubernetes' own, whose pods nobody asks about. */}}
+{{- define "otelgate.systemNamespaces" -}}
+kube-system, kube-public, kube-node-lease
+{{- end }}
+
 {{- define "otelgate.image" -}}
 {{- $image := .Values.image -}}
 {{- $name := list $image.registry $image.repository | compact | join "/" -}}

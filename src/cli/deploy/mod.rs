@@ -151,6 +151,8 @@ async fn deploy(args: &Args, verb: Verb) -> Result<ExitCode, Stop> {
     let cluster = connection.open().await?;
     let server = observe::version(&cluster).await?;
     let namespace = cluster.otelgate_namespace().await?;
+    // Helm would only say that the chart refuses it.
+    plan::check_namespace(&namespace, None).map_err(|error| in_the_way(&namespace, &error))?;
     let helm = Helm::find(helm.as_deref(), connection).map_err(|absent| absent.complaint(&namespace))?;
     let mut workspace = Workspace::new(values)?;
     let installed = helm.installed(&namespace).await?;

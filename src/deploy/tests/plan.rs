@@ -135,6 +135,19 @@ fn only_a_secret_of_its_own_is_changed() {
 #[test]
 fn what_is_in_the_way_stops_it() {
     let refused = |observed: Observed| plan(&wanted(&json!({}), vec![], None), &observed).expect_err("no plan");
+    let mut of_kubernetes = wanted(&json!({}), vec![], None);
+    of_kubernetes.namespace = "kube-system".to_owned();
+    let error = plan(&of_kubernetes, &nothing()).expect_err("no plan");
+    let (namespace_of, why) = ("kube-system".to_owned(), "Kubernetes' own".to_owned());
+    assert_eq!(error, PlanError::NeverCalled { namespace: namespace_of, why });
+    assert!(error.next_step().starts_with("name another with --otelgate-namespace, such as otelgate"));
+    let left_out = namespace("otelgate", &json!({"labels": {"kubernetes.azure.com/managedby": "aks"}}));
+    let error = refused(Observed { namespaces: BTreeMap::from([left_out]), ..nothing() });
+    assert_eq!(
+        error.to_string(),
+        "the API server never calls the webhook for pods of namespace otelgate (label kubernetes.azure.com/managedby=aks), \
+         where otelgate tries one"
+    );
     let going = json!({"deletionTimestamp": "2026-01-01T00:00:00Z"});
     let observed = Observed { namespaces: BTreeMap::from([namespace("datadog", &going)]), ..nothing() };
     assert_eq!(refused(observed), PlanError::Terminating("datadog".to_owned()));

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 
+use otelgate::inject::rules::SYSTEM_NAMESPACES;
 use snapbox::{Data, assert_data_eq};
 
 use super::{root, template};
@@ -50,6 +51,18 @@ fn wrong_values_are_refused() {
     }
     let said = said.replace(&root().display().to_string(), "…");
     assert_data_eq!(said, Data::read_from(&root().join("tests/data/chart/refused.txt"), None).raw());
+}
+
+/// As the program has it of them.
+#[test]
+fn a_namespace_of_kubernetes_itself_is_refused() {
+    for version in [Helm::Three, Helm::Four] {
+        for namespace in SYSTEM_NAMESPACES {
+            let outcome = template(version, namespace, None, &[]);
+            let says = format!("never calls the webhook for pods of namespace {namespace}, where otelgate tries one");
+            assert!(!outcome.success && outcome.stderr.contains(&says), "{outcome:?}");
+        }
+    }
 }
 
 #[test]
