@@ -2,7 +2,7 @@
 
 use super::{Objection, Snapshot, Verdict, some_of};
 use crate::api::{OptIn, label};
-use crate::inject::rules::{LeftOut, SYSTEM_NAMESPACES};
+use crate::inject::rules::never_asked_about;
 use crate::k8s::ObjectMeta;
 
 pub fn labels(snapshot: &Snapshot) -> Verdict {
@@ -64,10 +64,8 @@ fn wants(namespace: &ObjectMeta) -> Option<OptIn> {
 }
 
 /// Why nobody asks about its pods.
-fn never_looked_at(namespace: &ObjectMeta) -> Option<String> {
-    let is_system = SYSTEM_NAMESPACES.contains(&name(namespace)).then(|| "Kubernetes' own".to_owned());
-    let labels = namespace.labels.as_ref();
-    is_system.or_else(|| Some(LeftOut::by(|key| labels?.get(key).map(String::as_str))?.to_string()))
+pub fn never_looked_at(namespace: &ObjectMeta) -> Option<String> {
+    never_asked_about(name(namespace), |key| namespace.labels.as_ref()?.get(key).map(String::as_str))
 }
 
 fn label_of(namespace: &ObjectMeta) -> Option<&str> {

@@ -1,7 +1,7 @@
 //! Who may do what: you before the installation, webhook and controller after it.
 
 use super::{Fetched, Objection, Snapshot, Stage, Verdict, some_of};
-use crate::api::object::{AUTHORITY, CONTROLLER, INJECTION, REGISTRATION, SERVING, WEBHOOK};
+use crate::api::object::{AUTHORITY, CONTROLLER, DEFINITION, INJECTION, REGISTRATION, SERVING, WEBHOOK};
 
 /// Something that RBAC can grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub const INSTALL: &[Right] = &[
     own("create", RBAC, "rolebindings"),
 ];
 
-/// What the two programs can't do without.
+/// What the two programs can't do without, whatever the chart's values are: what they need besides hangs on names in those.
 pub const PROGRAMS: &[(Who, Right)] = &[
     (Who::Webhook, cluster("list", "", "namespaces")),
     (Who::Webhook, cluster("watch", "", "namespaces")),
@@ -85,6 +85,9 @@ pub const PROGRAMS: &[(Who, Right)] = &[
     (Who::Controller, cluster("watch", "", "namespaces")),
     (Who::Controller, cluster("list", "", "pods")),
     (Who::Controller, cluster("watch", "", "pods")),
+    (Who::Controller, cluster("list", "", "nodes")),
+    (Who::Controller, cluster("watch", "", "nodes")),
+    (Who::Controller, named(cluster("get", "apiextensions.k8s.io", "customresourcedefinitions"), DEFINITION)),
     (Who::Controller, named(cluster("list", ADMISSION, "mutatingwebhookconfigurations"), REGISTRATION)),
     (Who::Controller, named(cluster("watch", ADMISSION, "mutatingwebhookconfigurations"), REGISTRATION)),
     (Who::Controller, named(cluster("patch", ADMISSION, "mutatingwebhookconfigurations"), REGISTRATION)),
@@ -95,11 +98,16 @@ pub const PROGRAMS: &[(Who, Right)] = &[
     (Who::Controller, named(own("list", "", "secrets"), SERVING)),
     (Who::Controller, named(own("watch", "", "secrets"), SERVING)),
     (Who::Controller, named(own("update", "", "secrets"), SERVING)),
+    (Who::Controller, named(own("list", "", "configmaps"), INJECTION)),
+    (Who::Controller, named(own("watch", "", "configmaps"), INJECTION)),
+    (Who::Controller, named(own("create", "", "configmaps"), INJECTION)),
     (Who::Controller, named(own("patch", "", "configmaps"), INJECTION)),
     (Who::Controller, own("create", "", "pods")),
     (Who::Controller, cluster("create", "events.k8s.io", "events")),
     (Who::Controller, own("list", "discovery.k8s.io", "endpointslices")),
+    (Who::Controller, own("watch", "discovery.k8s.io", "endpointslices")),
     (Who::Controller, own("create", "coordination.k8s.io", "leases")),
+    (Who::Controller, named(own("get", "coordination.k8s.io", "leases"), CONTROLLER)),
     (Who::Controller, named(own("update", "coordination.k8s.io", "leases"), CONTROLLER)),
 ];
 
