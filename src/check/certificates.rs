@@ -5,9 +5,7 @@
 
 use jiff::Timestamp;
 
-use super::snapshot::WITHOUT_CONTROLLER;
 use super::{Objection, Snapshot, Verdict};
-use crate::api::condition::ConditionType;
 use crate::api::object::{CONTROLLER, REGISTRATION, SERVING, WEBHOOK};
 use crate::tls::{Bundle, Certificate, Chain};
 
@@ -108,28 +106,6 @@ pub fn name(snapshot: &Snapshot) -> Verdict {
         format!("the webhook's certificate isn't for {host}, by which the API server calls it"),
         "have the certificate issued with that DNS name",
     ))
-}
-
-/// What the controller saw when it asked each of them.
-pub fn served(snapshot: &Snapshot) -> Verdict {
-    if snapshot.is_without_controller()? {
-        return Ok(WITHOUT_CONTROLLER.to_owned());
-    }
-    let conditions = snapshot.stack()?["status"]["conditions"].as_array();
-    let ready =
-        conditions.and_then(|all| all.iter().find(|one| one["type"] == ConditionType::CertificateReady.as_str()));
-    let Some(ready) = ready else {
-        return Err(Objection::unknown(
-            "the TelemetryStack has no condition CertificateReady",
-            "wait a moment, or use an otelgate of the version that is installed",
-        ));
-    };
-    if ready["status"] == "True" {
-        return Ok(String::new());
-    }
-    let text = |field: &str| ready[field].as_str().unwrap_or_default();
-    let found = format!("CertificateReady is {}: {}: {}", text("status"), text("reason"), text("message"));
-    Err(Objection::fail(found, "look at the log of the replica that is named: otelgate logs --component webhook"))
 }
 
 fn host(snapshot: &Snapshot) -> String {

@@ -3,9 +3,8 @@
 use serde_json::{Value, json};
 
 use super::snapshot::WITHOUT_CONTROLLER;
-use super::{Objection, Snapshot, Verdict, some_of};
+use super::{Objection, Snapshot, Verdict, health, some_of};
 use crate::api::OptIn;
-use crate::api::condition::ConditionType;
 use crate::api::object::{CONTROLLER, INJECTION, STACK};
 use crate::config::{self, Document};
 use crate::controller::injection;
@@ -41,21 +40,7 @@ pub fn stack(snapshot: &Snapshot) -> Verdict {
             ),
         ));
     }
-    let Some(accepted) = conditions.iter().find(|one| one["type"] == ConditionType::ConfigurationAccepted.as_str())
-    else {
-        return Err(Objection::unknown(
-            format!("TelemetryStack {STACK} has no condition ConfigurationAccepted"),
-            "use an otelgate of the version that is installed",
-        ));
-    };
-    if accepted["status"] != "True" {
-        let text = |field: &str| accepted[field].as_str().unwrap_or_default().to_owned();
-        return Err(Objection::fail(
-            format!("ConfigurationAccepted is {}: {}: {}", text("status"), text("reason"), text("message")),
-            format!("correct the spec: kubectl describe telemetrystack {STACK}"),
-        ));
-    }
-    Ok(String::new())
+    health::accepted(snapshot)
 }
 
 pub fn other_stacks(snapshot: &Snapshot) -> Verdict {

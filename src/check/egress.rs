@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::{Objection, Snapshot, Verdict, opting_in, some_of};
+use crate::api::stack::CollectorMode;
 use crate::config::{Document, Reach};
 use crate::k8s::{
     IPBlock, IntOrString, LabelSelector, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort,
@@ -33,7 +34,11 @@ pub fn collector(snapshot: &Snapshot) -> Verdict {
     let Some(service) = snapshot.collector.as_ref()? else {
         return Err(Objection::fail(
             format!("there is no Service {name} in namespace {namespace}: what pods send goes nowhere"),
-            "install a Collector with that Service, or name yours in injection.collector or injection.otlp.endpoint",
+            if is_managed(snapshot) {
+                "the controller makes it: look at what collectors says, and at otelgate logs --component controller"
+            } else {
+                "install a Collector with that Service, or name yours in injection.collector or injection.otlp.endpoint"
+            },
         ));
     };
     let port = document.otlp.protocol.port();
@@ -47,6 +52,12 @@ pub fn collector(snapshot: &Snapshot) -> Verdict {
         ));
     }
     Ok(format!("{name}.{namespace}, port {port}"))
+}
+
+/// Whether the controller keeps Collectors, and their Service.
+fn is_managed(snapshot: &Snapshot) -> bool {
+    let spec = snapshot.spec().ok().filter(|_| snapshot.is_without_controller() == Ok(false));
+    spec.and_then(|spec| spec.collector.ok()).is_some_and(|collector| collector.mode == CollectorMode::Managed)
 }
 
 pub fn policies(snapshot: &Snapshot) -> Verdict {

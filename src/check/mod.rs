@@ -94,6 +94,7 @@ const AFTER: &[Stage] = &[Stage::After];
 const WAY: &[&str] = &[
     "registration",
     "registration-fields",
+    "selectors",
     "service",
     "endpoints",
     "ca-bundle",
@@ -103,6 +104,28 @@ const WAY: &[&str] = &[
     "webhook-replicas",
     "pod-creation",
     "configuration",
+];
+
+/// The same, and what keeps the controller from measuring it.
+const REACHABLE: &[&str] = &[
+    "registration",
+    "registration-fields",
+    "selectors",
+    "service",
+    "endpoints",
+    "ca-bundle",
+    "certificate-valid",
+    "certificate-trusted",
+    "certificate-name",
+    "certificate-served",
+    "webhook-replicas",
+    "pod-creation",
+    "configuration",
+    "probe",
+    "crd",
+    "controller-replicas",
+    "controller-active",
+    "program-rights",
 ];
 
 /// What keeps a configuration from being in force.
@@ -128,6 +151,21 @@ const CERTIFICATE: &[&str] = &[
 /// What keeps the controller from measuring anything.
 const CONTROLLER: &[&str] = &["crd", "controller-replicas", "controller-active", "pod-creation", "program-rights"];
 
+/// What keeps the controller from finding the key in order.
+const KEY: &[&str] =
+    &["credentials", "crd", "controller-replicas", "controller-active", "pod-creation", "program-rights"];
+
+/// What keeps the controller from making the Collectors' Service.
+const SERVICE: &[&str] = &[
+    "configuration",
+    "collectors",
+    "crd",
+    "controller-replicas",
+    "controller-active",
+    "pod-creation",
+    "program-rights",
+];
+
 /// What keeps Collectors from running; where they don't, nothing is delivered either.
 const COLLECTORS: &[&str] =
     &["collectors", "collector-pod-security", "credentials", "crd", "controller-replicas", "controller-active"];
@@ -146,7 +184,7 @@ pub const CHECKS: &[Check] = &[
     Check { name: "quota", summary: "no quota of otelgate's namespace is used up", stages: BOTH, explained_by: &[], run: pods::quota },
     Check { name: "credentials", summary: "Datadog's API key is there and has the right shape", stages: BOTH, explained_by: &[], run: credentials::shape },
     Check { name: "other-injectors", summary: "no other product puts the same variables into pods", stages: BOTH, explained_by: &[], run: registered::other_injectors },
-    Check { name: "program-rights", summary: "webhook and controller have the rights that they need", stages: AFTER, explained_by: &[], run: rights::programs },
+    Check { name: "program-rights", summary: "webhook and controller have the rights that they need always; of the rest the TelemetryStack's conditions tell", stages: AFTER, explained_by: &[], run: rights::programs },
     Check { name: "stack", summary: "the TelemetryStack is there and accepted", stages: AFTER, explained_by: STACK, run: configuration::stack },
     Check { name: "other-stacks", summary: "there is no TelemetryStack but default", stages: AFTER, explained_by: &["crd"], run: configuration::other_stacks },
     Check { name: "configuration", summary: "the ConfigMap holds a configuration that can be read", stages: AFTER, explained_by: &[], run: configuration::readable },
@@ -169,12 +207,14 @@ pub const CHECKS: &[Check] = &[
     Check { name: "certificate-valid", summary: "the webhook's certificate is there and valid now", stages: AFTER, explained_by: &[], run: certificates::valid },
     Check { name: "certificate-trusted", summary: "the registration trusts the webhook's certificate", stages: AFTER, explained_by: &["ca-bundle"], run: certificates::trusted },
     Check { name: "certificate-name", summary: "the webhook's certificate is for its Service's name", stages: AFTER, explained_by: &[], run: certificates::name },
-    Check { name: "certificate-served", summary: "the controller sees every replica serve a trusted certificate", stages: AFTER, explained_by: CERTIFICATE, run: certificates::served },
+    Check { name: "certificate-served", summary: "the controller sees every replica serve a trusted certificate", stages: AFTER, explained_by: CERTIFICATE, run: health::certificate },
     Check { name: "probe", summary: "a pod comes back through the API server with the webhook's mark", stages: AFTER, explained_by: WAY, run: serving::probe },
+    Check { name: "webhook-reachable", summary: "the controller sees pods come back with the webhook's mark, and each replica trusted", stages: AFTER, explained_by: REACHABLE, run: health::webhook_reachable },
     Check { name: "opt-in-labels", summary: "every opt-in label of a namespace has a known value", stages: AFTER, explained_by: &[], run: opting_in::labels },
     Check { name: "opt-in-annotations", summary: "no namespace has the opt-in as an annotation", stages: AFTER, explained_by: &[], run: opting_in::annotations },
     Check { name: "excluded-namespaces", summary: "no namespace is opted in that is never looked at", stages: AFTER, explained_by: &[], run: opting_in::excluded },
-    Check { name: "collector", summary: "the Service that pods send to is there", stages: AFTER, explained_by: &["configuration"], run: egress::collector },
+    Check { name: "collector", summary: "the Service that pods send to is there", stages: AFTER, explained_by: SERVICE, run: egress::collector },
+    Check { name: "key", summary: "Datadog accepts the API key, where it is asked", stages: AFTER, explained_by: KEY, run: health::key },
     Check { name: "collectors", summary: "every node that should run a Collector has one that is ready", stages: AFTER, explained_by: CONTROLLER, run: health::collectors },
     Check { name: "delivery", summary: "Collectors send what they take in", stages: AFTER, explained_by: COLLECTORS, run: health::delivery },
     Check { name: "agent", summary: "the Datadog Agent runs where it should", stages: AFTER, explained_by: CONTROLLER, run: health::agent },

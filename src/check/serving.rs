@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::opting_in::never_looked_at;
 use super::pods::own_pods;
 use super::{Objection, Snapshot, Verdict, some_of};
+use crate::api::condition::Reason;
 use crate::api::object;
+use crate::inject::rules::never_asked_about;
 use crate::k8s::{IntOrString, Pod, ServicePort};
 
 const REPAIR: &str = "otelgate update writes the Service anew";
@@ -88,16 +91,36 @@ pub fn probe(snapshot: &Snapshot) -> Verdict {
     if probe.marked {
         return Ok(String::new());
     }
+    let namespace = &snapshot.namespace;
+    if let Some(why) = never_called(snapshot) {
+        return Err(Objection::fail(
+            format!(
+                "the API server never calls the webhook for pods of namespace {namespace} ({why}), where one is tried"
+            ),
+            format!(
+                "install otelgate in a namespace of its own: otelgate cleanup --otelgate-namespace {namespace}, then \
+                 otelgate deploy --otelgate-namespace {}",
+                object::NAMESPACE
+            ),
+        ));
+    }
     if !probe.warnings.is_empty() {
         return Err(Objection::fail(
             format!("the webhook was asked, and let the pod through unchanged: {}", some_of(&probe.warnings)),
-            "docs/reference/reasons.md has the next step for the code in the message",
+            Reason::LetThrough.next_step(),
         ));
     }
     Err(Objection::fail(
         "a pod came back without the webhook's mark: the API server doesn't reach the webhook",
-        "allow the way from the control plane to the webhook's pods, port 8443: a firewall rule on private GKE, security \
-         groups on EKS; where the network plugin gives pods addresses that the control plane can't route to, set \
-         webhook.hostNetwork; and look for failed calls in the API server's log",
+        Reason::NotReached.next_step(),
     ))
+}
+
+/// Why the webhook isn't asked about pods of otelgate's own namespace.
+fn never_called(snapshot: &Snapshot) -> Option<String> {
+    let name = &snapshot.namespace;
+    match snapshot.namespace_named(name) {
+        Ok(Some(namespace)) => never_looked_at(namespace),
+        Ok(None) | Err(_) => never_asked_about(name, |_| None),
+    }
 }

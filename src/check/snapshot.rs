@@ -7,6 +7,7 @@ use super::{Asked, Objection, Stage};
 use crate::api::object;
 use crate::api::stack::KeyReference;
 use crate::config::{self, Configuration, Document};
+use crate::controller::stack::Stack;
 use crate::k8s::{
     ConfigMap, Deployment, EndpointSlice, Lease, MutatingWebhookConfiguration, NetworkPolicy, ObjectMeta, Pod,
     ResourceQuota, Service,
@@ -134,6 +135,16 @@ impl Snapshot {
     pub(super) fn stack(&self) -> Result<&Value, Objection> {
         let stacks = self.stacks.as_ref()?;
         stacks.iter().find(|stack| stack["metadata"]["name"] == object::STACK).ok_or_else(|| Objection::see("stack"))
+    }
+
+    /// What that one asks for, as the controller reads it; before the installation the defaults, where there is none.
+    pub(super) fn spec(&self) -> Result<Stack, Objection> {
+        let nothing = Value::Null;
+        let spec = match self.stage {
+            Stage::Before if self.stacks.as_ref()?.is_empty() => &nothing,
+            Stage::Before | Stage::After => &self.stack()?["spec"],
+        };
+        Ok(Stack::new(String::new(), 0, spec))
     }
 
     /// What the webhook's configuration says.

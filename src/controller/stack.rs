@@ -11,7 +11,9 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::api::object;
-use crate::api::stack::{Agent, Certificates, Collector, Datadog, Egress, Repair, TelemetryStack};
+use crate::api::stack::{
+    Agent, AgentMode, Certificates, Collector, CollectorMode, Datadog, Egress, Exporter, Repair, TelemetryStack,
+};
 use crate::k8s::{Api, ApiResource, Client, DynamicObject, OwnerReference, Resource, ResourceExt as _, watcher};
 use crate::watch::{self as watching, Health, Objects};
 
@@ -72,6 +74,17 @@ impl Stack {
             agent: part(spec, "agent"),
             repair: part(spec, "repair"),
         }
+    }
+
+    /// Whether a Collector or an Agent of otelgate's sends with Datadog's API key.
+    ///
+    /// # Errors
+    /// The fault of the part of the spec that says so.
+    pub fn sends_with_the_key(&self) -> Part<bool> {
+        let collector = self.collector.as_ref().map_err(Clone::clone)?;
+        let agent = self.agent.as_ref().map_err(Clone::clone)?;
+        let of_collector = collector.mode == CollectorMode::Managed && collector.exporter != Exporter::Agent;
+        Ok(of_collector || !matches!(agent.mode, AgentMode::Disabled | AgentMode::Adopt))
     }
 
     /// Names it as the owner of what is made for it, so that it all goes with it.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 
-type Plant = fn(&mut Snapshot);
+pub(super) type Plant = fn(&mut Snapshot);
 
 /// Which check finds it, what it says, and what is done to the cluster.
 #[rustfmt::skip]
@@ -31,6 +31,8 @@ const AFTER: &[(&str, &str, Plant)] = &[
     ("other-injectors", "OpenTelemetry Operator (operator-mutation)", |s| operator(s)),
     ("other-injectors", "Datadog Cluster Agent (datadog-webhook)", |s| s.registrations.as_mut().unwrap().push(read(other("datadog-webhook", "datadog.webhook.lib.injection", "/injectlib")))),
     ("program-rights", "otelgate-webhook may not list namespaces", |s| s.rights[0].allowed = Ok(false)),
+    ("program-rights", "otelgate-controller may not watch nodes", |s| forbid(s, "watch", "nodes")),
+    ("program-rights", "otelgate-controller may not get leases.coordination.k8s.io otelgate-controller in namespace otelgate", |s| forbid(s, "get", "leases")),
     ("program-rights", "otelgate-controller may not patch configmaps otelgate-injection in namespace otelgate", |s| forbid(s, "patch", "configmaps")),
     ("stack", "there is no TelemetryStack default", |s| s.stacks = Ok(Vec::new())),
     ("stack", "no controller has looked at TelemetryStack", |s| drop(stack_of(s).as_object_mut().unwrap().remove("status"))),
@@ -73,15 +75,18 @@ const AFTER: &[(&str, &str, Plant)] = &[
     ("service", "leads to port https", |s| service(s).ports.as_mut().unwrap()[0].target_port = Some(crate::k8s::IntOrString::String("https".into()))),
     ("endpoints", "no ready endpoint", |s| s.endpoints = Ok(Vec::new())),
     ("endpoints", "no ready endpoint", |s| s.endpoints = Ok(vec![read(json!({"addressType": "IPv4", "endpoints": [{"addresses": ["10.1.0.1"], "conditions": {"ready": false}}]}))])),
-    ("probe", "without the webhook's mark", |s| s.probe = Some(Ok(Probe { marked: false, warnings: Vec::new() }))),
+    ("probe", "without the webhook's mark", unmarked),
+    ("probe", "for pods of namespace otelgate (label control-plane=true)", |s| { unmarked(s); relabel(s, "otelgate", "control-plane", "true"); }),
     ("probe", "otelgate: Overloaded: x", |s| s.probe = Some(Ok(Probe { marked: false, warnings: vec!["otelgate: Overloaded: x".into()] }))),
     ("certificate-served", "a: another certificate", |s| stack_of(s)["status"]["conditions"][1] = json!({"type": "CertificateReady", "status": "False", "reason": "NotServed", "message": "a: another certificate"})),
+    ("webhook-reachable", "EndpointNotReached: no TLS handshake with otelgate-webhook-b", |s| says(s, "WebhookReachable", "EndpointNotReached", "no TLS handshake with otelgate-webhook-b")),
     ("opt-in-labels", "shop (\"true\")", |s| relabel(s, "shop", "otelgate.dev/inject", "true")),
     ("opt-in-annotations", "an annotation on quiet", |s| meta(s, "quiet").annotations = Some(read(json!({"otelgate.dev/inject": "enabled"})))),
     ("excluded-namespaces", "never looked at: kube-system (Kubernetes' own)", |s| relabel(s, "kube-system", "otelgate.dev/inject", "enabled")),
     ("excluded-namespaces", "never looked at: shop (label control-plane=true)", |s| relabel(s, "shop", "control-plane", "true")),
     ("collector", "no Service otel-collector in namespace datadog", |s| s.collector = Ok(None)),
     ("collector", "has no port 4318", |s| s.collector = Ok(Some(read(json!({"spec": {"ports": [{"port": 4317}]}}))))),
+    ("key", "KeyRefused: it is refused by api.datadoghq.com", |s| says(s, "CredentialsReady", "KeyRefused", "it is refused by api.datadoghq.com")),
     ("collectors", "CollectorOutOfMemory: on node-3", |s| says(s, "CollectorAvailable", "CollectorOutOfMemory", "on node-3")),
     ("delivery", "SendFailed: 40 of 100 spans", |s| says(s, "CollectorDelivering", "SendFailed", "40 of 100 spans")),
     ("agent", "AgentCrashing: on node-3", |s| says(s, "AgentAvailable", "AgentCrashing", "on node-3")),
@@ -123,7 +128,7 @@ fn meta<'s>(s: &'s mut Snapshot, namespace: &str) -> &'s mut crate::k8s::ObjectM
     s.namespaces.as_mut().unwrap().iter_mut().find(|one| one.name.as_deref() == Some(namespace)).unwrap()
 }
 
-fn relabel(s: &mut Snapshot, namespace: &str, key: &str, value: &str) {
+pub(super) fn relabel(s: &mut Snapshot, namespace: &str, key: &str, value: &str) {
     meta(s, namespace).labels.as_mut().unwrap().insert(key.to_owned(), value.to_owned());
 }
 
@@ -138,7 +143,7 @@ fn quota(s: &mut Snapshot, resource: &str, used: &str) {
     status.used.as_mut().unwrap().insert(resource.to_owned(), read(json!(used)));
 }
 
-fn shaped(s: &mut Snapshot, key: &[u8]) {
+pub(super) fn shaped(s: &mut Snapshot, key: &[u8]) {
     s.credentials.as_mut().unwrap().as_mut().unwrap().shape = Some(Shape::of(key));
 }
 
@@ -160,18 +165,22 @@ fn forbid(s: &mut Snapshot, verb: &str, resource: &str) {
     asked.unwrap().allowed = Ok(false);
 }
 
-fn stack_of(s: &mut Snapshot) -> &mut Value {
+pub(super) fn stack_of(s: &mut Snapshot) -> &mut Value {
     &mut s.stacks.as_mut().unwrap()[0]
 }
 
-fn says(s: &mut Snapshot, condition: &str, reason: &str, seen: &str) {
+pub(super) fn unmarked(s: &mut Snapshot) {
+    s.probe = Some(Ok(Probe { marked: false, warnings: Vec::new() }));
+}
+
+pub(super) fn says(s: &mut Snapshot, condition: &str, reason: &str, seen: &str) {
     let conditions = stack_of(s)["status"]["conditions"].as_array_mut().unwrap();
     let one = conditions.iter_mut().find(|one| one["type"] == condition).unwrap();
     let message = format!("{seen}; next step: look there");
     *one = json!({"type": condition, "status": "False", "reason": reason, "message": message});
 }
 
-fn configure(s: &mut Snapshot, fields: &Value) {
+pub(super) fn configure(s: &mut Snapshot, fields: &Value) {
     let mut document = fields.clone();
     document["apiVersion"] = json!("otelgate.dev/v1alpha1");
     document["kind"] = json!("InjectionConfiguration");
@@ -276,7 +285,7 @@ fn an_endpoint_elsewhere_needs_no_collector() {
     let mut snapshot = healthy(Stage::After);
     configure(&mut snapshot, &json!({"clusterName": "east", "otlp": {"endpoint": "https://otlp.example.com"}}));
     stack_of(&mut snapshot)["spec"]["injection"]["otlp"] = json!({"endpoint": "https://otlp.example.com"});
-    (snapshot.collector, snapshot.credentials) = (Ok(None), Ok(None));
+    snapshot.collector = Ok(None);
     assert_eq!(faults(&snapshot), (Vec::new(), Vec::new()));
 }
 
@@ -307,7 +316,7 @@ fn observing_is_told_and_no_fault() {
 #[test]
 fn the_webhook_alone_is_no_fault() {
     let mut snapshot = healthy(Stage::After);
-    (snapshot.stacks, snapshot.lease) = (Ok(Vec::new()), Ok(None));
+    (snapshot.stacks, snapshot.lease, snapshot.credentials) = (Ok(Vec::new()), Ok(None), Ok(None));
     snapshot.deployments.as_mut().unwrap().pop();
     for asked in snapshot.rights.iter_mut().filter(|asked| asked.who == Who::Controller) {
         asked.allowed = Ok(false);

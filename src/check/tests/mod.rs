@@ -1,7 +1,9 @@
 //! A cluster in which all is well, and one fault at a time planted into it.
 
 mod certificates;
+mod conditions;
 mod faults;
+mod steps;
 
 use std::time::Duration;
 
@@ -174,6 +176,7 @@ fn stack() -> Value {
             {"type": "ConfigurationAccepted", "status": "True"}, {"type": "CertificateReady", "status": "True"},
             {"type": "CollectorAvailable", "status": "True"}, {"type": "CollectorDelivering", "status": "True"},
             {"type": "AgentAvailable", "status": "True"}, {"type": "InjectionComplete", "status": "True"},
+            {"type": "CredentialsReady", "status": "True"}, {"type": "WebhookReachable", "status": "True"},
         ]},
     })
 }

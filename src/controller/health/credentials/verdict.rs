@@ -3,7 +3,6 @@
 use super::intake::Answer;
 use super::{Credentials, Secrets};
 use crate::api::condition::Reason;
-use crate::api::stack::{AgentMode, CollectorMode, Exporter};
 use crate::check::Shape;
 use crate::controller::injection;
 use crate::controller::stack::Stack;
@@ -35,11 +34,7 @@ impl Wanted {
     /// # Errors
     /// The fault of the part of the spec that says so.
     pub fn of(stack: &Stack, namespace: &str) -> Result<Option<Self>, String> {
-        let collector = stack.collector.as_ref().map_err(Clone::clone)?;
-        let agent = stack.agent.as_ref().map_err(Clone::clone)?;
-        let of_collector = collector.mode == CollectorMode::Managed && collector.exporter != Exporter::Agent;
-        let of_agent = !matches!(agent.mode, AgentMode::Disabled | AgentMode::Adopt);
-        if !of_collector && !of_agent {
+        if !stack.sends_with_the_key()? {
             return Ok(None);
         }
         let datadog = stack.datadog.as_ref().map_err(Clone::clone)?;

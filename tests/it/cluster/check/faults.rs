@@ -56,9 +56,6 @@ const FAULTS: &[Fault] = &[
     fault("mode", "mode is disabled", Edit("", "telemetrystack/default", |o| o["spec"]["injection"]["mode"] = json!("disabled"))),
     fault("other-stacks", "also second", Add(|| json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "TelemetryStack", "metadata": {"name": "second"}, "spec": {}}))),
     fault("collector-pod-security", "restricted pods only", Edit("", "namespace/datadog", |o| o["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = json!("restricted"))),
-    fault("credentials", "its keys are: api_key", Edit("datadog", "secret/datadog-secret", |o| o["data"] = json!({"api_key": base64(super::KEY)}))),
-    fault("credentials", "a newline", Edit("datadog", "secret/datadog-secret", |o| o["data"] = json!({"api-key": base64(&format!("{}\n", super::KEY))}))),
-    fault("credentials", "no Secret elsewhere in namespace datadog", Edit("", "telemetrystack/default", |o| o["spec"]["datadog"]["secret"]["name"] = json!("elsewhere"))),
     fault("collector", "no Service otel-collector", Delete("datadog", "service/otel-collector")),
     fault("egress", "shop/locked", Add(|| json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "locked", "namespace": "shop"},

@@ -28,6 +28,7 @@ fn an_installed_chart_is_checked_and_shown() {
     the_way_is_clear_before_it(&plane, &nobody);
 
     surroundings(&plane);
+    a_key_that_is_none_is_found_before_it(&plane);
     let release = Release::install(&nodes, Helm::Four, &json!({"injection": {"clusterName": "test"}}));
     wait_until_in_force(&nodes);
     settles(&plane, &[]);
@@ -115,6 +116,26 @@ fn surroundings(plane: &ControlPlane) {
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "datadog-secret", "namespace": "datadog"},
                "data": {"api-key": base64(KEY)}}),
     ]);
+}
+
+/// Afterwards nobody sends with it here.
+fn a_key_that_is_none_is_found_before_it(plane: &ControlPlane) {
+    let write = |data: &Value| {
+        plane.apply(&[json!({"apiVersion": "v1", "kind": "Secret", "data": data,
+                             "metadata": {"name": "datadog-secret", "namespace": "datadog"}})]);
+    };
+    for (data, words) in [
+        (json!({"api_key": base64(KEY)}), "its keys are: api_key"),
+        (json!({"api-key": base64(&format!("{KEY}\n"))}), "a newline"),
+    ] {
+        write(&data);
+        let failed = failed(&report(plane, &admin(plane), &["--pre"]));
+        assert!(
+            matches!(&failed[..], [(check, found)] if check == "credentials" && found.contains(words)),
+            "{failed:?}"
+        );
+    }
+    write(&json!({"api-key": base64(KEY)}));
 }
 
 fn a_missing_right_never_passes(plane: &ControlPlane, nobody: &Path) {
