@@ -2,6 +2,7 @@
 
 use super::faults::{configure, says, stack_of, unmarked};
 use super::*;
+use crate::api::condition::ConditionType;
 
 fn set_modes(snapshot: &mut Snapshot, collector: &str, agent: &str) {
     let spec = &mut stack_of(snapshot)["spec"];
@@ -19,6 +20,23 @@ fn failed(snapshot: &Snapshot) -> Vec<&'static str> {
 }
 
 const OF_PARTS: [&str; 4] = ["CredentialsReady", "CollectorAvailable", "CollectorDelivering", "AgentAvailable"];
+
+/// `Ready` is False then.
+#[test]
+fn each_condition_that_counts_has_a_check() {
+    for condition in ConditionType::ALL.into_iter().filter(|condition| condition.counts()) {
+        for mode in ["managed", "disabled"] {
+            let mut snapshot = healthy(Stage::After);
+            set_modes(&mut snapshot, mode, mode.replace("managed", "daemonset").as_str());
+            says(&mut snapshot, condition.as_str(), "OfAnotherVersion", "something is wrong");
+            let failed = faults(&snapshot).0;
+            assert!(
+                matches!(&failed[..], [(_, found)] if found.contains("something is wrong")),
+                "{condition}: {failed:?}"
+            );
+        }
+    }
+}
 
 #[test]
 fn a_part_that_is_switched_off_and_not_gone_is_no_success() {
