@@ -18,7 +18,7 @@ pub enum Coverage {
     Injected,
     /// What an earlier configuration put into pods.
     Outdated,
-    /// Nothing, because it is older than what opts it in, or than the configuration in force.
+    /// Nothing, because it is older than what opts it in, or than the mode `enabled`.
     RestartPending,
     /// Nothing, though it was opted in when it was created.
     Missed,
@@ -126,7 +126,7 @@ impl Coverage {
         match self {
             Self::Injected => "carries what the configuration in force puts into pods",
             Self::Outdated => "carries what an earlier configuration put into pods",
-            Self::RestartPending => "was created before it was opted in, or before the configuration in force",
+            Self::RestartPending => "was created before it was opted in, or before mode was enabled",
             Self::Missed => "was opted in when it was created, and the webhook didn't change it",
             Self::LeftOver => "carries values of otelgate's, and would be left alone if it were created now",
             Self::NotExpected => "carries nothing of otelgate's, as it should be",

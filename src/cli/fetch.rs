@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::coverage;
 use crate::k8s::{self, Client, GetParams, ListParams, LogParams};
 use crate::unavailable::Unavailable;
 
@@ -93,6 +95,14 @@ pub async fn log(client: &Client, namespace: &str, pod: &str, params: &LogParams
 pub async fn version(client: &Client) -> Result<Value, Unavailable> {
     let request = k8s::Request::new("").get("version", &GetParams::default());
     answer(client.request(request.map_err(|error| refused(&error))?)).await
+}
+
+/// Since when the mode has let pods be injected, at the latest: as the controller remembers it in the status of the
+/// `TelemetryStack`, else by the last change of any kind to the `ConfigMap` of the configuration.
+#[must_use]
+pub fn enabled_since(stack: Option<&Value>, map: Option<&Value>) -> Option<Timestamp> {
+    let remembered = stack.and_then(|stack| stack["status"]["injection"]["enabledSince"].as_str()?.parse().ok());
+    remembered.or_else(|| coverage::written(map?, &["f:data"]))
 }
 
 #[must_use]

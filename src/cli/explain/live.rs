@@ -19,7 +19,7 @@ use crate::config::{self, CONFIG_MAP_KEY, Configuration};
 use crate::coverage::{self, Changes};
 use crate::inject::rules::{Case, LeftOut};
 use crate::inject::{Namespace, Pod, decide};
-use crate::k8s::{LabelSelector, ListParams, MutatingWebhookConfiguration};
+use crate::k8s::{Client, LabelSelector, ListParams, MutatingWebhookConfiguration};
 use crate::manifest::kind::{self, Templated};
 use crate::registration::{self, Creation};
 use crate::unavailable::Unavailable;
@@ -32,7 +32,7 @@ struct Surroundings {
     endpoints: Endpoints,
     configuration: Configuration,
     configured: Configured,
-    changed: Option<Timestamp>,
+    enabled: Option<Timestamp>,
     gaps: Vec<Gap>,
 }
 
@@ -89,7 +89,7 @@ impl Surroundings {
             endpoints,
             configuration: Configuration::default(),
             configured: Configured { source: "the documented defaults".to_owned(), hash: String::new() },
-            changed: None,
+            enabled: None,
             gaps: Vec::new(),
             namespace,
         };
@@ -98,15 +98,19 @@ impl Surroundings {
                 surroundings.configuration = input::configuration(Some(path))?;
                 surroundings.configured.source = path.display().to_string();
             }
-            None => surroundings.read_configuration(cluster).await,
+            None => surroundings.read_configuration(&cluster.client).await,
         }
         surroundings.configured.hash = surroundings.configuration.hash().to_owned();
         Ok(surroundings)
     }
 
-    async fn read_configuration(&mut self, cluster: &Cluster) {
+    async fn read_configuration(&mut self, client: &Client) {
         let collection = format!("/api/v1/namespaces/{}/configmaps", self.namespace);
-        let map = match fetch::object(&cluster.client, &collection, object::INJECTION).await {
+        let (map, stack) = tokio::join!(
+            fetch::object(client, &collection, object::INJECTION),
+            fetch::object(client, fetch::STACKS, object::STACK),
+        );
+        let map = match map {
             Ok(map) => map,
             Err(fault) => return self.gaps.push(Gap::new(&fault, DEFAULTS_INSTEAD)),
         };
@@ -116,7 +120,13 @@ impl Surroundings {
             Ok(configuration) => {
                 self.configuration = configuration;
                 self.configured.source = source;
-                self.changed = coverage::written(&map, &["f:data"]);
+                self.enabled = fetch::enabled_since(stack.as_ref().ok(), Some(&map));
+                // Where the webhook was installed by hand there is none.
+                if let Err(fault) = stack
+                    && !matches!(fault, Unavailable::NotFound { .. })
+                {
+                    self.gaps.push(Gap::new(&fault, LAST_CHANGE_INSTEAD));
+                }
             }
             Err(error) => self.gaps.push(Gap {
                 what: format!("{source} can't be used: {error}"),
@@ -173,7 +183,7 @@ impl Surroundings {
         explanation.calls = Some(self.calls(pod, surrounding));
         explanation.configuration = Some(self.configured.clone());
         explanation.unknown = self.gaps.iter().chain(&surrounding.gap).cloned().collect();
-        let changes = Changes { opt_in: surrounding.opted_in, configuration: self.changed };
+        let changes = Changes { opt_in: surrounding.opted_in, configuration: self.enabled };
         let around = Around { namespace: &view, configuration: &self.configuration, changes, now };
         if is_pod {
             explanation.running = Some(Running::new(object, pod, &decision, around));
@@ -206,6 +216,7 @@ impl Surroundings {
 }
 
 const DEFAULTS_INSTEAD: &str = "the documented defaults are taken instead";
+const LAST_CHANGE_INSTEAD: &str = "mode is taken to be enabled since the configuration's last change";
 
 async fn registrations(cluster: &Cluster) -> Result<Vec<MutatingWebhookConfiguration>, Unavailable> {
     const COLLECTION: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
@@ -314,9 +325,11 @@ impl Surrounding {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::{Request, Response};
     use serde_json::json;
 
     use super::*;
+    use crate::k8s::Body;
 
     #[test]
     fn selectors_are_written_as_the_api_server_reads_them() {
@@ -330,5 +343,51 @@ mod tests {
         assert_eq!(of(json!({"app": "x"})).as_deref(), Some("app in (x)"), "of a ReplicationController");
         assert_eq!(of(json!({})), None, "nothing, instead of everything");
         assert_eq!(selector(&json!({"spec": {}})), None);
+    }
+
+    /// The configuration in force, written at 14:00, with mode `enabled` since noon, and what is answered of the
+    /// `TelemetryStack`.
+    async fn read(code: u16, stack: Value) -> Surroundings {
+        let configuration = "apiVersion: otelgate.dev/v1alpha1\nkind: InjectionConfiguration\n";
+        let map = json!({"data": {CONFIG_MAP_KEY: configuration}, "metadata": {"managedFields": [
+            {"time": "2026-11-02T14:00:00Z", "fieldsV1": {"f:data": {}}}]}});
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let is_stack = request.uri().path().starts_with(fetch::STACKS);
+            let (code, object) = if is_stack { (code, stack.clone()) } else { (200, map.clone()) };
+            let response = Response::builder().status(code).body(Body::from(object.to_string().into_bytes()));
+            async move { Ok::<_, tower::BoxError>(response.expect("a response")) }
+        });
+        let mut surroundings = Surroundings {
+            namespace: "otelgate".to_owned(),
+            registrations: Ok(Vec::new()),
+            endpoints: Endpoints::new(),
+            configuration: Configuration::default(),
+            configured: Configured { source: String::new(), hash: String::new() },
+            enabled: None,
+            gaps: Vec::new(),
+        };
+        surroundings.read_configuration(&Client::new(service, "default")).await;
+        surroundings
+    }
+
+    fn status(code: u16, message: &str) -> Value {
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message, "code": code})
+    }
+
+    #[tokio::test]
+    async fn a_pod_is_as_old_as_the_controller_says_and_not_as_the_last_change() {
+        let noon = "2026-11-02T12:00:00Z".parse::<Timestamp>().expect("a time");
+        let last_change = "2026-11-02T14:00:00Z".parse::<Timestamp>().expect("a time");
+        let remembered = read(200, json!({"status": {"injection": {"enabledSince": noon.to_string()}}})).await;
+        assert_eq!((remembered.enabled, remembered.gaps), (Some(noon), Vec::new()));
+        let by_hand = read(404, status(404, "the server could not find the requested resource")).await;
+        assert_eq!((by_hand.enabled, by_hand.gaps), (Some(last_change), Vec::new()));
+        let message = "telemetrystacks.otelgate.dev \"default\" is forbidden: User \"u\" cannot get resource \
+                       \"telemetrystacks\" in API group \"otelgate.dev\" at the cluster scope";
+        let narrow = read(403, status(403, message)).await;
+        assert_eq!(narrow.enabled, Some(last_change));
+        let told: Vec<_> = narrow.gaps.iter().map(|gap| (gap.what.as_str(), gap.instead)).collect();
+        let what = "not allowed to get telemetrystacks.otelgate.dev in the whole cluster";
+        assert_eq!(told, [(what, LAST_CHANGE_INSTEAD)]);
     }
 }

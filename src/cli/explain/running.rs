@@ -24,9 +24,9 @@ pub struct Running {
     /// When the namespace was opted in, at the latest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opted_in: Option<String>,
-    /// When the configuration in force was written, at the latest.
+    /// Since when the mode has let pods be injected, at the latest.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub configured: Option<String>,
+    pub enabled_since: Option<String>,
 }
 
 /// One pod among others.
@@ -89,7 +89,7 @@ impl Running {
             replica: Replica::new(object, pod, decision, around),
             written: coverage::status(pod).map(Record::from),
             opted_in: told(around.changes.opt_in),
-            configured: told(around.changes.configuration),
+            enabled_since: told(around.changes.configuration),
         }
     }
 }

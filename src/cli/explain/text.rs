@@ -174,13 +174,13 @@ impl Other {
 
 impl Running {
     fn write(&self, out: &mut String, width: Option<usize>) {
-        let Self { replica, written, opted_in, configured } = self;
+        let Self { replica, written, opted_in, enabled_since } = self;
         section(out, "this pod");
         out.push_str(&replica.coverage.told(width));
         let created = replica.created.as_deref().unwrap_or("at an unknown time");
         let node = replica.node.as_deref().map_or("on no node yet".to_owned(), |node| format!("on node {node}"));
         let mut line = format!("created {created}, {node}");
-        for (what, time) in [("namespace opted in", opted_in), ("configuration written", configured)] {
+        for (what, time) in [("namespace opted in", opted_in), ("mode enabled", enabled_since)] {
             if let Some(time) = time {
                 write!(line, "; {what} {time} at the latest").expect("a String takes all");
             }

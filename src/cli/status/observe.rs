@@ -87,9 +87,8 @@ pub async fn observe(client: &Client, own: &str, only: Option<&str>) -> Result<O
     {
         return Err(fault.clone());
     }
-    // What the controller remembers is more exact than the last change of any kind.
-    let enabled = stacks.as_ref().ok().and_then(|stacks| enabled_since(stacks));
-    let changed = enabled.or_else(|| map.as_ref().ok().and_then(|map| coverage::written(map, &["f:data"])));
+    let stack = stacks.iter().flatten().find(|stack| stack["metadata"]["name"] == object::STACK);
+    let enabled = fetch::enabled_since(stack, map.as_ref().ok());
     let mut gaps = Vec::new();
     let around = namespaces.unwrap_or_else(|fault| {
         let next = format!("{}; or name a namespace of yours with -n", fault.next_step());
@@ -99,7 +98,7 @@ pub async fn observe(client: &Client, own: &str, only: Option<&str>) -> Result<O
     let configuration = configuration(map, own);
     let tallies = match &configuration {
         Ok(configuration) => {
-            let counting = Counting { client, around: &around, configuration, changed, only, now: Timestamp::now() };
+            let counting = Counting { client, around: &around, configuration, enabled, only, now: Timestamp::now() };
             counting.sum(&mut gaps).await
         }
         Err(gap) => {
@@ -119,11 +118,6 @@ pub async fn observe(client: &Client, own: &str, only: Option<&str>) -> Result<O
         tallies,
         gaps,
     })
-}
-
-fn enabled_since(stacks: &[Value]) -> Option<Timestamp> {
-    let stack = stacks.iter().find(|stack| stack["metadata"]["name"] == object::STACK)?;
-    stack["status"]["injection"]["enabledSince"].as_str()?.parse().ok()
 }
 
 fn or_none<T>(answer: Result<T, Unavailable>) -> Result<Option<T>, Unavailable> {
@@ -169,7 +163,7 @@ struct Counting<'a> {
     client: &'a Client,
     around: &'a BTreeMap<String, Around>,
     configuration: &'a Configuration,
-    changed: Option<Timestamp>,
+    enabled: Option<Timestamp>,
     only: Option<&'a str>,
     now: Timestamp,
 }
@@ -251,7 +245,7 @@ impl Counting<'_> {
         let case = Case { pod: &pod, namespace: &namespace, configuration: self.configuration };
         let coverage = Coverage::of_marked(case).unwrap_or_else(|| {
             let decision = decide(&pod, &namespace, self.configuration, at);
-            let changes = Changes { opt_in: around.opted_in, configuration: self.changed };
+            let changes = Changes { opt_in: around.opted_in, configuration: self.enabled };
             Coverage::of(&pod, &decision, self.configuration.hash(), created, changes)
         });
         let workload = Workload::of(&pod, at);
