@@ -168,8 +168,16 @@ impl From<KubeconfigError> for KubeconfigFault {
 /// # Errors
 /// Those of the request, or that there was no answer.
 pub async fn in_time<T>(request: impl Future<Output = Result<T>>) -> Result<T> {
+    within(PATIENCE, request).await
+}
+
+/// The same for one whose answer takes longer.
+///
+/// # Errors
+/// Those of the request, or that there was no answer.
+pub async fn within<T>(patience: Duration, request: impl Future<Output = Result<T>>) -> Result<T> {
     let silence = |_| Error::Service(io::Error::new(io::ErrorKind::TimedOut, "no answer").into());
-    tokio::time::timeout(PATIENCE, request).await.map_err(silence)?
+    tokio::time::timeout(patience, request).await.map_err(silence)?
 }
 
 /// Kinds with objects in namespaces, which can be read and watched.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::metadata::PodSeen;
 use super::record::{Around, Uid};
@@ -95,8 +95,7 @@ pub async fn each(client: &Client, namespace: &str, params: ListParams, mut show
     let path = format!("/api/v1/namespaces/{namespace}/pods");
     loop {
         let request = k8s::Request::new(&path).list(&params).map_err(k8s::Error::BuildRequest)?;
-        let silence = |_| k8s::Error::Service(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
-        let text = timeout(PATIENCE, client.request_text(request)).await.map_err(silence)??;
+        let text = k8s::within(PATIENCE, client.request_text(request)).await?;
         let page: Page<'_> = serde_json::from_str(&text).map_err(k8s::Error::SerdeError)?;
         page.items.iter().for_each(|item| show(item.get()));
         sleep(BETWEEN).await;

@@ -151,8 +151,7 @@ async fn list<T>(client: &Client, source: &Source<T>, told: &mpsc::Sender<Told<T
     let mut begun = false;
     loop {
         let request = k8s::Request::new(source.path).list_metadata(&params).map_err(k8s::Error::BuildRequest)?;
-        let silence = |_| k8s::Error::Service(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
-        let text = timeout(PATIENCE, client.request_text(request)).await.map_err(silence)??;
+        let text = k8s::within(PATIENCE, client.request_text(request)).await?;
         let page: Page<'_> = serde_json::from_str(&text).map_err(k8s::Error::SerdeError)?;
         if !std::mem::replace(&mut begun, true) && told.send(Told::Begin).await.is_err() {
             return Ok(None);
