@@ -201,3 +201,20 @@ impl Fraction {
         self.whole.add(sum.trunc() as u64);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_one_are_kept_until_they_make_a_whole() {
+        let fraction = Fraction::default();
+        let mut counted = Vec::new();
+        for amount in [0.5, 0.25, 0.5, -3.0, f64::NAN, 2.75, 1e6] {
+            fraction.add(amount);
+            counted.push(fraction.whole.get());
+        }
+        // What a Collector takes back, or can't tell, takes nothing back here.
+        assert_eq!(counted, [0, 0, 1, 1, 1, 4, 1_000_004]);
+    }
+}

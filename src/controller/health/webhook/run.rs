@@ -34,7 +34,7 @@ const BY: &str = "probe";
 /// Never returns.
 pub async fn run(context: Context, mut registration: watch::Receiver<Seen<Registered>>) {
     let (mut stack, mut endpoints) = (context.stack.clone(), context.endpoints.clone());
-    let mut doubted: Option<Reason> = None;
+    let mut doubted = false;
     loop {
         let now = stack.borrow_and_update().clone();
         let there = endpoints.borrow_and_update().clone();
@@ -42,25 +42,18 @@ pub async fn run(context: Context, mut registration: watch::Receiver<Seen<Regist
         let mut again = None;
         match (now, there, registered) {
             (None, ..) => {
-                doubted = None;
+                doubted = false;
                 context.status.report(|reports| reports.take_back(ConditionType::WebhookReachable));
             }
             (Some(stack), Some(there), Some(registered)) => {
                 let observed = observe(&context, &there, registered.as_ref()).await;
                 let verdict = verdict(&observed, Timestamp::now(), stack.generation);
-                let reason = verdict.reason;
-                // That nobody is there is plain at once.
-                let is_sure = matches!(reason, Reason::Reachable | Reason::NoReplica | Reason::NotRegistered)
-                    || doubted.is_some();
+                let (is_sure, pause) = weigh(verdict.reason, doubted);
+                doubted = verdict.reason != Reason::Reachable;
+                again = Some(pause);
                 if is_sure {
                     context.status.report(|reports| reports.say(ConditionType::WebhookReachable, verdict));
                 }
-                doubted = (reason != Reason::Reachable).then_some(reason);
-                again = Some(match reason {
-                    Reason::Reachable => EVERY,
-                    _ if is_sure => AGAIN,
-                    _ => TO_BE_SURE,
-                });
             }
             (Some(_), ..) => {}
         }
@@ -71,6 +64,18 @@ pub async fn run(context: Context, mut registration: watch::Receiver<Seen<Regist
             Ok(()) = registration.changed() => sleep(SETTLE).await,
         }
     }
+}
+
+/// Whether what was found is told, and when to look again. `doubted`: whether the look before found a fault, too.
+fn weigh(reason: Reason, doubted: bool) -> (bool, Duration) {
+    // That nobody is there is plain at once.
+    let is_sure = doubted || matches!(reason, Reason::Reachable | Reason::NoReplica | Reason::NotRegistered);
+    let pause = match reason {
+        Reason::Reachable => EVERY,
+        _ if is_sure => AGAIN,
+        _ => TO_BE_SURE,
+    };
+    (is_sure, pause)
 }
 
 async fn observe(context: &Context, endpoints: &[Endpoint], registered: Option<&Registered>) -> Observed {
@@ -99,4 +104,26 @@ async fn try_it(context: &Context) -> Tried {
         Tried::Unanswered(_) => ProbeOutcome::Unanswered,
     });
     tried
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_told_when_it_was_found_twice_and_that_nobody_is_there_at_once() {
+        for (reason, doubted, expected) in [
+            (Reason::Reachable, false, (true, EVERY)),
+            (Reason::Reachable, true, (true, EVERY)),
+            (Reason::NotReached, false, (false, TO_BE_SURE)),
+            (Reason::NotReached, true, (true, AGAIN)),
+            (Reason::EndpointNotTrusted, false, (false, TO_BE_SURE)),
+            (Reason::ProbeUnanswered, true, (true, AGAIN)),
+            (Reason::NoReplica, false, (true, AGAIN)),
+            (Reason::NotRegistered, false, (true, AGAIN)),
+            (Reason::NoReplica, true, (true, AGAIN)),
+        ] {
+            assert_eq!(weigh(reason, doubted), expected, "{reason:?}, doubted before: {doubted}");
+        }
+    }
 }

@@ -242,11 +242,21 @@ fn one_that_cant_be_scraped_is_silent_once_that_is_sure() {
     assert_eq!(at(106, fault()), Standing::Silent("nothing listens on port 8888".to_owned()));
 }
 
+/// All that is kept of one is in its description: it has nothing hidden.
 #[test]
 fn the_memory_of_each_is_bounded() {
     let queue = Queue { exporter: "datadog".to_owned(), size: 1.0, capacity: 2.0 };
-    let many =
-        (0_u32..10_000).map(|n| (u64::from(n), Reading { queue: Some(queue.clone()), ..reading(1.0, 1.0, 1.0) }));
-    drop(tracked(many));
+    let kept_of = |readings: u32| {
+        let readings =
+            (0..readings).map(|n| (u64::from(n), Reading { queue: Some(queue.clone()), ..reading(1.0, 1.0, 1.0) }));
+        let mut one = tracked(readings);
+        let kept = format!("{one:?}").len();
+        for _ in 0..100 {
+            one.note(Err("nothing listens on port 8888".to_owned()), Instant::now());
+        }
+        (kept, format!("{one:?}").len())
+    };
+    let (few, many) = (kept_of(200), kept_of(10_000));
+    assert!(many.0 < 2 * few.0 && many.1 < 2 * few.0, "{few:?} {many:?}");
     assert!(size_of::<Tracked>() < 900, "{}", size_of::<Tracked>());
 }
