@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::existing::{Existing, Known, OwnAttributes};
 use super::expand::UNRESOLVED;
 use super::options::Options;
-use super::owner::Workload;
+use super::owner::{Workload, kind};
 use super::prior::Prior;
 use super::{Pod, Reason, legal};
 use crate::api::label;
@@ -216,13 +216,13 @@ impl<'a> Sources<'a, '_> {
 
     fn workload(&self) -> Option<Effective<'a>> {
         let (name, source) = match self.workload {
-            Workload::Deployment { name, .. } => (name, "Deployment"),
-            Workload::Rollout { name, .. } => (name, "Rollout"),
-            Workload::StatefulSet(name) => (name, "StatefulSet"),
-            Workload::DaemonSet(name) => (name, "DaemonSet"),
-            Workload::CronJob { name, .. } => (name, "CronJob"),
-            Workload::Job(name) => (name, "Job"),
-            Workload::ReplicaSet(name) => (name, "ReplicaSet"),
+            Workload::Deployment { name, .. } => (name, kind::DEPLOYMENT),
+            Workload::Rollout { name, .. } => (name, kind::ROLLOUT),
+            Workload::StatefulSet(name) => (name, kind::STATEFUL_SET),
+            Workload::DaemonSet(name) => (name, kind::DAEMON_SET),
+            Workload::CronJob { name, .. } => (name, kind::CRON_JOB),
+            Workload::Job(name) => (name, kind::JOB),
+            Workload::ReplicaSet(name) => (name, kind::REPLICA_SET),
             Workload::Other { name, .. } => (name, "owner"),
             Workload::Pod(name) => (name.as_ref()?, "pod name"),
         };

@@ -29,11 +29,25 @@ pub enum Workload<'a> {
     ReplicaSet(Cow<'a, str>),
     /// A controller of any other kind.
     Other {
+        group: Cow<'a, str>,
         kind: Cow<'a, str>,
         name: Cow<'a, str>,
     },
     /// A bare pod, with its name unless that is made from `generateName`.
     Pod(Option<Cow<'a, str>>),
+}
+
+/// Kinds whose group goes without saying.
+pub mod kind {
+    pub const CRON_JOB: &str = "CronJob";
+    pub const DAEMON_SET: &str = "DaemonSet";
+    pub const DEPLOYMENT: &str = "Deployment";
+    pub const JOB: &str = "Job";
+    pub const POD: &str = "Pod";
+    pub const REPLICA_SET: &str = "ReplicaSet";
+    /// Argo's.
+    pub const ROLLOUT: &str = "Rollout";
+    pub const STATEFUL_SET: &str = "StatefulSet";
 }
 
 // === impl Workload ===
@@ -51,17 +65,19 @@ impl<'a> Workload<'a> {
         };
         let name = owner.name.as_str();
         match owner.group_kind() {
-            ("apps", "ReplicaSet") => Self::of_replica_set(name, pod),
-            ("apps", "Deployment") => Self::Deployment { name: Cow::Borrowed(name), replica_set: None },
-            ("argoproj.io", "Rollout") => Self::Rollout { name: Cow::Borrowed(name), replica_set: None },
-            ("apps", "StatefulSet") => Self::StatefulSet(Cow::Borrowed(name)),
-            ("apps", "DaemonSet") => Self::DaemonSet(Cow::Borrowed(name)),
-            ("batch", "CronJob") => Self::CronJob { name: Cow::Borrowed(name), job: None },
-            ("batch", "Job") => match cron_job(name, now) {
+            ("apps", kind::REPLICA_SET) => Self::of_replica_set(name, pod),
+            ("apps", kind::DEPLOYMENT) => Self::Deployment { name: Cow::Borrowed(name), replica_set: None },
+            ("argoproj.io", kind::ROLLOUT) => Self::Rollout { name: Cow::Borrowed(name), replica_set: None },
+            ("apps", kind::STATEFUL_SET) => Self::StatefulSet(Cow::Borrowed(name)),
+            ("apps", kind::DAEMON_SET) => Self::DaemonSet(Cow::Borrowed(name)),
+            ("batch", kind::CRON_JOB) => Self::CronJob { name: Cow::Borrowed(name), job: None },
+            ("batch", kind::JOB) => match cron_job(name, now) {
                 Some(cron_job) => Self::CronJob { name: Cow::Borrowed(cron_job), job: Some(Cow::Borrowed(name)) },
                 None => Self::Job(Cow::Borrowed(name)),
             },
-            (_, kind) => Self::Other { kind: Cow::Borrowed(kind), name: Cow::Borrowed(name) },
+            (group, kind) => {
+                Self::Other { group: Cow::Borrowed(group), kind: Cow::Borrowed(kind), name: Cow::Borrowed(name) }
+            }
         }
     }
 
@@ -79,20 +95,23 @@ impl<'a> Workload<'a> {
         }
     }
 
-    /// As in `kind/name`; `Pod` alone while its name isn't known.
+    /// As in `kind/name`, with the group of one that isn't known here, as kubectl writes it: there are others called
+    /// `StatefulSet`. `Pod` alone while its name isn't known.
     #[must_use]
-    pub fn kind(&self) -> &str {
-        match self {
-            Self::Deployment { .. } => "Deployment",
-            Self::Rollout { .. } => "Rollout",
-            Self::StatefulSet(_) => "StatefulSet",
-            Self::DaemonSet(_) => "DaemonSet",
-            Self::CronJob { .. } => "CronJob",
-            Self::Job(_) => "Job",
-            Self::ReplicaSet(_) => "ReplicaSet",
+    pub fn kind(&self) -> Cow<'_, str> {
+        let kind = match self {
+            Self::Deployment { .. } => kind::DEPLOYMENT,
+            Self::Rollout { .. } => kind::ROLLOUT,
+            Self::StatefulSet(_) => kind::STATEFUL_SET,
+            Self::DaemonSet(_) => kind::DAEMON_SET,
+            Self::CronJob { .. } => kind::CRON_JOB,
+            Self::Job(_) => kind::JOB,
+            Self::ReplicaSet(_) => kind::REPLICA_SET,
+            Self::Other { group, kind, .. } if !group.is_empty() => return Cow::Owned(format!("{kind}.{group}")),
             Self::Other { kind, .. } => kind,
-            Self::Pod(_) => "Pod",
-        }
+            Self::Pod(_) => kind::POD,
+        };
+        Cow::Borrowed(kind)
     }
 
     #[must_use]
@@ -182,7 +201,7 @@ mod tests {
             );
             let pod = Pod::from_json(&json).unwrap();
             let workload = Workload::of(&pod, now());
-            (workload.kind().to_owned(), workload.name().unwrap().to_owned())
+            (workload.kind().into_owned(), workload.name().unwrap().to_owned())
         };
         let is = |kind: &str, name: &str| (kind.to_owned(), name.to_owned());
         assert_eq!(workload(r#"{"pod-template-hash":"5d9"}"#, "web-5d9"), is("Deployment", "web"));
@@ -190,5 +209,19 @@ mod tests {
         assert_eq!(workload(r#"{"pod-template-hash":"5d9"}"#, "web-other"), is("ReplicaSet", "web-other"));
         assert_eq!(workload(r#"{"pod-template-hash":"5d9"}"#, "-5d9"), is("ReplicaSet", "-5d9"));
         assert_eq!(workload("{}", "web"), is("ReplicaSet", "web"));
+    }
+
+    #[test]
+    fn a_kind_of_another_group_is_another_kind() {
+        let kind = |api_version: &str, kind: &str| {
+            let json = format!(
+                r#"{{"metadata":{{"ownerReferences":[{{"apiVersion":"{api_version}","kind":"{kind}","name":"web","controller":true}}]}}}}"#
+            );
+            Workload::of(&Pod::from_json(&json).unwrap(), now()).kind().into_owned()
+        };
+        assert_eq!(kind("apps/v1", "StatefulSet"), "StatefulSet");
+        assert_eq!(kind("apps.kruise.io/v1beta1", "StatefulSet"), "StatefulSet.apps.kruise.io");
+        assert_eq!(kind("batch.volcano.sh/v1alpha1", "Job"), "Job.batch.volcano.sh");
+        assert_eq!(kind("v1", "ReplicationController"), "ReplicationController");
     }
 }

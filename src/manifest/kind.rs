@@ -20,8 +20,8 @@ struct Kind {
 #[rustfmt::skip]
 const KINDS: [Kind; 14] = [
     Kind { group: "", name: "Pod", template: "", workload: |name| Workload::Pod((!name.is_empty()).then_some(Cow::Borrowed(name))) },
-    Kind { group: "", name: "PodTemplate", template: "/template", workload: |name| other("PodTemplate", name) },
-    Kind { group: "", name: "ReplicationController", template: "/spec/template", workload: |name| other("ReplicationController", name) },
+    Kind { group: "", name: "PodTemplate", template: "/template", workload: |name| other("", "PodTemplate", name) },
+    Kind { group: "", name: "ReplicationController", template: "/spec/template", workload: |name| other("", "ReplicationController", name) },
     Kind { group: "apps", name: "Deployment", template: "/spec/template", workload: |name| Workload::Deployment { name: name.into(), replica_set: None } },
     Kind { group: "apps", name: "StatefulSet", template: "/spec/template", workload: |name| Workload::StatefulSet(name.into()) },
     Kind { group: "apps", name: "DaemonSet", template: "/spec/template", workload: |name| Workload::DaemonSet(name.into()) },
@@ -29,10 +29,10 @@ const KINDS: [Kind; 14] = [
     Kind { group: "batch", name: "Job", template: "/spec/template", workload: |name| Workload::Job(name.into()) },
     Kind { group: "batch", name: "CronJob", template: "/spec/jobTemplate/spec/template", workload: |name| Workload::CronJob { name: name.into(), job: None } },
     Kind { group: "argoproj.io", name: "Rollout", template: "/spec/template", workload: |name| Workload::Rollout { name: name.into(), replica_set: None } },
-    Kind { group: KRUISE, name: "CloneSet", template: "/spec/template", workload: |name| other("CloneSet", name) },
-    Kind { group: KRUISE, name: "StatefulSet", template: "/spec/template", workload: |name| other("StatefulSet", name) },
-    Kind { group: KRUISE, name: "DaemonSet", template: "/spec/template", workload: |name| other("DaemonSet", name) },
-    Kind { group: KRUISE, name: "BroadcastJob", template: "/spec/template", workload: |name| other("BroadcastJob", name) },
+    Kind { group: KRUISE, name: "CloneSet", template: "/spec/template", workload: |name| other(KRUISE, "CloneSet", name) },
+    Kind { group: KRUISE, name: "StatefulSet", template: "/spec/template", workload: |name| other(KRUISE, "StatefulSet", name) },
+    Kind { group: KRUISE, name: "DaemonSet", template: "/spec/template", workload: |name| other(KRUISE, "DaemonSet", name) },
+    Kind { group: KRUISE, name: "BroadcastJob", template: "/spec/template", workload: |name| other(KRUISE, "BroadcastJob", name) },
 ];
 
 /// Its workloads own their pods themselves.
@@ -44,8 +44,8 @@ const USUAL: &str = "/spec/template";
 /// Refuses references to fields of the pod in the templates of its Services and Configurations.
 const KNATIVE: &str = "serving.knative.dev";
 
-fn other<'a>(kind: &'static str, name: &'a str) -> Workload<'a> {
-    Workload::Other { kind: kind.into(), name: name.into() }
+fn other<'a>(group: &'a str, kind: &'a str, name: &'a str) -> Workload<'a> {
+    Workload::Other { group: group.into(), kind: kind.into(), name: name.into() }
 }
 
 /// An object with a pod template.
@@ -123,7 +123,7 @@ fn template(found: Found<'_>) -> Option<Templated<'_>> {
         Some(known) if known.template.is_empty() => None,
         Some(known) => Some(owner(value, kind).unwrap_or_else(|| (known.workload)(object.name))),
         // Its controller may give the pods to a Deployment, say, whose name only that controller knows.
-        None => Some(Workload::Other { kind: kind.into(), name: "".into() }),
+        None => Some(other(group, kind, "")),
     };
     let template = format!("{pointer}{way}");
     Some(Templated { object, pointer, template, workload })

@@ -451,6 +451,10 @@ items:
     assert!(found["/items/2/items/1/spec/template"].1.contains("Deployment { name: \"typeless\""));
     assert_eq!(found["/items/0"], ("p".to_owned(), "None".to_owned()));
     assert!(found["/items/7/spec/template"].1.contains("CronJob { name: \"cj\", job: Some(\"cj-29000000\") }"));
-    assert!(found["/items/8/spec/template"].1.contains("Other { kind: \"StatefulSet\", name: \"k\" }"));
-    assert!(found["/items/9/spec/template"].1.contains("Other { kind: \"X\", name: \"\" }"));
+    assert!(
+        found["/items/8/spec/template"]
+            .1
+            .contains("Other { group: \"apps.kruise.io\", kind: \"StatefulSet\", name: \"k\" }")
+    );
+    assert!(found["/items/9/spec/template"].1.contains("Other { group: \"e.com\", kind: \"X\", name: \"\" }"));
 }

@@ -252,7 +252,7 @@ impl Counting<'_> {
         let own_name = || object["metadata"]["name"].as_str().unwrap_or_default();
         let owner = Owner {
             namespace: name.to_owned(),
-            kind: workload.kind().to_owned(),
+            kind: workload.kind().into_owned(),
             name: workload.name().unwrap_or_else(own_name).to_owned(),
         };
         Some((owner, coverage))

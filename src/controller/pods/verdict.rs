@@ -6,7 +6,7 @@ use crate::api::OptIn;
 use crate::api::condition::Reason;
 use crate::api::stack::{InjectionStatus, RepairPhase, RepairStatus};
 use crate::controller::status::Verdict;
-use crate::inject;
+use crate::inject::{self, owner::kind};
 
 /// What there is to say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -172,7 +172,7 @@ impl Picture {
 }
 
 fn of_pods(name: &Name, number: u32) -> String {
-    if *name.kind == *"Pod" { name.to_string() } else { format!("{name} ({number})") }
+    if *name.kind == *kind::POD { name.to_string() } else { format!("{name} ({number})") }
 }
 
 #[cfg(test)]

@@ -11,15 +11,17 @@ use crate::config::Selector;
 use crate::controller::pods::look;
 use crate::controller::pods::record::{Around, InForce, Name, OwnLabel};
 use crate::coverage::{self, Carried, Coverage};
+use crate::inject::owner::kind;
 use crate::inject::{Pod, Workload};
 
 /// A kind whose objects own pods, and say how a rollout stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OwnerKind {
-    pub kind: &'static str,
-    /// Of its objects, after `/apis/`.
-    pub group_version: &'static str,
-    plural: &'static str,
+pub enum OwnerKind {
+    Deployment,
+    StatefulSet,
+    DaemonSet,
+    ReplicaSet,
+    Rollout,
 }
 
 /// A workload.
@@ -69,26 +71,49 @@ pub struct Facts {
     pub pods: Vec<PodFacts>,
 }
 
-const KINDS: [OwnerKind; 5] = [
-    OwnerKind { kind: "Deployment", group_version: "apps/v1", plural: "deployments" },
-    OwnerKind { kind: "StatefulSet", group_version: "apps/v1", plural: "statefulsets" },
-    OwnerKind { kind: "DaemonSet", group_version: "apps/v1", plural: "daemonsets" },
-    OwnerKind { kind: "ReplicaSet", group_version: "apps/v1", plural: "replicasets" },
-    OwnerKind { kind: "Rollout", group_version: "argoproj.io/v1alpha1", plural: "rollouts" },
-];
-
 // === impl OwnerKind ===
 
 impl OwnerKind {
+    const ALL: [Self; 5] = [Self::Deployment, Self::StatefulSet, Self::DaemonSet, Self::ReplicaSet, Self::Rollout];
+
     #[must_use]
     pub fn of(name: &Name) -> Option<Self> {
-        KINDS.into_iter().find(|one| *one.kind == *name.kind)
+        Self::ALL.into_iter().find(|one| *one.kind() == *name.kind)
+    }
+
+    const fn kind(self) -> &'static str {
+        match self {
+            Self::Deployment => kind::DEPLOYMENT,
+            Self::StatefulSet => kind::STATEFUL_SET,
+            Self::DaemonSet => kind::DAEMON_SET,
+            Self::ReplicaSet => kind::REPLICA_SET,
+            Self::Rollout => kind::ROLLOUT,
+        }
+    }
+
+    /// Of its objects, after `/apis/`.
+    #[must_use]
+    pub const fn group_version(self) -> &'static str {
+        match self {
+            Self::Deployment | Self::StatefulSet | Self::DaemonSet | Self::ReplicaSet => "apps/v1",
+            Self::Rollout => "argoproj.io/v1alpha1",
+        }
+    }
+
+    const fn plural(self) -> &'static str {
+        match self {
+            Self::Deployment => "deployments",
+            Self::StatefulSet => "statefulsets",
+            Self::DaemonSet => "daemonsets",
+            Self::ReplicaSet => "replicasets",
+            Self::Rollout => "rollouts",
+        }
     }
 
     /// The path of its objects in a namespace.
     #[must_use]
     pub fn path(self, namespace: &str) -> String {
-        format!("/apis/{}/namespaces/{namespace}/{}", self.group_version, self.plural)
+        format!("/apis/{}/namespaces/{namespace}/{}", self.group_version(), self.plural())
     }
 }
 
@@ -103,7 +128,7 @@ impl Owner {
             return None;
         }
         let number = |value: &Value| value.as_i64().unwrap_or_default();
-        let desired = if kind.kind == "DaemonSet" {
+        let desired = if kind == OwnerKind::DaemonSet {
             number(&status["desiredNumberScheduled"])
         } else {
             spec["replicas"].as_i64().unwrap_or(1)
@@ -114,12 +139,17 @@ impl Owner {
         let unseen = observed.is_some_and(|observed| observed < number(&metadata["generation"]));
         // What is short of pods isn't rolling out: that shows in which of them are Ready.
         let older = |all: &str, updated: &str| number(&status[all]) > number(&status[updated]);
-        let rolling = match kind.kind {
-            "Deployment" => older("replicas", "updatedReplicas"),
-            "Rollout" => older("replicas", "updatedReplicas") || status["currentPodHash"] != status["stableRS"],
-            "StatefulSet" => status["currentRevision"] != status["updateRevision"],
-            "DaemonSet" => older("currentNumberScheduled", "updatedNumberScheduled"),
-            _ => false,
+        let differ = |one: &str, other: &str| status[one] != status[other];
+        let rolling = match kind {
+            OwnerKind::Deployment => older("replicas", "updatedReplicas"),
+            OwnerKind::Rollout => older("replicas", "updatedReplicas") || differ("currentPodHash", "stableRS"),
+            // With OnDelete, Kubernetes has only lately moved the current revision when all pods are updated.
+            OwnerKind::StatefulSet if spec["updateStrategy"]["type"] == "OnDelete" => {
+                differ("currentRevision", "updateRevision") && older("replicas", "updatedReplicas")
+            }
+            OwnerKind::StatefulSet => differ("currentRevision", "updateRevision"),
+            OwnerKind::DaemonSet => older("currentNumberScheduled", "updatedNumberScheduled"),
+            OwnerKind::ReplicaSet => false,
         };
         let waits = status["pauseConditions"].as_array().is_some_and(|conditions| !conditions.is_empty());
         let selector = query(&spec["selector"]).or_else(|| Some(status["selector"].as_str()?.to_owned()))?;
@@ -151,7 +181,7 @@ impl PodFacts {
         let metadata = &object["metadata"];
         let created: Timestamp = metadata["creationTimestamp"].as_str()?.parse().ok()?;
         let workload = Workload::of(&pod, created);
-        if workload.kind() != &*of.kind || workload.name() != Some(&of.name) {
+        if workload.kind() != *of.kind || workload.name() != Some(&of.name) {
             return None;
         }
         let status = &object["status"];
@@ -202,10 +232,10 @@ pub struct Target {
 mod tests {
     use super::*;
     use crate::config::Configuration;
+    use crate::controller::pods::metadata::PodSeen;
     use serde_json::json;
 
-    fn owner(kind: &str, change: impl FnOnce(&mut Value)) -> Option<Owner> {
-        let kind = KINDS.into_iter().find(|one| one.kind == kind).expect("a kind");
+    fn owner(kind: OwnerKind, change: impl FnOnce(&mut Value)) -> Option<Owner> {
         let mut object = json!({
             "metadata": {"uid": "u", "generation": 3},
             "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "web"}}},
@@ -219,28 +249,54 @@ mod tests {
 
     #[test]
     fn a_rollout_of_each_kind_is_seen_and_so_is_a_pause() {
+        use OwnerKind::{DaemonSet, Deployment, ReplicaSet, Rollout, StatefulSet};
         type Change = fn(&mut Value);
-        let cases: [(&str, Change, bool, bool); 14] = [
-            ("Deployment", |_| {}, false, false),
-            ("Deployment", |one| one["metadata"]["generation"] = json!(4), true, false),
-            ("Deployment", |one| one["status"]["updatedReplicas"] = json!(2), true, false),
-            ("Deployment", |one| one["status"]["replicas"] = json!(4), true, false),
-            ("Deployment", |one| one["spec"]["paused"] = json!(true), false, true),
-            ("StatefulSet", |_| {}, false, false),
-            ("StatefulSet", |one| one["status"]["updateRevision"] = json!("b"), true, false),
-            ("DaemonSet", |_| {}, false, false),
-            ("DaemonSet", |one| one["status"]["updatedNumberScheduled"] = json!(2), true, false),
-            ("ReplicaSet", |_| {}, false, false),
-            ("Rollout", |one| one["status"]["observedGeneration"] = json!("3"), false, false),
-            ("Rollout", |one| one["status"]["observedGeneration"] = json!("2"), true, false),
-            ("Rollout", |one| one["status"]["currentPodHash"] = json!("i"), true, false),
-            ("Rollout", |one| one["status"]["pauseConditions"] = json!([{"reason": "CanaryPauseStep"}]), false, true),
+        fn on_delete(one: &mut Value, updated: i64) {
+            one["spec"]["updateStrategy"] = json!({"type": "OnDelete"});
+            one["status"]["updateRevision"] = json!("b");
+            one["status"]["updatedReplicas"] = json!(updated);
+        }
+        let cases: [(OwnerKind, Change, bool, bool); 16] = [
+            (Deployment, |_| {}, false, false),
+            (Deployment, |one| one["metadata"]["generation"] = json!(4), true, false),
+            (Deployment, |one| one["status"]["updatedReplicas"] = json!(2), true, false),
+            (Deployment, |one| one["status"]["replicas"] = json!(4), true, false),
+            (Deployment, |one| one["spec"]["paused"] = json!(true), false, true),
+            (StatefulSet, |_| {}, false, false),
+            (StatefulSet, |one| one["status"]["updateRevision"] = json!("b"), true, false),
+            (StatefulSet, |one| on_delete(one, 2), true, false),
+            (StatefulSet, |one| on_delete(one, 3), false, false),
+            (DaemonSet, |_| {}, false, false),
+            (DaemonSet, |one| one["status"]["updatedNumberScheduled"] = json!(2), true, false),
+            (ReplicaSet, |_| {}, false, false),
+            (Rollout, |one| one["status"]["observedGeneration"] = json!("3"), false, false),
+            (Rollout, |one| one["status"]["observedGeneration"] = json!("2"), true, false),
+            (Rollout, |one| one["status"]["currentPodHash"] = json!("i"), true, false),
+            (Rollout, |one| one["status"]["pauseConditions"] = json!([{"reason": "CanaryPauseStep"}]), false, true),
         ];
         for (kind, change, rolling, paused) in cases {
             let owner = owner(kind, change).expect("an owner");
-            assert_eq!((owner.rolling, owner.paused, owner.desired), (rolling, paused, 3), "{kind} {owner:?}");
+            assert_eq!((owner.rolling, owner.paused, owner.desired), (rolling, paused, 3), "{kind:?} {owner:?}");
         }
-        assert_eq!(owner("Deployment", |one| one["metadata"]["deletionTimestamp"] = json!("now")), None);
+        assert_eq!(owner(Deployment, |one| one["metadata"]["deletionTimestamp"] = json!("now")), None);
+    }
+
+    #[test]
+    fn an_owner_of_another_group_is_another_one() {
+        let name = |kind: &str| Name { namespace: "shop".into(), kind: kind.into(), name: "web".into() };
+        let of = |api_version: &str, kind: &str| {
+            let object = json!({"metadata": {"name": "web-0", "namespace": "shop", "uid": "u",
+                "creationTimestamp": "2026-11-02T12:00:00Z",
+                "ownerReferences": [{"apiVersion": api_version, "kind": kind, "name": "web", "uid": "r", "controller": true}]}});
+            let seen = PodSeen::read(&object.to_string()).expect("a pod").workload;
+            let in_force = InForce { configuration: Arc::new(Configuration::default()), enabled_since: None };
+            let own = PodFacts::of(&object.to_string(), &name(kind), &Around::default(), &in_force);
+            (OwnerKind::of(&name(&seen.0)), own.is_some())
+        };
+        for (kind, owner) in [("StatefulSet", OwnerKind::StatefulSet), ("DaemonSet", OwnerKind::DaemonSet)] {
+            assert_eq!(of("apps/v1", kind), (Some(owner), true));
+            assert_eq!(of("apps.kruise.io/v1beta1", kind), (None, false), "OpenKruise's");
+        }
     }
 
     #[test]
@@ -251,7 +307,7 @@ mod tests {
         assert_eq!(query(&selector).as_deref(), Some("app=web,tier in (a,b),!old,x notin (y),z"));
         assert_eq!(query(&json!({})), None, "all pods of the namespace are nobody's");
         assert_eq!(query(&json!({"matchExpressions": [{"key": "a", "operator": "Gt"}]})), None);
-        let by_status = owner("Rollout", |one| {
+        let by_status = owner(OwnerKind::Rollout, |one| {
             one["spec"]["selector"] = Value::Null;
             one["status"]["selector"] = json!("app=web");
         });

@@ -345,7 +345,7 @@ impl Repairer {
     fn tell(&self, name: &Name, uid: &str, pod: &str) {
         self.context.events.record(Happening {
             regarding: ObjectReference {
-                api_version: OwnerKind::of(name).map(|kind| kind.group_version.to_owned()),
+                api_version: OwnerKind::of(name).map(|kind| kind.group_version().to_owned()),
                 kind: Some(name.kind.to_string()),
                 namespace: Some(name.namespace.to_string()),
                 name: Some(name.name.to_string()),
