@@ -139,6 +139,12 @@ impl Ledger {
         self.failures >= MOST_FAILURES
     }
 
+    /// Whether the last one came back no better.
+    #[must_use]
+    pub fn has_failures(&self) -> bool {
+        self.failures > 0
+    }
+
     /// Those that have no eviction left are over.
     pub fn close_spent(&mut self) {
         let spent = self.entries.values_mut().filter(|entry| entry.left == 0 && entry.end.is_none());

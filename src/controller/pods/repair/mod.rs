@@ -78,9 +78,9 @@ pub async fn run(
             }
             changed
         });
-        let due = !targets.workloads.is_empty() || repairer.is_busy();
+        let pause = repairer.pause(&targets);
         tokio::select! {
-            () = sleep(BETWEEN), if due => {}
+            () = sleep(pause.unwrap_or_default()), if pause.is_some() => {}
             changed = wanted.changed() => {
                 if changed.is_err() {
                     return;

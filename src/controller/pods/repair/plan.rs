@@ -50,6 +50,8 @@ pub enum Left {
 
 /// Unless the workload itself says.
 pub const PATIENCE: Duration = Duration::from_mins(10);
+/// Whatever it says: some say that they never give up.
+const LONGEST: Duration = Duration::from_hours(1);
 /// Between two pods of a workload: what comes back and crashes shows it by then.
 pub const PAUSE: Duration = Duration::from_secs(10);
 /// So many have to be Ready, so that one can be spared.
@@ -62,6 +64,12 @@ impl Left {
     #[must_use]
     pub const fn is_fault(&self) -> bool {
         matches!(self, Self::CameBackUnmarked | Self::CameBackNotReady)
+    }
+
+    /// Its repair is over.
+    #[must_use]
+    pub const fn is_end(&self) -> bool {
+        matches!(self, Self::Once) || self.is_fault()
     }
 }
 
@@ -120,7 +128,7 @@ pub fn next(facts: &Facts, entry: Option<Entry>, asked: &Repair, waited: Option<
     if !settled {
         return match waited {
             None => Move::Leave(Left::NotReady),
-            Some(waited) if waited < owner.patience.unwrap_or(PATIENCE) => Move::Wait,
+            Some(waited) if waited < patience(owner) => Move::Wait,
             Some(_) => Move::Stop(End::NotReady),
         };
     }
@@ -137,6 +145,12 @@ pub fn next(facts: &Facts, entry: Option<Entry>, asked: &Repair, waited: Option<
         None => Move::Stop(End::Done),
         Some(left) => Move::Evict { name: first.name.clone(), uid: first.uid.clone(), entry: Entry { left, ..entry } },
     }
+}
+
+/// How long what was evicted may take to be replaced by what is Ready.
+#[must_use]
+pub fn patience(owner: &Owner) -> Duration {
+    owner.patience.unwrap_or(PATIENCE).min(LONGEST)
 }
 
 /// Pods that a repair would evict, of a workload that is as it should be.

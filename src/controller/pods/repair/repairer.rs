@@ -8,29 +8,30 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::Targets;
 use super::facts::{Facts, Owner, OwnerKind, PodFacts, Target};
 use super::ledger::{End, Entry, Key, Ledger};
 use super::plan::{self, Left, Move};
+use super::{BETWEEN, Targets};
 use crate::api::condition::{ConditionType, Holds};
 use crate::api::object;
 use crate::api::stack::{Repair, RepairPhase, RepairStatus};
 use crate::controller::Context;
-use crate::controller::events::{Happening, Weight};
 use crate::controller::metrics::Write;
 use crate::controller::pods::look;
 use crate::controller::pods::record::{InForce, Name};
-use crate::controller::pods::verdict::Few;
-use crate::k8s::{self, Api, ConfigMap, GetParams, ListParams, ObjectReference, Patch, PatchParams, Pod, PostParams};
+use crate::k8s::{self, Api, ConfigMap, GetParams, ListParams, Patch, PatchParams, Pod, PostParams};
 use crate::unavailable::Unavailable;
+
+mod report;
 
 /// Whoever evicts.
 pub struct Repairer {
     context: Context,
     /// As it was read or written last.
     ledger: Option<Ledger>,
-    /// Workloads of which a pod was evicted, and when, until its replacement is Ready.
-    running: BTreeMap<Arc<Name>, (Target, Instant)>,
+    read_at: Instant,
+    /// Workloads of which a pod was evicted, until its replacement is Ready.
+    running: BTreeMap<Arc<Name>, Awaited>,
     /// Pods whose eviction was written down and then refused.
     refused: HashMap<Arc<Name>, String>,
     visited: HashMap<Arc<Name>, Instant>,
@@ -41,6 +42,15 @@ pub struct Repairer {
     revision: String,
 }
 
+/// A workload whose pod's replacement is waited for.
+struct Awaited {
+    target: Target,
+    since: Instant,
+    patience: Duration,
+    /// When to look at it again.
+    due: Instant,
+}
+
 /// What came of a visit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Visit {
@@ -48,13 +58,13 @@ enum Visit {
     Nothing,
 }
 
-/// Workloads that are looked at in a round, and that are repaired at a time.
-const AT_ONCE: usize = 5;
-/// Before one that was left is looked at again.
+/// Workloads that are looked at in a round beside those that are waited for, and that are repaired at a time.
+pub(super) const AT_ONCE: usize = 5;
+/// Before one that was left is looked at again, and whether everything has stopped still.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// They hold while evicted pods come back as they should, by what this leader has found: much may have changed since the
 /// one before.
-const GATES: &[ConditionType] =
+pub(super) const GATES: &[ConditionType] =
     &[ConditionType::ConfigurationAccepted, ConditionType::CertificateReady, ConditionType::WebhookReachable];
 
 // === impl Repairer ===
@@ -65,6 +75,7 @@ impl Repairer {
         Self {
             context,
             ledger: None,
+            read_at: Instant::now(),
             running: BTreeMap::new(),
             refused: HashMap::new(),
             visited: HashMap::new(),
@@ -76,25 +87,35 @@ impl Repairer {
     }
 
     /// Whether a replacement is waited for.
-    #[must_use]
-    pub fn is_busy(&self) -> bool {
+    fn is_busy(&self) -> bool {
         !self.running.is_empty()
+    }
+
+    /// How long until the next round, unless the targets change before.
+    #[must_use]
+    pub fn pause(&self, targets: &Targets) -> Option<Duration> {
+        if self.is_busy() || !targets.workloads.is_empty() {
+            Some(BETWEEN)
+        } else {
+            self.has_stopped().then_some(LOOK_AGAIN)
+        }
     }
 
     /// Looks at a few workloads, and evicts one pod at most.
     pub async fn round(&mut self, targets: &Targets, in_force: &InForce) -> RepairStatus {
         self.forget(targets, in_force);
         let (hash, idle) = (in_force.configuration.hash(), targets.workloads.is_empty() && !self.is_busy());
-        let known = self.ledger.as_ref().is_some_and(|ledger| ledger.hash == hash);
+        let known = self.knows(hash);
         if idle && known {
             return self.outcome(targets);
         }
         if let Some(closed) = (!idle).then(|| self.closed_gate()).flatten() {
             // What is waited for meanwhile isn't late.
-            self.running.values_mut().for_each(|(_, since)| *since = Instant::now());
+            self.running.values_mut().for_each(|awaited| awaited.since = Instant::now());
             return self
                 .status(RepairPhase::Waiting, Some(format!("{closed}, so that evicted pods might be missed again")));
         }
+        self.leave_ownerless(targets);
         let candidates = self.candidates(targets);
         let due = !known || !candidates.is_empty();
         if due && let Err(error) = self.read(hash).await {
@@ -102,26 +123,20 @@ impl Repairer {
             let why = format!("ConfigMap {}: {}", object::REPAIR, Unavailable::of(&error));
             return self.status(RepairPhase::Waiting, Some(why));
         }
-        for target in candidates {
-            if self.visit(&target, in_force).await == Visit::Evicted {
+        for (target, kind) in candidates {
+            if !self.has_place(&target.workload) || self.visit(&target, kind, in_force).await == Visit::Evicted {
                 break;
             }
         }
+        self.forget_mended(targets);
         self.outcome(targets)
     }
 
-    fn outcome(&self, targets: &Targets) -> RepairStatus {
-        let unvisited = targets.workloads.iter().any(|target| !self.visited.contains_key(&target.workload));
-        let phase = if self.has_stopped() {
-            RepairPhase::Stopped
-        } else if self.asked.dry_run {
-            RepairPhase::DryRun
-        } else if self.is_busy() || unvisited {
-            RepairPhase::Repairing
-        } else {
-            RepairPhase::Idle
-        };
-        self.status(phase, (phase == RepairPhase::Stopped).then(|| self.why_stopped()))
+    /// Whether what is remembered of a configuration is what stands in the `ConfigMap`. Where everything has stopped,
+    /// somebody may have deleted it.
+    fn knows(&self, hash: &str) -> bool {
+        let is_new = |ledger: &Ledger| !ledger.has_stopped() || self.read_at.elapsed() < LOOK_AGAIN;
+        self.ledger.as_ref().is_some_and(|ledger| ledger.hash == hash && is_new(ledger))
     }
 
     /// What is about another configuration, or about workloads that need nothing any more.
@@ -134,10 +149,15 @@ impl Repairer {
             self.left.clear();
             self.would.clear();
         }
+        self.forget_mended(targets);
+    }
+
+    fn forget_mended(&mut self, targets: &Targets) {
         let is_wanted =
             |name: &Arc<Name>| targets.workloads.binary_search_by(|target| target.workload.cmp(name)).is_ok();
-        // Why everything has stopped stays, when the pod that lacked its mark has gone.
-        self.left.retain(|name, left| left.is_fault() || is_wanted(name));
+        // Why everything stops stays, when the pod that lacked its mark has gone.
+        let counts = self.ledger.as_ref().is_some_and(Ledger::has_failures);
+        self.left.retain(|name, left| (counts && left.is_fault()) || is_wanted(name));
         self.would.retain(|name, _| is_wanted(name));
         self.visited.retain(|name, _| is_wanted(name));
         self.refused.retain(|name, _| is_wanted(name));
@@ -159,45 +179,68 @@ impl Repairer {
         })
     }
 
+    /// Those of which nothing has to be seen, so that nobody waits for them, however many they are.
+    fn leave_ownerless(&mut self, targets: &Targets) {
+        for Target { workload, .. } in &targets.workloads {
+            if OwnerKind::of(workload).is_none() && !self.visited.contains_key(workload) {
+                self.leave(workload, report::of_no_owner(&workload.kind));
+            }
+        }
+    }
+
     /// Those that are waited for, then those that weren't looked at lately.
-    fn candidates(&self, targets: &Targets) -> Vec<Target> {
+    fn candidates(&self, targets: &Targets) -> Vec<(Target, OwnerKind)> {
         let now = Instant::now();
+        let owned = |target: &Target| Some((target.clone(), OwnerKind::of(&target.workload)?));
         let is_due = |target: &&Target| {
             let name = &target.workload;
             let visited = self.visited.get(name);
-            !self.running.contains_key(name)
+            OwnerKind::of(name).is_some()
+                && !self.running.contains_key(name)
                 && visited.is_none_or(|visited| now.saturating_duration_since(*visited) >= LOOK_AGAIN)
         };
         // Those at the end have their turn, too, however many are left.
         let mut due: Vec<_> = targets.workloads.iter().filter(is_due).collect();
         due.sort_by_key(|target| self.visited.get(&target.workload).copied());
-        let running = self.running.values().map(|(target, _)| target);
-        running.chain(due.into_iter().take(AT_ONCE)).cloned().collect()
+        let running = self.running.values().filter(|awaited| awaited.due <= now).map(|awaited| &awaited.target);
+        running.chain(due.into_iter().take(AT_ONCE)).filter_map(owned).collect()
     }
 
-    async fn visit(&mut self, target: &Target, in_force: &InForce) -> Visit {
+    /// Whether something may come of looking at it.
+    fn has_place(&self, name: &Arc<Name>) -> bool {
+        self.only_looks() || self.running.contains_key(name) || self.running.len() < AT_ONCE
+    }
+
+    async fn visit(&mut self, target: &Target, kind: OwnerKind, in_force: &InForce) -> Visit {
         let name = &target.workload;
-        let Some(kind) = OwnerKind::of(name) else { return self.leave(name, of_no_owner(&name.kind)) };
-        let facts = match self.observe(target, kind, in_force).await {
+        let begun = Instant::now();
+        let observed = self.observe(target, kind, in_force).await;
+        if let Some(awaited) = self.running.get_mut(name) {
+            // A look at thousands of pods takes long, and others wait meanwhile.
+            awaited.due = Instant::now() + begun.elapsed();
+        }
+        let facts = match observed {
             Ok(Some(facts)) => facts,
             Ok(None) => return self.leave(name, Left::OwnerGone),
             Err(error) => {
                 self.context.state.repair.failed(&error);
-                return self.leave(name, Left::Refused(Unavailable::of(&error).to_string()));
+                return self.leave_for_now(name, Left::Refused(Unavailable::of(&error).to_string()));
             }
         };
         let key = Key::of(name, &facts.owner.uid);
         let known = self.ledger.as_ref().and_then(|ledger| ledger.entries.get(&key)).copied();
         // An eviction that was refused is one that is left.
         let refused = self.refused.get(name).is_some_and(|uid| facts.pods.iter().any(|pod| pod.uid == *uid));
-        let since = self.running.get(name).map(|(_, since)| since.elapsed());
+        let since = self.running.get(name).map(|awaited| awaited.since.elapsed());
         let waited = since.or_else(|| (!refused).then_some(Duration::ZERO));
         let entry =
             known.map(|entry| if refused { Entry { left: entry.left.saturating_add(1), ..entry } } else { entry });
         match plan::next(&facts, entry, &self.asked, waited) {
-            Move::Leave(left) => self.leave(name, left),
+            Move::Leave(left) if left.is_end() => self.leave(name, left),
+            Move::Leave(left) => self.leave_for_now(name, left),
             Move::Wait => {
-                self.running.entry(Arc::clone(name)).or_insert_with(|| (target.clone(), Instant::now()));
+                let awaited = || Awaited::new(target, &facts.owner);
+                self.running.entry(Arc::clone(name)).or_insert_with(awaited);
                 Visit::Nothing
             }
             Move::Evict { .. } if self.only_looks() => {
@@ -214,10 +257,7 @@ impl Repairer {
                 if is_new && !has_room {
                     return self.leave(name, Left::Refused(format!("ConfigMap {} is full", object::REPAIR)));
                 }
-                if self.running.len() >= AT_ONCE && !self.running.contains_key(name) {
-                    return Visit::Nothing;
-                }
-                self.evict(target, (key, facts.owner.uid), (entry, known), (&pod, &uid)).await
+                self.evict(target, (key, &facts.owner), (entry, known), (&pod, &uid)).await
             }
             Move::Done | Move::Stop(_) if self.only_looks() => {
                 self.running.remove(name);
@@ -247,6 +287,14 @@ impl Repairer {
         })
         .await?;
         Ok(Some(Facts { owner, pods }))
+    }
+
+    /// Unless it is waited for: what comes of an eviction counts, whatever else becomes of its workload meanwhile.
+    fn leave_for_now(&mut self, name: &Arc<Name>, left: Left) -> Visit {
+        if self.running.get(name).is_some_and(|awaited| awaited.since.elapsed() < awaited.patience) {
+            return Visit::Nothing;
+        }
+        self.leave(name, left)
     }
 
     fn leave(&mut self, name: &Arc<Name>, left: Left) -> Visit {
@@ -280,7 +328,7 @@ impl Repairer {
     async fn evict(
         &mut self,
         target: &Target,
-        (key, owner_uid): (Key, String),
+        (key, owner): (Key, &Owner),
         entries: (Entry, Option<Entry>),
         (pod, uid): (&str, &str),
     ) -> Visit {
@@ -318,11 +366,11 @@ impl Repairer {
                     otelgate.workload = %name,
                     "evicted, so that it comes back as it should be"
                 );
-                self.tell(name, &owner_uid, pod);
+                self.tell(name, &owner.uid, pod);
                 self.refused.remove(name);
                 self.left.remove(name);
                 self.visited.insert(Arc::clone(name), Instant::now());
-                self.running.insert(Arc::clone(name), (target.clone(), Instant::now()));
+                self.running.insert(Arc::clone(name), Awaited::new(target, owner));
                 Visit::Evicted
             }
             Err(error) => {
@@ -341,30 +389,11 @@ impl Repairer {
         }
     }
 
-    /// So that nobody has to wonder who did that.
-    fn tell(&self, name: &Name, uid: &str, pod: &str) {
-        self.context.events.record(Happening {
-            regarding: ObjectReference {
-                api_version: OwnerKind::of(name).map(|kind| kind.group_version().to_owned()),
-                kind: Some(name.kind.to_string()),
-                namespace: Some(name.namespace.to_string()),
-                name: Some(name.name.to_string()),
-                uid: Some(uid.to_owned()),
-                ..ObjectReference::default()
-            },
-            weight: Weight::Normal,
-            reason: "Evicted".to_owned(),
-            action: "Repair".to_owned(),
-            note: format!(
-                "evicted pod {pod}, so that it comes back injected: spec.repair of the TelemetryStack asks for it"
-            ),
-        });
-    }
-
     async fn read(&mut self, hash: &str) -> k8s::Result<()> {
         let api = Api::<ConfigMap>::namespaced(self.context.client.clone(), &self.context.namespace);
         let map = k8s::in_time(api.get_opt(object::REPAIR)).await?;
         self.context.state.repair.answered();
+        self.read_at = Instant::now();
         let mut ledger = Ledger::read(map.as_ref(), hash);
         match &self.ledger {
             // Nobody knows any more what became of the last one's replacement.
@@ -389,43 +418,13 @@ impl Repairer {
         self.context.state.writes.add(Write::Repair);
         Ok(())
     }
-
-    fn why_stopped(&self) -> String {
-        let mut named = Few::default();
-        for (name, left) in self.left.iter().filter(|(_, left)| left.is_fault()) {
-            named.note(|| format!("{name}: {left}"));
-        }
-        let seen = if named.is_empty() { "workloads came back no better".to_owned() } else { named.in_words() };
-        format!(
-            "{seen}; when the cause is mended, let it begin anew: kubectl delete configmap -n {} {}",
-            self.context.namespace,
-            object::REPAIR
-        )
-    }
-
-    fn status(&self, phase: RepairPhase, message: Option<String>) -> RepairStatus {
-        let (mut would, mut left) = (Few::default(), Few::default());
-        for (name, pods) in &self.would {
-            would.note(|| format!("{name} ({pods})"));
-        }
-        for (name, why) in &self.left {
-            left.note(|| format!("{name}: {why}"));
-        }
-        let evicted = self.ledger.as_ref().map_or(0, |ledger| ledger.evicted);
-        RepairStatus {
-            phase,
-            message,
-            evicted: i32::try_from(evicted).unwrap_or(i32::MAX),
-            would_evict: would.listed(),
-            left: left.listed(),
-        }
-    }
 }
 
-fn of_no_owner(kind: &str) -> Left {
-    match kind {
-        "Pod" => Left::BarePod,
-        "Job" | "CronJob" => Left::OfJob,
-        _ => Left::UnknownOwner,
+// === impl Awaited ===
+
+impl Awaited {
+    fn new(target: &Target, owner: &Owner) -> Self {
+        let now = Instant::now();
+        Self { target: target.clone(), since: now, patience: plan::patience(owner), due: now }
     }
 }

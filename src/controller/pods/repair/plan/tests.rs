@@ -125,6 +125,10 @@ fn what_comes_back_no_better_ends_it() {
     assert_eq!(next(&never_ready, Some(begun(1)), &asked(), PATIENCE), Move::Stop(End::NotReady));
     let impatient = Facts { owner: Owner { patience: Some(LONG), ..never_ready.owner.clone() }, ..never_ready };
     assert_eq!(next(&impatient, Some(begun(1)), &asked(), LONG), Move::Stop(End::NotReady));
+    let for_ever = Duration::from_secs(i32::MAX.unsigned_abs().into());
+    let endless = Facts { owner: Owner { patience: Some(for_ever), ..impatient.owner.clone() }, ..impatient };
+    assert_eq!(next(&endless, Some(begun(1)), &asked(), 2 * PATIENCE), Move::Wait);
+    assert_eq!(next(&endless, Some(begun(1)), &asked(), Duration::from_hours(1)), Move::Stop(End::NotReady));
 }
 
 #[test]
