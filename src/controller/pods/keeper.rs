@@ -236,7 +236,8 @@ impl Keeper {
 
     pub fn looked(&mut self, result: Result<LookResult, JoinError>) {
         let Ok((asked, answer)) = result else {
-            // A defect in the decision, of which the panic's line tells: no reason to look at the same for ever.
+            // Which one it was isn't told: all are looked at again. Decisions are guarded, so that no pod's defect comes back
+            // for ever.
             self.looking.clear();
             self.look_after = Instant::now() + LOOK_AGAIN;
             return;

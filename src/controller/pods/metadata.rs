@@ -115,7 +115,8 @@ impl NamespaceSeen {
 }
 
 /// A UUID in a sixth of its memory; anything else by its digest.
-fn uid(text: &str) -> Uid {
+#[must_use]
+pub fn uid(text: &str) -> Uid {
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
     match u128::from_str_radix(&digits, 16) {
         Ok(uid) if digits.len() == 32 => uid.into(),
