@@ -21,13 +21,14 @@ struct Namespace {
     pods: HashMap<Box<str>, Record>,
 }
 
-/// Pods that have to be looked at, in one namespace.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Pods that have to be looked at, in one namespace, and by what they are judged.
+#[derive(Clone, Debug)]
 pub struct ToLookAt {
     pub namespace: Arc<str>,
     pub around: Around,
+    pub in_force: InForce,
     /// All of the namespace's without the mark's label; else the one of that name.
-    pub only: Option<Box<str>>,
+    pub only: Option<(Box<str>, Uid)>,
 }
 
 /// Everything.
@@ -51,7 +52,12 @@ const WORTH_A_LIST: usize = 10;
 impl ToLookAt {
     #[must_use]
     pub fn key(&self) -> (Arc<str>, Option<Box<str>>) {
-        (Arc::clone(&self.namespace), self.only.clone())
+        (Arc::clone(&self.namespace), self.name().map(Into::into))
+    }
+
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.only.as_ref().map(|(name, _)| &**name)
     }
 }
 
@@ -199,12 +205,11 @@ impl Index {
         Some((coverage, Arc::clone(&record.workload), record.created))
     }
 
-    /// A look didn't find it: it has gone, and that will be told.
-    pub fn not_found(&mut self, namespace: &str, name: &str) {
-        let record = self.namespaces.get(namespace).and_then(|namespace| namespace.pods.get(name));
-        if let Some(uid) = record.map(|record| record.uid) {
-            self.looked_at(namespace, name, uid, false);
-        }
+    /// Whether what was judged by that would be judged so now.
+    #[must_use]
+    pub fn is_current(&self, asked: &ToLookAt) -> bool {
+        let around = self.namespaces.get(&asked.namespace).map(|namespace| &namespace.around);
+        self.in_force.as_ref() == Some(&asked.in_force) && around == Some(&asked.around)
     }
 
     /// The namespace's pods were listed: those that still are unseen are looked at by name.
@@ -223,7 +228,12 @@ impl Index {
         };
         let mut found = Vec::new();
         for Namespace { name, around, pods, .. } in self.namespaces.values() {
-            let of = |only| ToLookAt { namespace: Arc::clone(name), around: around.clone(), only };
+            let of = |only| ToLookAt {
+                namespace: Arc::clone(name),
+                around: around.clone(),
+                in_force: in_force.clone(),
+                only,
+            };
             let unmarked = || pods.iter().filter(|(_, record)| record.mark.is_none());
             let mut unseen: Vec<_> =
                 unmarked().filter(|(_, record)| record.coverage(around, in_force).is_none()).collect();
@@ -232,7 +242,7 @@ impl Index {
                 found.push(of(None));
             } else {
                 unseen.sort_unstable_by_key(|(pod, record)| (record.created, *pod));
-                found.extend(unseen.into_iter().take(most).map(|(pod, _)| of(Some(pod.clone()))));
+                found.extend(unseen.into_iter().take(most).map(|(pod, record)| of(Some((pod.clone(), record.uid)))));
             }
             if found.len() >= most {
                 break;
@@ -310,8 +320,8 @@ impl Index {
         for record in pods.values_mut() {
             take(workloads, totals, &record.workload, record.tally(&before, in_force.as_ref()));
             // Other defaults may make another decision.
-            if before.annotations != around.annotations && record.look != Look::Not {
-                record.look = Look::NotListed;
+            if before.annotations != around.annotations {
+                record.look = Look::Not;
             }
             let now = record.tally(around, in_force.as_ref());
             totals.add(now);

@@ -22,7 +22,7 @@ use super::verdict::Picture;
 use crate::api::OptIn;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::stack::{InjectionStatus, RepairStatus};
-use crate::config::{self, CONFIG_MAP_KEY, Configuration};
+use crate::config::{self, CONFIG_MAP_KEY};
 use crate::controller::Context;
 use crate::controller::events::{Happening, Weight};
 use crate::controller::status::Verdict;
@@ -220,17 +220,15 @@ impl Keeper {
     /// Starts looks at whole pods, a few at a time.
     pub fn look(&mut self, looks: &mut JoinSet<LookResult>) {
         let free = LOOKS.saturating_sub(looks.len());
-        let Some(in_force) = self.index.in_force().filter(|_| self.is_listed() && free > 0) else { return };
-        if self.index.totals().get(Count::Unseen) == 0 || self.look_after > Instant::now() {
+        if free == 0 || !self.is_listed() || self.look_after > Instant::now() {
             return;
         }
-        let configuration = Arc::clone(&in_force.configuration);
         let to_look_at = self.index.to_look_at(free + self.looking.len());
         for one in
             to_look_at.into_iter().filter(|one| !self.looking.contains(&one.key())).take(free).collect::<Vec<_>>()
         {
             self.looking.insert(one.key());
-            looks.spawn(look_at(self.context.client.clone(), Arc::clone(&configuration), one));
+            looks.spawn(look_at(self.context.client.clone(), one));
         }
     }
 
@@ -254,17 +252,22 @@ impl Keeper {
                 return;
             }
         };
+        // Something has changed since it was asked: what follows from that has to be looked at again.
+        if !self.index.is_current(&asked) {
+            return;
+        }
+        // It has gone; that is seen in a moment.
+        if let (Some((name, uid)), true) = (&asked.only, looked.is_empty()) {
+            self.index.looked_at(&asked.namespace, name, *uid, false);
+        }
         for one in &looked {
             let coverage = self.index.looked_at(&asked.namespace, &one.name, one.uid, one.injects);
             if let Some((Coverage::Missed, workload, created)) = coverage {
                 self.tell(&workload, created, one);
             }
         }
-        match &asked.only {
-            None => self.index.listed(&asked.namespace),
-            // It has gone; that is seen in a moment.
-            Some(name) if looked.is_empty() => self.index.not_found(&asked.namespace, name),
-            Some(_) => {}
+        if asked.only.is_none() {
+            self.index.listed(&asked.namespace);
         }
         self.counted();
     }
@@ -365,9 +368,9 @@ impl Keeper {
     }
 }
 
-async fn look_at(client: Client, configuration: Arc<Configuration>, asked: ToLookAt) -> LookResult {
-    let ToLookAt { namespace, around, only } = &asked;
-    let answer = look::look(&client, &configuration, namespace, around, only.as_deref()).await;
+async fn look_at(client: Client, asked: ToLookAt) -> LookResult {
+    let ToLookAt { namespace, around, in_force, .. } = &asked;
+    let answer = look::look(&client, &in_force.configuration, namespace, around, asked.name()).await;
     if answer.is_err() {
         sleep(LOOK_AGAIN).await;
     }

@@ -1,6 +1,6 @@
-//! What is said while pods can't be seen.
+//! What is said while pods can't be seen, and what becomes of looks and of what they found.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::index::tests::{namespace, pod};
 use super::*;
@@ -8,8 +8,8 @@ use crate::controller::stack::Stack;
 use crate::controller::status::{Reports, Sink};
 use crate::k8s::Status;
 
-/// Everything was listed, and a pod waits for a look where `looks`.
-fn keeper(looks: bool) -> (Keeper, watch::Receiver<Reports>, watch::Receiver<Arc<Targets>>) {
+/// One that goes by the defaults, and that nobody has told of any pod yet.
+fn fresh(before: &InjectionStatus) -> (Keeper, watch::Receiver<Reports>, watch::Receiver<Arc<Targets>>) {
     let service = tower::service_fn(|_: axum::http::Request<k8s::Body>| {
         std::future::pending::<Result<axum::http::Response<k8s::Body>, tower::BoxError>>()
     });
@@ -21,10 +21,23 @@ fn keeper(looks: bool) -> (Keeper, watch::Receiver<Reports>, watch::Receiver<Arc
         ..Context::of_nothing(Client::new(service, "default"))
     };
     let (targets, wanted) = watch::channel(Arc::default());
-    let mut keeper = Keeper::new(context, &InjectionStatus::default(), targets);
-    let configuration = json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "InjectionConfiguration"}).to_string();
-    let map = json!({"metadata": {"name": "otelgate-injection"}, "data": {CONFIG_MAP_KEY: configuration}});
-    keeper.configure(Some(&Arc::new(serde_json::from_value(map).expect("a ConfigMap"))));
+    let mut keeper = Keeper::new(context, before, targets);
+    keeper.configure(Some(&config_map(&json!({}))));
+    (keeper, reports, wanted)
+}
+
+fn config_map(fields: &Value) -> Arc<ConfigMap> {
+    let mut document = json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "InjectionConfiguration"});
+    for (field, value) in fields.as_object().expect("fields") {
+        document[field] = value.clone();
+    }
+    let map = json!({"metadata": {"name": "otelgate-injection"}, "data": {CONFIG_MAP_KEY: document.to_string()}});
+    Arc::new(serde_json::from_value(map).expect("a ConfigMap"))
+}
+
+/// Everything was listed, and a pod waits for a look where `looks`.
+fn keeper(looks: bool) -> (Keeper, watch::Receiver<Reports>, watch::Receiver<Arc<Targets>>) {
+    let (mut keeper, reports, wanted) = fresh(&InjectionStatus::default());
     let opted_in = namespace("shop", looks.then_some("enabled"));
     for told in [Told::Begin, Told::Is(opted_in), Told::End] {
         keeper.namespace(told);
@@ -44,6 +57,48 @@ fn forbidden(verb: &str, resource: &str) -> k8s::Error {
 
 fn said(reports: &watch::Receiver<Reports>) -> String {
     format!("{:?}", *reports.borrow())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_is_out_of_date_says_nothing() {
+    type Change = fn(&mut Keeper);
+    let unseen = |keeper: &Keeper| keeper.index.totals().get(Count::Unseen);
+    let asked = |keeper: &Keeper| keeper.index.to_look_at(1).remove(0);
+    let skips = || Looked {
+        name: "web-1".into(),
+        uid: pod("web-1", None, |_| {}).uid,
+        injects: false,
+        owner: look::Reference::default(),
+    };
+    let changes: [Change; 2] = [
+        |keeper| {
+            let mut shop = namespace("shop", Some("enabled"));
+            shop.around.annotations = [("otelgate.dev/containers".into(), "app".into())].into();
+            keeper.namespace(Told::Is(shop));
+        },
+        |keeper| {
+            keeper.configure(Some(&config_map(&json!({"clusterName": "other"}))));
+        },
+    ];
+    for change in changes {
+        let (mut keeper, ..) = keeper(true);
+        let before = asked(&keeper);
+        change(&mut keeper);
+        keeper.looked(Ok((before, Ok(vec![skips()]))));
+        assert_eq!(unseen(&keeper), 1);
+        let now = asked(&keeper);
+        keeper.looked(Ok((now, Ok(vec![skips()]))));
+        assert_eq!(unseen(&keeper), 0);
+    }
+    // Another of the same name.
+    let (mut keeper, ..) = keeper(true);
+    let before = asked(&keeper);
+    keeper.pod(Told::Is(pod("web-1", None, |pod| pod["metadata"]["uid"] = json!("another"))));
+    keeper.looked(Ok((before, Ok(Vec::new()))));
+    assert_eq!(unseen(&keeper), 1);
+    let now = asked(&keeper);
+    keeper.looked(Ok((now, Ok(Vec::new()))));
+    assert_eq!(unseen(&keeper), 0, "it has gone");
 }
 
 #[tokio::test(start_paused = true)]
