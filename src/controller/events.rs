@@ -2,7 +2,7 @@
 //! repeated.
 //!
 //! Whoever has something to tell hands it over and goes on: a queue of limited length is written by a task of its own,
-//! and what doesn't fit is counted and lost. Events are for people, the status is what counts.
+//! and what doesn't fit is counted and lost, unless whoever tells it keeps it for later. Events are for people, the status is what counts.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::sleep;
 
 use super::metrics::Write;
@@ -78,10 +78,23 @@ impl Recorder {
         (Self { queue: sender, state }, Happenings { queue, instance: instance.to_owned() })
     }
 
-    /// Never waits.
+    /// Never waits: what doesn't fit is lost.
     pub fn record(&self, happening: Happening) {
-        if self.queue.try_send(happening).is_err() {
+        if self.offer(happening).is_some() {
             self.state.measured.events_lost.add(1);
+        }
+    }
+
+    /// Never waits either, and gives back what doesn't fit yet.
+    #[must_use]
+    pub fn offer(&self, happening: Happening) -> Option<Happening> {
+        match self.queue.try_send(happening) {
+            Ok(()) => None,
+            Err(TrySendError::Full(happening)) => Some(happening),
+            Err(TrySendError::Closed(_)) => {
+                self.state.measured.events_lost.add(1);
+                None
+            }
         }
     }
 }

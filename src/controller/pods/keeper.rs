@@ -1,6 +1,6 @@
 //! Owns what is known of pods, and says what follows from it.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +47,8 @@ pub struct Keeper {
     repair: Option<RepairStatus>,
     enabled_since: Option<Timestamp>,
     announced: Announced,
+    /// Missed pods of whom there is no room yet to tell.
+    untold: VecDeque<(Arc<Name>, Looked)>,
     pods_listed: bool,
     namespaces_listed: bool,
     looking: HashSet<(Arc<str>, Option<Box<str>>)>,
@@ -77,6 +79,7 @@ impl Keeper {
             repair: None,
             enabled_since: time(&before.enabled_since),
             announced: Announced::until(told_until),
+            untold: VecDeque::new(),
             pods_listed: false,
             namespaces_listed: false,
             looking: HashSet::new(),
@@ -260,52 +263,46 @@ impl Keeper {
         if let (Some((name, uid)), true) = (&asked.only, looked.is_empty()) {
             self.index.looked_at(&asked.namespace, name, *uid, false);
         }
-        for one in &looked {
+        for one in looked {
             let coverage = self.index.looked_at(&asked.namespace, &one.name, one.uid, one.injects);
             if let Some((Coverage::Missed, workload, created)) = coverage {
-                self.tell(&workload, created, one);
+                self.note(workload, created, one);
             }
         }
         if asked.only.is_none() {
             self.index.listed(&asked.namespace);
         }
+        self.tell();
         self.counted();
     }
 
-    /// Tells of a workload's missed pods, once.
-    fn tell(&mut self, workload: &Arc<Name>, created: i64, looked: &Looked) {
-        if !self.announced.is_news(workload, created) {
-            return;
+    /// Notes the first of a workload's missed pods.
+    fn note(&mut self, workload: Arc<Name>, created: i64, looked: Looked) {
+        if self.announced.is_news(&workload, created) {
+            warn!(
+                k8s.namespace.name = &*workload.namespace,
+                k8s.pod.name = &*looked.name,
+                otelgate.workload = %workload,
+                "a pod was opted in when it was created, and the webhook didn't change it"
+            );
+            self.untold.push_back((workload, looked));
         }
-        warn!(
-            k8s.namespace.name = &*workload.namespace,
-            k8s.pod.name = &*looked.name,
-            otelgate.workload = %workload,
-            "a pod was opted in when it was created, and the webhook didn't change it"
-        );
-        let look::Reference { api_version, kind, name, uid } = looked.owner.clone();
-        self.context.events.record(Happening {
-            regarding: ObjectReference {
-                api_version: Some(api_version),
-                kind: Some(kind),
-                namespace: Some(workload.namespace.to_string()),
-                name: Some(name),
-                uid: Some(uid),
-                ..ObjectReference::default()
-            },
-            weight: Weight::Warning,
-            reason: Reason::Missed.code().to_owned(),
-            action: ConditionType::InjectionComplete.as_str().to_owned(),
-            note: format!(
-                "pod {} of {workload} was opted in when it was created, and the webhook didn't change it; next step: {}",
-                looked.name,
-                Reason::Missed.next_step()
-            ),
-        });
+    }
+
+    /// Tells of as many as there is room for; the rest comes with the next reports.
+    fn tell(&mut self) {
+        while let Some((workload, looked)) = self.untold.front() {
+            if self.context.events.offer(happening(workload, looked)).is_some() {
+                self.tell_within(SOON);
+                return;
+            }
+            self.untold.pop_front();
+        }
     }
 
     pub fn report(&mut self) {
         self.due = None;
+        self.tell();
         self.unseen = self.why_unseen();
         self.publish_targets();
         let Some(stack) = self.context.stack.borrow().clone() else {
@@ -334,7 +331,7 @@ impl Keeper {
             return;
         }
         self.announced.forget_mended(&self.index);
-        let told_until = self.announced.settle(unseen == 0);
+        let told_until = self.announced.settle(unseen == 0 && self.untold.is_empty());
         let verdict = picture.verdict(self.repair.as_ref(), stack.generation);
         let since = self.enabled_since.map(|since| since.to_string());
         let told_until = told_until.and_then(|until| Timestamp::from_second(until).ok());
@@ -365,6 +362,29 @@ impl Keeper {
             }
             changed
         });
+    }
+}
+
+/// Of the first of a workload's missed pods, for its owner.
+fn happening(workload: &Name, looked: &Looked) -> Happening {
+    let look::Reference { api_version, kind, name, uid } = looked.owner.clone();
+    Happening {
+        regarding: ObjectReference {
+            api_version: Some(api_version),
+            kind: Some(kind),
+            namespace: Some(workload.namespace.to_string()),
+            name: Some(name),
+            uid: Some(uid),
+            ..ObjectReference::default()
+        },
+        weight: Weight::Warning,
+        reason: Reason::Missed.code().to_owned(),
+        action: ConditionType::InjectionComplete.as_str().to_owned(),
+        note: format!(
+            "pod {} of {workload} was opted in when it was created, and the webhook didn't change it; next step: {}",
+            looked.name,
+            Reason::Missed.next_step()
+        ),
     }
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::index::tests::{namespace, pod};
 use super::*;
+use crate::controller::events::{Happenings, Recorder};
 use crate::controller::stack::Stack;
 use crate::controller::status::{Reports, Sink};
 use crate::k8s::Status;
@@ -99,6 +100,41 @@ async fn a_look_that_is_out_of_date_says_nothing() {
     let now = asked(&keeper);
     keeper.looked(Ok((now, Ok(Vec::new()))));
     assert_eq!(unseen(&keeper), 0, "it has gone");
+}
+
+/// More workloads than Events that wait to be written.
+#[tokio::test(start_paused = true)]
+async fn however_many_were_missed_each_owner_is_told() {
+    const WORKLOADS: usize = 600;
+    let (mut keeper, reports, _targets) = fresh(&InjectionStatus::default());
+    let (recorder, mut events) = Recorder::new("otelgate-controller-0", Arc::clone(&keeper.context.state));
+    keeper.context.events = recorder;
+    let bare =
+        |number: usize| pod(&format!("bare-{number}"), None, |pod| pod["metadata"]["ownerReferences"] = json!([]));
+    for told in [Told::Begin, Told::Is(namespace("shop", Some("enabled"))), Told::End] {
+        keeper.namespace(told);
+    }
+    for told in [Told::Begin].into_iter().chain((0..WORKLOADS).map(|number| Told::Is(bare(number)))).chain([Told::End])
+    {
+        keeper.pod(told);
+    }
+    let looked = (0..WORKLOADS).map(|number| {
+        let seen = bare(number);
+        Looked { name: seen.name, uid: seen.uid, injects: true, owner: look::Reference::default() }
+    });
+    let asked = keeper.index.to_look_at(1).remove(0);
+    keeper.looked(Ok((asked, Ok(looked.collect()))));
+    let told_until = || reports.borrow().injection.clone().expect("it is reported").told_until;
+    keeper.report();
+    assert_eq!((told_until(), keeper.context.state.measured.events_lost.get()), (None, 0));
+    let written = |events: &mut Happenings| std::iter::repeat_with(|| !events.none()).take_while(|some| *some).count();
+    let mut all = 0;
+    for _ in 0..10 {
+        all += written(&mut events);
+        assert!(all == WORKLOADS || keeper.due().is_some_and(|due| due <= Instant::now() + SOON), "{all}");
+        keeper.report();
+    }
+    assert_eq!((all, told_until().as_deref()), (WORKLOADS, Some("2026-11-02T12:00:00Z")));
 }
 
 #[tokio::test(start_paused = true)]
