@@ -310,6 +310,7 @@ impl Keeper {
                 reports.take_back(ConditionType::InjectionComplete);
                 reports.injection = None;
             });
+            self.context.state.coverage.set(None);
             self.reported = None;
             return;
         };

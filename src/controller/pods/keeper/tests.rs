@@ -61,6 +61,17 @@ fn said(reports: &watch::Receiver<Reports>) -> String {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_a_stack_nothing_is_counted() {
+    let (mut keeper, reports, _targets) = keeper(false);
+    keeper.report();
+    assert!(keeper.context.state.coverage.counts().is_some());
+    keeper.context.stack = watch::channel(None).1;
+    keeper.report();
+    assert_eq!(keeper.context.state.coverage.counts(), None);
+    assert_eq!(reports.borrow().injection, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_look_that_is_out_of_date_says_nothing() {
     type Change = fn(&mut Keeper);
     let unseen = |keeper: &Keeper| keeper.index.totals().get(Count::Unseen);
