@@ -25,7 +25,7 @@ mod reports;
 mod verdict;
 
 use reports::Before;
-pub use reports::{Reports, Said, Sink};
+pub use reports::{Reports, Said, Sink, takes};
 pub use verdict::{NEXT_STEP, Verdict};
 
 /// Changes that come together are written together.

@@ -25,7 +25,7 @@ use crate::api::stack::{InjectionStatus, RepairStatus};
 use crate::config::{self, CONFIG_MAP_KEY};
 use crate::controller::Context;
 use crate::controller::events::{Happening, Weight};
-use crate::controller::status::Verdict;
+use crate::controller::status::{Verdict, takes};
 use crate::coverage::{self, Coverage};
 use crate::k8s::{self, Client, ConfigMap, ObjectReference};
 use crate::watch::Health;
@@ -49,6 +49,7 @@ pub struct Keeper {
     announced: Announced,
     /// Missed pods of whom there is no room yet to tell.
     untold: VecDeque<(Arc<Name>, Looked)>,
+    started: Instant,
     pods_listed: bool,
     namespaces_listed: bool,
     looking: HashSet<(Arc<str>, Option<Box<str>>)>,
@@ -72,6 +73,10 @@ impl Keeper {
         let time = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
         let told_until = time(&before.told_until).map_or(0, Timestamp::as_second);
         let looks = context.state.pods.of_one("Pod");
+        // The status is written anew as a whole: what it remembers stays until there is something newer.
+        if *before != InjectionStatus::default() {
+            context.status.report(|reports| reports.injection = Some(before.clone()));
+        }
         Self {
             context,
             index: Index::default(),
@@ -80,6 +85,7 @@ impl Keeper {
             enabled_since: time(&before.enabled_since),
             announced: Announced::until(told_until),
             untold: VecDeque::new(),
+            started: Instant::now(),
             pods_listed: false,
             namespaces_listed: false,
             looking: HashSet::new(),
@@ -120,11 +126,16 @@ impl Keeper {
         self.pods_listed && self.namespaces_listed
     }
 
-    /// Which right is missing, say; that of looks, as long as there is something to look at.
+    /// Which right is missing, say; that of looks, as long as there is something to look at. What else keeps a list from
+    /// coming to its end may pass, as long as what the leader before has said stands.
     fn why_unseen(&self) -> Option<String> {
         let state = &self.context.state;
         let told = |health: &Health, fault: String| format!("{}: {fault}", health.what());
-        let of_watch = |health: &Health| health.unseen().map(|fault| told(health, fault));
+        let is_late = self.started.elapsed() >= takes(ConditionType::InjectionComplete);
+        let of_watch = |health: &Health| {
+            let fault = if is_late { health.unseen() } else { health.forbidden() };
+            fault.map(|fault| told(health, fault))
+        };
         let of_looks = || self.looks.forbidden().filter(|_| self.index.totals().get(Count::Unseen) > 0);
         of_watch(&state.pods)
             .or_else(|| of_watch(&state.namespaces))
@@ -314,7 +325,8 @@ impl Keeper {
             self.reported = None;
             return;
         };
-        // What was seen before may be long past.
+        self.remember();
+        // What was seen before may be long past. The numbers of then stay, for the sake of what is remembered with them.
         if let Some(fault) = &self.unseen {
             let verdict = Verdict::new(Reason::PodsUnseen, fault.clone(), stack.generation);
             self.context.state.coverage.set(None);
@@ -347,6 +359,16 @@ impl Keeper {
         self.context.status.report(|reports| {
             reports.say(ConditionType::InjectionComplete, verdict);
             reports.injection = Some(status);
+        });
+    }
+
+    /// Since when pods are injected, whether or not they can be seen.
+    fn remember(&self) {
+        let since = self.enabled_since.map(|since| since.to_string());
+        self.context.status.report(|reports| {
+            if let Some(known) = &mut reports.injection {
+                known.enabled_since = since;
+            }
         });
     }
 

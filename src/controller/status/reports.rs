@@ -184,7 +184,8 @@ pub(super) struct Before<'b> {
 }
 
 /// How long a new leader's look at a part may take.
-const fn takes(part: ConditionType) -> Duration {
+#[must_use]
+pub const fn takes(part: ConditionType) -> Duration {
     match part {
         // Each Collector's second turn, where there are 5,000, and a minute for those that start.
         ConditionType::CollectorDelivering => Duration::from_mins(12),

@@ -60,6 +60,41 @@ fn said(reports: &watch::Receiver<Reports>) -> String {
     format!("{:?}", *reports.borrow())
 }
 
+fn failed(health: &Health) {
+    health.failed(&k8s::Error::Api(Status::failure("no", "").with_code(500).boxed()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_leader_before_has_told_outlasts_a_list_that_fails() {
+    let before = InjectionStatus {
+        injected: "7/9".to_owned(),
+        missed: 2,
+        enabled_since: Some("2026-11-02T12:00:00Z".to_owned()),
+        told_until: Some("2026-11-02T13:00:00Z".to_owned()),
+        ..InjectionStatus::default()
+    };
+    let (mut keeper, reports, _targets) = fresh(&before);
+    failed(&keeper.context.state.pods);
+    keeper.report();
+    assert_eq!(reports.borrow().injection, Some(before.clone()));
+    assert!(!said(&reports).contains("PodsUnseen"), "{}", said(&reports));
+    let started = Instant::now();
+    keeper.until_seen_otherwise().await;
+    assert!(started.elapsed() >= takes(ConditionType::InjectionComplete), "{:?}", started.elapsed());
+    keeper.seen_otherwise();
+    keeper.report();
+    assert!(said(&reports).contains("reason: PodsUnseen"), "{}", said(&reports));
+    assert_eq!(reports.borrow().injection, Some(before.clone()), "what is remembered isn't erased");
+    keeper.configure(Some(&config_map(&json!({"mode": "observe"}))));
+    keeper.report();
+    assert_eq!(reports.borrow().injection, Some(InjectionStatus { enabled_since: None, ..before }));
+
+    let (mut keeper, reports, _targets) = fresh(&InjectionStatus::default());
+    keeper.context.state.pods.failed(&forbidden("list", "pods"));
+    keeper.report();
+    assert!(said(&reports).contains("reason: PodsUnseen"), "no right comes by itself: {}", said(&reports));
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_a_stack_nothing_is_counted() {
     let (mut keeper, reports, _targets) = keeper(false);
@@ -158,7 +193,7 @@ async fn a_right_that_has_gone_is_told_until_it_is_back() {
     for (health, resource) in [(&state.pods, "pods"), (&state.namespaces, "namespaces")] {
         health.answered();
         // What passes is no right that is missing.
-        health.failed(&k8s::Error::Api(Status::failure("no", "").with_code(500).boxed()));
+        failed(health);
         assert_eq!(keeper.why_unseen(), None);
         health.failed(&forbidden("watch", resource));
         keeper.until_seen_otherwise().await;
