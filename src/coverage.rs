@@ -145,8 +145,8 @@ impl Coverage {
     }
 }
 
-/// Whether a pod was there before what opts it in: its own label, where that is one of the three words, which has been
-/// there from its creation on, or else its namespace's; or before the configuration in force.
+/// Whether a pod was there before what opts it in: its own label, where that has been one of the three words from its
+/// creation on, or else its namespace's; or before the configuration in force.
 #[must_use]
 pub fn is_older<T: Copy + PartialOrd>(
     created: T,
@@ -156,6 +156,17 @@ pub fn is_older<T: Copy + PartialOrd>(
 ) -> bool {
     let is_older = |change: Option<T>| change.is_some_and(|at| created <= at);
     is_older(opted_in.filter(|_| own.is_none())) || is_older(configured)
+}
+
+/// The same of a pod whose own label was written later: until then, its namespace's counted.
+#[must_use]
+pub fn is_older_unlabelled<T: Copy + PartialOrd>(
+    created: T,
+    namespace: Option<OptIn>,
+    opted_in: Option<T>,
+    configured: Option<T>,
+) -> bool {
+    namespace != Some(OptIn::Enabled) || is_older(created, None, opted_in, configured)
 }
 
 /// When a field of an object was last written, at the latest: by the earliest of its managers' times, since each of
@@ -168,6 +179,20 @@ pub fn written(object: &Value, path: &[&str]) -> Option<Timestamp> {
         path.iter().fold(fields, |fields, step| fields.and_then(|fields| fields.get(step))).is_some()
     };
     managers.iter().filter(owns).filter_map(|manager| manager.get("time")?.as_str()?.parse().ok()).min()
+}
+
+/// Whether a pod's own label that was written then is younger than the pod. One that it was created with has the time of
+/// the same second, or one before: the API server notes who writes which field before it asks webhooks, and creates it
+/// thereafter.
+#[must_use]
+pub fn is_later(written: Timestamp, created: Timestamp) -> bool {
+    written > created
+}
+
+/// When an object's opt-in label was last written, at the latest.
+#[must_use]
+pub fn label_written(object: &Value) -> Option<Timestamp> {
+    written(object, &["f:metadata", "f:labels", &format!("f:{}", label::INJECT)])
 }
 
 #[cfg(test)]

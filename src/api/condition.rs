@@ -279,7 +279,7 @@ reasons! {
         "nothing";
     Missed: False, "pods were opted in when they were created, and the webhook didn't change them",
         "look for why the webhook was away; then restart their owners, or have it done by spec.repair.missed";
-    RestartPending: False, "pods were created before they were opted in, or while mode wasn't enabled",
+    RestartPending: False, "pods were created before they were opted in, or while mode, exclude or their namespace kept them from being injected",
         "restart their owners when it suits: kubectl rollout restart";
     Outdated: False, "pods carry what an earlier configuration put into them",
         "restart their owners when it suits, or have it done by spec.repair.outdated";

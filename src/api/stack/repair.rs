@@ -1,5 +1,7 @@
 //! `spec.repair`: what becomes of pods that were missed; and what the status says of pods and of their repair.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +41,10 @@ pub struct InjectionStatus {
     /// When the newest missed pod that an Event has told of was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told_until: Option<String>,
+    /// Of namespaces in which `exclude`, a label or an annotation has kept pods from being injected until it was changed:
+    /// when the newest of those that wait for a restart was created. None of its age or older counts as missed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_alone_until: BTreeMap<String, String>,
     /// What becomes of pods that were missed, or are outdated; nothing where that is switched off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repair: Option<RepairStatus>,

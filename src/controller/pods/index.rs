@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::metadata::{NamespaceSeen, PodSeen};
-use super::record::{Around, Count, InForce, Look, Name, Record, Tally, Uid};
+use super::record::{Around, Count, InForce, Kept, Look, Name, Record, Tally, Uid};
 use crate::coverage::Coverage;
 
 #[derive(Debug)]
@@ -18,6 +18,8 @@ struct Namespace {
     /// It is there, as far as the watch of namespaces has told.
     known: bool,
     epoch: u32,
+    /// Created until then: something kept some of its pods from being injected that does so no more.
+    left_alone_until: Option<i64>,
     pods: HashMap<Box<str>, Record>,
 }
 
@@ -47,6 +49,15 @@ const ONE_BY_ONE: usize = 3;
 /// As a list has all that have no mark, it is worth its while where at least one in so many of them is to be looked at.
 const WORTH_A_LIST: usize = 10;
 
+// === impl Namespace ===
+
+impl Namespace {
+    /// Nothing is known of it.
+    fn is_empty(&self) -> bool {
+        !self.known && self.pods.is_empty() && self.left_alone_until.is_none()
+    }
+}
+
 // === impl ToLookAt ===
 
 impl ToLookAt {
@@ -75,6 +86,7 @@ impl Index {
             let pods = self.namespaces.values_mut().flat_map(|namespace| namespace.pods.values_mut());
             for record in pods.filter(|record| record.look == Look::Skips) {
                 record.look = Look::Not;
+                record.free();
             }
         }
         self.count_again();
@@ -112,7 +124,18 @@ impl Index {
         let (kind, name) = seen.workload;
         let workload = self.workload(Name { namespace: place, kind, name });
         let Self { namespaces, workloads, totals, in_force, pods_epoch, .. } = self;
-        let Some(Namespace { around, pods, .. }) = namespaces.get_mut(&*seen.namespace) else { return };
+        let Some(Namespace { around, pods, left_alone_until, .. }) = namespaces.get_mut(&*seen.namespace) else {
+            return;
+        };
+        let kept = if barred {
+            Kept::Now
+        } else if left_alone_until.is_some_and(|until| seen.created <= until) {
+            Kept::Before
+        } else if seen.labelled_later {
+            Kept::Unlabelled
+        } else {
+            Kept::Never
+        };
         let mut record = Record {
             uid: seen.uid,
             created: seen.created,
@@ -122,12 +145,10 @@ impl Index {
             own: seen.own,
             look: Look::Not,
             annotated: seen.annotated,
-            barred,
+            kept,
         };
         if let Some(before) = pods.get(&seen.name) {
-            if before.uid == record.uid {
-                record.look = before.look;
-            }
+            record.follow(before, around);
             take(workloads, totals, &before.workload, before.tally(around, in_force.as_ref()));
         }
         let tally = record.tally(around, in_force.as_ref());
@@ -194,10 +215,13 @@ impl Index {
         injects: bool,
     ) -> Option<(Coverage, Arc<Name>, i64)> {
         let Self { namespaces, workloads, totals, in_force, .. } = self;
-        let Namespace { around, pods, .. } = namespaces.get_mut(namespace)?;
+        let Namespace { around, pods, left_alone_until, .. } = namespaces.get_mut(namespace)?;
         let record = pods.get_mut(name).filter(|record| record.uid == uid)?;
         take(workloads, totals, &record.workload, record.tally(around, in_force.as_ref()));
         record.look = if injects { Look::Injects } else { Look::Skips };
+        if injects && record.kept == Kept::Before {
+            *left_alone_until = (*left_alone_until).max(Some(record.created));
+        }
         let tally = record.tally(around, in_force.as_ref());
         totals.add(tally);
         workloads.entry(Arc::clone(&record.workload)).or_default().add(tally);
@@ -278,10 +302,39 @@ impl Index {
         self.namespaces.values().filter(|namespace| namespace.known).map(|one| (&one.name, &one.around))
     }
 
-    /// What a pod would be decided with.
+    /// What a pod would be decided with. Those that were left alone until something changed are older than that: it counts
+    /// as their namespace's opt-in.
     #[must_use]
     pub fn around(&self, namespace: &str) -> Around {
-        self.namespaces.get(namespace).map(|namespace| namespace.around.clone()).unwrap_or_default()
+        let Some(Namespace { around, left_alone_until, .. }) = self.namespaces.get(namespace) else {
+            return Around::default();
+        };
+        Around { opted_in: around.opted_in.max(*left_alone_until), ..around.clone() }
+    }
+
+    /// Takes what another controller has told of namespaces whose pods were left alone.
+    pub fn remember_left_alone(&mut self, until: impl IntoIterator<Item = (String, i64)>) {
+        for (name, until) in until {
+            self.namespace(&name);
+            if let Some(namespace) = self.namespaces.get_mut(&*name) {
+                namespace.left_alone_until = Some(until);
+            }
+        }
+    }
+
+    /// Namespaces in which something kept pods from being injected, that lack their mark to this day; and when the newest
+    /// of them was created.
+    pub fn left_alone(&mut self) -> Vec<(Arc<str>, i64)> {
+        let waits =
+            |record: &&Record| record.mark.is_none() && record.kept == Kept::Before && record.look != Look::Skips;
+        let mut found = Vec::new();
+        for Namespace { name, pods, left_alone_until, .. } in self.namespaces.values_mut() {
+            if left_alone_until.is_some() {
+                *left_alone_until = pods.values().filter(waits).map(|record| record.created).max();
+                found.extend(left_alone_until.map(|until| (Arc::clone(name), until)));
+            }
+        }
+        found
     }
 
     fn namespace(&mut self, name: &str) -> Arc<str> {
@@ -294,6 +347,7 @@ impl Index {
             around: Around::default(),
             known: false,
             epoch: 0,
+            left_alone_until: None,
             pods: HashMap::new(),
         };
         self.namespaces.insert(Arc::clone(&name), namespace);
@@ -319,6 +373,9 @@ impl Index {
         }
         for record in pods.values_mut() {
             take(workloads, totals, &record.workload, record.tally(&before, in_force.as_ref()));
+            if before.uid == around.uid {
+                record.follow_namespace(&before, around);
+            }
             // Other defaults may make another decision.
             if before.annotations != around.annotations {
                 record.look = Look::Not;
@@ -345,11 +402,11 @@ impl Index {
     }
 
     fn drop_empty(&mut self) {
-        self.namespaces.retain(|_, namespace| namespace.known || !namespace.pods.is_empty());
+        self.namespaces.retain(|_, namespace| !namespace.is_empty());
     }
 
     fn drop_empty_namespace(&mut self, name: &str) {
-        if self.namespaces.get(name).is_some_and(|namespace| !namespace.known && namespace.pods.is_empty()) {
+        if self.namespaces.get(name).is_some_and(Namespace::is_empty) {
             self.namespaces.remove(name);
         }
     }

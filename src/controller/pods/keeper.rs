@@ -70,19 +70,22 @@ pub type LookResult = (ToLookAt, k8s::Result<Vec<Looked>>);
 
 impl Keeper {
     pub fn new(context: Context, before: &InjectionStatus, targets: watch::Sender<Arc<Targets>>) -> Self {
-        let time = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
-        let told_until = time(&before.told_until).map_or(0, Timestamp::as_second);
+        let time = |text: &str| text.parse::<Timestamp>().ok();
+        let told_until = before.told_until.as_deref().and_then(time).map_or(0, Timestamp::as_second);
         let looks = context.state.pods.of_one("Pod");
+        let mut index = Index::default();
+        let left_alone = before.left_alone_until.iter().map(|(name, until)| (name.clone(), time(until.as_str())));
+        index.remember_left_alone(left_alone.filter_map(|(name, until)| Some((name, until?.as_second()))));
         // The status is written anew as a whole: what it remembers stays until there is something newer.
         if *before != InjectionStatus::default() {
             context.status.report(|reports| reports.injection = Some(before.clone()));
         }
         Self {
             context,
-            index: Index::default(),
+            index,
             targets,
             repair: None,
-            enabled_since: time(&before.enabled_since),
+            enabled_since: before.enabled_since.as_deref().and_then(time),
             announced: Announced::until(told_until),
             untold: VecDeque::new(),
             started: Instant::now(),
@@ -346,11 +349,14 @@ impl Keeper {
         self.announced.forget_mended(&self.index);
         let told_until = self.announced.settle(unseen == 0 && self.untold.is_empty());
         let verdict = picture.verdict(self.repair.as_ref(), stack.generation);
-        let since = self.enabled_since.map(|since| since.to_string());
-        let told_until = told_until.and_then(|until| Timestamp::from_second(until).ok());
+        let in_words = |second: i64| Timestamp::from_second(second).ok().map(|time| time.to_string());
+        let left_alone = self.index.left_alone().into_iter();
         let status = InjectionStatus {
-            enabled_since: since,
-            told_until: told_until.map(|until| until.to_string()),
+            enabled_since: self.enabled_since.map(|since| since.to_string()),
+            told_until: told_until.and_then(in_words),
+            left_alone_until: left_alone
+                .filter_map(|(name, until)| Some((name.to_string(), in_words(until)?)))
+                .collect(),
             repair: self.repair.clone(),
             ..picture.status()
         };

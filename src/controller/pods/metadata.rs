@@ -1,6 +1,7 @@
 //! Pods and namespaces by their metadata: what is read of what the API server sends, and nothing else.
 //!
-//! Two fifths of a pod's bytes are `managedFields`, which nobody here reads: they are skipped without an allocation.
+//! Two fifths of a pod's bytes are `managedFields`. They are read where a pod without a mark is opted in by a label of its
+//! own, which may be younger than the pod; elsewhere they are skipped without an allocation.
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -8,7 +9,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::record::{Around, Mark, OwnLabel, Uid};
-use crate::api::{annotation, label};
+use crate::api::{OptIn, annotation, label};
 use crate::config::Configuration;
 use crate::coverage;
 use crate::inject::rules::{LeftOut, SYSTEM_NAMESPACES};
@@ -17,6 +18,7 @@ use crate::namespaces;
 
 /// A pod of whose metadata a record can be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each says another thing")]
 pub struct PodSeen {
     pub namespace: Box<str>,
     pub name: Box<str>,
@@ -25,6 +27,8 @@ pub struct PodSeen {
     /// Kind and name.
     pub workload: (Box<str>, Box<str>),
     pub own: OwnLabel,
+    /// It hadn't that label when it was created.
+    pub labelled_later: bool,
     pub annotated: bool,
     pub mark: Option<Mark>,
     mirror: bool,
@@ -66,16 +70,22 @@ impl PodSeen {
         let Further { metadata } = serde_json::from_str(json).ok()?;
         let known = &pod.metadata.value;
         let (namespace, name) = (known.namespace.as_str(), known.name.as_str());
-        let workload = Workload::of(&pod, metadata.creation_timestamp);
+        let created = metadata.creation_timestamp;
+        let workload = Workload::of(&pod, created);
+        let own = OwnLabel::of(pod.label(label::INJECT));
+        let mark = coverage::status(&pod).map(|status| Mark::of(&status.config));
+        let is_dated = mark.is_none() && own == OwnLabel::Says(OptIn::Enabled);
+        let labelled = is_dated.then(|| coverage::label_written(&serde_json::from_str(json).ok()?)).flatten();
         Some(Self {
             namespace: namespace.into(),
             name: name.into(),
             uid: uid(&metadata.uid),
-            created: metadata.creation_timestamp.as_second(),
+            created: created.as_second(),
             workload: (workload.kind().into(), workload.name().unwrap_or(name).into()),
-            own: OwnLabel::of(pod.label(label::INJECT)),
+            own,
+            labelled_later: labelled.is_some_and(|at| coverage::is_later(at, created)),
             annotated: pod.annotation(label::INJECT).is_some(),
-            mark: coverage::status(&pod).map(|status| Mark::of(&status.config)),
+            mark,
             mirror: pod.annotation(annotation::MIRROR).is_some(),
             labels: known.labels.iter().map(|(key, value)| (key.into(), value.into())).collect(),
             leaving: metadata.deletion_timestamp.is_some(),
@@ -103,8 +113,7 @@ impl NamespaceSeen {
         let read = annotations.clone().filter(|(key, _)| namespaces::is_read(key));
         let around = Around {
             own: OwnLabel::of(metadata["labels"][label::INJECT].as_str()),
-            opted_in: coverage::written(&object, &["f:metadata", "f:labels", &format!("f:{}", label::INJECT)])
-                .map(Timestamp::as_second),
+            opted_in: coverage::label_written(&object).map(Timestamp::as_second),
             left_out: LeftOut::by(|key| metadata["labels"][key].as_str()),
             annotated: annotations.clone().any(|(key, _)| key == label::INJECT),
             annotations: read.filter_map(|(key, value)| Some((key.as_str().into(), value.as_str()?.into()))).collect(),

@@ -69,6 +69,20 @@ pub enum Look {
     Skips,
 }
 
+/// Whether something has kept a pod from being injected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kept {
+    /// Not since it was created, as far as is known.
+    #[default]
+    Never,
+    /// It had no label of its own when it was created: its namespace's counted then.
+    Unlabelled,
+    /// Until it was changed, or something that it depends on.
+    Before,
+    /// It is none of otelgate's business, whatever the labels say.
+    Now,
+}
+
 #[derive(Clone, Debug)]
 pub struct Record {
     pub uid: Uid,
@@ -79,7 +93,7 @@ pub struct Record {
     pub own: OwnLabel,
     pub look: Look,
     pub annotated: bool,
-    pub barred: bool,
+    pub kept: Kept,
 }
 
 /// What is counted.
@@ -203,24 +217,79 @@ impl Record {
         self.own.opt_in().or(around.own.opt_in())
     }
 
+    /// Whether it should be injected, unless its spec or the mode says otherwise.
+    fn is_wanted(&self, around: &Around) -> bool {
+        self.kept != Kept::Now && around.left_out.is_none() && self.opt_in(around) == Some(OptIn::Enabled)
+    }
+
+    /// Takes over what is known of the same pod as it was before.
+    pub fn follow(&mut self, before: &Self, around: &Around) {
+        if self.uid != before.uid {
+            return;
+        }
+        let (was_barred, is_barred) = (before.kept == Kept::Now, self.kept == Kept::Now);
+        let is_as_before = self.own == before.own && was_barred == is_barred;
+        // What was skipped may have been so for its labels.
+        if is_as_before || before.look != Look::Skips {
+            self.look = before.look;
+        }
+        if is_barred {
+            return;
+        }
+        let was_unlabelled = before.own.opt_in().is_none();
+        let is_freed = was_barred || (!was_unlabelled && self.look != Look::Injects);
+        self.kept = match before.kept {
+            Kept::Before => Kept::Before,
+            // Whoever wrote the label has a newer time with each other field that they write.
+            kept if is_as_before => kept,
+            _ if is_freed && !before.is_wanted(around) && self.is_wanted(around) => Kept::Before,
+            Kept::Never | Kept::Unlabelled if was_unlabelled => Kept::Unlabelled,
+            _ => self.kept,
+        };
+    }
+
+    /// Takes what another state of its namespace makes of it; the namespace is the same.
+    pub fn follow_namespace(&mut self, before: &Around, now: &Around) {
+        let is_called_again = before.left_out.is_some() && self.is_wanted(now) && self.look != Look::Injects;
+        let has_other_defaults = before.annotations != now.annotations && self.look == Look::Skips;
+        if is_called_again || has_other_defaults {
+            self.free();
+        }
+    }
+
+    /// What has kept it from being injected may do so no more.
+    pub fn free(&mut self) {
+        if self.kept != Kept::Now {
+            self.kept = Kept::Before;
+        }
+    }
+
+    /// Whether it was there before it was to be injected.
+    fn is_older(&self, around: &Around, in_force: &InForce) -> bool {
+        let (opted_in, configured) = (around.opted_in, in_force.enabled_since);
+        match self.kept {
+            Kept::Before => true,
+            Kept::Unlabelled => coverage::is_older_unlabelled(self.created, around.own.opt_in(), opted_in, configured),
+            Kept::Never | Kept::Now => coverage::is_older(self.created, self.own.opt_in(), opted_in, configured),
+        }
+    }
+
     /// `None` where the spec has to be looked at.
     #[must_use]
     pub fn coverage(&self, around: &Around, in_force: &InForce) -> Option<Coverage> {
-        let InForce { configuration, enabled_since } = in_force;
+        let configuration = &in_force.configuration;
         let carried = match self.mark {
             None => Carried::Nothing,
             Some(mark) if mark == Mark::of(configuration.hash()) => Carried::Current,
             Some(_) => Carried::Earlier,
         };
-        let barred = self.barred || around.left_out.is_some();
-        let asked = !barred && configuration.mode() == OptIn::Enabled && self.opt_in(around) == Some(OptIn::Enabled);
+        let asked = configuration.mode() == OptIn::Enabled && self.is_wanted(around);
         let injects = match (asked, carried, self.look) {
             (true, Carried::Nothing, Look::Not | Look::NotListed) => return None,
             (true, Carried::Nothing, Look::Skips) => false,
             (asked, ..) => asked,
         };
-        let older = coverage::is_older(self.created, self.own.opt_in(), around.opted_in, *enabled_since);
-        Some(Coverage::judge(injects, carried, older))
+        Some(Coverage::judge(injects, carried, self.is_older(around, in_force)))
     }
 
     #[must_use]

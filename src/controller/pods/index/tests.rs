@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::config::{self, Configuration};
 
+mod kept;
+
 const NOON: i64 = 1_793_620_800;
 
 fn configuration(fields: &Value) -> Arc<Configuration> {
