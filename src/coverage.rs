@@ -41,8 +41,11 @@ pub enum Carried {
 /// When the cluster last wrote what a pod's injection depends on; each is the latest that it can have been.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Changes {
-    /// The opt-in label of the pod's namespace.
+    /// The opt-in label of the pod's namespace, and what it says.
     pub opt_in: Option<Timestamp>,
+    pub namespace: Option<OptIn>,
+    /// The pod's own.
+    pub own: Option<Timestamp>,
     pub configuration: Option<Timestamp>,
 }
 
@@ -81,8 +84,14 @@ impl Coverage {
         created: Option<Timestamp>,
         changes: Changes,
     ) -> Self {
-        let own = pod.label(label::INJECT).and_then(OptIn::parse);
-        let older = created.is_some_and(|created| is_older(created, own, changes.opt_in, changes.configuration));
+        let Changes { opt_in, namespace, own, configuration } = changes;
+        let older = created.is_some_and(|created| {
+            if own.is_some_and(|at| is_later(at, created)) {
+                is_older_unlabelled(created, namespace, opt_in, configuration)
+            } else {
+                is_older(created, pod.label(label::INJECT).and_then(OptIn::parse), opt_in, configuration)
+            }
+        });
         Self::judge(matches!(decision, Decision::Inject(_)), Carried::of(pod, hash), older)
     }
 
@@ -229,7 +238,10 @@ mod tests {
         let at = |opt_in: &str, configuration: &str| Changes {
             opt_in: Some(time(opt_in)),
             configuration: Some(time(configuration)),
+            ..Changes::default()
         };
+        let labelled = |at: &str, changes: Changes| Changes { own: Some(time(at)), ..changes };
+        let enabled = |changes: Changes| Changes { namespace: Some(OptIn::Enabled), ..changes };
         for (pod, opt_in, hash, changes, expected) in [
             (&marked, Some("enabled"), hash.as_str(), Changes::default(), Coverage::Injected),
             (&marked, Some("enabled"), "another", Changes::default(), Coverage::Outdated),
@@ -246,6 +258,10 @@ mod tests {
             (&invalid, Some("enabled"), &hash, at(LATER, EARLIER), Coverage::RestartPending),
             (&invalid, Some("enabled"), &hash, at(EARLIER, EARLIER), Coverage::Missed),
             (&own, None, &hash, at(LATER, LATER), Coverage::RestartPending),
+            (&own, None, &hash, labelled(EARLIER, at(EARLIER, EARLIER)), Coverage::Missed),
+            (&own, None, &hash, labelled(LATER, at(EARLIER, EARLIER)), Coverage::RestartPending),
+            (&own, Some("enabled"), &hash, labelled(LATER, enabled(at(EARLIER, EARLIER))), Coverage::Missed),
+            (&own, Some("enabled"), &hash, labelled(LATER, enabled(at(LATER, EARLIER))), Coverage::RestartPending),
         ] {
             assert_eq!(said(pod, opt_in, hash, changes), expected, "{pod} {opt_in:?} {changes:?}");
         }

@@ -183,7 +183,12 @@ impl Surroundings {
         explanation.calls = Some(self.calls(pod, surrounding));
         explanation.configuration = Some(self.configured.clone());
         explanation.unknown = self.gaps.iter().chain(&surrounding.gap).cloned().collect();
-        let changes = Changes { opt_in: surrounding.opted_in, configuration: self.enabled };
+        let changes = Changes {
+            opt_in: surrounding.opted_in,
+            namespace: view.opt_in.and_then(OptIn::parse),
+            configuration: self.enabled,
+            ..Changes::default()
+        };
         let around = Around { namespace: &view, configuration: &self.configuration, changes, now };
         if is_pod {
             explanation.running = Some(Running::new(object, pod, &decision, around));
@@ -300,11 +305,10 @@ impl Surrounding {
             map.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
         };
         let annotations = texts("/metadata/annotations").map(|(key, value)| (key.into(), value.into()));
-        let path = ["f:metadata", "f:labels", &format!("f:{}", label::INJECT)];
         Self {
             name: name.to_owned(),
             annotations: Some(annotations.collect()),
-            opted_in: coverage::written(namespace, &path),
+            opted_in: coverage::label_written(namespace),
             labels: Some(texts("/metadata/labels").collect()),
             gap: None,
         }

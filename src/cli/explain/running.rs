@@ -99,11 +99,12 @@ impl Running {
 impl Replica {
     fn new(object: &Value, pod: &Pod<'_>, decision: &Decision<'_>, around: Around<'_>) -> Self {
         let created = created(object);
+        let changes = Changes { own: coverage::label_written(object), ..around.changes };
         Self {
             name: text(object, "/metadata/name").unwrap_or_default(),
             node: text(object, "/spec/nodeName"),
             created: created.map(|time| time.to_string()),
-            coverage: Coverage::of(pod, decision, around.configuration.hash(), created, around.changes),
+            coverage: Coverage::of(pod, decision, around.configuration.hash(), created, changes),
         }
     }
 

@@ -143,7 +143,7 @@ async fn namespaces(client: &Client, only: Option<&str>) -> Result<BTreeMap<Stri
     let mut found = BTreeMap::new();
     let mut note = |namespace: &Value| {
         let name = namespace["metadata"]["name"].as_str().unwrap_or_default();
-        let opted_in = coverage::written(namespace, &["f:metadata", "f:labels", &format!("f:{}", label::INJECT)]);
+        let opted_in = coverage::label_written(namespace);
         let opt_in = namespace["metadata"]["labels"][label::INJECT].as_str().map(ToOwned::to_owned);
         let left_out = LeftOut::by(|key| namespace["metadata"]["labels"][key].as_str());
         found.insert(name.to_owned(), Around { opt_in, opted_in, left_out });
@@ -245,7 +245,12 @@ impl Counting<'_> {
         let case = Case { pod: &pod, namespace: &namespace, configuration: self.configuration };
         let coverage = Coverage::of_marked(case).unwrap_or_else(|| {
             let decision = decide(&pod, &namespace, self.configuration, at);
-            let changes = Changes { opt_in: around.opted_in, configuration: self.enabled };
+            let changes = Changes {
+                opt_in: around.opted_in,
+                namespace: opt_in.as_deref().and_then(OptIn::parse),
+                own: coverage::label_written(object),
+                configuration: self.enabled,
+            };
             Coverage::of(&pod, &decision, self.configuration.hash(), created, changes)
         });
         let workload = Workload::of(&pod, at);
