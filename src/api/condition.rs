@@ -158,7 +158,7 @@ reasons! {
     CollectorNotReadable: False, "what the controller keeps of the Collector, or looks at for it, can't be read",
         "give the controller the right that is named: otelgate update does, for the namespace and the names of the chart's values";
     CollectorNotWritten: False, "an object of the Collector can't be written, or isn't deleted where it is to go",
-        "do what the API server's message says; otelgate update gives the rights for the namespace and the names of the chart's values";
+        "do what its message says; otelgate update gives the rights for the namespace and the names of the chart's values";
     CollectorForeign: False, "an object that isn't otelgate's has a name of the Collector's, and is left as it is",
         "set spec.collector.mode to adopt where it is of a Collector of your own; otherwise delete it, and otelgate makes its own";
     CollectorLeftBehind: False, "Collectors still run in a namespace where they were before, beside those of now if there are any",

@@ -59,18 +59,31 @@ impl Carries {
         }
     }
 
-    /// Who has each kind of data while such Collectors run.
+    /// Who has each kind of data while such Collectors run, and no others.
     #[must_use]
     pub fn owners(self, agent: &Agent) -> Owners {
         let of_agent = if agent.mode == AgentMode::Disabled { Owner::Nobody } else { Owner::Agent };
+        self.beside(Owners {
+            container_logs: of_agent,
+            otlp: Owner::Collector,
+            prometheus: Owner::Nobody,
+            cluster_state: of_agent,
+            host_metrics: of_agent,
+            host_metadata: of_agent,
+        })
+    }
+
+    /// The same beside others, who take what of these is the Collector's.
+    #[must_use]
+    pub fn beside(self, others: Owners) -> Owners {
         let or = |has: bool, other: Owner| if has { Owner::Collector } else { other };
         Owners {
-            container_logs: or(self.container_logs, of_agent),
+            container_logs: or(self.container_logs, others.container_logs),
             otlp: Owner::Collector,
-            prometheus: or(self.prometheus, Owner::Nobody),
-            cluster_state: or(self.cluster_state, of_agent),
-            host_metrics: of_agent,
-            host_metadata: or(self.host_metadata, of_agent),
+            prometheus: or(self.prometheus, others.prometheus),
+            cluster_state: or(self.cluster_state, others.cluster_state),
+            host_metrics: others.host_metrics,
+            host_metadata: or(self.host_metadata, others.host_metadata),
         }
     }
 }

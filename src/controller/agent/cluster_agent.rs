@@ -76,8 +76,9 @@ pub fn objects(settings: &Settings, token_version: Option<&str>) -> Vec<Value> {
     all
 }
 
-/// In the Collector's place, where pods are told to send to a Collector that isn't there. Either comes to stand where the
-/// other was: what one sets and the other doesn't would stay, or not, as it happens.
+/// In the Collector's place, where pods are told to send to a Collector that isn't there. It is the same object, whichever
+/// of the two has it: whoever takes it over relabels it, since others may have been given its address. What one sets and the
+/// other doesn't goes with that.
 #[must_use]
 pub fn otlp_service(settings: &Settings) -> Option<Value> {
     let Otlp::Pods { .. } = settings.otlp else { return None };

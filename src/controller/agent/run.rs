@@ -20,9 +20,8 @@ use super::{OF_OPERATOR, PART, SETTLE, TRACES, cluster_agent, discover, operator
 use crate::api::condition::{ConditionType, Holds, Reason};
 use crate::api::object;
 use crate::api::stack::{AgentMode, AgentWay, CollectorMode, TelemetryStackStatus};
-use crate::controller::collector::Carried;
 use crate::controller::left::{self, Left};
-use crate::controller::objects::{self, Outcome, Progress, Wanted};
+use crate::controller::objects::{self, Key, Outcome, Progress, Wanted};
 use crate::controller::stack::{Stack, Written};
 use crate::controller::status::Verdict;
 use crate::controller::{Context, injection};
@@ -201,7 +200,7 @@ impl Running {
         let seen = self.seen.borrow_and_update().clone();
         let here = *self.place.borrow() == seen.at;
         self.key_version = self.key_version_of(&seen);
-        let carried = self.carried(stack);
+        let carried = *self.context.carried.borrow();
         let settings =
             Settings::new(stack, &self.context.namespace, self.key_version.clone(), carried.unwrap_or_default());
         let settings = match settings {
@@ -224,12 +223,6 @@ impl Running {
         sight.left.clone_from(&self.left.borrow_and_update());
         let holds = self.report(stack, settings.as_ref(), &sight);
         soon.into_iter().chain((holds != Holds::True).then_some(LOOK_AGAIN)).min()
-    }
-
-    /// What the Collectors do that run, as far as they are ours: those that are to go run on for a while.
-    fn carried(&self, stack: &Stack) -> Option<Carried> {
-        let adopted = matches!(&stack.collector, Ok(collector) if collector.mode == CollectorMode::Adopt);
-        if adopted { Some(Carried::default()) } else { *self.context.carried.borrow() }
     }
 
     /// Without the Secret, it's that of what runs: there is nothing to roll to.
@@ -288,7 +281,7 @@ impl Running {
             cluster_agent,
             key: datadog.secret.name.clone(),
             service: stack.collector.as_ref().ok().and_then(|collector| {
-                settings::service_of(&document, collector, agent, self.carried(stack).unwrap_or_default())
+                settings::service_of(&document, collector, agent, self.context.carried.borrow().unwrap_or_default())
             }),
             served: *served == Served::Yes,
         });
@@ -435,8 +428,16 @@ impl Running {
 }
 
 fn send(to: &watch::Sender<Option<Arc<Wanted>>>, stack: &Stack, settings: &Settings, objects: Vec<Value>) {
-    let wanted =
-        Wanted { namespace: settings.namespace.clone(), objects, owner: stack.owner(), generation: stack.generation };
+    // A Collector of ours takes it over.
+    let is_managed = stack.collector.as_ref().is_ok_and(|collector| collector.mode == CollectorMode::Managed);
+    let spares = is_managed.then(|| Key::service(&settings.collector_service)).into_iter().collect();
+    let wanted = Wanted {
+        namespace: settings.namespace.clone(),
+        objects,
+        spares,
+        owner: stack.owner(),
+        generation: stack.generation,
+    };
     to.send_if_modified(|before| {
         let changed = before.as_deref() != Some(&wanted);
         if changed {

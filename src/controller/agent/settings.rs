@@ -128,19 +128,19 @@ impl Settings {
 
 /// Of ours, those that run have what they have, until the last of them has made way for what the spec asks for.
 fn owners(document: &Document, collector: &Collector, agent: &Agent, carried: Carried) -> Owners {
-    let runs = match collector.mode {
-        CollectorMode::Managed => carried.everywhere,
-        CollectorMode::Adopt => None,
-        CollectorMode::Disabled => carried.anywhere,
+    let asked = Owners::of(collector, agent, document.logs.owner);
+    let owners = match collector.mode {
+        CollectorMode::Managed => carried.settled.map(|runs| runs.owners(agent)),
+        CollectorMode::Adopt => carried.anywhere.map(|runs| runs.beside(asked)),
+        CollectorMode::Disabled => carried.anywhere.map(|runs| runs.owners(agent)),
     };
-    runs.map_or_else(|| Owners::of(collector, agent, document.logs.owner), |runs| runs.owners(agent))
+    owners.unwrap_or(asked)
 }
 
 /// As long as any Collector sends to the Agent, or is to do so, it listens.
 fn otlp(document: &Document, collector: &Collector, owners: Owners, carried: Carried) -> Otlp {
     let sends = match collector.mode {
-        CollectorMode::Managed => collector.exporter == Exporter::Agent || carried.to_agent(),
-        CollectorMode::Adopt => collector.exporter == Exporter::Agent,
+        CollectorMode::Managed | CollectorMode::Adopt => collector.exporter == Exporter::Agent || carried.to_agent(),
         CollectorMode::Disabled => carried.to_agent(),
     };
     match owners.otlp {
@@ -296,10 +296,10 @@ mod tests {
         let to_agent = Carries { to_agent: true, ..usual };
         let (without_logs, without_cluster) =
             (Carries { container_logs: false, ..usual }, Carries { cluster_state: false, ..usual });
-        let everywhere = |one: Carries| Carried { everywhere: Some(one), anywhere: Some(one) };
+        let settled = |one: Carries| Carried { settled: Some(one), anywhere: Some(one) };
         let on_trial = |one: Carries| Carried { anywhere: Some(one), ..Carried::default() };
-        let trial_left = Carried { anywhere: Some(to_agent), ..everywhere(usual) };
-        let (all, before) = (everywhere(Carries::ALL), Carried::default());
+        let trial_left = Carried { anywhere: Some(to_agent), ..settled(usual) };
+        let (all, before) = (settled(Carries::ALL), Carried::default());
         let of_agent = |spec: &str| json!({"injection": {"logs": {"owner": spec}}});
         let cluster = |on: bool| json!({"collector": {"metrics": {"cluster": on}}});
         let exporter = |name: &str| json!({"collector": {"exporter": name}});
@@ -311,27 +311,30 @@ mod tests {
             ("first rollout", of_agent("collector"), before, collector, collector, Otlp::Nobody),
             ("first rollout", cluster(false), before, collector, agent, Otlp::Nobody),
             ("first rollout", exporter("agent"), before, collector, collector, Otlp::Collector),
-            ("trial, rollout, or taken back", of_agent("agent"), everywhere(usual), collector, collector, Otlp::Nobody),
-            ("rolled out", of_agent("agent"), everywhere(without_logs), agent, collector, Otlp::Nobody),
-            ("trial, or taken back", of_agent("collector"), everywhere(without_logs), agent, collector, Otlp::Nobody),
-            ("rollout", of_agent("collector"), everywhere(usual), collector, collector, Otlp::Nobody),
-            ("trial, rollout, or taken back", cluster(false), everywhere(usual), collector, collector, Otlp::Nobody),
-            ("rolled out", cluster(false), everywhere(without_cluster), collector, agent, Otlp::Nobody),
-            ("trial, or taken back", cluster(true), everywhere(without_cluster), collector, agent, Otlp::Nobody),
+            ("trial, rollout, or taken back", of_agent("agent"), settled(usual), collector, collector, Otlp::Nobody),
+            ("rolled out", of_agent("agent"), settled(without_logs), agent, collector, Otlp::Nobody),
+            ("trial, or taken back", of_agent("collector"), settled(without_logs), agent, collector, Otlp::Nobody),
+            ("rollout", of_agent("collector"), settled(usual), collector, collector, Otlp::Nobody),
+            ("trial, rollout, or taken back", cluster(false), settled(usual), collector, collector, Otlp::Nobody),
+            ("rolled out", cluster(false), settled(without_cluster), collector, agent, Otlp::Nobody),
+            ("trial, or taken back", cluster(true), settled(without_cluster), collector, agent, Otlp::Nobody),
             (
                 "trial, rollout, or taken back",
                 exporter("datadog"),
-                everywhere(to_agent),
+                settled(to_agent),
                 collector,
                 collector,
                 Otlp::Collector,
             ),
             ("a trial is left", exporter("datadog"), trial_left, collector, collector, Otlp::Collector),
-            ("rolled out", exporter("datadog"), everywhere(usual), collector, collector, Otlp::Nobody),
-            ("trial, or taken back", exporter("agent"), everywhere(usual), collector, collector, Otlp::Collector),
-            ("another's", adopted, everywhere(to_agent), agent, agent, Otlp::Nobody),
-            ("on their way out", off.clone(), everywhere(usual), collector, collector, Otlp::Nobody),
-            ("on their way out", off.clone(), everywhere(without_logs), agent, collector, Otlp::Nobody),
+            ("rolled out", exporter("datadog"), settled(usual), collector, collector, Otlp::Nobody),
+            ("trial, or taken back", exporter("agent"), settled(usual), collector, collector, Otlp::Collector),
+            ("ours go for another's", adopted.clone(), settled(usual), collector, collector, Otlp::Nobody),
+            ("ours go for another's", adopted.clone(), settled(without_logs), agent, collector, Otlp::Nobody),
+            ("ours go for another's", adopted.clone(), on_trial(to_agent), collector, collector, Otlp::Collector),
+            ("another's alone", adopted, before, agent, agent, Otlp::Nobody),
+            ("on their way out", off.clone(), settled(usual), collector, collector, Otlp::Nobody),
+            ("on their way out", off.clone(), settled(without_logs), agent, collector, Otlp::Nobody),
             ("on their way out", off.clone(), trial_left, collector, collector, Otlp::Collector),
             ("a first trial's, on its way out", off.clone(), on_trial(usual), collector, collector, Otlp::Nobody),
             ("nobody knows what, on its way out", off.clone(), all, collector, collector, Otlp::Collector),
@@ -348,8 +351,8 @@ mod tests {
     #[test]
     fn hosts_are_told_of_by_one() {
         let tells = Carries { host_metadata: true, ..Carries::default() };
-        let runs = |one: Carries| Carried { everywhere: Some(one), anywhere: Some(one) };
-        let on_trial = Carried { everywhere: Some(Carries::default()), anywhere: Some(tells) };
+        let runs = |one: Carries| Carried { settled: Some(one), anywhere: Some(one) };
+        let on_trial = Carried { settled: Some(Carries::default()), anywhere: Some(tells) };
         let (before, silent) = (Carried::default(), runs(Carries::default()));
         let of = |agent: &str, collector: &str| json!({"agent": {"mode": agent}, "collector": {"mode": collector}});
         for (what, spec, carried, expected) in [

@@ -9,6 +9,7 @@ use super::observe::Set;
 use super::pod::{Pod, Rollout};
 use super::revision::Stored;
 use super::since::Since;
+use crate::api::stack::CollectorMode;
 use crate::collector::Carries;
 use crate::watch::Objects;
 
@@ -17,10 +18,16 @@ use crate::watch::Objects;
 pub struct Carried {
     /// What any has that isn't on trial: until a rollout has reached every node, some have what they had before. Nothing
     /// before the first rollout, when the spec says what they will.
-    pub everywhere: Option<Carries>,
+    pub settled: Option<Carries>,
     /// The same with the trial's.
     pub anywhere: Option<Carries>,
 }
+
+/// Pods that nobody waits for: about to end on a node that wasn't ready once. Whoever could tell that they have ended may
+/// never come back, and nothing else begins there either. Where the node comes back, they stay given up: they end in a
+/// moment, and until then nobody is to hand anything to and fro for them.
+#[derive(Debug, Default)]
+pub struct GivenUp(BTreeSet<Box<str>>);
 
 /// Collectors that are to go.
 #[derive(Debug, Default)]
@@ -39,19 +46,11 @@ const ENDS_WITHIN: Duration = Duration::from_mins(2);
 // === impl Carried ===
 
 impl Carried {
-    /// What is about to end on a node that isn't ready isn't waited for: whoever could tell that it has ended may never come
-    /// back, and nothing else begins there either.
+    /// By the pods that are waited for.
     #[must_use]
-    pub fn of(
-        stored: &[Stored],
-        sets: &Objects<Option<Set>>,
-        pods: &[Arc<Pod>],
-        nodes: &BTreeMap<String, Node>,
-    ) -> Self {
-        let is_ready = |pod: &Pod| nodes.get(&*pod.node).is_some_and(|node| node.ready);
-        let counts = |pod: &&Arc<Pod>| !pod.over && (!pod.leaving || is_ready(pod));
+    pub fn of(stored: &[Stored], sets: &Objects<Option<Set>>, pods: &[&Pod]) -> Self {
         // Thousands of pods have the same.
-        let mut all: BTreeSet<_> = pods.iter().filter(counts).map(|pod| (pod.rollout, &*pod.revision)).collect();
+        let mut all: BTreeSet<_> = pods.iter().map(|pod| (pod.rollout, &*pod.revision)).collect();
         all.extend(Rollout::ALL.into_iter().filter_map(|rollout| {
             let set = sets.get(rollout.daemon_set())?.as_ref()?;
             Some((Some(rollout), &*set.deployed.revision))
@@ -62,7 +61,7 @@ impl Carried {
             let of = all.iter().filter(|(rollout, _)| counts(*rollout));
             of.map(|(_, carries)| *carries).reduce(Carries::or)
         };
-        Self { everywhere: any(|rollout| rollout == Some(Rollout::Stable)), anywhere: any(|_| true) }
+        Self { settled: any(|rollout| rollout == Some(Rollout::Stable)), anywhere: any(|_| true) }
     }
 
     /// One of any node sends to the Agent.
@@ -72,32 +71,49 @@ impl Carried {
     }
 }
 
+// === impl GivenUp ===
+
+impl GivenUp {
+    /// The others. Without the nodes, only those are given up that were before.
+    pub fn waited_for<'p>(&mut self, pods: &'p [Arc<Pod>], nodes: Option<&BTreeMap<String, Node>>) -> Vec<&'p Pod> {
+        let is_lost = |pod: &Pod| nodes.is_some_and(|nodes| nodes.get(&*pod.node).is_none_or(|node| !node.ready));
+        let is_given_up = |pod: &Pod| pod.leaving && (self.0.contains(&pod.uid) || is_lost(pod));
+        let there = pods.iter().map(AsRef::as_ref).filter(|pod| !pod.over);
+        let (given_up, waited_for): (Vec<&Pod>, Vec<&Pod>) = there.partition(|pod| is_given_up(pod));
+        self.0 = given_up.into_iter().map(|pod| pod.uid.clone()).collect();
+        waited_for
+    }
+}
+
 // === impl Leaving ===
 
 impl Leaving {
-    /// What they still have, if that isn't left open, and when to look again. Their records go before they do: what
-    /// was known of them stands until the last has gone. Who knows nothing of them, as another leader doesn't, has nothing
-    /// begin beside them.
+    /// What they still have, if that isn't left open, and when to look again: by the pods that are waited for. Their records
+    /// go before they do: what was known of them stands until the last has gone. Who knows nothing of them, as another
+    /// leader doesn't, has nothing begin beside them; nor does it change anything while all that is left is about to end.
+    /// Where somebody else's are adopted, what stays without a `DaemonSet` of ours may be theirs by now.
     pub fn carried(
         &mut self,
+        mode: CollectorMode,
         known: Option<Carried>,
         sets: &Objects<Option<Set>>,
-        pods: &[Arc<Pod>],
+        pods: &[&Pod],
         now: Instant,
     ) -> (Option<Carried>, Option<Duration>) {
         // Those of somebody else may have the same name.
-        let ours = || pods.iter().filter(|pod| pod.rollout.is_some() && !pod.over);
-        let has_set = sets.values().any(Option::is_some);
-        let ending = !has_set && ours().all(|pod| pod.leaving);
-        let ends = left(self.ending.see((ending && ours().next().is_some()).then_some(()), now), ENDS_WITHIN);
-        let there = has_set || (ours().next().is_some() && ends != Some(Duration::ZERO));
+        let ours: Vec<_> = pods.iter().filter(|pod| pod.rollout.is_some()).collect();
+        let has_set = sets.values().flatten().any(Set::is_ours);
+        let is_adopted = mode == CollectorMode::Adopt;
+        let ending = !has_set && !ours.is_empty() && (is_adopted || ours.iter().all(|pod| pod.leaving));
+        let ends = left(self.ending.see(ending.then_some(()), now), ENDS_WITHIN);
+        let there = has_set || (!ours.is_empty() && ends != Some(Duration::ZERO));
         let known = if there { known.filter(|known| known.anywhere.is_some()) } else { Some(Carried::default()) };
-        let open = left(self.unknown.see(known.is_none().then_some(()), now), PATIENCE);
-        let all = Carried { everywhere: Some(Carries::ALL), anywhere: Some(Carries::ALL) };
-        match open {
-            Some(open) if !open.is_zero() => (None, Some(open)),
-            _ => (Some(known.unwrap_or(all)), ends.filter(|ends| !ends.is_zero())),
+        let open = left(self.unknown.see((known.is_none() && !ending).then_some(()), now), PATIENCE);
+        let again = open.or(ends).filter(|again| !again.is_zero());
+        if known.is_none() && again.is_none() {
+            return (Some(Carried { settled: Some(Carries::ALL), anywhere: Some(Carries::ALL) }), None);
         }
+        (known, again)
     }
 }
 
@@ -148,13 +164,19 @@ mod tests {
             created: String::new(),
         });
         let pods: Vec<_> = pods.iter().cloned().map(Arc::new).collect();
-        let node = |ready: &str| {
-            let node = json!({"status": {"conditions": [{"type": "Ready", "status": ready}]}});
+        let nodes = nodes(&[("a", true), ("lost", false)]);
+        let waited_for = GivenUp::default().waited_for(&pods, Some(&nodes));
+        let carried = Carried::of(&stored.collect::<Vec<_>>(), &sets(stable, trial), &waited_for);
+        (carried.settled, carried.to_agent())
+    }
+
+    fn nodes(ready: &[(&str, bool)]) -> BTreeMap<String, Node> {
+        let node = |ready: bool| {
+            let status = if ready { "True" } else { "Unknown" };
+            let node = json!({"status": {"conditions": [{"type": "Ready", "status": status}]}});
             Node::of(serde_json::from_value(node).expect("a node"), &BTreeSet::new())
         };
-        let nodes = BTreeMap::from([("a".to_owned(), node("True")), ("lost".to_owned(), node("Unknown"))]);
-        let carried = Carried::of(&stored.collect::<Vec<_>>(), &sets(stable, trial), &pods, &nodes);
-        (carried.everywhere, carried.to_agent())
+        ready.iter().map(|(name, ready)| ((*name).to_owned(), node(*ready))).collect()
     }
 
     #[test]
@@ -221,8 +243,8 @@ mod tests {
             ("rolled out", Some(&usual), None, vec![stable(&usual)], (Some(false), false)),
             ("its DaemonSet has gone, and its pods haven't", None, None, vec![stable(&to_agent)], (Some(true), true)),
         ] {
-            let (everywhere, sends) = carried(&[&usual, &to_agent], set, tried, &pods);
-            assert_eq!((everywhere.map(|carries| carries.to_agent), sends), expected, "{what}");
+            let (settled, sends) = carried(&[&usual, &to_agent], set, tried, &pods);
+            assert_eq!((settled.map(|carries| carries.to_agent), sends), expected, "{what}");
         }
         let unknown = Revision::new("a: 1".to_owned(), &Value::Null);
         assert_eq!(carried(&[&usual], Some(&unknown), None, &[stable(&unknown)]), (None, false), "it stands nowhere");
@@ -247,9 +269,39 @@ mod tests {
             ("rolled out", &state, None, vec![stable(&state), stable(&state)], (false, true)),
             ("no pod", &state, None, vec![], (false, true)),
         ] {
-            let (everywhere, _) = carried(&[&lines, &state], Some(set), trial, &pods);
-            let found = everywhere.map(|one| (one.container_logs, one.cluster_state));
+            let (settled, _) = carried(&[&lines, &state], Some(set), trial, &pods);
+            let found = settled.map(|one| (one.container_logs, one.cluster_state));
             assert_eq!(found, Some(expected), "{what}");
+        }
+    }
+
+    /// A kubelet that comes back ends it in a moment; until then it would count once more, and every Agent be replaced for it.
+    #[test]
+    fn what_was_given_up_counts_no_more_when_its_node_comes_back() {
+        let one = revision(&Spec::default());
+        let pod = |node: &str, leaving| Arc::new(Pod { leaving, ..pod(node, Rollout::Stable, &one.hash, &json!({})) });
+        let mut given_up = GivenUp::default();
+        for (what, pods, nodes, expected) in [
+            (
+                "both run",
+                vec![pod("a", false), pod("b", false)],
+                Some(nodes(&[("a", true), ("b", true)])),
+                vec!["a", "b"],
+            ),
+            ("one's node is lost", vec![pod("a", false), pod("b", false)], Some(nodes(&[("a", true)])), vec!["a", "b"]),
+            ("both are to end", vec![pod("a", true), pod("b", true)], Some(nodes(&[("a", true)])), vec!["a"]),
+            (
+                "it comes back",
+                vec![pod("a", true), pod("b", true)],
+                Some(nodes(&[("a", true), ("b", true)])),
+                vec!["a"],
+            ),
+            ("nobody looks at nodes", vec![pod("a", true), pod("b", true)], None, vec!["a"]),
+            ("it has ended, and there is another", vec![pod("b", false)], Some(nodes(&[("b", true)])), vec!["b"]),
+            ("which is to end as well", vec![pod("b", true)], Some(nodes(&[("b", true)])), vec!["b"]),
+        ] {
+            let found: Vec<_> = given_up.waited_for(&pods, nodes.as_ref()).iter().map(|pod| &*pod.node).collect();
+            assert_eq!(found, expected, "{what}");
         }
     }
 
@@ -260,16 +312,15 @@ mod tests {
         let ends = || Pod { leaving: true, ..pod() };
         let none = Some(Carried::default());
         let lines = Some(Carries { container_logs: true, ..Carries::default() });
-        let known = Some(Carried { everywhere: lines, anywhere: lines });
-        let tried = Some(Carried { everywhere: None, anywhere: lines });
-        let all = Some(Carried { everywhere: Some(Carries::ALL), anywhere: Some(Carries::ALL) });
+        let known = Some(Carried { settled: lines, anywhere: lines });
+        let tried = Some(Carried { settled: None, anywhere: lines });
+        let all = Some(Carried { settled: Some(Carries::ALL), anywhere: Some(Carries::ALL) });
         let (mut leaving, start) = (Leaving::default(), Instant::now());
         for (what, second, before, set, pods, expected) in [
             ("its DaemonSet stays", 0, known, Some(&one), vec![], (known, None)),
             ("pods are about to end", 1, known, None, vec![ends()], (known, Some(120))),
             ("a trial's", 2, tried, None, vec![of(&one, Rollout::Trial)], (tried, None)),
             ("gone", 3, known, None, vec![], (none, None)),
-            ("a record", 4, known, None, vec![Pod { over: true, ..pod() }], (none, None)),
             ("somebody else's", 5, None, None, vec![Pod { rollout: None, ..pod() }], (none, None)),
             ("another leader", 10, None, None, vec![pod()], (None, Some(30))),
             ("another leader", 20, None, None, vec![pod()], (None, Some(20))),
@@ -283,9 +334,72 @@ mod tests {
             ("nobody ends the other", 210, known, None, vec![ends()], (none, None)),
             ("nor ever does", 999, none, None, vec![ends()], (none, None)),
         ] {
-            let pods: Vec<_> = pods.into_iter().map(Arc::new).collect();
-            let found = leaving.carried(before, &sets(set, None), &pods, start + Duration::from_secs(second));
+            let found = leaving.look(before, &sets(set, None), &pods, start + Duration::from_secs(second));
+            assert_eq!(found, expected, "{what}");
+        }
+    }
+
+    impl Leaving {
+        fn look(
+            &mut self,
+            known: Option<Carried>,
+            sets: &Objects<Option<Set>>,
+            pods: &[Pod],
+            now: Instant,
+        ) -> (Option<Carried>, Option<u64>) {
+            let pods: Vec<_> = pods.iter().collect();
+            let (carried, again) = self.carried(CollectorMode::Disabled, known, sets, &pods, now);
+            (carried, again.map(|again| again.as_secs()))
+        }
+    }
+
+    /// The Agent would give away for them what it has taken, and take it again in the end, whenever a controller starts.
+    #[test]
+    fn another_leader_changes_nothing_for_what_is_about_to_end() {
+        let one = revision(&Spec::default());
+        let ends = [Pod { leaving: true, ..of(&one, Rollout::Stable) }];
+        let (mut leaving, start) = (Leaving::default(), Instant::now());
+        for (second, expected) in [
+            (0, (None, Some(120))),
+            (40, (None, Some(80))),
+            (119, (None, Some(1))),
+            (120, (Some(Carried::default()), None)),
+        ] {
+            let found = leaving.look(None, &sets(None, None), &ends, start + Duration::from_secs(second));
+            assert_eq!(found, expected, "after {second} s");
+        }
+    }
+
+    /// Whoever has taken them over, and adopts them, says himself what they have.
+    #[test]
+    fn what_stays_without_a_daemon_set_of_ours_may_be_adopted() {
+        let one = revision(&Spec::default());
+        let runs = of(&one, Rollout::Stable);
+        let lines = Some(Carries { container_logs: true, ..Carries::default() });
+        let known = Some(Carried { settled: lines, anywhere: lines });
+        let (mut leaving, start) = (Leaving::default(), Instant::now());
+        for (what, second, set, expected) in [
+            ("ours is to go", 0, Some(&one), (known, None)),
+            ("it has gone", 10, None, (known, Some(120))),
+            ("its pods stay", 130, None, (Some(Carried::default()), None)),
+        ] {
+            let now = start + Duration::from_secs(second);
+            let found = leaving.carried(CollectorMode::Adopt, known, &sets(set, None), &[&runs], now);
             assert_eq!((found.0, found.1.map(|again| again.as_secs())), expected, "{what}");
         }
+    }
+
+    /// Nobody deletes it: its pods count as long as they run, and it doesn't.
+    #[test]
+    fn a_daemon_set_of_which_nothing_says_that_it_is_ours_isnt_waited_for() {
+        let one = revision(&Spec::default());
+        let bare = Set { stripped: true, owned: false, ..set(&one.hash) };
+        let sets = Objects::from([(Rollout::Stable.daemon_set().to_owned(), Some(bare))]);
+        let lines = Some(Carries { container_logs: true, ..Carries::default() });
+        let known = Some(Carried { settled: lines, anywhere: lines });
+        let mut leaving = Leaving::default();
+        let mut look = |pods: &[Pod]| leaving.look(known, &sets, pods, Instant::now());
+        assert_eq!(look(&[of(&one, Rollout::Stable)]), (known, None));
+        assert_eq!(look(&[]), (Some(Carried::default()), None));
     }
 }

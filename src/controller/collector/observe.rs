@@ -1,16 +1,16 @@
 //! What is seen of the cluster for the Collector: watches that fill stores, and what is asked for now and then.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::no_pod::NoPod;
 use super::node::{self, Node};
-use super::pod::{Pod, Rollout, State};
+use super::pod::{self, Pod, Rollout, State};
 use super::revision::{CONFIG_MAP, Revision, Stored};
 use super::trial::Deployed;
 use super::{objects, refusal, template, words};
@@ -44,6 +44,10 @@ pub struct Seen {
     /// Nothing of what isn't ours.
     pub sets: Store<Option<Set>>,
     pub maps: Store<Map>,
+    /// Of ours, while somebody else's are looked at.
+    pub own_pods: Store<Arc<Pod>>,
+    /// Whether nodes are looked at where there is to be no Collector.
+    needs_nodes: watch::Sender<bool>,
     pub changed: Notify,
 }
 
@@ -93,10 +97,44 @@ impl Seen {
         }
         match place.mode {
             CollectorMode::Managed => tokio::join!(self.watch_nodes(context, place), self.watch_own(context, place)).0,
-            CollectorMode::Adopt => self.watch_nodes(context, place).await,
-            // What is to go, and has no label.
-            CollectorMode::Disabled => self.watch_sets(context, place).await,
+            // Ours are to go, and may have no label.
+            CollectorMode::Adopt => {
+                tokio::join!(
+                    self.watch_nodes(context, place),
+                    self.watch_sets(context, place),
+                    self.watch_own_pods(context, place)
+                );
+            }
+            CollectorMode::Disabled => {
+                tokio::join!(self.watch_sets(context, place), self.watch_nodes_while_needed(context, place));
+            }
         }
+    }
+
+    /// Of pods that are about to end, whether somebody ends them.
+    pub fn need_nodes(&self, needed: bool) {
+        self.needs_nodes.send_if_modified(|before| std::mem::replace(before, needed) != needed);
+    }
+
+    async fn watch_nodes_while_needed(&self, context: &Context, place: &Place) {
+        let mut needed = self.needs_nodes.subscribe();
+        // The sender lives as long as this does.
+        while needed.wait_for(|needed| *needed).await.is_ok() {
+            tokio::select! {
+                () = self.watch_nodes(context, place) => {}
+                _ = needed.wait_for(|needed| !needed) => {}
+            }
+            context.state.nodes.forget();
+            self.nodes.lock().take();
+        }
+    }
+
+    async fn watch_own_pods(&self, context: &Context, place: &Place) {
+        let api = Api::<pod::Read>::namespaced(context.client.clone(), &place.namespace);
+        let config = watcher::Config::default().labels(label::ROLLOUT);
+        let health = context.state.collector_pods.of_one("Pod of the Collector");
+        let cut = |pod: pod::Read| Arc::new(Pod::of(&pod));
+        watching::fill(api, config, &health, cut, &self.own_pods, &self.changed).await;
     }
 
     async fn watch_nodes(&self, context: &Context, place: &Place) {
@@ -158,6 +196,12 @@ impl Seen {
 }
 
 impl Set {
+    /// What has neither label nor owner isn't known to be anybody's to delete.
+    #[must_use]
+    pub const fn is_ours(&self) -> bool {
+        self.owned || !self.stripped
+    }
+
     fn of(set: &DaemonSet) -> Option<Self> {
         let stripped = stripped::is_stripped(&set.metadata);
         let labelled = set.labels().get(label::PART).is_some_and(|part| part == objects::PART.name);

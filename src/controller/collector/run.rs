@@ -11,7 +11,6 @@ use tokio::time::sleep;
 
 use super::busy::Busy;
 use super::carried::Carried;
-use super::going;
 use super::joining;
 use super::node::Node;
 use super::observe::{Place, Seen};
@@ -21,14 +20,15 @@ use super::spec::{Known, Spec};
 use super::verdict::{self, Said};
 use super::{TRACES, objects};
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::stack::{CollectorMode, CollectorStatus};
+use crate::api::stack::CollectorMode;
 use crate::controller::Context;
 use crate::controller::left::{self, Left};
-use crate::controller::objects::{Outcome, Wanted, keep};
+use crate::controller::objects::{Key, Outcome, Wanted, keep};
 use crate::controller::stack::Stack;
 use crate::controller::status::Verdict;
 use crate::watch::Health;
 
+mod leave;
 mod manage;
 mod memory;
 mod snapshot;
@@ -168,14 +168,7 @@ impl Task<'_> {
             let unseen = self.unseen();
             self.tell_what_is_known();
             let again = match (self.place.mode, &unseen) {
-                (CollectorMode::Disabled, _) => {
-                    self.busy.ask(BTreeSet::new(), &spec.configuration);
-                    let again = self.relabel_what_goes().await;
-                    self.want_none(&look);
-                    let unknown = self.tell_what_is_left(look.pods.as_deref(), &mut memory);
-                    let late = self.switch_off(&look, outcome.as_ref(), &mut memory);
-                    again.into_iter().chain(unknown).chain(late).min()
-                }
+                (CollectorMode::Disabled, _) => self.disable(&look, outcome.as_ref(), &mut memory).await,
                 // What was seen before may be long past.
                 (_, Some(fault)) => {
                     self.tell_joining(BTreeSet::new());
@@ -185,12 +178,13 @@ impl Task<'_> {
                     None
                 }
                 (CollectorMode::Managed, None) => self.manage(look, &secrets, outcome.as_ref(), &mut memory).await,
-                (CollectorMode::Adopt, None) => self.adopt(look, outcome.as_ref(), &mut memory),
+                (CollectorMode::Adopt, None) => self.adopt(look, outcome.as_ref(), &mut memory).await,
             };
+            let forbidden = self.is_forbidden();
             tokio::select! {
                 () = sleep(again.unwrap_or_default()), if again.is_some() => {}
                 () = self.seen.changed.notified() => {}
-                () = self.until_seen_otherwise(unseen.as_ref()) => {}
+                () = self.until_seen_otherwise(unseen.as_ref(), forbidden) => {}
                 Ok(()) = pods.changed() => {}
                 Ok(()) = left_behind.changed() => {}
                 Ok(()) = found_busy.changed() => {}
@@ -202,34 +196,44 @@ impl Task<'_> {
         }
     }
 
-    /// It is by its label that an object is taken away, and nobody may have looked while somebody took that off. What has no
-    /// owner either isn't known to be anybody's to delete.
-    async fn relabel_what_goes(&self) -> Option<Duration> {
-        let sets = self.seen.sets.lock().clone()?;
-        let error = self.relabel(&sets, |set| set.owned).await.err()?;
-        self.context.state.collector.failed(&error);
-        Some(LOOK_AGAIN)
-    }
-
     /// Why it can't be told how things are: which right is missing, say.
     fn unseen(&self) -> Option<String> {
         self.healths().into_iter().find_map(|health| health.unseen().map(|fault| format!("{}: {fault}", health.what())))
     }
 
-    fn healths(&self) -> [&Health; 4] {
+    /// Of all that has to be seen before anything is said.
+    fn healths(&self) -> Vec<&Health> {
         let state = &self.context.state;
-        [&state.collector_sets, &state.collector_maps, &state.collector_pods, &state.nodes]
+        match self.place.mode {
+            CollectorMode::Managed => {
+                vec![&state.collector_sets, &state.collector_maps, &state.collector_pods, &state.nodes]
+            }
+            CollectorMode::Adopt => vec![&state.collector_pods, &state.nodes],
+            CollectorMode::Disabled => vec![&state.collector_sets, &state.collector_pods],
+        }
     }
 
-    async fn until_seen_otherwise(&self, before: Option<&String>) {
-        while self.unseen().as_ref() == before {
+    /// Whether what ours have is never to be looked at.
+    fn is_forbidden(&self) -> bool {
+        let sets = self.context.state.collector_sets.as_ref();
+        self.healths().into_iter().chain([sets]).any(|health| health.forbidden().is_some())
+    }
+
+    async fn until_seen_otherwise(&self, before: Option<&String>, forbidden: bool) {
+        while self.unseen().as_ref() == before && self.is_forbidden() == forbidden {
             sleep(LOOK_AGAIN).await;
         }
     }
 
+    async fn adopt(&self, look: Look<'_>, outcome: Option<&Outcome>, memory: &mut Memory) -> Option<Duration> {
+        let own = self.seen.own_pods.lock().as_ref().map(|pods| pods.values().cloned().collect::<Vec<_>>());
+        let goes = self.see_off(&look, own.as_deref(), memory).await;
+        let again = self.watch_over(look, goes.told(outcome), memory);
+        goes.again().into_iter().chain(again).min()
+    }
+
     /// Nothing before everything was listed.
-    fn adopt(&self, look: Look<'_>, outcome: Option<&Outcome>, memory: &mut Memory) -> Option<Duration> {
-        self.want_none(&look);
+    fn watch_over(&self, look: Look<'_>, stays: Option<(Reason, String)>, memory: &mut Memory) -> Option<Duration> {
         let Look { stack, spec, fault, pods, left, mut busy } = look;
         let pods = pods?;
         let nodes = self.seen.nodes.lock().clone()?;
@@ -245,7 +249,7 @@ impl Task<'_> {
         let again = said.again;
         if let Some(fault) = fault {
             said.verdict = Verdict::new(Reason::CollectorSpecInvalid, fault, stack.generation);
-        } else if let (None, Some((reason, detail))) = (&left, going::told(outcome, stack.generation, None)) {
+        } else if let (None, Some((reason, detail))) = (&left, stays) {
             said.verdict = Verdict::new(reason, detail, stack.generation);
         }
         self.report(said);
@@ -255,13 +259,14 @@ impl Task<'_> {
     /// A spec with a fault takes nothing away that one before hasn't.
     fn want_none(&self, look: &Look<'_>) {
         if look.fault.is_none() {
-            self.want(look.stack, Vec::new());
+            let handed_over = look.spec.hands_service_over().then(|| Key::service(&self.place.service));
+            self.want(look.stack, Vec::new(), handed_over.into_iter().collect());
         }
     }
 
-    fn want(&self, stack: &Stack, objects: Vec<Value>) {
+    fn want(&self, stack: &Stack, objects: Vec<Value>, spares: Vec<Key>) {
         let namespace = self.place.namespace.clone();
-        let now = Wanted { namespace, objects, owner: stack.owner(), generation: stack.generation };
+        let now = Wanted { namespace, objects, spares, owner: stack.owner(), generation: stack.generation };
         self.wanted.send_if_modified(|wanted| {
             let changed = wanted.as_deref() != Some(&now);
             if changed {
@@ -282,23 +287,11 @@ impl Task<'_> {
         });
     }
 
-    /// Of what isn't ours, or is never to be looked at, nothing more will be known than what the spec says.
+    /// Of what is never to be looked at, nothing more will be known than what the spec says.
     fn tell_what_is_known(&self) {
-        let is_forbidden = || self.healths().into_iter().any(|health| health.forbidden().is_some());
-        if self.place.mode == CollectorMode::Adopt || (self.carried.borrow().is_none() && is_forbidden()) {
+        if self.carried.borrow().is_none() && self.is_forbidden() {
             self.tell_carried(Carried::default());
         }
-    }
-
-    /// Of what is to go, once it was listed. Returns when to look again.
-    fn tell_what_is_left(&self, pods: Option<&[Arc<Pod>]>, memory: &mut Memory) -> Option<Duration> {
-        let sets = self.seen.sets.lock().clone()?;
-        let known = *self.carried.borrow();
-        let (carried, again) = memory.leaving.carried(known, &sets, pods?, Instant::now());
-        if let Some(carried) = carried {
-            self.tell_carried(carried);
-        }
-        again
     }
 
     /// Whoever takes what Collectors leave.
@@ -318,34 +311,6 @@ impl Task<'_> {
             reports.say(ConditionType::CollectorAvailable, verdict);
             reports.collector = Some(status);
         });
-    }
-
-    /// Nothing is said of what isn't to be there, unless it is. Until that is known, what was said before stands.
-    fn switch_off(&self, look: &Look<'_>, outcome: Option<&Outcome>, memory: &mut Memory) -> Option<Duration> {
-        let Look { stack, fault, left, .. } = look;
-        let sets = self.seen.sets.lock().clone();
-        // Nobody need be allowed to look for what was never there.
-        let is_known = sets.is_some() || self.context.state.collector_sets.forbidden().is_some();
-        let late = memory.going.late(&sets.unwrap_or_default(), Instant::now());
-        let stays = going::told(outcome, stack.generation, late.ok().flatten());
-        self.tell_joining(BTreeSet::new());
-        self.context.state.measured.set_collector_nodes(None);
-        self.context.status.report(|reports| {
-            if let Some(fault) = fault {
-                let verdict = Verdict::new(Reason::CollectorSpecInvalid, fault.clone(), stack.generation);
-                reports.say(ConditionType::CollectorAvailable, verdict);
-            } else if let Some(left) = left {
-                let verdict = Verdict::new(Reason::CollectorLeftBehind, left.told(), stack.generation)
-                    .naming(&[("NAMESPACE", &left.namespace)]);
-                reports.say(ConditionType::CollectorAvailable, verdict);
-            } else if let Some((reason, detail)) = stays {
-                reports.say(ConditionType::CollectorAvailable, Verdict::new(reason, detail, stack.generation));
-            } else if is_known && late.is_ok() {
-                reports.switch_off(ConditionType::CollectorAvailable);
-            }
-            reports.collector = Some(CollectorStatus { ready: "off".to_owned(), ..CollectorStatus::default() });
-        });
-        late.err()
     }
 }
 

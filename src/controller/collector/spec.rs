@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::observe::Place;
 use super::revision::{Revision, Stored};
 use super::template;
-use crate::api::stack::{Agent, Collector, Datadog, Egress};
+use crate::api::stack::{Agent, AgentMode, Collector, Datadog, Egress, Owner, Owners};
 use crate::collector::{self, Rendered, Source};
 use crate::config::{self, CONFIG_MAP_KEY, Configuration, Document};
 use crate::controller::configuration::Seen;
@@ -113,6 +113,14 @@ impl Spec {
         }
     }
 
+    /// Whether the Service that pods are told comes to be the Agent's, once no Collector is left.
+    #[must_use]
+    pub fn hands_service_over(&self) -> bool {
+        let Self { collector, agent, injection, .. } = self;
+        let makes_one = !matches!(agent.mode, AgentMode::Adopt | AgentMode::Disabled);
+        makes_one && Owners::of(collector, agent, injection.logs.owner).otlp == Owner::Agent
+    }
+
     /// What the spec asks for. Without the Secret, it's that of what runs: there is nothing to roll to.
     ///
     /// # Errors
@@ -202,6 +210,23 @@ mod tests {
         }
         let again = read(&json!({}), Some(&known));
         assert_eq!(again.spec.map(|spec| spec.place().mode), Some(CollectorMode::Managed));
+    }
+
+    #[test]
+    fn the_service_that_pods_are_told_goes_over_to_an_agent_that_is_to_take_otlp() {
+        let of = |collector: &str, agent: &Value| json!({"collector": {"mode": collector}, "agent": agent});
+        for (spec, expected) in [
+            (of("disabled", &json!({})), true),
+            (of("disabled", &json!({"mode": "operator"})), true),
+            (of("disabled", &json!({"features": {"apm": false}})), false),
+            (of("disabled", &json!({"mode": "adopt"})), false),
+            (of("disabled", &json!({"mode": "disabled"})), false),
+            (of("adopt", &json!({})), false),
+            (of("managed", &json!({})), false),
+        ] {
+            let read = Spec::of(&Stack::new("u".to_owned(), 1, &spec), "otelgate").expect("valid");
+            assert_eq!(read.hands_service_over(), expected, "{spec}");
+        }
     }
 
     /// The next leader has to look after what the one before has left.

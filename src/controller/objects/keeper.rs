@@ -109,7 +109,8 @@ impl Keeper {
             return ControlFlow::Continue(None);
         }
         if moved {
-            let left = Wanted { objects: Vec::new(), namespace: self.namespace.clone(), ..wanted.clone() };
+            let namespace = self.namespace.clone();
+            let left = Wanted { objects: Vec::new(), spares: Vec::new(), namespace, ..wanted.clone() };
             return match self.step(&left, seen, true, Instant::now()).await {
                 Step::Waiting | Step::Done(_) => ControlFlow::Break(()),
                 Step::Again(..) if self.held.most_failures() > PATIENCE_WHEN_MOVED => {
@@ -180,8 +181,9 @@ impl Keeper {
     /// Does all that is due, one call after the other. What one object is refused for doesn't keep the others waiting.
     /// What is held when it begins is until its end.
     async fn step(&mut self, wanted: &Wanted, seen: &Seen, moved: bool, began: Instant) -> Step {
-        let Some(observed) = self.observed(seen, moved) else { return Step::Waiting };
+        let Some(mut observed) = self.observed(seen, moved) else { return Step::Waiting };
         let wanted_objects = self.labelled(wanted);
+        observed.retain(|key, _| wanted_objects.contains_key(key) || !wanted.spares.contains(key));
         let mut actions = plan(&wanted_objects, &observed, &mut self.memory, began);
         actions.sort_by_key(|action| self.place(action));
         self.held.keep_only(|key| actions.iter().any(|action| action.key() == Some(key)));

@@ -78,6 +78,15 @@ pub const LEASE: Kind =
 
 const CONFIG_MAP: &str = "ConfigMap";
 
+// === impl Key ===
+
+impl Key {
+    #[must_use]
+    pub fn service(name: &str) -> Self {
+        Self { kind: "Service", name: name.to_owned() }
+    }
+}
+
 // === impl Part ===
 
 impl Part {

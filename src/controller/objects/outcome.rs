@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use super::Key;
 use crate::controller::contest::Undoing;
 use crate::k8s::OwnerReference;
 use crate::unavailable::Unavailable;
@@ -16,6 +17,8 @@ pub struct Wanted {
     pub namespace: String,
     /// As they are applied, but for what the keeper adds: the part's label and the owner.
     pub objects: Vec<Value>,
+    /// Neither kept nor taken away, unless they are wanted: another part is to take them over as they are.
+    pub spares: Vec<Key>,
     pub owner: OwnerReference,
     /// Of the spec that it was made from.
     pub generation: i64,

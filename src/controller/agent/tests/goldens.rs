@@ -107,7 +107,7 @@ fn each_feature_changes_what_its_file_says() {
 
 fn told() -> Vec<(&'static str, Settings)> {
     let hosts = Some(Carries { to_agent: false, ..Carries::ALL });
-    let run = Carried { everywhere: hosts, anywhere: hosts };
+    let run = Carried { settled: hosts, anywhere: hosts };
     let mut told: Vec<_> = features().into_iter().map(|(name, spec)| (name, settings(&spec))).collect();
     // They still tell of hosts, as they did before there was an Agent.
     told.push(("beside-former-collectors", beside(&json!({}), run)));

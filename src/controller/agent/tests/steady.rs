@@ -150,8 +150,8 @@ async fn what_collectors_have_that_are_to_go_isnt_the_agents_before_they_have_go
     sleep(Duration::from_mins(1)).await;
     assert_eq!(agent.reports.borrow().owners, None, "nobody knows yet");
     for (told, expected) in [
-        (Carried { everywhere: runs, anywhere: runs }, Owner::Collector),
-        (Carried { everywhere: None, anywhere: runs }, Owner::Collector),
+        (Carried { settled: runs, anywhere: runs }, Owner::Collector),
+        (Carried { settled: None, anywhere: runs }, Owner::Collector),
         (Carried::default(), Owner::Agent),
     ] {
         carried.send_replace(Some(told));

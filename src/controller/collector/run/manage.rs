@@ -60,7 +60,7 @@ impl Task<'_> {
         if begins_nothing && snapshot.is_empty() {
             self.want_as_it_is();
         } else {
-            self.want(stack, self.objects(spec, candidate.as_ref().ok(), &snapshot, &plan));
+            self.want(stack, self.objects(spec, candidate.as_ref().ok(), &snapshot, &plan), Vec::new());
         }
 
         let Snapshot { nodes, pods, .. } = &snapshot;
@@ -88,7 +88,8 @@ impl Task<'_> {
         let sets = self.seen.sets.lock().clone().ok_or(UNLISTED)?;
         let nodes = self.seen.nodes.lock().clone();
         if let (Some(pods), Some(nodes)) = (&look.pods, &nodes) {
-            self.tell_carried(Carried::of(&stored, &sets, pods, nodes));
+            let waited_for = memory.given_up.waited_for(pods, Some(nodes));
+            self.tell_carried(Carried::of(&stored, &sets, &waited_for));
         }
         if let Err(error) = self.relabel(&sets, |_| true).await {
             self.context.state.collector.failed(&error);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tracing::{info, warn};
 
-use super::super::carried::Leaving;
+use super::super::carried::{GivenUp, Leaving};
 use super::super::going::Going;
 use super::super::joining::Joining;
 use super::super::observe::{Asked, Set};
@@ -34,6 +34,7 @@ pub struct Memory {
     pub joining: Joining,
     pub going: Going,
     pub leaving: Leaving,
+    pub given_up: GivenUp,
     /// Nobody says since when somebody else's is to be on every node: nodes that are there first aren't new.
     pub adopting: Option<Timestamp>,
     /// Since when there is no word of what was handed over.

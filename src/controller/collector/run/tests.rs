@@ -67,7 +67,7 @@ fn disabled() -> Value {
 /// What Collectors are known to have.
 fn lines() -> Carried {
     let lines = Some(Carries { container_logs: true, ..Carries::default() });
-    Carried { everywhere: lines, anywhere: lines }
+    Carried { settled: lines, anywhere: lines }
 }
 
 /// Within a minute.
@@ -79,8 +79,16 @@ struct Told {
 
 /// Where these `DaemonSet`s are there and may not be deleted.
 async fn told_of(spec: &Value, sets: Value) -> Told {
+    told_beside(spec, sets, json!([]), Some(lines())).await
+}
+
+/// And these pods, of which that is known. There is no node.
+async fn told_beside(spec: &Value, sets: Value, pods: Value, known: Option<Carried>) -> Told {
     let deletes = Arc::<Mutex<Vec<String>>>::default();
     let asked = Arc::clone(&deletes);
+    let cut = |pod: &Value| Arc::new(Pod::of(&serde_json::from_value(pod.clone()).expect("a pod")));
+    let listed = pods.as_array().expect("a list").iter().map(cut);
+    let listed: Objects<_> = listed.map(|pod| (pod.name.to_string(), pod)).collect();
     let service = tower::service_fn(move |request: Request<k8s::Body>| {
         let query = request.uri().query().unwrap_or_default();
         let of = request.uri().path().rsplit('/').next().unwrap_or_default();
@@ -92,7 +100,11 @@ async fn told_of(spec: &Value, sets: Value) -> Told {
         } else if query.contains("watch=true") {
             (200, Body::from_stream(stream::pending::<Result<String, tower::BoxError>>()))
         } else {
-            let items = if of == "daemonsets" { sets.clone() } else { json!([]) };
+            let items = match of {
+                "daemonsets" => sets.clone(),
+                "pods" => pods.clone(),
+                _ => json!([]),
+            };
             (200, Body::from(json!({"metadata": {"resourceVersion": "1"}, "items": items}).to_string()))
         };
         async move { Ok::<_, tower::BoxError>(Response::builder().status(status).body(body).expect("a response")) }
@@ -100,12 +112,12 @@ async fn told_of(spec: &Value, sets: Value) -> Told {
     let stack = Stack::new("u".to_owned(), 3, spec);
     let (sink, mut reports) = Sink::new();
     let client = Client::new(service, "default");
-    let known = Known::of(stack);
+    let specs = Known::of(stack);
     let place = collector_pods::Place::at(&Collector::default(), "datadog");
-    let (_pods, pods) = watch::channel(CollectorPods::listed(place, Objects::new()));
+    let (_pods, pods) = watch::channel(CollectorPods::listed(place, listed));
     let context =
-        Context { known: known.subscribe(), status: sink, collector_pods: pods, ..Context::of_nothing(client) };
-    let (carried, left) = watch::channel(Some(lines()));
+        Context { known: specs.subscribe(), status: sink, collector_pods: pods, ..Context::of_nothing(client) };
+    let (carried, left) = watch::channel(known);
     let mut all = Vec::new();
     let told = async {
         loop {
@@ -160,6 +172,49 @@ async fn nothing_is_off_before_it_is_known_to_be_gone() {
     let told = told_of(&disabled(), json!([])).await;
     assert!(told.reports.last().is_some_and(|said| said.contains(OFF)), "{:?}", told.reports);
     assert_eq!(told.carried, Some(Carried::default()), "it has gone");
+}
+
+/// Of the controller's own.
+fn pod(metadata: &Value) -> Value {
+    let mut pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"nodeName": "gone", "containers": []},
+    });
+    pod["metadata"]["name"] = json!("otel-collector-1");
+    pod["metadata"]["uid"] = json!("p");
+    pod["metadata"]["labels"] = json!({label::ROLLOUT: "stable"});
+    pod
+}
+
+/// Nobody takes them away, and the Agent waits for them.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_off_while_pods_stay() {
+    let orphan = pod(&json!({}));
+    let told = told_beside(&disabled(), json!([]), json!([orphan]), Some(lines())).await;
+    assert!(told.reports.iter().all(|said| !said.contains("CollectorAvailable: Off")), "{:?}", told.reports);
+    assert_eq!(told.carried, Some(lines()));
+}
+
+/// Nobody could tell that it has ended.
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_is_to_end_on_a_node_that_has_gone_isnt_waited_for() {
+    let ends = pod(&json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}));
+    for known in [None, Some(lines())] {
+        let told = told_beside(&disabled(), json!([]), json!([ends]), known).await;
+        assert_eq!(told.carried, Some(Carried::default()), "{known:?}");
+    }
+}
+
+/// They still read the same lines.
+#[tokio::test(start_paused = true)]
+async fn what_ours_have_is_theirs_while_they_make_way_for_somebody_elses() {
+    let adopt = json!({"collector": {"mode": "adopt"}});
+    let told = told_of(&adopt, json!([ours(&json!({}))])).await;
+    assert!(told.deletes.iter().any(|name| name == "otel-collector"), "{:?}", told.deletes);
+    assert_eq!(told.carried, Some(lines()));
+    for known in [None, Some(lines())] {
+        let told = told_beside(&adopt, json!([]), json!([]), known).await;
+        assert_eq!(told.carried, Some(Carried::default()), "{known:?}: they have gone");
+    }
 }
 
 /// The leader before may have had another, that could be read.

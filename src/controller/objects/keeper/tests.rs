@@ -125,6 +125,36 @@ async fn who_has_another_in_its_place_each_time_is_left_to_it_for_a_while() {
         panic!("they fight on, and nobody is told");
     };
     assert_eq!((object.as_str(), how, by.as_str()), ("Service a", Undoing::MadeAnew, "tug"));
-    let One { deleted, made, .. } = &*lock();
-    assert_eq!((*deleted, *made), (6, 6), "the first was no fight");
+    let One { deleted, made, .. } = *lock();
+    assert_eq!((deleted, made), (6, 6), "the first was no fight");
+}
+
+/// Another part takes it over by its own label, and whoever was given its address goes on.
+#[tokio::test]
+async fn what_another_part_takes_over_is_neither_deleted_nor_written() {
+    let calls = Arc::<Mutex<Vec<String>>>::default();
+    let seen = Arc::clone(&calls);
+    let service = tower::service_fn(move |request: Request<k8s::Body>| {
+        let call = format!("{} {}", request.method(), request.uri().path());
+        seen.lock().unwrap_or_else(PoisonError::into_inner).push(call);
+        let done = json!({"kind": "Status", "status": "Success"}).to_string();
+        async move { Ok::<_, tower::BoxError>(Response::new(Body::from(done))) }
+    });
+    let context = Context::of_nothing(Client::new(service, "default"));
+    let mut keeper = Keeper::new(context, PART, &Arc::new(Health::new("Collector")), "datadog".to_owned());
+    let there = |name: &str| {
+        let object = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "uid": name}});
+        (name.to_owned(), serde_json::from_value(object).expect("an object"))
+    };
+    let listed = Objects::from([there("mine"), there("told")]);
+    let listed = Seen::from([(SERVICE.kind, Some(Arc::new(listed)))]);
+    let wanted = Wanted {
+        namespace: "datadog".to_owned(),
+        spares: vec![Key::service("told")],
+        generation: 1,
+        ..Wanted::default()
+    };
+    assert!(matches!(keeper.step(&wanted, &listed, false, Instant::now()).await, Step::Again(..) | Step::Done(_)));
+    let calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
+    assert_eq!(*calls, ["DELETE /api/v1/namespaces/datadog/services/mine"]);
 }

@@ -26,6 +26,7 @@ const OTHERS: [&str; 2] = ["Deployment/datadog-cluster-agent", "DaemonSet/datado
 fn each_edited_field_of_what_features_ask_for_is_as_before() {
     let plane = cluster();
     let controller = start_controller(&plane, "controller");
+    the_service_that_pods_are_told_stays_the_same(&plane, &controller);
     ask_for_all(&plane, "daemonset");
     says(&plane, &controller, "NoNodeForAgent");
     for name in FURTHER {
@@ -49,6 +50,30 @@ fn each_edited_field_of_a_datadog_agent_is_as_before() {
         .unwrap_or_else(|error| panic!("{error}; {}", controller.log()));
     let edits = edit(&plane, &controller, &plane.get(NAMESPACE, "datadogagent/datadog"));
     assert!(edits > 30, "{edits}");
+}
+
+/// Others may have been given its address, whoever is behind it.
+fn the_service_that_pods_are_told_stays_the_same(plane: &ControlPlane, controller: &Process) {
+    let mut first = Value::Null;
+    for (mode, part, app) in [
+        ("managed", "collector", json!("otel-collector")),
+        ("disabled", "agent", Value::Null),
+        ("managed", "collector", json!("otel-collector")),
+    ] {
+        ask(plane, mode, &json!({"mode": "daemonset"}));
+        let service = wait_for("the Service to be theirs", || {
+            let found = plane.kubectl(&["get", "-n", NAMESPACE, "service/otel-collector", "-o", "json"]).stdout;
+            let found: Value = serde_json::from_str(&found).ok()?;
+            (found["metadata"]["labels"]["otelgate.dev/part"] == part).then_some(found)
+        })
+        .unwrap_or_else(|error| panic!("{mode}: {error}; {}", controller.log()));
+        let told = json!([service["metadata"]["uid"], service["spec"]["clusterIP"]]);
+        assert_eq!(service["spec"]["selector"]["app"], app, "{mode}: {service:#}");
+        if first.is_null() {
+            first.clone_from(&told);
+        }
+        assert_eq!(told, first, "{mode}");
+    }
 }
 
 fn ask_for_all(plane: &ControlPlane, mode: &str) {
