@@ -70,6 +70,8 @@ pub struct Context {
     pub joining: watch::Receiver<Arc<BTreeSet<String>>>,
     /// What the Collectors do that run; `None` before they were looked at.
     pub carried: watch::Receiver<Option<Carried>>,
+    /// Whether the Service that pods are told is the Agent's; `None` before that is decided.
+    pub agent_serves: watch::Receiver<Option<bool>>,
     /// What is known of the Secret with the API key, whose change rolls the pods that read it.
     pub credentials: watch::Receiver<Secrets>,
     pub events: Recorder,
@@ -154,6 +156,7 @@ impl Context {
             collector_pods: watch::channel(CollectorPods::default()).1,
             joining: watch::channel(Arc::default()).1,
             carried: watch::channel(Some(Carried::default())).1,
+            agent_serves: watch::channel(Some(false)).1,
             credentials: watch::channel(None).1,
             events,
             status: status::Sink::new().0,
@@ -329,6 +332,7 @@ fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) 
     let (pods, collector_pods) = watch::channel(CollectorPods::default());
     let (joins, joining) = watch::channel(Arc::default());
     let (running, carried) = watch::channel(None);
+    let (serves, agent_serves) = watch::channel(None);
     let (secret, credentials) = watch::channel(None);
     let (events, happenings) = Recorder::new(identity, Arc::clone(&state));
     let (sink, reports) = status::Sink::new();
@@ -341,6 +345,7 @@ fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) 
         collector_pods,
         joining,
         carried,
+        agent_serves,
         credentials,
         events,
         status: sink,
@@ -349,7 +354,7 @@ fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) 
     tasks.spawn("status", status::write(context.clone(), reports, statuses.clone()));
     tasks.spawn("events", events::send(context.clone(), happenings));
     tasks.spawn("Collector's pods", collector_pods::watch(context.clone(), pods));
-    agent::start(&mut tasks, &context, statuses.clone());
+    agent::start(&mut tasks, &context, statuses.clone(), serves);
     let (seen, config_maps) = watch::channel(None);
     tasks.spawn("ConfigMap", configuration::watch_config_map(context.clone(), seen));
     tasks.spawn("Collector's spec", collector::know(context.clone(), config_maps.clone(), specs));

@@ -1,13 +1,15 @@
 //! Asks whether the API server serves `DatadogAgent`, and in which versions. Everybody who can log in may ask that.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::DATADOG_AGENT;
 use super::mode::{Served, VERSION};
+use super::{DATADOG_AGENT, OF_OPERATOR};
 use crate::controller::Context;
+use crate::controller::objects::{self, Outcome, Wanted};
 use crate::k8s::{self, Client};
 
 /// A definition comes and goes with the operator's release.
@@ -52,5 +54,36 @@ async fn is_served(client: &Client, version: &str) -> k8s::Result<bool> {
             .any(|one| one.name == DATADOG_AGENT.plural && one.verbs.iter().any(|verb| verb == "patch"))),
         Err(k8s::Error::Api(status)) if status.code == 404 => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+/// Keeps a `DatadogAgent` while the API server has the kind. Never returns.
+pub(super) async fn keep(
+    context: Context,
+    mut served: watch::Receiver<Option<Served>>,
+    wanted: watch::Receiver<Option<Arc<Wanted>>>,
+    outcome: watch::Sender<Option<Outcome>>,
+) {
+    loop {
+        let is_served = *served.borrow_and_update() == Some(Served::Yes);
+        // Of writes: that there may be none says nothing of what is seen.
+        let health = Arc::new(context.state.datadog_agents.of_one("DatadogAgent"));
+        let keep = async {
+            if is_served {
+                objects::keep(context.clone(), OF_OPERATOR, health, wanted.clone(), outcome.clone()).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let other = async {
+            // The sender lives as long as the leader's tasks do.
+            if served.wait_for(|served| (*served == Some(Served::Yes)) != is_served).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = keep => {}
+            () = other => {}
+        }
+        outcome.send_if_modified(|outcome| outcome.take().is_some());
     }
 }

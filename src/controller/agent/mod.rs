@@ -25,6 +25,7 @@ mod rights;
 mod run;
 pub mod seccomp;
 pub mod settings;
+mod share;
 mod token;
 pub mod verdict;
 mod watches;

@@ -12,14 +12,14 @@ use super::mode::{self, Allowed, Served};
 use super::observe::Maker;
 use super::present::{fill, status};
 use super::rights::Rights;
-use super::settings::{self, Settings};
+use super::settings::Settings;
 use super::token::{Again, Next, Token};
 use super::verdict::{Said, Sight};
 use super::watches::{self, Place, Seen};
-use super::{OF_OPERATOR, PART, SETTLE, TRACES, cluster_agent, discover, operator, token};
+use super::{OF_OPERATOR, PART, SETTLE, TRACES, cluster_agent, discover, operator, share, token};
 use crate::api::condition::{ConditionType, Holds, Reason};
 use crate::api::object;
-use crate::api::stack::{AgentMode, AgentWay, CollectorMode, TelemetryStackStatus};
+use crate::api::stack::{AgentMode, AgentWay, CollectorMode, Owners, TelemetryStackStatus};
 use crate::controller::left::{self, Left};
 use crate::controller::objects::{self, Key, Outcome, Progress, Wanted};
 use crate::controller::stack::{Stack, Written};
@@ -35,10 +35,15 @@ const BLIND: Duration = Duration::from_secs(30);
 /// Told only where it takes too long.
 const NOT_WRITTEN: &str = "what the spec asks for hasn't been written yet";
 
-/// Starts everything that the Agent takes.
-pub fn start(tasks: &mut Tasks, context: &Context, written: watch::Receiver<Arc<Written>>) {
-    let (served, kinds) = watch::channel(None);
-    tasks.spawn("DatadogAgent's definition", discover::run(context.clone(), served));
+/// Starts everything that the Agent takes. Tells whether the Service that pods are told is the Agent's.
+pub fn start(
+    tasks: &mut Tasks,
+    context: &Context,
+    written: watch::Receiver<Arc<Written>>,
+    serves: watch::Sender<Option<bool>>,
+) {
+    let (found, kinds) = watch::channel(None);
+    tasks.spawn("DatadogAgent's definition", discover::run(context.clone(), found));
     let (place, places) = watch::channel(None);
     let (seen, sights) = watch::channel(Seen::default());
     tasks.spawn("Agent's objects", watches::run(context.clone(), places, seen));
@@ -49,7 +54,7 @@ pub fn start(tasks: &mut Tasks, context: &Context, written: watch::Receiver<Arc<
     let (of_operator, wanted) = watch::channel(None);
     let wants = [wanted.clone(), own_wanted];
     let (kept, outcome) = watch::channel(None);
-    tasks.spawn("DatadogAgent", keep_datadog_agent(context.clone(), kinds.clone(), wanted, kept));
+    tasks.spawn("DatadogAgent", discover::keep(context.clone(), kinds.clone(), wanted, kept));
     let (left, lefts) = watch::channel(None);
     tasks.spawn("Agents left behind", left::run(context.clone(), TRACES, wants, health(), left));
     let part = Running {
@@ -60,9 +65,11 @@ pub fn start(tasks: &mut Tasks, context: &Context, written: watch::Receiver<Arc<
         outcomes: [own_outcome, outcome],
         left: lefts,
         place,
+        serves,
         own,
         of_operator,
         way: None,
+        owners: None,
         restored: false,
         behind_since: None,
         blind_since: None,
@@ -71,37 +78,6 @@ pub fn start(tasks: &mut Tasks, context: &Context, written: watch::Receiver<Arc<
         key_version: None,
     };
     tasks.spawn("Agent's verdict", part.run());
-}
-
-/// While the API server has the kind. Never returns.
-async fn keep_datadog_agent(
-    context: Context,
-    mut served: watch::Receiver<Option<Served>>,
-    wanted: watch::Receiver<Option<Arc<Wanted>>>,
-    outcome: watch::Sender<Option<Outcome>>,
-) {
-    loop {
-        let is_served = *served.borrow_and_update() == Some(Served::Yes);
-        // Of writes: that there may be none says nothing of what is seen.
-        let health = Arc::new(context.state.datadog_agents.of_one("DatadogAgent"));
-        let keep = async {
-            if is_served {
-                objects::keep(context.clone(), OF_OPERATOR, health, wanted.clone(), outcome.clone()).await;
-            }
-            std::future::pending::<()>().await;
-        };
-        let other = async {
-            // The sender lives as long as the leader's tasks do.
-            if served.wait_for(|served| (*served == Some(Served::Yes)) != is_served).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
-        tokio::select! {
-            () = keep => {}
-            () = other => {}
-        }
-        outcome.send_if_modified(|outcome| outcome.take().is_some());
-    }
 }
 
 struct Running {
@@ -113,10 +89,14 @@ struct Running {
     /// In a namespace where it was before.
     left: watch::Receiver<Option<Left>>,
     place: watch::Sender<Option<Place>>,
+    /// Whether the Service that pods are told is the Agent's.
+    serves: watch::Sender<Option<bool>>,
     own: watch::Sender<Option<Arc<Wanted>>>,
     of_operator: watch::Sender<Option<Arc<Wanted>>>,
     /// As it was decided.
     way: Option<AgentWay>,
+    /// Who had each kind of data when that was decided last.
+    owners: Option<Owners>,
     /// Whether what the status says was read.
     restored: bool,
     /// Since when the operator hasn't acted on the newest `DatadogAgent`.
@@ -167,7 +147,8 @@ impl Running {
     /// The stack has gone: what it owned goes with it, and nothing is said of it.
     fn forget(&mut self) {
         (self.way, self.restored, self.behind_since, self.blind_since) = (None, false, None, None);
-        (self.missing, self.key_version) = (None, None);
+        (self.missing, self.key_version, self.owners) = (None, None, None);
+        self.serves.send_if_modified(|serves| serves.take().is_some());
         self.own.send_if_modified(|wanted| wanted.take().is_some());
         self.of_operator.send_if_modified(|wanted| wanted.take().is_some());
         self.place.send_if_modified(|place| place.take().is_some());
@@ -201,8 +182,8 @@ impl Running {
         let here = *self.place.borrow() == seen.at;
         self.key_version = self.key_version_of(&seen);
         let carried = *self.context.carried.borrow();
-        let settings =
-            Settings::new(stack, &self.context.namespace, self.key_version.clone(), carried.unwrap_or_default());
+        let (namespace, key_version) = (&self.context.namespace, self.key_version.clone());
+        let settings = Settings::new(stack, namespace, key_version, carried.unwrap_or_default(), self.owners);
         let settings = match settings {
             // Not before it is known what it has to leave to Collectors that run.
             Ok(settings) => carried.map(|_| settings),
@@ -211,6 +192,9 @@ impl Running {
                 None
             }
         };
+        if let Some(settings) = &settings {
+            self.owners = Some(settings.owners);
+        }
         let mut soon = None;
         if let (Some(way), true) = (self.way, here) {
             // What runs is as it was, whatever is wrong with the spec.
@@ -219,10 +203,24 @@ impl Running {
                 soon = self.want(stack, settings, &seen, &mut sight).await;
             }
         }
+        self.tell_whether_it_serves(&sight);
         self.read_outcomes(stack, &mut sight);
         sight.left.clone_from(&self.left.borrow_and_update());
         let holds = self.report(stack, settings.as_ref(), &sight);
         soon.into_iter().chain((holds != Holds::True).then_some(LOOK_AGAIN)).min()
+    }
+
+    /// Nothing before that is decided; whatever is wrong with the spec, or is there beside it, what runs is as it was.
+    fn tell_whether_it_serves(&self, sight: &Sight) {
+        let is_as_it_was =
+            sight.fault.is_some() || matches!(sight.allowed, Some(Allowed::LeftOver | Allowed::Foreign(_)));
+        let of_agent = [object::AGENT, object::CLUSTER_AGENT];
+        let is_of_pods = |object: &Value| {
+            object["kind"] == "Service" && of_agent.iter().all(|name| object["metadata"]["name"] != *name)
+        };
+        let serves = self.own.borrow().as_ref().map(|wanted| wanted.objects.iter().any(is_of_pods));
+        let Some(serves) = serves.or(is_as_it_was.then_some(false)) else { return };
+        self.serves.send_if_modified(|before| before.replace(serves) != Some(serves));
     }
 
     /// Without the Secret, it's that of what runs: there is nothing to roll to.
@@ -257,7 +255,7 @@ impl Running {
         let Some(status) = written.get(object::STACK) else { return false };
         // What isn't even a status has nothing to tell.
         let before: TelemetryStackStatus = serde_json::from_value(status.status.clone()).unwrap_or_default();
-        self.way = before.agent.as_ref().map(|agent| agent.mode);
+        (self.way, self.owners) = (before.agent.as_ref().map(|agent| agent.mode), before.owners);
         self.context.status.report(|reports| (reports.agent, reports.owners) = (before.agent, before.owners));
         self.restored = true;
         true
@@ -281,7 +279,7 @@ impl Running {
             cluster_agent,
             key: datadog.secret.name.clone(),
             service: stack.collector.as_ref().ok().and_then(|collector| {
-                settings::service_of(&document, collector, agent, self.context.carried.borrow().unwrap_or_default())
+                share::service_of(&document, collector, agent, self.context.carried.borrow().unwrap_or_default())
             }),
             served: *served == Served::Yes,
         });

@@ -1,10 +1,7 @@
 //! What both ways of making an Agent are made from: the spec, checked and put together. Pure.
 
-use crate::api::object;
-use crate::api::stack::{
-    AGENT_CONTAINERS, Agent, AgentMode, Collector, CollectorMode, Egress, Exporter, KeyReference, Owner, Owners,
-};
-use crate::config::{Document, Reach};
+use super::share;
+use crate::api::stack::{AGENT_CONTAINERS, Agent, AgentMode, Egress, KeyReference, Owner, Owners};
 use crate::controller::collector::Carried;
 use crate::controller::injection;
 use crate::controller::stack::{Part, Stack};
@@ -49,11 +46,18 @@ const LONGEST_CLUSTER_NAME: usize = 80;
 // === impl Settings ===
 
 impl Settings {
-    /// With otelgate's own namespace, the version of the Secret with the key, and what the Collectors do that run.
+    /// With otelgate's own namespace, the version of the Secret with the key, what the Collectors do that run, and who had
+    /// each kind of data before.
     ///
     /// # Errors
     /// Names the field that is wrong.
-    pub fn new(stack: &Stack, namespace: &str, key_version: Option<String>, carried: Carried) -> Part<Self> {
+    pub fn new(
+        stack: &Stack,
+        namespace: &str,
+        key_version: Option<String>,
+        carried: Carried,
+        before: Option<Owners>,
+    ) -> Part<Self> {
         let document = injection::document(&stack.injection, namespace).map_err(|fault| fault.to_string())?;
         let (datadog, egress) = (stack.datadog.clone()?, stack.egress.clone()?);
         let (collector, agent) = (stack.collector.clone()?, stack.agent.clone()?);
@@ -70,7 +74,7 @@ impl Settings {
                 AGENT_CONTAINERS.join(", ")
             ));
         }
-        let owners = owners(&document, &collector, &agent, carried);
+        let owners = share::owners(&document, &collector, &agent, carried, before);
         Ok(Self {
             namespace: document.collector.namespace.clone(),
             site: datadog.site,
@@ -78,7 +82,7 @@ impl Settings {
             key_version,
             egress,
             owners,
-            otlp: otlp(&document, &collector, owners, carried),
+            otlp: share::otlp(&document, &collector, owners, carried),
             collector_service: document.collector.service,
             cluster_name: document.cluster_name,
             agent,
@@ -123,44 +127,6 @@ impl Settings {
     #[must_use]
     pub fn agent_has(&self, data: fn(&Owners) -> Owner) -> bool {
         data(&self.owners) == Owner::Agent
-    }
-}
-
-/// Of ours, those that run have what they have, until the last of them has made way for what the spec asks for.
-fn owners(document: &Document, collector: &Collector, agent: &Agent, carried: Carried) -> Owners {
-    let asked = Owners::of(collector, agent, document.logs.owner);
-    let owners = match collector.mode {
-        CollectorMode::Managed => carried.settled.map(|runs| runs.owners(agent)),
-        CollectorMode::Adopt => carried.anywhere.map(|runs| runs.beside(asked)),
-        CollectorMode::Disabled => carried.anywhere.map(|runs| runs.owners(agent)),
-    };
-    owners.unwrap_or(asked)
-}
-
-/// As long as any Collector sends to the Agent, or is to do so, it listens.
-fn otlp(document: &Document, collector: &Collector, owners: Owners, carried: Carried) -> Otlp {
-    let sends = match collector.mode {
-        CollectorMode::Managed | CollectorMode::Adopt => collector.exporter == Exporter::Agent || carried.to_agent(),
-        CollectorMode::Disabled => carried.to_agent(),
-    };
-    match owners.otlp {
-        Owner::Agent => Otlp::Pods { host_ports: document.otlp.reach == Reach::Node },
-        Owner::Collector if sends => Otlp::Collector,
-        Owner::Collector | Owner::Nobody => Otlp::Nobody,
-    }
-}
-
-/// The Service by which somebody else's Agent is told what there is to take, which is theirs to make.
-#[must_use]
-pub fn service_of(document: &Document, collector: &Collector, agent: &Agent, carried: Carried) -> Option<String> {
-    if agent.mode != AgentMode::Adopt {
-        return None;
-    }
-    match otlp(document, collector, owners(document, collector, agent, carried), carried) {
-        Otlp::Pods { host_ports: false } => Some(document.collector.service.clone()),
-        // Where another's Collector sends to is nothing that is known.
-        Otlp::Collector if collector.mode != CollectorMode::Adopt => Some(object::AGENT.to_owned()),
-        Otlp::Pods { host_ports: true } | Otlp::Collector | Otlp::Nobody => None,
     }
 }
 
@@ -214,11 +180,10 @@ impl Release {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collector::Carries;
     use serde_json::{Value, json};
 
     fn settings(spec: &Value) -> Part<Settings> {
-        Settings::new(&Stack::new("u".to_owned(), 1, spec), "otelgate", None, Carried::default())
+        Settings::new(&Stack::new("u".to_owned(), 1, spec), "otelgate", None, Carried::default(), None)
     }
 
     #[test]
@@ -245,131 +210,6 @@ mod tests {
         ] {
             let fault = settings(&spec).expect_err("a fault");
             assert!(fault.starts_with(expected), "{fault}");
-        }
-    }
-
-    #[test]
-    fn otlp_comes_from_whoever_owns_it() {
-        for (spec, expected) in [
-            (json!({}), Otlp::Nobody),
-            (json!({"collector": {"exporter": "agent"}}), Otlp::Collector),
-            (json!({"collector": {"mode": "disabled"}}), Otlp::Pods { host_ports: false }),
-            (
-                json!({"collector": {"mode": "disabled"}, "injection": {"otlp": {"reach": "node"}}}),
-                Otlp::Pods { host_ports: true },
-            ),
-            (json!({"collector": {"mode": "disabled"}, "agent": {"features": {"apm": false}}}), Otlp::Nobody),
-        ] {
-            assert_eq!(settings(&spec).expect("valid").otlp, expected, "{spec}");
-        }
-    }
-
-    #[test]
-    fn an_adopted_agent_is_reached_by_a_service_that_somebody_makes() {
-        for (spec, expected) in [
-            (json!({"collector": {"mode": "disabled"}}), Some("otel-collector")),
-            (json!({"collector": {"mode": "disabled"}, "injection": {"collector": {"service": "otlp"}}}), Some("otlp")),
-            (json!({"collector": {"exporter": "agent"}}), Some("datadog-agent")),
-            (json!({"collector": {"mode": "adopt", "exporter": "agent"}}), None),
-            (json!({"collector": {"mode": "disabled"}, "injection": {"otlp": {"reach": "node"}}}), None),
-            (json!({}), None),
-        ] {
-            for (mode, is_adopted) in [("adopt", true), ("operator", false), ("disabled", false)] {
-                let mut spec = spec.clone();
-                spec["agent"]["mode"] = json!(mode);
-                let stack = Stack::new("u".to_owned(), 1, &spec);
-                let document = injection::document(&stack.injection, "otelgate").expect("valid");
-                let (collector, agent) = (stack.collector.expect("valid"), stack.agent.expect("valid"));
-                let found = service_of(&document, &collector, &agent, Carried::default());
-                assert_eq!(found.as_deref(), expected.filter(|_| is_adopted), "{spec}");
-            }
-        }
-    }
-
-    /// From an edit until its rollout has reached the last node, and for ever where it is taken back, nobody else has what
-    /// Collectors that run have, and whoever they send to listens. What they begin to take isn't the Agent's from the
-    /// rollout's begin.
-    #[test]
-    fn what_collectors_have_that_run_is_theirs_until_others_have_taken_their_place() {
-        // As most are that run, and what an edit has made of them.
-        let usual = Carries { container_logs: true, prometheus: true, cluster_state: true, ..Carries::default() };
-        let to_agent = Carries { to_agent: true, ..usual };
-        let (without_logs, without_cluster) =
-            (Carries { container_logs: false, ..usual }, Carries { cluster_state: false, ..usual });
-        let settled = |one: Carries| Carried { settled: Some(one), anywhere: Some(one) };
-        let on_trial = |one: Carries| Carried { anywhere: Some(one), ..Carried::default() };
-        let trial_left = Carried { anywhere: Some(to_agent), ..settled(usual) };
-        let (all, before) = (settled(Carries::ALL), Carried::default());
-        let of_agent = |spec: &str| json!({"injection": {"logs": {"owner": spec}}});
-        let cluster = |on: bool| json!({"collector": {"metrics": {"cluster": on}}});
-        let exporter = |name: &str| json!({"collector": {"exporter": name}});
-        let off = json!({"collector": {"mode": "disabled"}, "injection": {"logs": {"owner": "agent"}, "otlp": {"reach": "node"}}});
-        let adopted = json!({"collector": {"mode": "adopt", "metrics": {"cluster": false}}, "injection": {"logs": {"owner": "agent"}}});
-        let (collector, agent) = (Owner::Collector, Owner::Agent);
-        for (what, spec, carried, logs, state, otlp) in [
-            ("first rollout", of_agent("agent"), before, agent, collector, Otlp::Nobody),
-            ("first rollout", of_agent("collector"), before, collector, collector, Otlp::Nobody),
-            ("first rollout", cluster(false), before, collector, agent, Otlp::Nobody),
-            ("first rollout", exporter("agent"), before, collector, collector, Otlp::Collector),
-            ("trial, rollout, or taken back", of_agent("agent"), settled(usual), collector, collector, Otlp::Nobody),
-            ("rolled out", of_agent("agent"), settled(without_logs), agent, collector, Otlp::Nobody),
-            ("trial, or taken back", of_agent("collector"), settled(without_logs), agent, collector, Otlp::Nobody),
-            ("rollout", of_agent("collector"), settled(usual), collector, collector, Otlp::Nobody),
-            ("trial, rollout, or taken back", cluster(false), settled(usual), collector, collector, Otlp::Nobody),
-            ("rolled out", cluster(false), settled(without_cluster), collector, agent, Otlp::Nobody),
-            ("trial, or taken back", cluster(true), settled(without_cluster), collector, agent, Otlp::Nobody),
-            (
-                "trial, rollout, or taken back",
-                exporter("datadog"),
-                settled(to_agent),
-                collector,
-                collector,
-                Otlp::Collector,
-            ),
-            ("a trial is left", exporter("datadog"), trial_left, collector, collector, Otlp::Collector),
-            ("rolled out", exporter("datadog"), settled(usual), collector, collector, Otlp::Nobody),
-            ("trial, or taken back", exporter("agent"), settled(usual), collector, collector, Otlp::Collector),
-            ("ours go for another's", adopted.clone(), settled(usual), collector, collector, Otlp::Nobody),
-            ("ours go for another's", adopted.clone(), settled(without_logs), agent, collector, Otlp::Nobody),
-            ("ours go for another's", adopted.clone(), on_trial(to_agent), collector, collector, Otlp::Collector),
-            ("another's alone", adopted, before, agent, agent, Otlp::Nobody),
-            ("on their way out", off.clone(), settled(usual), collector, collector, Otlp::Nobody),
-            ("on their way out", off.clone(), settled(without_logs), agent, collector, Otlp::Nobody),
-            ("on their way out", off.clone(), trial_left, collector, collector, Otlp::Collector),
-            ("a first trial's, on its way out", off.clone(), on_trial(usual), collector, collector, Otlp::Nobody),
-            ("nobody knows what, on its way out", off.clone(), all, collector, collector, Otlp::Collector),
-            ("gone", off, before, agent, agent, Otlp::Pods { host_ports: true }),
-        ] {
-            let stack = Stack::new("u".to_owned(), 1, &spec);
-            let found = Settings::new(&stack, "otelgate", None, carried).expect("valid");
-            let Owners { container_logs, cluster_state, .. } = found.owners;
-            assert_eq!((container_logs, cluster_state, found.otlp), (logs, state, otlp), "{what}: {spec} {carried:?}");
-        }
-    }
-
-    /// A Collector that came before the Agent tells of hosts until its rollout to one that doesn't has reached its node.
-    #[test]
-    fn hosts_are_told_of_by_one() {
-        let tells = Carries { host_metadata: true, ..Carries::default() };
-        let runs = |one: Carries| Carried { settled: Some(one), anywhere: Some(one) };
-        let on_trial = Carried { settled: Some(Carries::default()), anywhere: Some(tells) };
-        let (before, silent) = (Carried::default(), runs(Carries::default()));
-        let of = |agent: &str, collector: &str| json!({"agent": {"mode": agent}, "collector": {"mode": collector}});
-        for (what, spec, carried, expected) in [
-            ("first rollout", of("daemonset", "managed"), before, Owner::Agent),
-            ("first rollout", of("disabled", "managed"), before, Owner::Collector),
-            ("the Agent is new", of("daemonset", "managed"), runs(tells), Owner::Collector),
-            ("the Agent is new", of("operator", "managed"), runs(tells), Owner::Collector),
-            ("rolled out", of("daemonset", "managed"), silent, Owner::Agent),
-            ("the Agent is to go, taken back", of("daemonset", "managed"), on_trial, Owner::Agent),
-            ("the Agent goes", of("disabled", "managed"), silent, Owner::Nobody),
-            ("the Agent has gone", of("disabled", "managed"), runs(tells), Owner::Collector),
-            ("on its way out", of("daemonset", "disabled"), runs(tells), Owner::Collector),
-            ("gone", of("daemonset", "disabled"), before, Owner::Agent),
-        ] {
-            let stack = Stack::new("u".to_owned(), 1, &spec);
-            let found = Settings::new(&stack, "otelgate", None, carried).expect("valid");
-            assert_eq!(found.owners.host_metadata, expected, "{what}: {spec} {carried:?}");
         }
     }
 

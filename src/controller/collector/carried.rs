@@ -17,7 +17,7 @@ use crate::watch::Objects;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Carried {
     /// What any has that isn't on trial: until a rollout has reached every node, some have what they had before. Nothing
-    /// before the first rollout, when the spec says what they will.
+    /// before the first rollout.
     pub settled: Option<Carries>,
     /// The same with the trial's.
     pub anywhere: Option<Carries>,

@@ -21,6 +21,8 @@ pub struct Input<'a> {
     pub max_unavailable: &'a IntOrString,
     /// One of the Collectors is chosen by a Lease, to read the cluster's metrics.
     pub lease: bool,
+    /// The Service is theirs.
+    pub serves: bool,
 }
 
 const fn kind(api_version: &'static str, kind: &'static str, plural: &'static str, scope: Scope) -> Kind {
@@ -52,7 +54,8 @@ pub fn surroundings(input: &Input<'_>) -> Vec<Value> {
         objects.push(binding("RoleBinding", "Role", input.namespace));
         objects.push(lease(&format!("{}{}", input.service, object::COLLECTOR_LEASE_SUFFIX)));
     }
-    objects.extend([network_policy(), service(input.service)]);
+    objects.push(network_policy());
+    objects.extend(input.serves.then(|| service(input.service)));
     objects
 }
 
@@ -210,7 +213,7 @@ mod tests {
 
     fn input() -> Input<'static> {
         const ONE: &IntOrString = &IntOrString::Int(1);
-        Input { namespace: "datadog", service: "otel-collector", max_unavailable: ONE, lease: true }
+        Input { namespace: "datadog", service: "otel-collector", max_unavailable: ONE, lease: true, serves: true }
     }
 
     fn plan(stable: Option<(&str, Option<&str>)>, trial: Option<(&str, &str)>) -> Plan {

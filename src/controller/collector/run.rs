@@ -153,7 +153,9 @@ impl Task<'_> {
         let mut credentials = self.context.credentials.clone();
         let mut pods = self.context.collector_pods.clone();
         let mut found_busy = self.busy.found();
+        let mut agent_serves = self.context.agent_serves.clone();
         loop {
+            agent_serves.mark_unchanged();
             let secrets = credentials.borrow_and_update().clone();
             let busy = found_busy.borrow_and_update().clone();
             let Some(now) = known.borrow_and_update().clone() else { return };
@@ -191,6 +193,7 @@ impl Task<'_> {
                 Ok(()) = known.changed() => {}
                 Ok(()) = outcomes.changed() => {}
                 Ok(()) = credentials.changed() => {}
+                Ok(()) = agent_serves.changed() => {}
             }
             sleep(SETTLE).await;
         }

@@ -62,7 +62,7 @@ fn beside(spec: &Value, carried: Carried) -> Settings {
     let mut spec = spec.clone();
     spec["injection"]["clusterName"] = json!("prod-eu1");
     let stack = Stack::new("u".to_owned(), 1, &spec);
-    Settings::new(&stack, "otelgate", Some("41".to_owned()), carried).expect("valid")
+    Settings::new(&stack, "otelgate", Some("41".to_owned()), carried, None).expect("valid")
 }
 
 fn of_operator(settings: &Settings) -> Vec<Value> {

@@ -77,7 +77,7 @@ impl Agent {
         let (stack, stacks) = watch::channel(Some(Arc::new(Stack::new("u".to_owned(), 1, spec))));
         let context = Context { stack: stacks, status: sink, ..context };
         let mut tasks = Tasks::default();
-        start(&mut tasks, &context, written);
+        start(&mut tasks, &context, written, watch::Sender::default());
         Self { stack, reports, generation: 1, _written: kept, _tasks: tasks }
     }
 
@@ -158,6 +158,30 @@ async fn what_collectors_have_that_are_to_go_isnt_the_agents_before_they_have_go
         sleep(Duration::from_secs(1)).await;
         let owners = agent.reports.borrow_and_update().owners.expect("they are told");
         assert_eq!(owners.otlp, expected, "{told:?}");
+    }
+}
+
+/// As a leader before has left it.
+#[tokio::test(start_paused = true)]
+async fn what_an_agent_has_isnt_the_collectors_before_its_first_trial_has_passed() {
+    let runs = Some(Carries { container_logs: true, ..Carries::default() });
+    let (carried, seen) = watch::channel(Some(Carried::default()));
+    let client = client(|request| answer(request.uri().path(), watches(request)));
+    let context = Context { carried: seen, ..Context::of_nothing(client) };
+    let had = json!({"containerLogs": "agent", "otlp": "agent", "prometheus": "agent", "clusterState": "agent",
+                     "hostMetrics": "agent", "hostMetadata": "agent"});
+    let status = json!({"agent": {"mode": "daemonset", "nodes": "1/1"}, "owners": had});
+    let agent = Agent::within(&spec(&json!({"agent": {"mode": "daemonset"}})), status, context);
+    for (told, expected) in [
+        (Carried::default(), Owner::Agent),
+        (Carried { settled: None, anywhere: runs }, Owner::Agent),
+        (Carried { settled: runs, anywhere: runs }, Owner::Collector),
+        (Carried::default(), Owner::Collector),
+    ] {
+        carried.send_replace(Some(told));
+        sleep(Duration::from_secs(1)).await;
+        let owners = agent.reports.borrow().owners.expect("they are told");
+        assert_eq!((owners.container_logs, owners.otlp), (expected, expected), "{told:?}");
     }
 }
 

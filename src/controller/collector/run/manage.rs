@@ -21,7 +21,7 @@ use super::{LOOK_AGAIN, Look, Memory, Task, seen_for_verdict};
 use crate::api::stack::Exporter;
 use crate::collector::Rendered;
 use crate::controller::health::Secrets;
-use crate::controller::objects::{Outcome, relabel};
+use crate::controller::objects::{Key, Outcome, relabel};
 use crate::k8s;
 
 /// Nothing is decided yet: until something changes, or for that long.
@@ -60,7 +60,9 @@ impl Task<'_> {
         if begins_nothing && snapshot.is_empty() {
             self.want_as_it_is();
         } else {
-            self.want(stack, self.objects(spec, candidate.as_ref().ok(), &snapshot, &plan), Vec::new());
+            let serves = serves(*self.context.agent_serves.borrow(), snapshot.runs().is_some());
+            let others = (!serves).then(|| Key::service(&self.place.service)).into_iter().collect();
+            self.want(stack, self.objects(spec, candidate.as_ref().ok(), &snapshot, &plan, serves), others);
         }
 
         let Snapshot { nodes, pods, .. } = &snapshot;
@@ -234,14 +236,14 @@ impl Task<'_> {
         fares
     }
 
-    fn input<'a>(&'a self, spec: &'a Spec, lease: bool) -> objects::Input<'a> {
+    fn input<'a>(&'a self, spec: &'a Spec, lease: bool, serves: bool) -> objects::Input<'a> {
         let Place { namespace, service, .. } = self.place;
-        objects::Input { namespace, service, max_unavailable: &spec.collector.placement.max_unavailable, lease }
+        objects::Input { namespace, service, max_unavailable: &spec.collector.placement.max_unavailable, lease, serves }
     }
 
     /// Its `DaemonSet`, wherever it will be.
     fn trial_of(&self, spec: &Spec, revision: &Revision) -> Value {
-        objects::trial(&self.input(spec, false), revision, "a")
+        objects::trial(&self.input(spec, false, false), revision, "a")
     }
 
     fn objects(
@@ -250,11 +252,18 @@ impl Task<'_> {
         candidate: Option<&(Revision, Rendered)>,
         snapshot: &Snapshot,
         plan: &Plan,
+        serves: bool,
     ) -> Vec<Value> {
-        let input = self.input(spec, snapshot.needs_lease(candidate, plan));
+        let input = self.input(spec, snapshot.needs_lease(candidate, plan), serves);
         let kept = snapshot.kept(candidate.map(|(revision, _)| revision), plan);
         let mut all = objects::surroundings(&input);
         all.extend(objects::rollouts(&input, plan, &kept));
         all
     }
+}
+
+/// Whether the Service is theirs: an Agent has it until it has given it away, which it does once there are Collectors on
+/// every node. Before it is known whether it has, nobody takes it from it.
+fn serves(agent_serves: Option<bool>, is_rolled_out: bool) -> bool {
+    agent_serves.map_or(is_rolled_out, |serves| !serves)
 }

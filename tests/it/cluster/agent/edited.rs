@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::super::edited::Hand;
-use super::{KINDS, NAMESPACE, OURS, ask, cluster, exists, is_made_again, says, start_controller};
+use super::{KINDS, NAMESPACE, OURS, ask, cluster, exists, is_made_again, says, stack, start_controller};
 use crate::control_plane::network::Process;
 use crate::control_plane::{ControlPlane, datadog_operator, wait_for};
 
@@ -52,19 +52,26 @@ fn each_edited_field_of_a_datadog_agent_is_as_before() {
     assert!(edits > 30, "{edits}");
 }
 
-/// Others may have been given its address, whoever is behind it.
+/// Others may have been given its address, whoever is behind it. An Agent has it until Collectors that come later have shown
+/// what they are worth; there is no node for that.
 fn the_service_that_pods_are_told_stays_the_same(plane: &ControlPlane, controller: &Process) {
     let mut first = Value::Null;
     for (mode, part, app) in [
         ("managed", "collector", json!("otel-collector")),
         ("disabled", "agent", Value::Null),
-        ("managed", "collector", json!("otel-collector")),
+        ("managed", "agent", Value::Null),
     ] {
         ask(plane, mode, &json!({"mode": "daemonset"}));
+        says(plane, controller, "NoNodeForAgent");
         let service = wait_for("the Service to be theirs", || {
+            let stack = stack(plane);
+            let conditions = stack["status"]["conditions"].as_array()?;
+            let is_current = |one: &Value| one["observedGeneration"] == stack["metadata"]["generation"];
+            let of_collector = conditions.iter().find(|one| one["type"] == "CollectorAvailable");
+            let is_told = of_collector.map_or(mode == "disabled", is_current);
             let found = plane.kubectl(&["get", "-n", NAMESPACE, "service/otel-collector", "-o", "json"]).stdout;
             let found: Value = serde_json::from_str(&found).ok()?;
-            (found["metadata"]["labels"]["otelgate.dev/part"] == part).then_some(found)
+            (is_told && found["metadata"]["labels"]["otelgate.dev/part"] == part).then_some(found)
         })
         .unwrap_or_else(|error| panic!("{mode}: {error}; {}", controller.log()));
         let told = json!([service["metadata"]["uid"], service["spec"]["clusterIP"]]);

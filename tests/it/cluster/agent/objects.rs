@@ -12,7 +12,7 @@ pub(super) fn settings(spec: &Value) -> Settings {
     let mut spec = spec.clone();
     spec["injection"]["clusterName"] = json!("prod-eu1");
     let stack = Stack::new("u".to_owned(), 1, &spec);
-    Settings::new(&stack, "otelgate", Some("1".to_owned()), Carried::default()).expect("valid")
+    Settings::new(&stack, "otelgate", Some("1".to_owned()), Carried::default(), None).expect("valid")
 }
 
 /// Few, and together everything that there is to ask for.
