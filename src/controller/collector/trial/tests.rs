@@ -1,3 +1,5 @@
+mod failed;
+mod good;
 mod not_started;
 mod orphans;
 mod shown;
@@ -297,42 +299,6 @@ fn the_first_is_tried_on_one_node_and_then_goes_to_all() {
 }
 
 #[test]
-fn a_first_one_that_fails_stays_on_its_node_and_says_why() {
-    let mut cluster = Cluster::new("one", &["a", "b"]);
-    cluster.bad.insert("one", WORDS);
-    cluster.settle();
-    let plan = cluster.control();
-    assert_eq!(plan.phase, Phase::Failing(fault("a")));
-    assert_eq!((plan.stable, plan.mark), (None, None));
-    assert_eq!(cluster.pods.len(), 1);
-    // What it waited for has come: it's good all the same.
-    cluster.bad.clear();
-    cluster.pods[0].state = State::Ready { since: at(cluster.now) };
-    cluster.settle();
-    cluster.runs("one");
-}
-
-#[test]
-fn a_next_one_that_fails_is_gone_back_from_with_its_words() {
-    let mut cluster = Cluster::running("one", &["a", "b"]);
-    let before: Vec<_> = cluster.pods.iter().map(|pod| (pod.node.clone(), pod.uid.clone())).collect();
-    cluster.candidate = Some("two");
-    cluster.bad.insert("two", WORDS);
-    cluster.settle();
-    cluster.runs("one");
-    assert_eq!(cluster.control().phase, Phase::RolledBack(fault("a")));
-    assert_eq!(cluster.known["two"], Mark::Failed(fault("a")));
-    let after: Vec<_> = cluster.pods.iter().map(|pod| (pod.node.clone(), pod.uid.clone())).collect();
-    let of_b = |all: &[(Box<str>, Box<str>)]| all.iter().find(|(node, _)| **node == *"b").cloned();
-    assert_eq!(of_b(&after), of_b(&before), "the other node's was never touched");
-    // It's tried again once its record has gone.
-    cluster.known.remove("two");
-    cluster.bad.clear();
-    cluster.settle();
-    cluster.runs("two");
-}
-
-#[test]
 fn a_next_one_waits_until_its_node_is_free_and_the_others_until_it_has_passed() {
     let mut cluster = Cluster::running("one", &["a", "b"]);
     cluster.candidate = Some("two");
@@ -354,63 +320,6 @@ fn a_next_one_waits_until_its_node_is_free_and_the_others_until_it_has_passed() 
     assert!(cluster.pods.iter().all(|pod| *pod.node == *"a" || *pod.revision == *"one"), "{cluster:#?}");
     cluster.settle();
     cluster.runs("two");
-}
-
-#[test]
-fn a_trial_without_a_pod_has_its_time_too() {
-    let mut cluster = Cluster::running("one", &["a"]);
-    cluster.candidate = Some("two");
-    for _ in 0..3 {
-        cluster.control();
-        cluster.daemon_sets();
-        cluster.kubelets();
-    }
-    cluster.pods.clear();
-    assert_eq!(cluster.plan().mark, None);
-    cluster.now += 301;
-    assert!(matches!(cluster.plan().mark, Some(Mark::Failed(fault)) if fault.words.ends_with("no pod was made")));
-}
-
-#[test]
-fn one_that_the_api_server_would_refuse_takes_no_node_its_collector() {
-    let mut cluster = Cluster::running("one", &["a", "b"]);
-    let before = cluster.pods.clone();
-    cluster.candidate = Some("two");
-    cluster.refused = Some("the API server refused: no");
-    let Plan { mark, stable, .. } = cluster.control();
-    let words = "the API server refused: no".to_owned();
-    let fault = Fault { node: String::new(), cause: Cause::Refused, words, key: None };
-    assert_eq!(mark, Some(Mark::Failed(fault.clone())));
-    assert_eq!(stable, Some(Stable { revision: "one".to_owned(), spares: None }));
-    cluster.settle();
-    assert_eq!(cluster.control().phase, Phase::RolledBack(fault));
-    assert_eq!(cluster.pods, before, "none was replaced");
-    // Something else is wanted, and nothing is said of it.
-    (cluster.candidate, cluster.refused) = (Some("three"), None);
-    cluster.settle();
-    cluster.runs("three");
-}
-
-#[test]
-fn one_whose_daemon_set_is_never_taken_is_gone_back_from() {
-    let mut cluster = Cluster::running("one", &["a", "b"]);
-    cluster.candidate = Some("two");
-    while cluster.plan().trial.is_none() {
-        cluster.control();
-        cluster.daemon_sets();
-        cluster.kubelets();
-    }
-    assert_eq!(cluster.plan().mark, None);
-    cluster.not_taken = true;
-    assert_eq!(cluster.plan().again, Some(Duration::from_mins(5)));
-    cluster.now += 301;
-    let mark = cluster.plan().mark;
-    assert!(matches!(&mark, Some(Mark::Failed(fault)) if fault.cause == Cause::Refused), "{mark:?}");
-    cluster.control();
-    cluster.trial = None;
-    cluster.not_taken = false;
-    cluster.settle();
-    cluster.runs("one");
 }
 
 #[test]
@@ -458,39 +367,6 @@ fn without_a_node_there_is_no_trial() {
     assert_eq!(plan.stable, Some(Stable { revision: "one".to_owned(), spares: None }));
 }
 
-#[test]
-fn a_spec_with_a_fault_leaves_what_runs() {
-    let mut cluster = Cluster::running("one", &["a", "b"]);
-    cluster.candidate = None;
-    cluster.settle();
-    cluster.runs("one");
-    // In the middle of a trial, the trial ends.
-    cluster.candidate = Some("two");
-    cluster.round(0b10_01_00);
-    cluster.round(0b10_01_00);
-    assert!(cluster.trial.is_some());
-    cluster.candidate = None;
-    cluster.settle();
-    cluster.runs("one");
-    // A first trial goes on: nothing else is known to run.
-    let mut cluster = Cluster::new("one", &["a"]);
-    cluster.round(0b10_01_00);
-    cluster.candidate = None;
-    assert!(cluster.control().trial.is_some());
-}
-
-#[test]
-fn what_has_passed_once_is_gone_back_to_at_once() {
-    let mut cluster = Cluster::running("one", &["a", "b"]);
-    cluster.candidate = Some("two");
-    cluster.settle();
-    cluster.candidate = Some("one");
-    let plan = cluster.control();
-    assert_eq!(plan.stable, Some(Stable { revision: "one".to_owned(), spares: None }));
-    cluster.settle();
-    cluster.runs("one");
-}
-
 /// Every order of who acts when, with nodes that come and go, pods that are deleted and specs that change: nothing
 /// untried runs anywhere but on one node, and in the end every node runs what it should.
 #[test]
@@ -533,23 +409,6 @@ fn whatever_happens_in_whatever_order() {
         cluster.settle();
         cluster.runs("two");
     }
-}
-
-#[test]
-fn what_runs_and_is_wanted_is_good_without_its_record() {
-    let mut cluster = Cluster::running("one", &["a", "b"]);
-    cluster.known.clear();
-    let plan = cluster.control();
-    assert_eq!((plan.phase, plan.stable.map(|one| one.revision)), (Phase::RolledOut, Some("one".to_owned())));
-    // What isn't wanted can't be written again: the last that has passed stands in for it.
-    let mut cluster = Cluster::running("one", &["a", "b"]);
-    cluster.known = [("zero".to_owned(), Mark::Passed)].into();
-    (cluster.candidate, cluster.passed) = (Some("two"), Some("zero"));
-    let plan = cluster.control();
-    assert_eq!(plan.stable.map(|one| one.revision).as_deref(), Some("zero"));
-    // Likewise where the DaemonSet was deleted.
-    cluster.stable = None;
-    assert_eq!(cluster.plan().stable.map(|one| one.revision).as_deref(), Some("zero"));
 }
 
 #[test]
