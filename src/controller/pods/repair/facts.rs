@@ -196,7 +196,7 @@ impl PodFacts {
             leaving: !metadata["deletionTimestamp"].is_null(),
             crashing: containers().any(doesnt_get_going),
             restarted: containers().any(|one| one["restartCount"].as_i64().is_some_and(|times| times > 0)),
-            lacks: lack(&pod, of, around, in_force, created),
+            lacks: lack(&pod, coverage::label_written(&object), of, around, in_force, created),
         })
     }
 }
@@ -207,13 +207,25 @@ fn doesnt_get_going(container: &Value) -> bool {
     reason.ends_with("BackOff") || reason.ends_with("Error") || ["ErrImagePull", "InvalidImageName"].contains(&reason)
 }
 
-fn lack(pod: &Pod<'_>, of: &Name, around: &Around, in_force: &InForce, created: Timestamp) -> Option<Lack> {
+/// `labelled` is when its own label was written.
+fn lack(
+    pod: &Pod<'_>,
+    labelled: Option<Timestamp>,
+    of: &Name,
+    around: &Around,
+    in_force: &InForce,
+    created: Timestamp,
+) -> Option<Lack> {
     let InForce { configuration, enabled_since } = in_force;
     let seconds = created.as_second();
     let injects =
         configuration.mode() == OptIn::Enabled && look::injects(pod, configuration, &of.namespace, around, seconds);
     let own = OwnLabel::of(pod.label(label::INJECT)).opt_in();
-    let older = coverage::is_older(seconds, own, around.opted_in, *enabled_since);
+    let older = if labelled.is_some_and(|at| coverage::is_later(at, created)) {
+        coverage::is_older_unlabelled(seconds, around.own.opt_in(), around.opted_in, *enabled_since)
+    } else {
+        coverage::is_older(seconds, own, around.opted_in, *enabled_since)
+    };
     match Coverage::judge(injects, Carried::of(pod, configuration.hash()), older) {
         Coverage::Missed => Some(Lack::Missed),
         Coverage::Outdated => Some(Lack::Outdated),
@@ -343,17 +355,25 @@ mod tests {
         assert_eq!(lacks(&|pod| pod["metadata"]["annotations"] = mark("other")), Some(Lack::Outdated));
         assert_eq!(lacks(&|pod| pod["metadata"]["creationTimestamp"] = json!("1970-01-01T00:10:00Z")), None, "older");
         let at_ten_past = |pod: &mut Value| pod["metadata"]["creationTimestamp"] = json!("1970-01-01T00:10:00Z");
-        let labelled = |opt_in: &str| {
-            let label = json!(opt_in);
+        let labelled = |opt_in: &str, at: &str| {
+            let fields = json!({"f:metadata": {"f:labels": {format!("f:{}", label::INJECT): {}}}});
             let configured = InForce { configuration: Arc::new(Configuration::default()), enabled_since: Some(1) };
             pod_in(&configured, |pod| {
                 at_ten_past(pod);
-                pod["metadata"]["labels"][label::INJECT] = label;
+                pod["metadata"]["labels"][label::INJECT] = json!(opt_in);
+                pod["metadata"]["managedFields"] =
+                    json!([{"manager": "kubectl-label", "operation": "Update", "time": at, "fieldsV1": fields}]);
             })
             .expect("its own")
             .lacks
         };
-        assert_eq!((labelled("enabled"), labelled("yes")), (Some(Lack::Missed), None), "that opts nothing in");
+        let [then, later] = ["1970-01-01T00:10:00Z", "1970-01-01T00:12:00Z"];
+        assert_eq!(
+            (labelled("enabled", then), labelled("yes", then)),
+            (Some(Lack::Missed), None),
+            "that opts nothing in"
+        );
+        assert_eq!(labelled("enabled", later), None, "it was none of those that are asked about");
         assert_eq!(lacks(&|pod| pod["spec"]["os"] = json!({"name": "windows"})), None, "skipped");
         assert_eq!(pod(|pod| pod["metadata"]["labels"] = json!({})), None, "of a ReplicaSet of its own");
         for reason in ["CrashLoopBackOff", "ImagePullBackOff", "CreateContainerConfigError", "ErrImagePull"] {
