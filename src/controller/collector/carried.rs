@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::going::PATIENCE;
 use super::node::Node;
 use super::observe::Set;
 use super::pod::{Pod, Rollout};
@@ -38,8 +39,6 @@ pub struct Leaving {
     ending: Since<()>,
 }
 
-/// They may take that long to go.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Kubelets that answer have ended their pods by then; of the others, nobody knows whether they ever do.
 const ENDS_WITHIN: Duration = Duration::from_mins(2);
 

@@ -28,7 +28,7 @@ pub enum Late {
 }
 
 /// One may take that long to go; of many pods, the next.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 // === impl Going ===
 
