@@ -221,7 +221,11 @@ impl<'p> Installed<'p> {
         assert!(now.iter().all(|one| one.name != leaving.name));
         self.wait_for_reason("InForce");
         let revision = &stack["status"]["webhook"]["revision"];
-        assert!(now.iter().all(|one| served(one)["configuration"]["revision"] == *revision));
+        // What the status says may be of the others, until the new one is ready.
+        wait_for("the new replica to serve it", || {
+            now.iter().all(|one| served(one)["configuration"]["revision"] == *revision).then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}{}", self.nodes.last_words()));
         assert_eq!(self.config_map(), map, "not a byte");
         assert_eq!(self.stack("default")["metadata"]["generation"], stack["metadata"]["generation"]);
     }
