@@ -173,8 +173,16 @@ impl Editor<'_> {
         }
         self.changes.truncate(known);
         let mut lines = String::new();
-        write::entry(&mut lines, &entry.key.name, new, self.column(&entry.key), self.layout);
-        self.rewrite(self.start(&entry.key), entry.end(), lines)
+        let (start, column) = (self.start(&entry.key), self.column(&entry.key));
+        write::entry(&mut lines, &entry.key.name, new, column, self.layout);
+        if self.indentation(start).is_none() {
+            // Behind a dash, which stays.
+            let line = self.line_start(start);
+            lines.replace_range(..column.min(lines.len()), &self.text[line..start]);
+            self.replace(line..self.line_end(entry.end()), lines);
+            return Some(());
+        }
+        self.rewrite(start, entry.end(), lines)
     }
 
     fn sequence(&mut self, items: &[Node], key: Option<&Key>, old: &[Value], new: &[Value]) -> Option<()> {

@@ -308,6 +308,18 @@ fn entries_beside_block_scalars_are_edited() {
     }
 }
 
+/// Where it can't be changed in its place, it alone is written anew.
+#[test]
+fn a_text_behind_a_dash_leaves_what_stands_below_it() {
+    let text = "l:\n- value: |\n    a\n    b\n  name: x # its name\n  from: ~\n- name: z # another\n";
+    let changed = rewritten(text, |value| value["l"][0]["value"] = json!("a\nb\n,c"));
+    assert_eq!(
+        changed,
+        "l:\n- value: |-\n    a\n    b\n    ,c\n  name: x # its name\n  from: ~\n- name: z # another\n"
+    );
+    assert_eq!(rewritten(&changed, |value| value["l"][0]["value"] = json!("a\nb\n")), text);
+}
+
 #[test]
 fn how_a_null_or_an_empty_collection_was_written_is_given_back() {
     let plain = ["", " {}", " []"];
