@@ -1,6 +1,7 @@
 use super::*;
 use crate::api::condition::Holds;
-use crate::api::stack::{DeliveryStatus, WebhookStatus};
+use crate::api::stack::{Agent, Collector, DeliveryStatus, Owners, WebhookStatus};
+use crate::config::LogOwner;
 use crate::controller::events::Recorder;
 
 /// A stack that nobody has said anything of.
@@ -202,11 +203,14 @@ async fn numbers_wait_for_their_time_and_conditions_dont() {
     sink.report(|reports| reports.say(ConditionType::WebhookReachable, Verdict::new(Reason::NotReached, "", 1)));
     sleep(Duration::from_secs(1)).await;
     assert_eq!(writes(), before + 1, "a condition");
+    sink.report(|reports| reports.owners = Some(Owners::of(&Collector::default(), &Agent::default(), LogOwner::Agent)));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(writes(), before + 2, "who has which data");
     serving(300);
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(writes(), before + 1, "a number");
+    assert_eq!(writes(), before + 2, "a number");
     sleep(NUMBERS_EVERY).await;
-    assert_eq!(writes(), before + 2, "none is forgotten");
+    assert_eq!(writes(), before + 3, "none is forgotten");
     assert_eq!(written.borrow()["default"].status["webhook"]["serving"], "300/300");
     task.abort();
 }
