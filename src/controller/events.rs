@@ -2,7 +2,8 @@
 //! repeated.
 //!
 //! Whoever has something to tell hands it over and goes on: a queue of limited length is written by a task of its own,
-//! and what doesn't fit is counted and lost, unless whoever tells it keeps it for later. Events are for people, the status is what counts.
+//! and what doesn't fit is counted and lost, unless whoever tells it keeps it for later. Events are for people, the status
+//! is what counts.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
