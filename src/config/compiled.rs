@@ -415,32 +415,7 @@ fn is_own_variable(name: &str) -> bool {
 }
 
 fn exclusion_faults(document: &Document, faults: &mut Vec<String>) {
-    for (index, Exclusion { namespace, selector }) in document.exclude.iter().enumerate() {
-        let mut fault = |says: String| faults.push(format!("exclude[{index}]: {says}"));
-        if namespace.is_none() && selector.is_empty() {
-            fault(
-                "has neither a namespace nor a requirement, so it would exclude every pod; give it one, or write \
-                 mode: disabled"
-                    .to_owned(),
-            );
-        }
-        if let Some(name) = namespace.as_deref().filter(|name| !legal::is_dns_label(name)) {
-            fault(format!("{name:?} is no name of a namespace; write an entry for each"));
-        }
-        let keys = selector.match_labels.keys().chain(selector.match_expressions.iter().map(|one| &one.key));
-        for key in keys.filter(|key| !legal::is_qualified_name(key)) {
-            fault(format!("{key:?} is no label key"));
-        }
-        let listed = selector.match_expressions.iter().flat_map(|one| &one.values);
-        for value in selector.match_labels.values().chain(listed).filter(|value| !legal::is_label_value(value)) {
-            fault(format!("{value:?} is no value of a label"));
-        }
-        for requirement in &selector.match_expressions {
-            let wants_values = matches!(requirement.operator, Operator::In | Operator::NotIn);
-            if wants_values == requirement.values.is_empty() {
-                let needs = if wants_values { "needs" } else { "takes no" };
-                fault(format!("{} {:?} {needs} values", requirement.key, requirement.operator));
-            }
-        }
+    for (index, exclusion) in document.exclude.iter().enumerate() {
+        faults.extend(exclusion.faults().into_iter().map(|fault| format!("exclude[{index}]: {fault}")));
     }
 }

@@ -3,6 +3,7 @@
 mod absent;
 mod compiled;
 mod document;
+mod exclusion;
 mod parse;
 mod reference;
 

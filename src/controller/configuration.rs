@@ -10,13 +10,14 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::Context;
+use super::adopted;
 use super::contest::{Contest, Contested};
 use super::injection::{self, InvalidSpec, Place};
 use super::metrics::Write;
 use super::objects::{Held, Key, Why};
 use super::stack::Stack;
 use crate::api::object;
-use crate::config::Configuration;
+use crate::config::{Configuration, Selector};
 use crate::k8s::{self, Api, ConfigMap, Patch, PatchParams, ResourceExt as _, Service};
 use crate::watch::{self as watching};
 
@@ -97,7 +98,8 @@ impl Task<'_> {
             self.asked = (place, Instant::now());
         }
         let patience = GRACE.saturating_sub(self.asked.1.elapsed());
-        match step(stack, map, found, namespace, !patience.is_zero()) {
+        let adopted = self.context.adopted_agent.borrow().clone();
+        match step(stack, map, found, adopted.as_deref(), namespace, !patience.is_zero()) {
             Step::Wait => Some(patience),
             Step::Refuse(fault) => {
                 publish(self.wanted, stack, Outcome::Invalid(fault));
@@ -211,13 +213,14 @@ pub async fn keep(
     mut found: watch::Receiver<Option<Found>>,
     wanted: watch::Sender<Option<Wanted>>,
 ) {
-    let mut stack = context.stack.clone();
+    let (mut stack, mut adopted) = (context.stack.clone(), context.adopted_agent.clone());
     let (asked, writer) = ((None, Instant::now()), Writer::default());
     let mut task = Task { context: &context, wanted: &wanted, asked, writer };
     loop {
         let now = stack.borrow_and_update().clone();
         let map = seen.borrow_and_update().clone();
         let address = found.borrow_and_update().clone();
+        adopted.mark_unchanged();
         let again = match (now, map) {
             (Some(now), Some(map)) => task.look(&now, map.as_deref(), address.as_ref()).await,
             (None, _) => {
@@ -231,15 +234,25 @@ pub async fn keep(
             Ok(()) = stack.changed() => {}
             Ok(()) = seen.changed() => {}
             Ok(()) = found.changed() => {}
+            Ok(()) = adopted.changed() => {}
         }
     }
 }
 
-fn step(stack: &Stack, map: Option<&ConfigMap>, found: Option<&Found>, namespace: &str, patient: bool) -> Step {
-    let document = match injection::document(&stack.injection, namespace) {
+fn step(
+    stack: &Stack,
+    map: Option<&ConfigMap>,
+    found: Option<&Found>,
+    adopted_agent: Option<&[Selector]>,
+    namespace: &str,
+    patient: bool,
+) -> Step {
+    let mut document = match injection::document(&stack.injection, namespace) {
         Ok(document) => document,
         Err(fault) => return Step::Refuse(fault),
     };
+    let adopted = adopted::exclusions(stack, &document.collector.namespace, adopted_agent, map);
+    injection::exclude(&mut document, adopted);
     let address = match injection::place(&document) {
         None => None,
         Some(at) => match found.filter(|found| found.at == at) {
@@ -357,16 +370,17 @@ mod tests {
     fn the_address_is_waited_for_unless_one_is_known_or_time_is_up() {
         let (fresh, at) = (stack(&json!({})), "otelgate");
         let known = map(&fresh, Some("10.0.0.1"));
-        let of = |map: Option<&ConfigMap>, found: Option<&Found>, patient: bool| step(&fresh, map, found, at, patient);
+        let of =
+            |map: Option<&ConfigMap>, found: Option<&Found>, patient: bool| step(&fresh, map, found, None, at, patient);
         assert!(matches!(of(None, None, true), Step::Wait));
         assert_eq!(address(&of(None, None, false)), None);
         assert_eq!(address(&of(Some(&known), None, true)), Some("10.0.0.1"), "as it was");
         assert!(matches!(of(Some(&known), Some(&found(Some("10.0.0.1"))), true), Step::Nothing(..)));
         assert!(matches!(of(Some(&known), Some(&found(None)), true), Step::Write(..)), "the Service is gone");
         let elsewhere = stack(&json!({"collector": {"namespace": "other"}}));
-        assert!(matches!(step(&elsewhere, Some(&known), Some(&found(Some("10.0.0.1"))), at, true), Step::Wait));
+        assert!(matches!(step(&elsewhere, Some(&known), Some(&found(Some("10.0.0.1"))), None, at, true), Step::Wait));
         let written = stack(&json!({"collector": {"address": "10.3.3.3"}}));
-        assert_eq!(address(&step(&written, None, None, at, true)), Some("10.3.3.3"));
+        assert_eq!(address(&step(&written, None, None, None, at, true)), Some("10.3.3.3"));
     }
 
     /// As it would be until somebody gives it the right, or makes room.
@@ -381,7 +395,7 @@ mod tests {
         });
         let context = Context::of_nothing(Client::new(service, "default"));
         let (stack, mut writer) = (stack(&json!({})), Writer::default());
-        let Step::Write(configuration, text) = step(&stack, None, Some(&found(None)), "otelgate", true) else {
+        let Step::Write(configuration, text) = step(&stack, None, Some(&found(None)), None, "otelgate", true) else {
             panic!("it is written");
         };
         for _ in 0..10 {
@@ -397,7 +411,7 @@ mod tests {
     #[test]
     fn a_fault_writes_nothing() {
         let faulty = stack(&json!({"mode": "off"}));
-        assert!(matches!(step(&faulty, None, Some(&found(None)), "otelgate", true), Step::Refuse(_)));
+        assert!(matches!(step(&faulty, None, Some(&found(None)), None, "otelgate", true), Step::Refuse(_)));
     }
 
     #[test]

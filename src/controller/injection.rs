@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::api::{label, object};
-use crate::config::{self, CONFIG_MAP_KEY, Configuration, Document, own_pods};
+use crate::config::{self, CONFIG_MAP_KEY, Configuration, Document, Exclusion, own_pods};
 use crate::k8s::{ConfigMap, OwnerReference};
 use crate::manifest;
 
@@ -52,12 +52,17 @@ pub fn document(injection: &Value, namespace: &str) -> Result<Document, InvalidS
         Vec::new()
     };
     document.exclude = own_pods(namespace, &document.collector.namespace);
+    exclude(&mut document, further);
+    Ok(document)
+}
+
+/// Leaves further pods out.
+pub fn exclude(document: &mut Document, further: Vec<Exclusion>) {
     for exclusion in further {
         if !document.exclude.contains(&exclusion) {
             document.exclude.push(exclusion);
         }
     }
-    Ok(document)
 }
 
 /// Where to look the Collector's address up; nowhere, where somebody has written it.
@@ -123,9 +128,19 @@ pub fn is_as_applied(found: Option<&ConfigMap>, text: &str, owner: &OwnerReferen
 /// The address that a `ConfigMap` has for the Collector at this place, as long as nothing newer is known.
 #[must_use]
 pub fn address_in(found: Option<&ConfigMap>, at: &Place) -> Option<String> {
-    let text = found?.data.as_ref()?.get(CONFIG_MAP_KEY)?;
-    let collector = config::parse(text).ok()?.document().collector.clone();
+    let Document { collector, .. } = read(found)?;
     (collector.namespace == at.namespace && collector.service == at.service).then_some(collector.address)?
+}
+
+/// The pods that a `ConfigMap` leaves out.
+#[must_use]
+pub fn excluded_in(found: Option<&ConfigMap>) -> Vec<Exclusion> {
+    read(found).map(|document| document.exclude).unwrap_or_default()
+}
+
+fn read(found: Option<&ConfigMap>) -> Option<Document> {
+    let text = found?.data.as_ref()?.get(CONFIG_MAP_KEY)?;
+    Some(config::parse(text).ok()?.document().clone())
 }
 
 #[cfg(test)]

@@ -13,10 +13,12 @@ use tokio::sync::watch;
 
 use crate::api::condition::{ConditionType, Reason};
 use crate::calls;
+use crate::config::Selector;
 use crate::k8s::Client;
 use crate::tasks::Tasks;
 use crate::watch::Health;
 
+mod adopted;
 pub mod agent;
 pub mod certificates;
 mod cluster_domain;
@@ -72,6 +74,8 @@ pub struct Context {
     pub carried: watch::Receiver<Option<Carried>>,
     /// Whether the Service that pods are told is the Agent's; `None` before that is decided.
     pub agent_serves: watch::Receiver<Option<bool>>,
+    /// How the pods of an adopted Agent are found; `None` before that is known.
+    pub adopted_agent: watch::Receiver<Option<Arc<[Selector]>>>,
     /// What is known of the Secret with the API key, whose change rolls the pods that read it.
     pub credentials: watch::Receiver<Secrets>,
     pub events: Recorder,
@@ -157,6 +161,7 @@ impl Context {
             joining: watch::channel(Arc::default()).1,
             carried: watch::channel(Some(Carried::default())).1,
             agent_serves: watch::channel(Some(false)).1,
+            adopted_agent: watch::channel(None).1,
             credentials: watch::channel(None).1,
             events,
             status: status::Sink::new().0,
@@ -333,6 +338,7 @@ fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) 
     let (joins, joining) = watch::channel(Arc::default());
     let (running, carried) = watch::channel(None);
     let (serves, agent_serves) = watch::channel(None);
+    let (adopted, adopted_agent) = watch::channel(None);
     let (secret, credentials) = watch::channel(None);
     let (events, happenings) = Recorder::new(identity, Arc::clone(&state));
     let (sink, reports) = status::Sink::new();
@@ -346,6 +352,7 @@ fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) 
         joining,
         carried,
         agent_serves,
+        adopted_agent,
         credentials,
         events,
         status: sink,
@@ -354,7 +361,7 @@ fn lead(client: Client, namespace: Arc<str>, identity: &str, state: Arc<State>) 
     tasks.spawn("status", status::write(context.clone(), reports, statuses.clone()));
     tasks.spawn("events", events::send(context.clone(), happenings));
     tasks.spawn("Collector's pods", collector_pods::watch(context.clone(), pods));
-    agent::start(&mut tasks, &context, statuses.clone(), serves);
+    agent::start(&mut tasks, &context, statuses.clone(), serves, adopted);
     let (seen, config_maps) = watch::channel(None);
     tasks.spawn("ConfigMap", configuration::watch_config_map(context.clone(), seen));
     tasks.spawn("Collector's spec", collector::know(context.clone(), config_maps.clone(), specs));

@@ -10,7 +10,7 @@ use crate::config::Selector;
 use crate::controller::objects::Part;
 use crate::controller::placed::Placed;
 use crate::controller::stripped::{is_owned, is_stripped};
-use crate::k8s::{self, DaemonSet, Deployment, DynamicObject, ObjectMeta, ResourceExt as _, Time};
+use crate::k8s::{self, DaemonSet, Deployment, DynamicObject, LabelSelector, ObjectMeta, ResourceExt as _, Time};
 use crate::lean::Lean;
 
 /// The DaemonSet.
@@ -30,7 +30,7 @@ pub struct Nodes {
     /// The key's version that its pods were made for, where the controller makes them.
     pub key_version: Option<String>,
     /// How its pods are found.
-    pub selector: String,
+    pub selector: Selector,
 }
 
 /// The Cluster Agent's Deployment.
@@ -43,6 +43,8 @@ pub struct Replicas {
     pub desired: i32,
     pub ready: i32,
     pub updated: i32,
+    /// How its pods are found.
+    pub selector: Selector,
 }
 
 /// Who made an object.
@@ -138,6 +140,11 @@ fn is_of(part: &str, metadata: &ObjectMeta) -> bool {
     metadata.labels.as_ref().and_then(|labels| labels.get(label::PART)).is_some_and(|one| one == part)
 }
 
+/// One that can't be read finds nothing.
+fn selector(written: &LabelSelector) -> Selector {
+    serde_json::to_value(written).ok().and_then(|written| Selector::read(&written)).unwrap_or_default()
+}
+
 // === impl Nodes ===
 
 impl Nodes {
@@ -146,7 +153,6 @@ impl Nodes {
         let status = found.status.clone().unwrap_or_default();
         let template = found.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref());
         let annotations = template.and_then(|metadata| metadata.annotations.as_ref());
-        let selector = found.spec.as_ref().and_then(|spec| Selector::read(&serde_json::to_value(&spec.selector).ok()?));
         Self {
             name: found.name_any(),
             maker: Maker::of(PART, &found.metadata),
@@ -160,7 +166,7 @@ impl Nodes {
             key_version: annotations
                 .and_then(|all| all.get(annotation::CREDENTIALS))
                 .and_then(|written| pod::key_version(written, true)),
-            selector: selector.map(|selector| selector.query()).unwrap_or_default(),
+            selector: found.spec.as_ref().map(|spec| selector(&spec.selector)).unwrap_or_default(),
         }
     }
 }
@@ -179,6 +185,7 @@ impl Replicas {
             desired: found.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
             ready: status.ready_replicas.unwrap_or_default(),
             updated: status.updated_replicas.unwrap_or_default(),
+            selector: found.spec.as_ref().map(|spec| selector(&spec.selector)).unwrap_or_default(),
         }
     }
 }

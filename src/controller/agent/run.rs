@@ -20,6 +20,7 @@ use super::{OF_OPERATOR, PART, SETTLE, TRACES, cluster_agent, discover, operator
 use crate::api::condition::{ConditionType, Holds, Reason};
 use crate::api::object;
 use crate::api::stack::{AgentMode, AgentWay, CollectorMode, Owners, TelemetryStackStatus};
+use crate::config::Selector;
 use crate::controller::left::{self, Left};
 use crate::controller::objects::{self, Key, Outcome, Progress, Wanted};
 use crate::controller::stack::{Stack, Written};
@@ -35,12 +36,14 @@ const BLIND: Duration = Duration::from_secs(30);
 /// Told only where it takes too long.
 const NOT_WRITTEN: &str = "what the spec asks for hasn't been written yet";
 
-/// Starts everything that the Agent takes. Tells whether the Service that pods are told is the Agent's.
+/// Starts everything that the Agent takes. Tells whether the Service that pods are told is the Agent's, and how the pods of
+/// an adopted one are found.
 pub fn start(
     tasks: &mut Tasks,
     context: &Context,
     written: watch::Receiver<Arc<Written>>,
     serves: watch::Sender<Option<bool>>,
+    adopted: watch::Sender<Option<Arc<[Selector]>>>,
 ) {
     let (found, kinds) = watch::channel(None);
     tasks.spawn("DatadogAgent's definition", discover::run(context.clone(), found));
@@ -66,6 +69,7 @@ pub fn start(
         left: lefts,
         place,
         serves,
+        adopted,
         own,
         of_operator,
         way: None,
@@ -91,6 +95,8 @@ struct Running {
     place: watch::Sender<Option<Place>>,
     /// Whether the Service that pods are told is the Agent's.
     serves: watch::Sender<Option<bool>>,
+    /// How the pods of an adopted one are found.
+    adopted: watch::Sender<Option<Arc<[Selector]>>>,
     own: watch::Sender<Option<Arc<Wanted>>>,
     of_operator: watch::Sender<Option<Arc<Wanted>>>,
     /// As it was decided.
@@ -149,6 +155,7 @@ impl Running {
         (self.way, self.restored, self.behind_since, self.blind_since) = (None, false, None, None);
         (self.missing, self.key_version, self.owners) = (None, None, None);
         self.serves.send_if_modified(|serves| serves.take().is_some());
+        self.adopted.send_if_modified(|adopted| adopted.take().is_some());
         self.own.send_if_modified(|wanted| wanted.take().is_some());
         self.of_operator.send_if_modified(|wanted| wanted.take().is_some());
         self.place.send_if_modified(|place| place.take().is_some());
@@ -199,6 +206,7 @@ impl Running {
         if let (Some(way), true) = (self.way, here) {
             // What runs is as it was, whatever is wrong with the spec.
             fill(&mut sight, &seen, way);
+            self.tell_whom_it_adopts(&sight);
             if let Some(settings) = settings.as_ref().filter(|_| sight.looked) {
                 soon = self.want(stack, settings, &seen, &mut sight).await;
             }
@@ -208,6 +216,15 @@ impl Running {
         sight.left.clone_from(&self.left.borrow_and_update());
         let holds = self.report(stack, settings.as_ref(), &sight);
         soon.into_iter().chain((holds != Holds::True).then_some(LOOK_AGAIN)).min()
+    }
+
+    /// While a DaemonSet isn't there, the pods of its successor will be found as its own were.
+    fn tell_whom_it_adopts(&self, sight: &Sight) {
+        let Some(nodes) = sight.nodes.as_ref().filter(|_| sight.way == Some(AgentWay::Adopt)) else { return };
+        let of_cluster_agent = sight.cluster_agent.as_ref().map(|replicas| &replicas.selector);
+        let selectors = [Some(&nodes.selector), of_cluster_agent].into_iter().flatten();
+        let adopted: Arc<[_]> = selectors.filter(|selector| !selector.is_empty()).cloned().collect();
+        self.adopted.send_if_modified(|before| before.replace(Arc::clone(&adopted)) != Some(adopted));
     }
 
     /// Nothing before that is decided; whatever is wrong with the spec, or is there beside it, what runs is as it was.

@@ -153,7 +153,7 @@ async fn pods(context: Context, place: Place, seen: watch::Sender<Seen>) {
     let cut = |pod| Arc::new(Pod::of(pod));
     let mut changes = seen.subscribe();
     loop {
-        let selector_of = |seen: &Seen| seen.nodes.clone().flatten().map(|nodes| nodes.selector);
+        let selector_of = |seen: &Seen| seen.nodes.clone().flatten().map(|nodes| nodes.selector.query());
         let selector = selector_of(&changes.borrow_and_update());
         let another = async {
             if changes.wait_for(|seen| selector_of(seen) != selector).await.is_err() {

@@ -61,7 +61,7 @@ impl Told {
         let stacks = watch::channel(Some(stack));
         let context = Context { stack: stacks.1, status: sink, ..Context::of_nothing(client) };
         let mut tasks = Tasks::default();
-        start(&mut tasks, &context, written.1, watch::Sender::default());
+        start(&mut tasks, &context, written.1, watch::Sender::default(), watch::Sender::default());
         Self { reports, _stack: stacks.0, _written: written.0, _tasks: tasks }
     }
 

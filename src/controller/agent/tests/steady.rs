@@ -77,7 +77,7 @@ impl Agent {
         let (stack, stacks) = watch::channel(Some(Arc::new(Stack::new("u".to_owned(), 1, spec))));
         let context = Context { stack: stacks, status: sink, ..context };
         let mut tasks = Tasks::default();
-        start(&mut tasks, &context, written, watch::Sender::default());
+        start(&mut tasks, &context, written, watch::Sender::default(), watch::Sender::default());
         Self { stack, reports, generation: 1, _written: kept, _tasks: tasks }
     }
 

@@ -252,6 +252,11 @@ fn somebody_elses_agent_is_left_alone_and_watched_when_adopted() {
     .unwrap_or_else(|error| panic!("{error}"));
     assert!(run(&plane, &pods[0]), "the pod is there");
     says(&plane, &controller, "AgentReady");
+    wait_for("its pods to be left out of injection", || {
+        let map = plane.get("otelgate", "configmap/otelgate-injection");
+        map["data"]["config.yaml"].as_str()?.contains("app: theirs").then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}; {}", controller.log()));
     // Nobody else leads to it, where there is no Collector.
     let adopted = json!({"mode": "adopt", "adopt": {"daemonSet": "datadog-agent", "clusterAgent": ""}});
     ask(&plane, "disabled", &adopted);
