@@ -54,9 +54,16 @@ pub fn k8s_attributes_of_files(version: Version, identity: &Identity) -> Part {
     let mut labels = labels(identity);
     labels.extend(["pod", "namespace"].map(|from| helper(&inject, from)));
     let annotations = ["pod", "namespace"].map(|from| helper(&logs, from));
-    let by_uid = json!([{"sources": [{"from": "resource_attribute", "name": "k8s.pod.uid"}]}]);
+    // A static pod's folder has the hash of its manifest where others have the UID that the API server knows.
+    let associations = json!([
+        {"sources": [{"from": "resource_attribute", "name": "k8s.pod.uid"}]},
+        {"sources": [
+            {"from": "resource_attribute", "name": "k8s.pod.name"},
+            {"from": "resource_attribute", "name": "k8s.namespace.name"},
+        ]},
+    ]);
     let id = format!("{}/files", version.name("k8s_attributes"));
-    Part::processor(id, settings(&labels, Some(&annotations), &by_uid))
+    Part::processor(id, settings(&labels, Some(&annotations), &associations))
 }
 
 /// Of two that give the same attribute, the later one counts.

@@ -26,10 +26,10 @@ const PREFIX: &str = "otelgate.helper.";
 /// What takes lines out, and then the helpers.
 pub fn of_files(scope: LogScope, collection: Collection) -> Vec<Part> {
     let [inject, logs] = HELPERS;
-    let mut parts = Vec::new();
+    // The node's name is there for every pod that is known, and comes from nowhere else in this pipeline so far. Whether one
+    // that isn't has switched its lines off can't be told.
+    let mut parts = vec![drop("unknown_pods", r#"resource.attributes["k8s.node.name"] == nil"#)];
     if scope == LogScope::OptedIn {
-        // The node's name is there for every pod that is known, and comes from nowhere else in this pipeline so far.
-        parts.push(drop("unknown_pods", r#"resource.attributes["k8s.node.name"] == nil"#));
         let [pod, namespace] = inject.both();
         let opted_in = format!(
             r#"{pod} == "enabled" or ({namespace} == "enabled" and {pod} != "observe" and {pod} != "disabled")"#

@@ -121,7 +121,7 @@ impl Pod {
         let opted_in = legal(self.label).or(legal(self.of_namespace)) == Some("enabled");
         let default = if collection == Collection::Enabled { "enabled" } else { "disabled" };
         let switch = legal(self.switch).or(legal(self.switch_of_namespace)).unwrap_or(default);
-        (scope == LogScope::All || (self.known && opted_in)) && switch == "enabled"
+        self.known && (scope == LogScope::All || opted_in) && switch == "enabled"
     }
 
     fn resource(&self, name: &str) -> Value {
@@ -162,9 +162,7 @@ fn lines_are_sent_of_pods_that_are_opted_in_and_have_not_switched_them_off() {
             assert_eq!(sent, expected, "{scope:?} {collection:?}");
             for (resource, _) in &records {
                 assert!(resource.keys().all(|key| !key.starts_with("otelgate.")), "{resource:?}");
-                let known = resource.contains_key("k8s.node.name");
-                let service = if known { "cart" } else { resource["k8s.pod.name"].as_str() };
-                assert_eq!(resource["service.name"], service);
+                assert_eq!(resource["service.name"], "cart");
             }
         }
     }
