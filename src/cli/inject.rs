@@ -137,10 +137,11 @@ impl Rules<'_> {
             let Some(template) = document.value.pointer(&templated.template) else { continue };
             let json = template.to_string();
             let pod = offline::pod(&json, &document.value, &templated, &place)?;
+            let at = self.setting.at(&templated, &document.value);
             let (changed, outcome) = if self.undo {
                 undone(template, &templated, &place)?
             } else {
-                self.decided(template, &pod, &templated, &place)?
+                self.decided(template, &pod, &templated, &place, at)?
             };
             outcomes.push(outcome);
             if let Some(changed) = changed
@@ -158,10 +159,11 @@ impl Rules<'_> {
         pod: &Pod<'_>,
         templated: &Templated<'_>,
         place: &Place<'_>,
+        at: Timestamp,
     ) -> Result<(Option<Value>, Outcome), Complaint> {
         let Setting { configuration, opt_in, .. } = self.setting;
         let namespace = self.namespaces.view(place.namespace, opt_in);
-        let decision = decide(pod, &namespace, configuration, self.setting.at(templated, template));
+        let decision = decide(pod, &namespace, configuration, at);
         // It is all that tells otelgate's keys from the user's, and the patch would replace it.
         if matches!(decision, Decision::Inject(_))
             && decision.notes().iter().any(|note| note.reason == Reason::InvalidStatus)

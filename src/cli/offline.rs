@@ -59,10 +59,10 @@ pub fn created(object: &Value) -> Option<Timestamp> {
 // === impl Setting ===
 
 impl Setting<'_> {
-    /// When a pod or a template is decided: one that a cluster had is decided as it was then, on whatever day.
+    /// When an object is decided: one that a cluster had is decided as it was then, on whatever day.
     #[must_use]
-    pub fn at(&self, templated: &Templated<'_>, template: &Value) -> Timestamp {
-        created(template).filter(|_| templated.workload.is_none()).unwrap_or(self.now)
+    pub fn at(&self, templated: &Templated<'_>, document: &Value) -> Timestamp {
+        document.pointer(&templated.pointer).and_then(created).unwrap_or(self.now)
     }
 }
 

@@ -56,8 +56,11 @@ impl<'a> Workload<'a> {
     /// The workload of a pod, or of the template that it is.
     #[must_use]
     pub fn of(pod: &'a Pod<'a>, now: Timestamp) -> Self {
-        if let Some(workload) = &pod.template_of {
-            return workload.clone();
+        match &pod.template_of {
+            Some(Self::Job(name)) => return Self::of_job(name, now),
+            Some(Self::ReplicaSet(name)) => return Self::of_replica_set(name, pod),
+            Some(workload) => return workload.clone(),
+            None => {}
         }
         let metadata = &pod.metadata.value;
         let Some(owner) = metadata.controller() else {
@@ -71,13 +74,17 @@ impl<'a> Workload<'a> {
             ("apps", kind::STATEFUL_SET) => Self::StatefulSet(Cow::Borrowed(name)),
             ("apps", kind::DAEMON_SET) => Self::DaemonSet(Cow::Borrowed(name)),
             ("batch", kind::CRON_JOB) => Self::CronJob { name: Cow::Borrowed(name), job: None },
-            ("batch", kind::JOB) => match cron_job(name, now) {
-                Some(cron_job) => Self::CronJob { name: Cow::Borrowed(cron_job), job: Some(Cow::Borrowed(name)) },
-                None => Self::Job(Cow::Borrowed(name)),
-            },
+            ("batch", kind::JOB) => Self::of_job(name, now),
             (group, kind) => {
                 Self::Other { group: Cow::Borrowed(group), kind: Cow::Borrowed(kind), name: Cow::Borrowed(name) }
             }
+        }
+    }
+
+    fn of_job(name: &'a str, now: Timestamp) -> Self {
+        match cron_job(name, now) {
+            Some(cron_job) => Self::CronJob { name: Cow::Borrowed(cron_job), job: Some(Cow::Borrowed(name)) },
+            None => Self::Job(Cow::Borrowed(name)),
         }
     }
 

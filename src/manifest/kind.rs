@@ -56,7 +56,7 @@ pub struct Templated<'a> {
     pub pointer: String,
     /// JSON pointer of the pod template, from the document's root; where something on the way to it is no map, of that.
     pub template: String,
-    /// Whose template it is; `None` for a pod, which says so itself.
+    /// Whose template it is, whoever owns that; `None` for a pod, which says so itself.
     pub workload: Option<Workload<'a>>,
 }
 
@@ -121,7 +121,7 @@ fn template(found: Found<'_>) -> Option<Templated<'_>> {
     let object = Object { kind, ..object(value) };
     let workload = match known {
         Some(known) if known.template.is_empty() => None,
-        Some(known) => Some(owner(value, kind).unwrap_or_else(|| (known.workload)(object.name))),
+        Some(known) => Some((known.workload)(object.name)),
         // Its controller may give the pods to a Deployment, say, whose name only that controller knows.
         None => Some(other(group, kind, "")),
     };
@@ -161,25 +161,6 @@ fn way<'p>(object: &Value, pointer: &'p str) -> Option<&'p str> {
         end += 1 + step.len();
     }
     (!value.is_null()).then(|| &pointer[..end])
-}
-
-/// The Deployment, Rollout or `CronJob` behind an object that was taken from a cluster.
-fn owner<'a>(value: &'a Value, kind: &str) -> Option<Workload<'a>> {
-    let name = object(value).name;
-    let owners = value.pointer("/metadata/ownerReferences")?.as_array()?;
-    let owner = owners.iter().find(|owner| owner.get("controller") == Some(&Value::Bool(true)))?;
-    let owner_name = text(owner, "name")?;
-    let behind = || Some(Cow::Borrowed(name));
-    match (kind, group(text(owner, "apiVersion")?), text(owner, "kind")?) {
-        ("ReplicaSet", "apps", "Deployment") => {
-            Some(Workload::Deployment { name: owner_name.into(), replica_set: behind() })
-        }
-        ("ReplicaSet", "argoproj.io", "Rollout") => {
-            Some(Workload::Rollout { name: owner_name.into(), replica_set: behind() })
-        }
-        ("Job", "batch", "CronJob") => Some(Workload::CronJob { name: owner_name.into(), job: behind() }),
-        _ => None,
-    }
 }
 
 /// Kind, namespace and name of an object that says its kind.

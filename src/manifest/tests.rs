@@ -450,7 +450,7 @@ items:
     );
     assert!(found["/items/2/items/1/spec/template"].1.contains("Deployment { name: \"typeless\""));
     assert_eq!(found["/items/0"], ("p".to_owned(), "None".to_owned()));
-    assert!(found["/items/7/spec/template"].1.contains("CronJob { name: \"cj\", job: Some(\"cj-29000000\") }"));
+    assert!(found["/items/7/spec/template"].1.contains("Job(\"cj-29000000\")"), "its pods name no other owner");
     assert!(
         found["/items/8/spec/template"]
             .1

@@ -173,8 +173,7 @@ impl Surroundings {
     ) -> Explanation {
         let view = surrounding.view();
         let now = Timestamp::now();
-        let is_pod = templated.workload.is_none();
-        let at = if is_pod { created(object).unwrap_or(now) } else { now };
+        let at = created(object).unwrap_or(now);
         let case = Case { pod, namespace: &view, configuration: &self.configuration };
         let decision = decide(pod, &view, &self.configuration, at);
         let kind::Object { kind, name, .. } = templated.object;
@@ -190,7 +189,7 @@ impl Surroundings {
             ..Changes::default()
         };
         let around = Around { namespace: &view, configuration: &self.configuration, changes, now };
-        if is_pod {
+        if templated.workload.is_none() {
             explanation.running = Some(Running::new(object, pod, &decision, around));
         } else {
             match pods(cluster, object, &templated.template, &surrounding.name).await {

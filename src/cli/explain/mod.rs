@@ -115,7 +115,7 @@ fn explain_all(inputs: &[Parsed<'_>], setting: &Setting<'_>) -> Result<Vec<Expla
                     Ok(pod) => {
                         let namespace = namespaces.view(place.namespace, setting.opt_in);
                         let case = Case { pod: &pod, namespace: &namespace, configuration: setting.configuration };
-                        let now = setting.at(&templated, template);
+                        let now = setting.at(&templated, &document.value);
                         let decision = decide(&pod, &namespace, setting.configuration, now);
                         let known = namespaces.has(place.namespace);
                         let Object { kind, name, generate_name, .. } = place.object;

@@ -137,3 +137,72 @@ fn a_captured_pod_is_decided_as_when_it_was_created() {
     assert_eq!(owned_by(""), (false, true));
     assert_eq!(owned_by("  creationTimestamp: null\n"), (false, true));
 }
+
+/// The variables of an object's first container, by where its pod template stands.
+fn environment(object: &Value, template: &str, now: &str) -> Value {
+    let configuration = Configuration::default();
+    let inputs = [input("object.json", object.to_string())];
+    let parsed = input::parse_all(&inputs).expect("a manifest");
+    let now = now.parse().expect("a time");
+    let setting = Setting { configuration: &configuration, namespace: Some("shop"), opt_in: true, now };
+    let rules = Rules { setting, namespaces: Namespaces::default(), undo: false };
+    let (rewritten, _) = rules.apply(&parsed, 1).expect("a manifest");
+    let written: Value = serde_json::from_str(&joined(&rewritten)).expect("JSON");
+    written.pointer(&format!("{template}/spec/containers/0/env")).expect("variables").clone()
+}
+
+/// The service's name of a Job's or a ReplicaSet's pods, which have all that the document's template has.
+fn service_of_pods(owner: [&str; 3], metadata: &Value, labels: &Value, now: &str) -> String {
+    let [api_version, kind, name] = owner;
+    let spec = json!({"containers": [{"name": "main"}]});
+    let by = json!([{"apiVersion": api_version, "kind": kind, "name": name, "controller": true}]);
+    let created = &metadata["creationTimestamp"];
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "spec": spec, "metadata": {
+        "generateName": format!("{name}-"), "labels": labels, "creationTimestamp": created, "ownerReferences": by}});
+    let mut object = json!({"apiVersion": api_version, "kind": kind, "metadata": metadata,
+        "spec": {"template": {"metadata": {"labels": labels}, "spec": spec}}});
+    object["metadata"]["name"] = name.into();
+    let env = environment(&object, "/spec/template", now);
+    assert_eq!(env, environment(&pod, "", now), "{object}");
+    let of_service = |variable: &&Value| variable["name"] == "OTEL_SERVICE_NAME";
+    let found = env.as_array().into_iter().flatten().find(of_service).expect("a service");
+    found["value"].as_str().expect("a text").to_owned()
+}
+
+/// Whoever made it: a pod names the Job alone.
+#[test]
+fn a_job_is_decided_by_its_name_as_its_pods_are() {
+    const NOON: &str = "2026-11-23T12:00:00Z";
+    const A_YEAR_LATER: &str = "2027-11-23T12:00:00Z";
+    let cron_job = json!([{"apiVersion": "batch/v1", "kind": "CronJob", "name": "nightly", "controller": true}]);
+    for owners in [cron_job, json!([])] {
+        for (name, created, now, service) in [
+            ("manual", Some(NOON), NOON, "manual"),
+            ("nightly-29923920", None, NOON, "nightly"),
+            ("nightly-29923920", None, A_YEAR_LATER, "nightly-29923920"),
+            ("nightly-29923920", Some(NOON), A_YEAR_LATER, "nightly"),
+            ("nightly-29923920", Some(A_YEAR_LATER), NOON, "nightly-29923920"),
+        ] {
+            let metadata = json!({"creationTimestamp": created, "ownerReferences": owners});
+            let found = service_of_pods(["batch/v1", "Job", name], &metadata, &json!({}), now);
+            assert_eq!(found, service, "{name}, created {created:?}, decided {now}");
+        }
+    }
+}
+
+#[test]
+fn a_replica_set_is_decided_by_its_templates_hash_as_its_pods_are() {
+    let deployment = json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "controller": true}]);
+    for owners in [deployment, json!([])] {
+        for (labels, service) in [
+            (json!({"pod-template-hash": "5d9"}), "web"),
+            (json!({"rollouts-pod-template-hash": "5d9"}), "web"),
+            (json!({}), "web-5d9"),
+        ] {
+            let metadata = json!({"ownerReferences": owners});
+            let found =
+                service_of_pods(["apps/v1", "ReplicaSet", "web-5d9"], &metadata, &labels, "2026-11-23T12:00:00Z");
+            assert_eq!(found, service, "{labels}");
+        }
+    }
+}
