@@ -2,6 +2,7 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "json!() makes values, and cases are made of them")]
 
+mod committed;
 mod endpoint;
 mod environment;
 mod linear;
@@ -20,7 +21,7 @@ use serde_json::{Value, json};
 
 use super::patch::to_json;
 use super::rules::LeftOut;
-use super::{Action, Decision, Namespace, Plan, Pod, Reason, decide};
+use super::{Action, Decision, Namespace, Plan, Pod, Reason, Workload, decide};
 use crate::config::{Configuration, Document};
 use crate::growth;
 
@@ -32,6 +33,8 @@ struct Case {
     namespace: Option<&'static str>,
     annotations: Option<Vec<(Box<str>, Box<str>)>>,
     document: Document,
+    /// Offline: whose template it is.
+    template_of: Option<Workload<'static>>,
 }
 
 /// What came of it.
@@ -67,6 +70,7 @@ fn case(pod: Value) -> Case {
         namespace: Some("shop"),
         annotations: Some(Vec::new()),
         document: Document::default(),
+        template_of: None,
     }
 }
 
@@ -125,7 +129,8 @@ impl Case {
 
     fn decide(&self) -> Outcome {
         let json = self.pod.to_string();
-        let pod = Pod::from_json(&json).unwrap();
+        let mut pod = Pod::from_json(&json).unwrap();
+        pod.template_of.clone_from(&self.template_of);
         let namespace = self.in_namespace();
         let configuration = Configuration::try_from(self.document.clone()).unwrap();
         let now = "2026-11-23T12:00:00Z".parse().unwrap();
