@@ -89,7 +89,7 @@ impl<'a> Options<'a> {
         let containers = reader.option(annotation::CONTAINERS, Listed::has_names).map(Listed::new);
         let logs = reader.option(annotation::LOGS, |value| matches!(value, "enabled" | "disabled"));
         let propagators = reader.option(annotation::PROPAGATORS, otel::are_propagators).map(sourced);
-        let log_source = reader.option(annotation::LOG_SOURCE, |value| !value.is_empty()).map(sourced);
+        let log_source = reader.log_source().map(sourced);
         let skip = reader.option(annotation::SKIP, Listed::has_names).map(Listed::new);
         let (sampler, sampler_arg) = reader.sampler(configuration);
         let (destination, endpoint_source) = reader.destination(configuration);
@@ -252,6 +252,13 @@ impl<'a, 'n> Reader<'a, 'n> {
 
     fn option(&mut self, key: &'static str, legal: impl Fn(&str) -> bool) -> Option<(&'a str, Level)> {
         self.raw(key, legal).first()
+    }
+
+    /// Under its name as a resource attribute it is a default too. On the pod that is where the source itself stands.
+    fn log_source(&mut self) -> Option<(&'a str, Level)> {
+        let option = self.option(annotation::LOG_SOURCE, |value| !value.is_empty());
+        let default = || self.default(annotation::RESOURCE_LOG_SOURCE).filter(|value| !value.is_empty());
+        option.or_else(|| Some((default()?, Level::Namespace)))
     }
 
     /// A sampler's argument is worth something only with that sampler: of its own level, or of a higher one. Where that of

@@ -97,6 +97,27 @@ fn a_log_source_of_the_image_has_to_be_every_containers() {
 }
 
 #[test]
+fn a_namespaces_log_source_may_be_written_as_a_resource_attribute() {
+    const SOURCE: &str = "resource.opentelemetry.io/datadog.log.source";
+    const OPTION: &str = "otelgate.dev/log-source";
+    let nginx = || case(pod(json!({"name": "app", "image": "nginx:1"}))).on_namespace(SOURCE, "go");
+    for (case, source) in [
+        (nginx(), "go"),
+        (nginx().on_namespace(OPTION, "java"), "java"),
+        (nginx().annotate(OPTION, "python"), "python"),
+        (nginx().annotate(SOURCE, "ruby"), "ruby"),
+    ] {
+        let outcome = case.decide();
+        assert_eq!(outcome.annotation(SOURCE), Some(source));
+        assert_eq!(outcome.attribute("datadog.log.source"), None, "of logs alone");
+    }
+    let agent = nginx().configure(|document| document.logs.owner = LogOwner::Agent).decide();
+    assert_eq!(agent.annotation("ad.datadoghq.com/app.logs"), Some(r#"[{"source":"go","service":"web"}]"#));
+    let empty = case(pod(json!({"name": "app", "image": "nginx:1"}))).on_namespace(SOURCE, "").decide();
+    assert_eq!(empty.annotation(SOURCE), Some("nginx"));
+}
+
+#[test]
 fn annotations_stay_below_the_api_servers_limit() {
     let room = |bytes: usize| case(pod(app())).annotate("big", &"x".repeat(bytes)).decide();
     let total = |outcome: &super::Outcome| -> usize {
