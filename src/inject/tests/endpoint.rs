@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Case, app, case, pod, with_env};
-use crate::config::{Protocol, Reach};
+use crate::config::{IpFamily, Protocol, Reach};
 use crate::inject::{Action, Reason};
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
@@ -131,11 +131,25 @@ fn a_pod_that_cannot_resolve_cluster_names_gets_the_address() {
 
 #[test]
 fn by_the_node_the_address_comes_first() {
-    let outcome = case(pod(app())).configure(|document| document.otlp.reach = Reach::Node).decide();
-    assert_eq!(outcome.variable(ENDPOINT), Some("http://$(OTELGATE_NODE_IP):4318"));
-    let names = outcome.names();
-    let place = |name| names.iter().position(|one| *one == name).unwrap();
-    assert!(place("OTELGATE_NODE_IP") < place(ENDPOINT));
+    for (family, endpoint) in
+        [(IpFamily::IPv4, "http://$(OTELGATE_NODE_IP):4318"), (IpFamily::IPv6, "http://[$(OTELGATE_NODE_IP)]:4318")]
+    {
+        let by_node = case(pod(app())).configure(|document| {
+            document.otlp.reach = Reach::Node;
+            document.otlp.ip_family = family;
+        });
+        let outcome = by_node.decide();
+        assert_eq!(outcome.variable(ENDPOINT), Some(endpoint));
+        let names = outcome.names();
+        let place = |name| names.iter().position(|one| *one == name).unwrap();
+        assert!(place("OTELGATE_NODE_IP") < place(ENDPOINT));
+    }
+}
+
+#[test]
+fn the_collectors_name_ends_in_the_clusters_domain() {
+    let outcome = case(pod(app())).configure(|document| document.cluster_domain = "corp.example".into()).decide();
+    assert_eq!(outcome.variable(ENDPOINT), Some("http://otel-collector.datadog.svc.corp.example:4318"));
 }
 
 #[test]
