@@ -122,6 +122,41 @@ fn injected(outcome: &super::Outcome) -> Vec<String> {
 }
 
 #[test]
+fn a_namespaces_options_are_the_defaults_of_its_pods() {
+    const LOGS: &str = "io.opentelemetry.discovery.logs/enabled";
+    const SOURCE: &str = "resource.opentelemetry.io/datadog.log.source";
+    let decided = |key: &str, on_namespace: &str, on_pod: Option<&str>| {
+        let mut two = pod(app());
+        two["spec"]["containers"].as_array_mut().unwrap().push(json!({"name": "worker", "image": "nginx:1"}));
+        let case = case(two).on_namespace(key, on_namespace);
+        match on_pod {
+            Some(value) => case.annotate(key, value).decide(),
+            None => case.decide(),
+        }
+    };
+
+    let key = "otelgate.dev/containers";
+    assert_eq!(injected(&decided(key, "worker", None)), ["worker"]);
+    assert_eq!(injected(&decided(key, "worker", Some("app"))), ["app"]);
+
+    let key = "otelgate.dev/skip";
+    let skips = |on_pod| {
+        let outcome = decided(key, "OTEL_SERVICE_NAME", on_pod);
+        [outcome.variable("OTEL_SERVICE_NAME").is_none(), outcome.attribute("k8s.pod.uid").is_none()]
+    };
+    assert_eq!(skips(None), [true, false]);
+    assert_eq!(skips(Some("k8s.pod.uid")), [false, true], "a list of the pod's own stands for the namespace's");
+
+    let key = "otelgate.dev/logs";
+    assert_eq!(decided(key, "disabled", None).annotation(LOGS), None);
+    assert_eq!(decided(key, "disabled", Some("enabled")).annotation(LOGS), Some("true"));
+
+    let key = "otelgate.dev/log-source";
+    assert_eq!(decided(key, "go", None).annotation(SOURCE), Some("go"));
+    assert_eq!(decided(key, "go", Some("java")).annotation(SOURCE), Some("java"));
+}
+
+#[test]
 fn sidecars_and_init_containers_only_when_named() {
     let mut many = pod(app());
     many["spec"]["containers"] =
