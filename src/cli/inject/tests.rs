@@ -1,5 +1,6 @@
-//! Nobody can tell by how many threads documents were rewritten.
+//! Nobody can tell by how many threads documents were rewritten, and a template has what its pods would have.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde_json::json;
@@ -151,6 +152,12 @@ fn environment(object: &Value, template: &str, now: &str) -> Value {
     written.pointer(&format!("{template}/spec/containers/0/env")).expect("variables").clone()
 }
 
+/// The value of the variable of that name.
+fn text<'e>(env: &'e Value, name: &str) -> &'e str {
+    let variable = env.as_array().into_iter().flatten().find(|variable| variable["name"] == name);
+    variable.and_then(|variable| variable["value"].as_str()).unwrap_or_default()
+}
+
 /// The service's name of a Job's or a ReplicaSet's pods, which have all that the document's template has.
 fn service_of_pods(owner: [&str; 3], metadata: &Value, labels: &Value, now: &str) -> String {
     let [api_version, kind, name] = owner;
@@ -164,9 +171,7 @@ fn service_of_pods(owner: [&str; 3], metadata: &Value, labels: &Value, now: &str
     object["metadata"]["name"] = name.into();
     let env = environment(&object, "/spec/template", now);
     assert_eq!(env, environment(&pod, "", now), "{object}");
-    let of_service = |variable: &&Value| variable["name"] == "OTEL_SERVICE_NAME";
-    let found = env.as_array().into_iter().flatten().find(of_service).expect("a service");
-    found["value"].as_str().expect("a text").to_owned()
+    text(&env, "OTEL_SERVICE_NAME").to_owned()
 }
 
 /// Whoever made it: a pod names the Job alone.
@@ -205,4 +210,47 @@ fn a_replica_set_is_decided_by_its_templates_hash_as_its_pods_are() {
             assert_eq!(found, service, "{labels}");
         }
     }
+}
+
+/// As Kubernetes, Argo and `OpenKruise` define them.
+#[test]
+fn every_known_kind_is_injected_where_its_template_stands() {
+    let (selector, spec) = (json!({"app": "it"}), json!({"containers": [{"name": "main", "image": "it:1"}]}));
+    let template = json!({"metadata": {"labels": selector}, "spec": spec});
+    let plain = json!({"spec": {"template": template}});
+    let selecting = json!({"spec": {"selector": {"matchLabels": selector}, "template": template}});
+    let of_sets = json!({"spec": {"serviceName": "it", "selector": {"matchLabels": selector}, "template": template}});
+    let of_cron = json!({"spec": {"schedule": "@daily", "jobTemplate": {"spec": {"template": template}}}});
+    let controller = json!({"spec": {"replicas": 1, "selector": selector, "template": template}});
+    let below_spec = "/spec/template";
+    let mut tested = BTreeSet::new();
+    for (group, version, kind, object, at, owner) in [
+        ("", "v1", "Pod", &json!({"spec": spec}), "", None),
+        ("", "v1", "PodTemplate", &json!({"template": template}), "/template", None),
+        ("", "v1", "ReplicationController", &controller, below_spec, None),
+        ("apps", "v1", "Deployment", &selecting, below_spec, Some("deployment")),
+        ("apps", "v1", "StatefulSet", &of_sets, below_spec, Some("statefulset")),
+        ("apps", "v1", "DaemonSet", &selecting, below_spec, Some("daemonset")),
+        ("apps", "v1", "ReplicaSet", &selecting, below_spec, Some("replicaset")),
+        ("batch", "v1", "Job", &plain, below_spec, Some("job")),
+        ("batch", "v1", "CronJob", &of_cron, "/spec/jobTemplate/spec/template", Some("cronjob")),
+        ("argoproj.io", "v1alpha1", "Rollout", &selecting, below_spec, None),
+        ("apps.kruise.io", "v1alpha1", "CloneSet", &selecting, below_spec, None),
+        ("apps.kruise.io", "v1beta1", "StatefulSet", &of_sets, below_spec, None),
+        ("apps.kruise.io", "v1alpha1", "DaemonSet", &selecting, below_spec, None),
+        ("apps.kruise.io", "v1alpha1", "BroadcastJob", &plain, below_spec, None),
+    ] {
+        let mut object = object.clone();
+        let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+        (object["apiVersion"], object["kind"]) = (api_version.into(), kind.into());
+        object["metadata"] = json!({"name": "it", "namespace": "shop"});
+        let env = environment(&object, at, "2026-11-23T12:00:00Z");
+        assert_eq!(text(&env, "OTEL_SERVICE_NAME"), "it", "{group} {kind}");
+        let is_owner = |pair: &&str| pair.ends_with("=it") && pair.starts_with("k8s.");
+        let named: Vec<_> = text(&env, "OTEL_RESOURCE_ATTRIBUTES").split(',').filter(is_owner).collect();
+        let owner: Vec<_> = owner.map(|owner| format!("k8s.{owner}.name=it")).into_iter().collect();
+        assert_eq!(named, owner, "{group} {kind}");
+        assert!(tested.insert((group, kind)), "{group} {kind} stands twice");
+    }
+    assert_eq!(tested, kind::known().collect::<BTreeSet<_>>());
 }
