@@ -382,8 +382,10 @@ impl Ports {
         // Before the line that says that it listens: whoever reads that may signal at once.
         let signals = Signals::new().context("can't listen for signals")?;
         let ports = Self { webhook: bind(webhook).await?, admin: bind(admin).await?.into_std()?, signals };
+        let address = ports.webhook.local_addr()?;
         info!(
-            server.address = %ports.webhook.local_addr()?,
+            server.address = %address.ip(),
+            server.port = address.port(),
             otelgate.admin.address = %ports.admin.local_addr()?,
             "listening"
         );

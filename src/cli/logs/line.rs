@@ -186,11 +186,11 @@ mod tests {
 
     #[test]
     fn people_get_level_message_and_fields() {
-        let raw = r#"2026-11-02T09:14:33.123456789Z {"timestamp":"x","level":"INFO","message":"listening","server.address":"0.0.0.0:8443","n":3,"why":"a b","target":"otelgate::cli"}"#;
+        let raw = r#"2026-11-02T09:14:33.123456789Z {"timestamp":"x","level":"INFO","message":"listening","server.address":"0.0.0.0","server.port":8443,"why":"a b","target":"otelgate::cli"}"#;
         assert_eq!(
             told(raw),
             "otelgate-webhook-a node-1    2026-11-02T09:14:33.123Z INFO  listening \
-             server.address=0.0.0.0:8443 n=3 why=\"a b\""
+             server.address=0.0.0.0 server.port=8443 why=\"a b\""
         );
     }
 

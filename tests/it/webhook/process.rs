@@ -1,10 +1,12 @@
 //! `otelgate webhook` as a process of its own.
 
+use std::fmt::Debug;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -39,8 +41,8 @@ impl Process {
         wait_until(|| async { process.log().contains("listening") }).await;
         let log = process.log();
         let listening = log.lines().find(|line| line.contains("listening")).expect("just seen");
-        (process.address, process.admin) =
-            (address_in(listening, "server.address"), address_in(listening, "otelgate.admin.address"));
+        process.address = SocketAddr::new(field(listening, "server.address"), field(listening, "server.port"));
+        process.admin = field(listening, "otelgate.admin.address");
         process
     }
 
@@ -116,12 +118,12 @@ impl Process {
     }
 }
 
-/// The address behind a field's name, in either format of the log.
-fn address_in(line: &str, field: &str) -> SocketAddr {
-    let rest = line.split(field).nth(1).expect("the field");
+/// The value behind a field's name, in either format of the log.
+fn field<T: FromStr<Err: Debug>>(line: &str, name: &str) -> T {
+    let rest = line.split(name).nth(1).expect("the field");
     let rest = rest.trim_start_matches(['"', ':', '=']);
     let end = rest.find(['"', ' ', ',', '}']).unwrap_or(rest.len());
-    rest[..end].parse().expect("an address")
+    rest[..end].parse().expect("a value of its type")
 }
 
 impl Drop for Process {
