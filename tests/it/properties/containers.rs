@@ -87,6 +87,15 @@ pub fn container(random: &mut Random, taken: &mut Vec<String>, sidecar: bool) ->
     Value::Object(container)
 }
 
+/// As `kubectl debug` does with a pod that runs; no API server takes a new pod with such containers.
+pub fn debug(random: &mut Random, pod: &mut Value) {
+    let Some(Value::Object(spec)) = pod.get_mut("spec") else { return };
+    let containers: Vec<Value> = (0..random.between(1, 2))
+        .map(|index| json!({"name": format!("debugger-{index}"), "image": image(random), "env": environment(random)}))
+        .collect();
+    spec.insert("ephemeralContainers".to_owned(), Value::Array(containers));
+}
+
 fn image(random: &mut Random) -> &'static str {
     random.pick(&[
         "nginx",

@@ -101,6 +101,9 @@ pub fn any(random: &mut Random) -> Case {
     if random.percent(2) {
         metadata::lengthen(random, &mut case.original);
     }
+    if random.percent(5) {
+        containers::debug(random, &mut case.original);
+    }
     case
 }
 
