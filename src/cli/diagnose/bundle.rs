@@ -105,6 +105,7 @@ impl Bundle {
         out.push_str(
             "\n## Never in it\n\n- the data of Secrets: of these, the names of their keys and the dates of certificates\n\
              - values of environment variables and of arguments that aren't otelgate's own flags\n\
+             - keys, tokens and texts of files that a DatadogAgent holds in the clear\n\
              - bodies of annotations but otelgate's own\n- anything of other pods than those of otelgate, of Collectors and of Agents\n",
         );
         out

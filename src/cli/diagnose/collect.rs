@@ -33,8 +33,8 @@ const OWN_PREFIX: &str = "otelgate";
 pub struct Collection<'a> {
     pub client: &'a Client,
     /// Otelgate's own.
-    namespace: &'a str,
-    words: &'a Words,
+    pub namespace: &'a str,
+    pub words: &'a Words,
     pub bundle: &'a mut Bundle,
 }
 

@@ -7,11 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::collect::{Collection, End};
+use super::redact;
 use crate::api::{label, object};
 use crate::cli::fetch::{self, Part};
 use crate::cli::logs::Source;
 use crate::cli::telemetry::{self, Telemetry};
-use crate::k8s::Pod;
+use crate::controller::agent::DATADOG_AGENT;
+use crate::k8s::{ListParams, Pod};
+use crate::unavailable::Unavailable;
 
 /// Pods of each kind that are told of, and of these those whose logs are.
 const PODS: usize = 50;
@@ -28,6 +31,7 @@ pub async fn all(collection: &mut Collection<'_>, telemetry: &Telemetry) {
     ] {
         names.extend(collection.workloads(telemetry, plural, about).await);
     }
+    collection.datadog_agents(telemetry).await;
     collection.records(telemetry).await;
     let is_about = |name: &str| names.iter().any(|known| name.starts_with(known.as_str()));
     let (path, about) = ("telemetry/events.yaml", "events about Collectors and Agents");
@@ -57,6 +61,26 @@ impl Collection<'_> {
         self.add_objects(&path, about, &workloads);
         let name = |workload: &Value| workload.pointer("/metadata/name")?.as_str().map(ToOwned::to_owned);
         workloads.iter().filter_map(name).collect()
+    }
+
+    /// Where there is no Datadog Operator, none is missed.
+    async fn datadog_agents(&mut self, telemetry: &Telemetry) {
+        let path = "telemetry/datadogagents.yaml";
+        let (version, plural) = (DATADOG_AGENT.api_version, DATADOG_AGENT.plural);
+        let collection = format!("/apis/{version}/namespaces/{}/{plural}", telemetry.namespace);
+        let (agents, about) = match fetch::list(self.client, &collection, ListParams::default()).await {
+            Ok(agents) => (agents, "what the Datadog Operator makes Agents from, and what became of it"),
+            Err(Unavailable::NotFound { .. }) => (Vec::new(), "DatadogAgent, which the API server doesn't serve"),
+            Err(fault) => return self.bundle.leave_out(path, fault),
+        };
+        let mut keys = Vec::new();
+        for agent in &agents {
+            redact::keys(agent, &mut keys);
+        }
+        for key in keys {
+            self.bundle.hide(key.as_bytes());
+        }
+        self.add_objects(path, about, &agents);
     }
 
     /// What the controller has rolled out, and how trials ended: neither the configurations nor the pods, whose variables
@@ -99,4 +123,63 @@ impl Collection<'_> {
 fn shorten<R: Ord>(found: &mut Vec<(R, Value)>) {
     found.sort_by(|(one, _), (other, _)| one.cmp(other));
     found.truncate(PODS);
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{Request, Response};
+    use serde_json::json;
+
+    use super::super::bundle::Bundle;
+    use super::super::redact::Words;
+    use super::*;
+    use crate::k8s::{Body, Client};
+
+    const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+    /// All files, with an Agent's log that tells its key, where the API server answers so.
+    async fn collected(code: u16, answer: Value) -> BTreeMap<String, String> {
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let asked = "/apis/datadoghq.com/v2alpha1/namespaces/datadog/datadogagents";
+            assert_eq!(request.uri().path(), asked);
+            let response = Response::builder().status(code).body(Body::from(answer.to_string().into_bytes()));
+            async move { Ok::<_, tower::BoxError>(response.expect("a response")) }
+        });
+        let client = Client::new(service, "default");
+        let (mut bundle, words) = (Bundle::default(), Words::default());
+        let mut collection = Collection { client: &client, namespace: "otelgate", words: &words, bundle: &mut bundle };
+        collection.datadog_agents(&Telemetry::of(&[], None)).await;
+        bundle.add("logs/agent.log", "the last lines", format!("my key is {KEY}"));
+        bundle.finished("a title").into_iter().collect()
+    }
+
+    fn failure(code: u16, message: &str) -> Value {
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message, "code": code})
+    }
+
+    #[tokio::test]
+    async fn a_datadog_agent_is_there_with_its_status_and_its_key_is_nowhere() {
+        let agent = json!({
+            "metadata": {"name": "datadog"}, "spec": {"global": {"credentials": {"apiKey": KEY}}},
+            "status": {"conditions": [{"type": "AgentReconcile", "reason": "reconcile_error"}]},
+        });
+        let files = collected(200, json!({"metadata": {}, "items": [agent]})).await;
+        let told = &files["telemetry/datadogagents.yaml"];
+        assert!(told.contains("apiKey: <redacted>") && told.contains("reason: reconcile_error"), "{told}");
+        assert_eq!(files["logs/agent.log"], "my key is <redacted>");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_served_and_what_may_not_be_read_is_said() {
+        let index = |files: BTreeMap<String, String>| files["INDEX.md"].clone();
+        let unserved = index(collected(404, failure(404, "404 page not found")).await);
+        let said = "- `telemetry/datadogagents.yaml`: DatadogAgent, which the API server doesn't serve: none\n";
+        assert!(unserved.contains(said) && unserved.contains("- nothing of what is looked for\n"), "{unserved}");
+        let message = "datadogagents.datadoghq.com is forbidden: User \"u\" cannot list resource \"datadogagents\" in API \
+                       group \"datadoghq.com\" in the namespace \"datadog\"";
+        let forbidden = index(collected(403, failure(403, message)).await);
+        let said =
+            "- telemetry/datadogagents.yaml: not allowed to list datadogagents.datadoghq.com in namespace datadog\n";
+        assert!(forbidden.contains(said), "{forbidden}");
+    }
 }

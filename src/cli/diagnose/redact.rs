@@ -1,8 +1,9 @@
 //! What of an object may leave the cluster in a bug report.
 //!
 //! Pure. What may hold a secret is named by its place, and its value replaced: values of variables, arguments, bodies of
-//! annotations, data of `ConfigMap`s and Secrets, headers, options of volumes. Of otelgate's own configuration and
-//! `TelemetryStack`, which people write by hand, only the fields that the schema knows keep their values.
+//! annotations, data of `ConfigMap`s and Secrets, headers, options of volumes, keys and files of a `DatadogAgent`. Of
+//! otelgate's own configuration and `TelemetryStack`, which people write by hand, only the fields that the schema knows
+//! keep their values.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +27,7 @@ const TOLD_ANNOTATIONS: [&str; 8] = [
     "cert-manager.io/allow-direct-injection",
 ];
 /// Maps whose values may be anything.
-const HIDDEN_MAPS: [&str; 9] = [
+const HIDDEN_MAPS: [&str; 12] = [
     "data",
     "stringData",
     "binaryData",
@@ -36,7 +37,14 @@ const HIDDEN_MAPS: [&str; 9] = [
     "options",
     "parameters",
     "attributes",
+    "configDataMap",
+    "serviceAccountAnnotations",
+    "userAnnotations",
 ];
+/// Of a `DatadogAgent`: keys in the clear, and in its status the token that the operator made up.
+const KEYS: [&str; 4] = ["apiKey", "appKey", "clusterAgentToken", "generatedToken"];
+/// Likewise texts that may hold anything: files, and what a program that finds secrets is told.
+const TEXTS: [&str; 3] = ["configData", "additionalConfigs", "args"];
 
 /// The words of otelgate's own command lines: flags, whose values are no secrets, and subcommands.
 #[derive(Clone, Debug, Default)]
@@ -69,7 +77,9 @@ fn field(key: &str, value: &Value, words: &Words) -> Value {
             };
             map.iter().map(|(key, value)| (key.clone(), told(key, value))).collect()
         }
-        ("env" | "httpHeaders", Value::Array(items)) => items.iter().map(|item| named(item, words)).collect(),
+        ("env" | "httpHeaders" | "ddTraceConfigs", Value::Array(items)) => {
+            items.iter().map(|item| named(item, words)).collect()
+        }
         ("args" | "command", Value::Array(items)) => items.iter().map(|item| words.argument(item)).collect(),
         ("terminated", Value::Object(map)) => {
             // What a container wrote last, which may be anything.
@@ -78,8 +88,21 @@ fn field(key: &str, value: &Value, words: &Words) -> Value {
             others.map(|(key, value)| (key.clone(), object(value, words))).chain(message).collect()
         }
         ("caBundle", Value::String(text)) => certificate::of_base64(text),
+        (key, Value::String(_)) if KEYS.contains(&key) || TEXTS.contains(&key) => HIDDEN.into(),
         (key, Value::Object(map)) if HIDDEN_MAPS.contains(&key) => hidden_values(map),
         (_, value) => object(value, words),
+    }
+}
+
+/// The keys that an object holds in the clear, which may stand elsewhere, too.
+pub fn keys<'v>(value: &'v Value, found: &mut Vec<&'v str>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(name, value)| match value {
+            Value::String(text) if KEYS.contains(&name.as_str()) => found.push(text),
+            other => keys(other, found),
+        }),
+        Value::Array(items) => items.iter().for_each(|item| keys(item, found)),
+        _ => {}
     }
 }
 
@@ -272,6 +295,56 @@ mod tests {
         ] {
             assert!(text.contains(kept), "{kept} is missing: {told:#}");
         }
+    }
+
+    /// Wherever release 1.31.0 of the Datadog Operator takes a text that may be secret, or writes one.
+    #[test]
+    fn a_datadog_agent_keeps_what_it_refers_to_and_no_secret() {
+        let env = json!([{"name": "DD_PROXY_HTTPS", "value": SECRET},
+                         {"name": "DD_KEY", "valueFrom": {"secretKeyRef": {"name": "more-keys", "key": "k"}}}]);
+        let credentials = json!({
+            "apiKey": SECRET, "appKey": SECRET,
+            "apiSecret": {"secretName": "datadog-secret", "keyName": "api-key"},
+        });
+        let file = json!({"configData": SECRET, "configMap": {"name": "files"}});
+        let agent = json!({
+            "metadata": {"name": "datadog", "annotations": {"note": SECRET}},
+            "spec": {
+                "global": {
+                    "site": "datadoghq.eu", "credentials": credentials, "env": env, "clusterAgentToken": SECRET,
+                    "clusterAgentTokenSecret": {"secretName": "token-of-ours"},
+                    "endpoint": {"url": format!("https://u:{SECRET}@intake"), "credentials": credentials},
+                    "secretBackend": {"command": "/bin/finder", "args": format!("--token {SECRET}")},
+                },
+                "features": {
+                    "cspm": {"customBenchmarks": file},
+                    "prometheusScrape": {"enabled": true, "additionalConfigs": format!("- password: {SECRET}")},
+                    "apm": {"instrumentation": {"targets": [{"name": "web", "ddTraceConfigs": env}]}},
+                },
+                "override": {"nodeAgent": {
+                    "env": env, "annotations": {"note": SECRET}, "serviceAccountAnnotations": {"note": SECRET},
+                    "containers": {"agent": {"env": env, "args": [SECRET], "command": [SECRET]}},
+                    "customConfigurations": {"datadog.yaml": file},
+                    "extraConfd": {"configDataMap": {"redis.yaml": SECRET}},
+                    "extraChecksd": {"configDataMap": {"check.py": SECRET}},
+                }},
+            },
+            "status": {
+                "clusterAgent": {"state": "Running", "generatedToken": SECRET},
+                "remoteConfigConfiguration": {"features": {"cws": {"customPolicies": file}}},
+            },
+        });
+        let told = object(&agent, &words()).to_string();
+        assert!(!told.contains(SECRET), "{told}");
+        for kept in ["datadoghq.eu", "datadog-secret", "api-key", "token-of-ours", "DD_PROXY_HTTPS", "more-keys"] {
+            assert!(told.contains(kept), "{kept} is missing: {told}");
+        }
+        for kept in ["datadog.yaml", "files", "redis.yaml", "check.py", "/bin/finder", "Running", "web"] {
+            assert!(told.contains(kept), "{kept} is missing: {told}");
+        }
+        let mut found = Vec::new();
+        keys(&agent, &mut found);
+        assert_eq!(found, [SECRET; 6], "of two credentials, and two tokens");
     }
 
     #[test]

@@ -46,6 +46,7 @@ fn the_bundle_has_what_is_needed_and_no_secret() {
         assert!(content.contains(part), "{part:?} isn't in {path}: {content}");
     };
     has("INDEX.md", "- `pods.yaml`: otelgate's pods");
+    has("INDEX.md", "- `telemetry/datadogagents.yaml`: DatadogAgent, which the API server doesn't serve: none");
     has("versions.yaml", "gitVersion: v1.");
     has("registration.yaml", "name: enabled.otelgate.dev");
     has("registration.yaml", "notAfter: ");
@@ -96,6 +97,7 @@ fn what_may_not_be_read_is_in_the_index() {
     for part in [
         "- events.yaml: not allowed to list events in namespace otelgate\n",
         "- telemetry/collectors.yaml: not allowed to list pods in namespace datadog\n",
+        "- telemetry/datadogagents.yaml: not allowed to list datadogagents.datadoghq.com in namespace datadog\n",
         "- Secret datadog/datadog-secret: not allowed to get secrets in namespace datadog\n",
         "- registration.yaml: not allowed to list mutatingwebhookconfigurations.admissionregistration.k8s.io in the whole",
     ] {
