@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anstyle::Style;
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize as _, Serialize};
+use serde_json::{Value, json};
 
 use super::observe::{Gap, Observed, Owner, Tally};
 use super::underway::Underway;
 use crate::api::condition::ConditionType;
+use crate::api::stack::{self, Owners};
 use crate::api::{OptIn, object};
 use crate::check;
 use crate::cli::output::{ATTENTION, BAD, BOLD, DIM, GOOD, styled, wrapped};
@@ -60,6 +61,12 @@ struct Stack {
     /// Nodes with a Datadog Agent that is ready, of those that should have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     agent: Option<String>,
+    /// How the Agent comes about; with `auto`, what that was decided to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_mode: Option<String>,
+    /// Replicas of the Cluster Agent that are ready, of those that there should be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster_agent: Option<String>,
     /// Who has each kind of data.
     #[serde(skip_serializing_if = "Value::is_null")]
     owners: Value,
@@ -295,6 +302,19 @@ fn of_namespaces(namespaces: &BTreeMap<String, OptIn>, tallies: &BTreeMap<Owner,
     sums.into_iter().map(covered).collect()
 }
 
+/// Each owner with what it has, by the names that the status gives both.
+fn by_owner(owners: Owners) -> String {
+    let owners = json!(owners);
+    let named = |owner: stack::Owner| {
+        let owner = json!(owner);
+        let of_it = owners.as_object().into_iter().flatten().filter(|(_, one)| **one == owner);
+        let data: Vec<_> = of_it.map(|(data, _)| data.as_str()).collect();
+        (!data.is_empty()).then(|| format!("{}: {}", owner.as_str().unwrap_or_default(), data.join(", ")))
+    };
+    let all = [stack::Owner::Collector, stack::Owner::Agent, stack::Owner::Nobody];
+    all.into_iter().filter_map(named).collect::<Vec<_>>().join("; ")
+}
+
 /// Programs of versions that weren't made to work together.
 fn too_far_apart(deployments: &[Value]) -> Option<Gap> {
     let deployments: Vec<_> = deployments.iter().filter_map(|one| serde_json::from_value(one.clone()).ok()).collect();
@@ -316,15 +336,17 @@ impl Stack {
         let named = |name: ConditionType| conditions.iter().find(|one| one.of == name.as_str());
         let accepted = named(ConditionType::ConfigurationAccepted);
         let holds = |one: &Told| one.status == "True";
-        let number = |value: &Value| value.as_str().map(ToOwned::to_owned);
+        let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
         Self {
             accepted: accepted.map(holds),
             reason: accepted.map(|one| one.reason.clone()).unwrap_or_default(),
             message: accepted.map(|one| one.message.clone()).unwrap_or_default(),
             ready: named(ConditionType::Ready).filter(|one| one.status != "Unknown").map(holds),
-            collector: number(&status["collector"]["ready"]),
-            delivering: number(&status["delivery"]["delivering"]),
-            agent: number(&status["agent"]["nodes"]),
+            collector: text(&status["collector"]["ready"]),
+            delivering: text(&status["delivery"]["delivering"]),
+            agent: text(&status["agent"]["nodes"]),
+            agent_mode: text(&status["agent"]["mode"]),
+            cluster_agent: text(&status["agent"]["clusterAgent"]),
             owners: status["owners"].clone(),
             underway: Underway::of(status),
             conditions,
@@ -347,8 +369,20 @@ impl Stack {
             parts.push(("collector", style(nodes), told));
         }
         if let Some(nodes) = &self.agent {
-            let told = if nodes.contains('/') { format!("{nodes} ready") } else { nodes.clone() };
-            parts.push(("agent", style(nodes), told));
+            let mut told = if nodes.contains('/') { format!("{nodes} ready") } else { nodes.clone() };
+            if let Some(mode) = &self.agent_mode {
+                write!(told, ", mode {mode}").expect("a String takes all");
+            }
+            let replicas = self.cluster_agent.as_deref();
+            if let Some(replicas) = replicas {
+                write!(told, ", Cluster Agent {replicas} ready").expect("a String takes all");
+            }
+            let is_short = replicas.map(style) == Some(BAD);
+            parts.push(("agent", if is_short { BAD } else { style(nodes) }, told));
+        }
+        // Another version may know other kinds of data.
+        if let Ok(owners) = Owners::deserialize(&self.owners) {
+            parts.push(("owners", Style::new(), by_owner(owners)));
         }
         parts.extend(self.underway.lines());
         parts

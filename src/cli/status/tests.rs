@@ -6,6 +6,7 @@ use snapbox::{assert_data_eq, file};
 use super::observe::{Gap, Observed, Owner, Tally};
 use super::report::Report;
 use crate::api::OptIn;
+use crate::cli::output::BAD;
 use crate::config::Configuration;
 use crate::coverage::Coverage;
 use crate::unavailable::Unavailable;
@@ -49,8 +50,9 @@ fn observed() -> Observed {
                     "phase": "Stopped", "message": "three workloads in a row came back no better", "evicted": 3,
                     "left": ["shop/Deployment/web: its pods came back without the mark"]}},
                 "delivery": {"delivering": "2/2", "measured": 2},
-                "agent": {"mode": "daemonset", "nodes": "3/3"},
-                "owners": {"logs": "collector"},
+                "agent": {"mode": "daemonset", "nodes": "3/3", "clusterAgent": "1/1"},
+                "owners": {"containerLogs": "collector", "otlp": "collector", "prometheus": "collector",
+                           "clusterState": "agent", "hostMetrics": "agent", "hostMetadata": "agent"},
                 "certificates": {"provider": "otelgate", "leafNotAfter": "2026-12-08T12:00:00Z",
                                  "authorityNotAfter": "2027-11-24T12:00:00Z"},
             },
@@ -147,4 +149,31 @@ fn versions_that_are_too_far_apart_are_said() {
     let near = vec![deployment("otelgate-webhook", 2, 2, "0.2.0")];
     let text = plain(&Report::of(&Observed { deployments: Ok(near), ..observed() }), None);
     assert!(!text.contains("apart"), "{text}");
+}
+
+/// What the status has of the Agent, and who has which data.
+#[test]
+fn the_agents_way_and_the_owners_of_data_are_said() {
+    let of = |agent: &serde_json::Value, owners: &serde_json::Value| {
+        let stack = json!({"metadata": {"name": "default"}, "status": {"agent": agent, "owners": owners}});
+        Report::of(&Observed { stacks: Ok(vec![stack]), ..observed() })
+    };
+    // As the API server has them: by the alphabet.
+    let owners = json!({"clusterState": "agent", "containerLogs": "nobody", "hostMetadata": "agent",
+                        "hostMetrics": "agent", "otlp": "collector", "prometheus": "collector"});
+    let report = of(&json!({"mode": "operator", "nodes": "3/3", "clusterAgent": "0/1"}), &owners);
+    let text = plain(&report, None);
+    assert!(text.contains("\nagent          3/3 ready, mode operator, Cluster Agent 0/1 ready\n"), "{text}");
+    let said = "\nowners         collector: otlp, prometheus; agent: clusterState, hostMetrics, hostMetadata; \
+                nobody: containerLogs\n";
+    assert!(text.contains(said), "{text}");
+    let red = format!("{BAD}3/3 ready, mode operator");
+    assert!(report.text(None).contains(&red), "the Cluster Agent isn't ready");
+    let json = serde_json::to_value(&report).expect("JSON");
+    let said = |name: &str| json["stack"][name].clone();
+    assert_eq!((said("agentMode"), said("clusterAgent"), said("owners")), (json!("operator"), json!("0/1"), owners));
+
+    let text = plain(&of(&json!({"mode": "disabled", "nodes": "off"}), &json!({"lines": "collector"})), None);
+    assert!(text.contains("\nagent          off, mode disabled\n"), "{text}");
+    assert!(!text.contains("owners"), "of another version nothing is guessed: {text}");
 }
