@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::calls::{self, Calls, Endpoints};
+use super::collector::Collectors;
 use super::explanation::{Configured, Explanation, Gap, Subject};
 use super::running::{Around, Replicas, Running};
 use super::target::{self, Target};
@@ -33,6 +34,8 @@ struct Surroundings {
     configuration: Configuration,
     configured: Configured,
     enabled: Option<Timestamp>,
+    /// Those to which pods are told to send.
+    collectors: Option<Collectors>,
     gaps: Vec<Gap>,
 }
 
@@ -90,6 +93,7 @@ impl Surroundings {
             configuration: Configuration::default(),
             configured: Configured { source: "the documented defaults".to_owned(), hash: String::new() },
             enabled: None,
+            collectors: None,
             gaps: Vec::new(),
             namespace,
         };
@@ -121,6 +125,7 @@ impl Surroundings {
                 self.configuration = configuration;
                 self.configured.source = source;
                 self.enabled = fetch::enabled_since(stack.as_ref().ok(), Some(&map));
+                self.collectors = stack.as_ref().ok().and_then(|stack| Collectors::of(stack, &self.configuration));
                 // Where the webhook was installed by hand there is none.
                 if let Err(fault) = stack
                     && !matches!(fault, Unavailable::NotFound { .. })
@@ -190,7 +195,14 @@ impl Surroundings {
         };
         let around = Around { namespace: &view, configuration: &self.configuration, changes, now };
         if templated.workload.is_none() {
-            explanation.running = Some(Running::new(object, pod, &decision, around));
+            let mut running = Running::new(object, pod, &decision, around);
+            if let Some(collectors) = &self.collectors {
+                match collectors.missed_by(&cluster.client, object, &running).await {
+                    Ok(why) => running.collector = why,
+                    Err(fault) => explanation.unknown.push(Gap::new(&fault, COLLECTOR_UNTOLD)),
+                }
+            }
+            explanation.running = Some(running);
         } else {
             match pods(cluster, object, &templated.template, &surrounding.name).await {
                 Ok(pods) => explanation.pods = Some(Replicas::new(&pods, around)),
@@ -220,6 +232,7 @@ impl Surroundings {
 }
 
 const DEFAULTS_INSTEAD: &str = "the documented defaults are taken instead";
+const COLLECTOR_UNTOLD: &str = "nothing is said of the Collector on the pod's node";
 const LAST_CHANGE_INSTEAD: &str = "mode is taken to be enabled since the configuration's last change";
 
 async fn registrations(cluster: &Cluster) -> Result<Vec<MutatingWebhookConfiguration>, Unavailable> {
@@ -367,6 +380,7 @@ mod tests {
             configuration: Configuration::default(),
             configured: Configured { source: String::new(), hash: String::new() },
             enabled: None,
+            collectors: None,
             gaps: Vec::new(),
         };
         surroundings.read_configuration(&Client::new(service, "default")).await;
@@ -381,8 +395,10 @@ mod tests {
     async fn a_pod_is_as_old_as_the_controller_says_and_not_as_the_last_change() {
         let noon = "2026-11-02T12:00:00Z".parse::<Timestamp>().expect("a time");
         let last_change = "2026-11-02T14:00:00Z".parse::<Timestamp>().expect("a time");
-        let remembered = read(200, json!({"status": {"injection": {"enabledSince": noon.to_string()}}})).await;
+        let told = json!({"injection": {"enabledSince": noon.to_string()}, "owners": {"otlp": "collector"}});
+        let remembered = read(200, json!({"status": told})).await;
         assert_eq!((remembered.enabled, remembered.gaps), (Some(noon), Vec::new()));
+        assert!(remembered.collectors.is_some(), "pods send to them");
         let by_hand = read(404, status(404, "the server could not find the requested resource")).await;
         assert_eq!((by_hand.enabled, by_hand.gaps), (Some(last_change), Vec::new()));
         let message = "telemetrystacks.otelgate.dev \"default\" is forbidden: User \"u\" cannot get resource \

@@ -5,6 +5,7 @@
 //! wrote.
 
 mod calls;
+mod collector;
 mod explanation;
 mod live;
 mod running;

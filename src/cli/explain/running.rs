@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::explanation::Why;
 use crate::cli::offline::created;
 use crate::config::Configuration;
 use crate::coverage::{self, Changes, Coverage};
@@ -21,6 +22,9 @@ pub struct Running {
     /// What its status annotation says was done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub written: Option<Record>,
+    /// Why no Collector takes what it sends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collector: Option<Why>,
     /// When the namespace was opted in, at the latest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opted_in: Option<String>,
@@ -88,6 +92,7 @@ impl Running {
         Self {
             replica: Replica::new(object, pod, decision, around),
             written: coverage::status(pod).map(Record::from),
+            collector: None,
             opted_in: told(around.changes.opt_in),
             enabled_since: told(around.changes.configuration),
         }

@@ -174,9 +174,12 @@ impl Other {
 
 impl Running {
     fn write(&self, out: &mut String, width: Option<usize>) {
-        let Self { replica, written, opted_in, enabled_since } = self;
+        let Self { replica, written, collector, opted_in, enabled_since } = self;
         section(out, "this pod");
         out.push_str(&replica.coverage.told(width));
+        if let Some(why) = collector {
+            out.push_str(&why.told("", 4, width));
+        }
         let created = replica.created.as_deref().unwrap_or("at an unknown time");
         let node = replica.node.as_deref().map_or("on no node yet".to_owned(), |node| format!("on node {node}"));
         let mut line = format!("created {created}, {node}");
@@ -342,4 +345,27 @@ fn line_of(out: &mut String, indent: usize, cells: &[(Style, &str, usize)]) {
 
 fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::running::Replica;
+    use super::*;
+
+    #[test]
+    fn a_pod_that_sends_for_nothing_is_said_to() {
+        let why = Why { code: "NodeWithoutCollector", summary: "what it sends is lost".into(), next_step: "look" };
+        let (name, node) = ("web".to_owned(), Some("node-7".to_owned()));
+        let running = Running {
+            replica: Replica { name, node, created: None, coverage: Coverage::Injected },
+            written: None,
+            collector: Some(why),
+            opted_in: None,
+            enabled_since: None,
+        };
+        let mut out = String::new();
+        running.write(&mut out, None);
+        let told = anstream::adapter::strip_str(&out).to_string();
+        assert!(told.contains("\n    NodeWithoutCollector: what it sends is lost; next: look\n"), "{told}");
+    }
 }
