@@ -5,6 +5,7 @@
 pub mod annotation;
 pub mod condition;
 pub mod crd;
+pub(crate) mod form;
 pub mod label;
 pub mod object;
 pub mod otel;

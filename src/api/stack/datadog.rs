@@ -4,6 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::api::form::{Form, dns_label, dns_subdomain, port, schemas};
 use crate::api::object;
 
 /// Where telemetry goes, and with which key.
@@ -46,56 +47,37 @@ pub struct Egress {
     pub ca_config_map: String,
 }
 
-/// What a text has to be like: a pattern, by which Helm refuses a value, and the sentence that the API server has for it.
-struct Form {
-    pattern: &'static str,
-    longest: u16,
-    message: &'static str,
-}
-
-macro_rules! label {
-    () => {
-        "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
-    };
-}
-
 macro_rules! host {
     () => {
         "[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?"
     };
 }
 
-macro_rules! port {
-    () => {
-        "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
-    };
-}
-
-const SITE: Form = Form {
-    pattern: concat!("^", label!(), "([.]", label!(), ")+$"),
+const SITE: Form<'static> = Form {
+    pattern: concat!("^", dns_label!(), "([.]", dns_label!(), ")+$"),
     longest: 253,
     message: "site isn't a domain, such as datadoghq.com or us5.datadoghq.com: it has no scheme and no path",
 };
 
-const SECRET_NAME: Form = Form {
-    pattern: concat!("^", label!(), "([.]", label!(), ")*$"),
+const SECRET_NAME: Form<'static> = Form {
+    pattern: concat!("^", dns_subdomain!(), "$"),
     longest: 253,
     message: "secret.name isn't the name of a Secret: it has a to z, 0 to 9, - and ., and begins and ends with a letter or digit",
 };
 
-const SECRET_KEY: Form = Form {
+const SECRET_KEY: Form<'static> = Form {
     pattern: "^[.]?[A-Za-z0-9_-][A-Za-z0-9._-]*$",
     longest: 253,
     message: "secret.key isn't a key of a Secret: it has letters, digits, -, _ and ., and doesn't begin with two dots",
 };
 
-const PROXY: Form = Form {
+const PROXY: Form<'static> = Form {
     pattern: concat!("^(https?://(", host!(), r"|\[[0-9A-Fa-f:.]+\])(:", port!(), ")?/?)?$"),
     longest: 2048,
     message: "proxy isn't an http or https URL of a host and a port, such as http://proxy.corp:3128: it has no user, no password and no path",
 };
 
-const NO_PROXY: Form = Form {
+const NO_PROXY: Form<'static> = Form {
     pattern: concat!(
         "^(([*]?[.])?",
         host!(),
@@ -105,48 +87,19 @@ const NO_PROXY: Form = Form {
     message: "what noProxy lists is a host, a domain such as .corp, an address, or a network such as 10.0.0.0/8: without scheme, port, comma or blank",
 };
 
-const CONFIG_MAP_NAME: Form = Form {
-    pattern: concat!("^(", label!(), "([.]", label!(), ")*)?$"),
+const CONFIG_MAP_NAME: Form<'static> = Form {
+    pattern: concat!("^(", dns_subdomain!(), ")?$"),
     longest: 253,
     message: "caConfigMap isn't the name of a ConfigMap: it has a to z, 0 to 9, - and ., and begins and ends with a letter or digit",
 };
 
-fn site(_: &mut SchemaGenerator) -> Schema {
-    SITE.schema()
-}
-
-fn secret_name(_: &mut SchemaGenerator) -> Schema {
-    SECRET_NAME.schema()
-}
-
-fn secret_key(_: &mut SchemaGenerator) -> Schema {
-    SECRET_KEY.schema()
-}
-
-fn proxy(_: &mut SchemaGenerator) -> Schema {
-    PROXY.schema()
-}
-
-fn no_proxy(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "array", "maxItems": 100, "items": NO_PROXY.schema()})
-}
-
-fn config_map_name(_: &mut SchemaGenerator) -> Schema {
-    CONFIG_MAP_NAME.schema()
-}
-
-// === impl Form ===
-
-impl Form {
-    fn schema(&self) -> Schema {
-        let Self { pattern, longest, message } = self;
-        json_schema!({
-            "type": "string",
-            "maxLength": longest,
-            "pattern": pattern,
-            "x-kubernetes-validations": [{"rule": format!("self.matches(r'{pattern}')"), "message": message}],
-        })
-    }
+schemas! {
+    site: SITE.schema();
+    secret_name: SECRET_NAME.schema();
+    secret_key: SECRET_KEY.schema();
+    proxy: PROXY.schema();
+    no_proxy: json_schema!({"type": "array", "maxItems": 100, "items": NO_PROXY.schema()});
+    config_map_name: CONFIG_MAP_NAME.schema();
 }
 
 // === impl KeyReference ===
