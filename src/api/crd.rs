@@ -90,7 +90,7 @@ fn with_sentences(schema: &mut Value) {
             "properties" => {
                 field.as_object_mut().into_iter().flat_map(serde_json::Map::values_mut).for_each(with_sentences);
             }
-            "items" => with_sentences(field),
+            "items" | "additionalProperties" => with_sentences(field),
             _ => {}
         }
     }
@@ -127,17 +127,30 @@ pub(crate) mod tests {
 
     /// Whether the API server lets a field of the spec have that text, as far as its length and its rules say.
     pub(crate) fn takes(field: &str, text: &str) -> bool {
-        let pointer = field.replace("[]", "/items").replace('.', "/properties/");
-        let schema = schema();
-        let schema = schema.pointer(&format!("/properties/spec/properties/{pointer}")).expect("the field");
+        let schema = of_spec(field);
         assert!(schema.get("pattern").is_none(), "{field} has nothing but a pattern to say");
-        let rules = schema["x-kubernetes-validations"].as_array().expect("rules");
         let longest = schema["maxLength"].as_u64().expect("a length");
-        rules.iter().all(|rule| {
+        holds(&schema, "self.matches(r'", "')", text) && text.len() as u64 <= longest
+    }
+
+    /// Whether it lets a map have that key.
+    pub(crate) fn takes_key(field: &str, key: &str) -> bool {
+        holds(&of_spec(field), "self.all(key, key.matches(r'", "'))", key)
+    }
+
+    /// Each item of a list is written `[]`, and each value of a map `{}`.
+    fn of_spec(field: &str) -> Value {
+        let pointer = field.replace("[]", "/items").replace("{}", "/additionalProperties").replace('.', "/properties/");
+        schema().pointer(&format!("/properties/spec/properties/{pointer}")).expect("the field").clone()
+    }
+
+    /// Whether a text is like the pattern of each rule, which stands between these.
+    fn holds(schema: &Value, before: &str, behind: &str, text: &str) -> bool {
+        schema["x-kubernetes-validations"].as_array().expect("rules").iter().all(|rule| {
             let rule = rule["rule"].as_str().expect("a rule");
-            let pattern = rule.strip_prefix("self.matches(r'").and_then(|rest| rest.strip_suffix("')"));
+            let pattern = rule.strip_prefix(before).and_then(|rest| rest.strip_suffix(behind));
             Regex::new(pattern.expect("a pattern")).expect("it is one").is_match(text)
-        }) && text.len() as u64 <= longest
+        })
     }
 
     /// Calls `see` with each schema and its path.

@@ -1,6 +1,7 @@
 //! What texts have to be like that people write: Helm refuses others by a pattern, the API server with a sentence.
 
 use schemars::{Schema, json_schema};
+use serde_json::json;
 
 /// A pattern, the longest text that is taken, and the sentence about all others.
 pub struct Form<'a> {
@@ -51,5 +52,12 @@ impl Form<'_> {
             "pattern": pattern,
             "x-kubernetes-validations": [{"rule": format!("self.matches(r'{pattern}')"), "message": message}],
         })
+    }
+
+    /// Where nothing counts as absent.
+    pub fn or_null(&self) -> Schema {
+        let mut schema = self.schema();
+        schema.insert("type".to_owned(), json!(["string", "null"]));
+        schema
     }
 }

@@ -80,7 +80,7 @@ pub const SAMPLERS: [&str; 9] = [
 pub const PROPAGATORS: [&str; 8] = ["tracecontext", "baggage", "b3", "b3multi", "jaeger", "xray", "ottrace", "none"];
 
 /// Stands alone: with others beside it, a Java application doesn't start.
-const NO_PROPAGATOR: &str = "none";
+pub const NO_PROPAGATOR: &str = "none";
 
 /// Whether a sampler and its argument go together.
 ///

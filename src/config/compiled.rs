@@ -298,8 +298,9 @@ fn faults(document: &Document) -> Vec<String> {
     };
     check(document.api_version == API_VERSION, &|| unknown_version(&document.api_version));
     check(document.kind == KIND, &|| format!("kind: {:?} isn't known; write {KIND}", document.kind));
-    check(document.cluster_domain.split('.').all(legal::is_dns_label), &|| {
-        format!("clusterDomain: {:?} is no DNS name", document.cluster_domain)
+    let domain = &document.cluster_domain;
+    check(legal::is_dns_subdomain(domain) && domain.split('.').all(legal::is_dns_label), &|| {
+        format!("clusterDomain: {domain:?} is no DNS name")
     });
     for (field, name) in
         [("collector.namespace", &document.collector.namespace), ("collector.service", &document.collector.service)]

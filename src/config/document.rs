@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::absent;
-use crate::api::{OptIn, label, object};
+use super::{absent, forms};
+use crate::api::{OptIn, label, object, otel};
 
 /// Version of the configuration file.
 pub const API_VERSION: &str = "otelgate.dev/v1alpha1";
@@ -29,12 +29,15 @@ pub struct Document {
     /// Value of `k8s.cluster.name`; not set when absent. Datadog adds it to the names of hosts only where it begins with a
     /// letter and has nothing but lowercase letters, digits and hyphens, at most 80.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "forms::cluster_name")]
     pub cluster_name: Option<String>,
     /// The cluster's DNS domain.
     #[serde(default = "default_cluster_domain", deserialize_with = "absent::cluster_domain")]
+    #[schemars(schema_with = "forms::cluster_domain")]
     pub cluster_domain: String,
     /// Value of `deployment.environment.name` where neither pod nor namespace says otherwise; not set when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "forms::environment")]
     pub environment: Option<String>,
     /// Where and how containers send.
     #[serde(default, deserialize_with = "absent::or_default")]
@@ -47,6 +50,7 @@ pub struct Document {
     pub identity: Identity,
     /// `OTEL_PROPAGATORS`; not set when empty.
     #[serde(default, deserialize_with = "absent::or_default", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "forms::propagators")]
     pub propagators: Vec<String>,
     /// `OTEL_TRACES_SAMPLER` and its argument; not set when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,10 +61,11 @@ pub struct Document {
     /// Further variables, set by the same rules as otelgate's own; but none that it computes, and none of `DD_SERVICE`, `DD_ENV`
     /// and `DD_VERSION`, which would contradict those.
     #[serde(default, deserialize_with = "absent::or_default", skip_serializing_if = "Vec::is_empty")]
+    // The API server refuses what its rules on the entries of a list without an end might cost.
+    #[schemars(length(max = 1000))]
     pub env: Vec<Variable>,
     /// Pods that are never touched, whatever their labels: the telemetry pipeline's own. By default those of the Collector in
     /// the Collector's namespace, wherever that is.
-    // The API server refuses a rule on the entries of a list without an end.
     #[serde(default = "default_exclude", deserialize_with = "absent::exclude")]
     #[schemars(length(max = 1000))]
     pub exclude: Vec<Exclusion>,
@@ -72,6 +77,7 @@ pub struct Document {
 pub struct Otlp {
     /// An http or https URL to send to; the Collector's Service, or the node, when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "forms::endpoint")]
     pub endpoint: Option<String>,
     /// `grpc`, `http/protobuf` or `http/json`. An endpoint on port 4317 or 4318 has the protocol of its port.
     #[serde(default, deserialize_with = "absent::or_default")]
@@ -129,12 +135,15 @@ pub enum Temporality {
 pub struct Collector {
     /// The Service's namespace.
     #[serde(default = "default_collector_namespace", deserialize_with = "absent::collector_namespace")]
+    #[schemars(schema_with = "forms::collector_namespace")]
     pub namespace: String,
     /// The Service's name.
     #[serde(default = "default_collector_service", deserialize_with = "absent::collector_service")]
+    #[schemars(schema_with = "forms::collector_service")]
     pub service: String,
     /// The Service's IP address, for pods that can't resolve cluster names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "forms::collector_address")]
     pub address: Option<String>,
 }
 
@@ -153,6 +162,7 @@ pub struct Identity {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Sampler {
     /// One of the specification's names, such as `parentbased_traceidratio`.
+    #[schemars(extend("enum" = otel::SAMPLERS))]
     pub name: String,
     /// `OTEL_TRACES_SAMPLER_ARG`, such as `"0.1"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -196,6 +206,7 @@ pub enum LogOwner {
 }]))]
 pub struct Variable {
     /// The variable's name.
+    #[schemars(schema_with = "forms::variable_name")]
     pub name: String,
     /// A literal; taken as it is written, `$` included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -231,6 +242,7 @@ pub struct FieldRef {
 pub struct Exclusion {
     /// The namespace, by its whole name; any, when absent, and then the selector has a requirement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "forms::excluded_namespace")]
     pub namespace: Option<String>,
     /// A label selector; every pod of the namespace, when absent.
     #[serde(default, deserialize_with = "absent::or_default")]

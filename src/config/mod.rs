@@ -4,6 +4,7 @@ mod absent;
 mod compiled;
 mod document;
 mod exclusion;
+mod forms;
 mod parse;
 mod reference;
 

@@ -117,9 +117,11 @@ impl<'p> Installed<'p> {
 
     fn a_fault_leaves_the_last_good_one_in_force(&self) {
         let before = self.config_map();
-        self.patch(&json!({"clusterDomain": "a..b", "mode": "disabled"}));
+        // The definition knows the samplers, and not what each of them takes.
+        self.patch(&json!({"sampler": {"name": "traceidratio", "arg": "2"}, "mode": "disabled"}));
         let message = self.wait_for_reason("InvalidSpec");
-        assert!(message.starts_with("spec.injection.clusterDomain: \"a..b\" is no DNS name"), "{message}");
+        let says = "spec.injection.sampler: \"traceidratio\" with its argument isn't legal";
+        assert!(message.starts_with(says), "{message}");
         assert!(message.contains("next step: correct the field"), "{message}");
         let stack = self.stack("default");
         assert_eq!(condition(&stack, "Ready")["status"], "False");
@@ -129,7 +131,7 @@ impl<'p> Installed<'p> {
         for replica in self.webhooks() {
             assert_eq!(served(&replica)["configuration"]["mode"], "enabled");
         }
-        self.patch(&json!({"clusterDomain": "cluster.local", "mode": "enabled"}));
+        self.patch(&json!({"sampler": null, "mode": "enabled"}));
         self.wait_for_reason("InForce");
     }
 

@@ -30,10 +30,45 @@ impl Installed<'_> {
             let refused = self.patch_in_vain(&json!({"certificates": certificates}));
             assert!(!refused.success && refused.stderr.contains(says), "{}", refused.stderr);
         }
+        self.what_no_configuration_takes_is_refused();
         self.nowhere_to_send_is_refused();
         self.nonsense_of_a_part_is_refused("collector");
         self.nonsense_of_a_part_is_refused("agent");
         self.what_no_container_could_have_is_refused();
+    }
+
+    fn what_no_configuration_takes_is_refused(&self) {
+        let url = "otlp.endpoint isn't an http or https URL";
+        let address = "collector.address isn't an IP address";
+        for (injection, says) in [
+            (json!({"clusterDomain": "a..b"}), "clusterDomain isn't a DNS name, such as cluster.local"),
+            (json!({"clusterName": ""}), "clusterName is empty, or has control characters"),
+            (json!({"environment": "a\nb"}), "environment is empty, or has control characters"),
+            (json!({"collector": {"namespace": "Data_dog"}}), "collector.namespace isn't the name of a namespace"),
+            (json!({"collector": {"service": "a.b"}}), "collector.service isn't the name of a Service"),
+            (json!({"collector": {"address": "10.0.0.256"}}), address),
+            (json!({"collector": {"address": "[fd00::7]"}}), address),
+            (json!({"otlp": {"endpoint": "collector:4317"}}), url),
+            (json!({"otlp": {"endpoint": "http://$(HOST_IP):4318"}}), url),
+            (json!({"otlp": {"endpoint": "http://a:65536"}}), url),
+            (json!({"propagators": ["b4"]}), "what propagators lists is some of tracecontext, baggage, b3"),
+            (json!({"propagators": ["none", "b3"]}), "propagators has none beside others: it stands alone"),
+            (json!({"sampler": {"name": "sometimes"}}), "supported values: \"always_on\", \"always_off\""),
+            (json!({"env": [{"name": "A-B", "value": "x"}]}), "the name of a variable has letters, digits and _"),
+            (json!({"exclude": [{"namespace": "team-*"}]}), "exclude.namespace isn't the whole name of a namespace"),
+        ] {
+            let refused = self.patch_in_vain(&json!({"injection": injection}));
+            assert!(!refused.success && refused.stderr.contains(says), "{injection}: {}", refused.stderr);
+        }
+        let whole = json!({
+            "clusterDomain": "corp", "clusterName": "Straße 1", "environment": "no",
+            "collector": {"namespace": "0-a", "service": "otlp", "address": "fd00::7"},
+            "otlp": {"endpoint": "HTTPS://u:p@[::1]:4318/x?y='z'"},
+            "propagators": ["tracecontext, baggage", "b3"], "sampler": {"name": "xray", "arg": null},
+            "env": [{"name": "_A1", "value": ""}], "exclude": [{"namespace": "batch"}],
+        });
+        let taken = self.patch_in_vain(&json!({"injection": whole}));
+        assert!(taken.success, "{}", taken.stderr);
     }
 
     fn nowhere_to_send_is_refused(&self) {
