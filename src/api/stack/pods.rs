@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::api::form::{Form, dns_subdomain, schemas};
 use crate::k8s::{IntOrString, Quantity, Toleration};
 
 /// An image.
@@ -23,6 +24,7 @@ pub struct Image {
     /// When nodes pull it: `Always`, `IfNotPresent` or `Never`.
     pub pull_policy: PullPolicy,
     /// Names of Secrets with the registry's credentials, in the Collector's namespace.
+    #[schemars(schema_with = "pull_secrets")]
     pub pull_secrets: Vec<String>,
 }
 
@@ -39,6 +41,7 @@ pub enum PullPolicy {
 #[serde(rename_all = "camelCase", default)]
 pub struct Placement {
     /// Labels of the nodes that pods run on; all nodes when empty.
+    #[schemars(schema_with = "labels")]
     pub node_selector: BTreeMap<String, String>,
     /// Taints of nodes that pods run on all the same.
     #[schemars(length(max = 100), extend("x-kubernetes-validations" = [
@@ -50,13 +53,28 @@ pub struct Placement {
             "rule": "self.all(one, has(one.key) && one.key != '' || has(one.operator) && one.operator == 'Exists')",
             "message": "a toleration without a key tolerates every taint, and has the operator Exists",
         },
+        {
+            "rule": one_of("operator", &OPERATORS),
+            "message": "a toleration's operator is Exists or Equal, or, where the cluster compares numbers, Lt or Gt",
+        },
+        {
+            "rule": one_of("effect", &EFFECTS),
+            "message": "a toleration's effect is NoSchedule, PreferNoSchedule or NoExecute, or left out for all of them",
+        },
+        {
+            "rule": "self.all(one, !has(one.tolerationSeconds) || has(one.effect) && one.effect == 'NoExecute')",
+            "message": "a toleration with tolerationSeconds has the effect NoExecute",
+        },
     ]))]
     pub tolerations: Vec<Toleration>,
     /// Such as `system-node-critical`; none when empty.
+    #[schemars(schema_with = "priority_class_name")]
     pub priority_class_name: String,
     /// Further labels of pods.
+    #[schemars(schema_with = "labels")]
     pub pod_labels: BTreeMap<String, String>,
     /// Annotations of pods.
+    #[schemars(schema_with = "annotations")]
     pub pod_annotations: BTreeMap<String, String>,
     /// How many nodes are without one at once while they are replaced: a number, or a percentage.
     #[schemars(extend("x-kubernetes-validations" = [{
@@ -76,6 +94,69 @@ pub struct Resources {
     /// What it may use at most.
     #[schemars(schema_with = "amounts")]
     pub limits: BTreeMap<String, Quantity>,
+}
+
+/// Those of the API; each may be empty, as if it was left out.
+const OPERATORS: [&str; 5] = ["", "Exists", "Equal", "Lt", "Gt"];
+const EFFECTS: [&str; 4] = ["", "NoSchedule", "PreferNoSchedule", "NoExecute"];
+
+/// A rule: whether a field of each toleration has one of these values, if it is there.
+fn one_of(field: &str, values: &[&str]) -> String {
+    let values: Vec<_> = values.iter().map(|value| format!("'{value}'")).collect();
+    format!("self.all(one, !has(one.{field}) || one.{field} in [{}])", values.join(", "))
+}
+
+const PULL_SECRET: Form<'static> = Form {
+    pattern: concat!("^", dns_subdomain!(), "$"),
+    longest: 253,
+    message: "what pullSecrets lists is the name of a Secret: it has a to z, 0 to 9, - and ., and begins and ends with a letter or digit",
+};
+
+const PRIORITY_CLASS_NAME: Form<'static> = Form {
+    pattern: concat!("^(", dns_subdomain!(), ")?$"),
+    longest: 253,
+    message: "priorityClassName isn't the name of a PriorityClass: it has a to z, 0 to 9, - and ., and begins and ends with a letter or digit",
+};
+
+macro_rules! name_of_key {
+    () => {
+        "[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+    };
+}
+
+const LABEL_VALUE: Form<'static> = Form {
+    pattern: concat!("^(", name_of_key!(), ")?$"),
+    longest: 63,
+    message: "a label's value has letters, digits, -, _ and ., and begins and ends with a letter or digit, or is empty",
+};
+
+const LABEL_KEY: &str = concat!("^(", dns_subdomain!(), "/)?", name_of_key!(), "$");
+/// The API server looks at it in lower case.
+const ANNOTATION_KEY: &str = concat!("^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?/)?", name_of_key!(), "$");
+
+schemas! {
+    pull_secrets: json_schema!({"type": "array", "maxItems": 100, "items": PULL_SECRET.schema()});
+    priority_class_name: PRIORITY_CLASS_NAME.schema();
+    labels: json_schema!({
+        "type": "object",
+        "maxProperties": 100,
+        "additionalProperties": LABEL_VALUE.schema(),
+        "x-kubernetes-validations": [{"rule": each_key(LABEL_KEY), "message": KEY}],
+    });
+    annotations: json_schema!({
+        "type": "object",
+        "maxProperties": 1000,
+        "additionalProperties": {"type": "string"},
+        "x-kubernetes-validations": [{"rule": each_key(ANNOTATION_KEY), "message": KEY}],
+    });
+}
+
+/// What is said of others.
+const KEY: &str =
+    "a key is a name of at most 63 letters, digits, -, _ and ., such as team; or a domain, / and such a name";
+
+fn each_key(pattern: &str) -> String {
+    format!("self.all(key, key.matches(r'{pattern}'))")
 }
 
 // === impl Image ===
@@ -166,3 +247,47 @@ fn amounts(_: &mut SchemaGenerator) -> Schema {
 
 /// A number of no less than nothing, with one of the API's units or without.
 const AMOUNT: &str = "^([0-9]+([.][0-9]*)?|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$";
+
+#[cfg(test)]
+mod tests {
+    use crate::api::crd::tests::{takes, takes_key};
+    use crate::inject::legal;
+
+    #[test]
+    fn what_each_field_takes() {
+        let long = "a".repeat(254);
+        for part in ["collector", "agent"] {
+            for (field, is_empty_taken) in [("image.pullSecrets[]", false), ("priorityClassName", true)] {
+                let field = format!("{part}.{field}");
+                assert_eq!(takes(&field, ""), is_empty_taken, "{field}");
+                for name in ["system-node-critical", "a.b-c", "0"] {
+                    assert!(takes(&field, name), "{field}: {name}");
+                }
+                for name in ["Key", "a_b", "a/b", "-a", "a-", "a..b", "a b", &long] {
+                    assert!(!takes(&field, name), "{field}: {name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn labels_are_taken_as_the_api_server_takes_them() {
+        let (name, longer) = ("a".repeat(63), "a".repeat(64));
+        let texts = ["", "team", "A_b-c.9", "0", "not a label", "-a", "a-", "a/b", "ü", &name, &longer];
+        let keys = ["example.com/team", "Example.com/team", "a..b/team", "/team", "a/", "a/b/c", "a_b/c"];
+        for map in ["collector.podLabels", "collector.nodeSelector", "agent.podLabels", "agent.nodeSelector"] {
+            for value in texts {
+                assert_eq!(takes(&format!("{map}{{}}"), value), legal::is_label_value(value), "{map}: {value}");
+            }
+            for key in texts.into_iter().chain(keys) {
+                assert_eq!(takes_key(map, key), legal::is_qualified_name(key), "{map}: {key}");
+            }
+        }
+        for key in ["prometheus.io/scrape", "Example.com/Team", "team"] {
+            assert!(takes_key("collector.podAnnotations", key), "{key}");
+        }
+        for key in ["", "a b", "a/b/c", "/team", longer.as_str()] {
+            assert!(!takes_key("collector.podAnnotations", key), "{key}");
+        }
+    }
+}

@@ -249,12 +249,12 @@ impl Cluster<'_> {
     /// No node is without a Collector for it, not even for a moment.
     fn one_that_the_api_server_refuses_changes_nothing(&self) {
         let (revision, pods) = (self.revision(), self.pods());
-        self.patch(&json!({"collector": {"podLabels": {"team": "not a label"}}}));
+        self.patch(&json!({"collector": {"resources": {"limits": {"gpu": 1}}}}));
         let message = self.wait_for_reason("CollectorRolledBack");
         assert!(message.contains("failed before its trial: DaemonSet otel-collector-trial: "), "{message}");
-        assert!(message.contains("not a label"), "{message}");
+        assert!(message.contains("gpu"), "{message}");
         assert_eq!((self.revision(), self.pods()), (revision.clone(), pods.clone()), "{}", self.words());
-        self.patch(&json!({"collector": {"podLabels": {"team": null}}}));
+        self.patch(&json!({"collector": {"resources": {"limits": {"gpu": null}}}}));
         self.wait_for_reason("CollectorOnEveryNode");
         assert_eq!((self.revision(), self.pods()), (revision, pods));
         let more = json!({"spec": {"collector": {"resources": {"requests": {"cpu": "1"}}}}}).to_string();

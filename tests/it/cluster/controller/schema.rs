@@ -34,6 +34,8 @@ impl Installed<'_> {
         self.nowhere_to_send_is_refused();
         self.nonsense_of_a_part_is_refused("collector");
         self.nonsense_of_a_part_is_refused("agent");
+        self.what_no_pod_could_be_called_is_refused("collector");
+        self.what_no_pod_could_be_called_is_refused("agent");
         self.what_no_container_could_have_is_refused();
     }
 
@@ -164,6 +166,18 @@ impl Installed<'_> {
                 json!({"tolerations": [{"effect": "NoSchedule"}]}),
                 "a toleration without a key tolerates every taint, and has the operator Exists".to_owned(),
             ),
+            (
+                json!({"tolerations": [{"key": "a", "operator": "Exist"}]}),
+                "a toleration's operator is Exists or Equal".to_owned(),
+            ),
+            (
+                json!({"tolerations": [{"key": "a", "effect": "NoSchedul"}]}),
+                "a toleration's effect is NoSchedule, PreferNoSchedule or NoExecute".to_owned(),
+            ),
+            (
+                json!({"tolerations": [{"key": "a", "effect": "NoSchedule", "tolerationSeconds": 5}]}),
+                "a toleration with tolerationSeconds has the effect NoExecute".to_owned(),
+            ),
             (resources(json!({"limits": {"memory": "much"}})), amount("limits.memory")),
             (resources(json!({"limits": {"memory": "-1Gi"}})), amount("limits.memory")),
             (
@@ -179,11 +193,36 @@ impl Installed<'_> {
             json!({"maxUnavailable": "1%"}),
             json!({"maxUnavailable": "100%"}),
             json!({"tolerations": [{"operator": "Exists"}, {"key": "a", "value": "b", "effect": "NoSchedule"}]}),
+            json!({"tolerations": [{"key": "a", "operator": "", "effect": ""},
+                {"key": "a", "effect": "NoExecute", "tolerationSeconds": 5}]}),
             resources(json!({"limits": {"memory": "1.5Gi", "cpu": 2}, "requests": {"cpu": "100m", "memory": "1e9"}})),
         ] {
             let taken = self.patch_in_vain(&json!({part: fields}));
             assert!(taken.success, "{fields}: {}", taken.stderr);
         }
+    }
+
+    fn what_no_pod_could_be_called_is_refused(&self, part: &str) {
+        let (value, key) = ("a label's value has letters, digits", "a key is a name of at most 63 letters");
+        for (fields, says) in [
+            (json!({"podLabels": {"team": "not a label"}}), value),
+            (json!({"podLabels": {"not a key": "a"}}), key),
+            (json!({"nodeSelector": {"pool": "a/b"}}), value),
+            (json!({"nodeSelector": {"Example.com/pool": "a"}}), key),
+            (json!({"podAnnotations": {"a/b/c": "x"}}), key),
+            (json!({"priorityClassName": "System"}), "priorityClassName isn't the name of a PriorityClass"),
+            (json!({"image": {"pullSecrets": ["a_b"]}}), "what pullSecrets lists is the name of a Secret"),
+        ] {
+            let refused = self.patch_in_vain(&json!({part: fields}));
+            assert!(!refused.success && refused.stderr.contains(says), "{fields}: {}", refused.stderr);
+        }
+        let fields = json!({
+            "podLabels": {"team": "", "example.com/team": "A_b.c"}, "nodeSelector": {"kubernetes.io/os": "linux"},
+            "podAnnotations": {"Example.com/note": "a b"}, "priorityClassName": "system-node-critical",
+            "image": {"pullSecrets": ["corp.example"]},
+        });
+        let taken = self.patch_in_vain(&json!({part: fields}));
+        assert!(taken.success, "{}", taken.stderr);
     }
 
     /// Nothing stays of it.
