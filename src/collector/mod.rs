@@ -29,7 +29,7 @@ pub use carries::Carries;
 pub use exporters::AGENT as AGENT_EXPORTER;
 pub use input::Input;
 pub use memory::Memory;
-pub use names::{RENAMES, Rename, Version};
+pub use names::{OLDEST, RENAMES, Rename, Version};
 pub use rendered::{Authorities, Fault, Files, Lease, Port, Rendered, Source, Variable, path, port};
 
 use crate::api::stack::{AgentMode, Collector, Exporter, Owner};

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{Image, Placement, Resources};
 use crate::api::object;
+use crate::collector::{OLDEST, Version};
 use crate::config::Selector;
 
 /// The OpenTelemetry Collector on every node. Its namespace and the name of its Service are those that pods are told:
@@ -19,6 +20,7 @@ use crate::config::Selector;
         "rule": "self.image.tag == '' || self.image.tag.matches('^v?[0-9]+[.][0-9]+')",
         "message": "image.tag doesn't begin with the Collector's version, which the names of components follow, such as 0.159.0",
     },
+    known_version(),
     {
         "rule": "self.mode != 'managed' || 'memory' in self.resources.limits",
         "message": "resources.limits.memory is missing: GOMEMLIMIT and memory_limiter follow it, such as 1Gi",
@@ -159,6 +161,18 @@ pub struct CollectorTrial {
     pub revision: String,
     /// Where it runs.
     pub node: String,
+}
+
+/// One that is never run may have any version.
+fn known_version() -> Value {
+    let Version { major, minor } = OLDEST;
+    let version = "self.image.tag.matches('^v?[0-9]+[.][0-9]+')";
+    let numbers = "self.image.tag.find('[0-9]+[.][0-9]+').split('.')";
+    let is_known = format!("int(of[0]) > {major} || int(of[0]) == {major} && int(of[1]) >= {minor}");
+    json!({
+        "rule": format!("self.mode != 'managed' || !{version} || [{numbers}].all(of, {is_known})"),
+        "message": format!("image.tag is older than {major}.{minor}, the oldest version whose components are known"),
+    })
 }
 
 /// Names that can be referred to, and values that the Collector leaves as they are.

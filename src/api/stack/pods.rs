@@ -16,7 +16,7 @@ pub struct Image {
     #[schemars(regex(pattern = r"^[A-Za-z0-9]*([A-Za-z0-9.:_/-]*[A-Za-z0-9])?$"), length(max = 512))]
     pub repository: String,
     /// Its version, which tells what the program understands; the default's when empty.
-    #[schemars(regex(pattern = r"^[A-Za-z0-9_.-]{0,128}$"))]
+    #[schemars(regex(pattern = r"^[A-Za-z0-9_.-]{0,128}$"), length(max = 128))]
     pub tag: String,
     /// Such as `sha256:…`; what is pulled then, whatever the tag.
     #[schemars(regex(pattern = r"^(sha256:[0-9a-f]{64})?$"))]

@@ -112,6 +112,8 @@ impl Installed<'_> {
 
     fn what_no_container_could_have_is_refused(&self) {
         let more = json!({"requests": {"cpu": "2"}, "limits": {"cpu": "500m"}});
+        let managed = |tag: &str| json!({"collector": {"mode": "managed", "image": {"tag": tag}}});
+        let old = "image.tag is older than 0.146, the oldest version whose components are known";
         let (name, value) = ("a variable's name has letters, digits and _", "a value has ${ in it, or ends with $");
         for (spec, says) in [
             (json!({"agent": {"resources": {"agnt": {}}}}), "no container of that name; agent, trace-agent"),
@@ -128,6 +130,9 @@ impl Installed<'_> {
                 json!({"collector": {"mode": "managed", "resources": {"requests": {"memory": "64Mi"}, "limits": {"memory": "127Mi"}}}}),
                 "resources.limits.memory is less than a Collector can run with; at least 128Mi",
             ),
+            (managed("0.145.9"), old),
+            (managed("v0.100.0"), old),
+            (managed("latest"), "image.tag doesn't begin with the Collector's version"),
             (json!({"collector": {"env": {"1A": "x"}}}), name),
             (json!({"collector": {"env": {"A-B": "x"}}}), name),
             (json!({"collector": {"env": {"A": "x${env:B}"}}}), value),
@@ -141,6 +146,10 @@ impl Installed<'_> {
                 "cluster-agent": {"requests": {"memory": "1Gi"}}}}}),
             json!({"collector": {"resources": {"requests": {"memory": "128Mi"}, "limits": {"memory": "128Mi"}}}}),
             json!({"collector": {"env": {"_A1": "a$b", "B": ""}}}),
+            managed(""),
+            managed("0.146"),
+            managed("v1.0.0-amd64"),
+            json!({"collector": {"mode": "disabled", "image": {"tag": "0.100.0"}}}),
         ] {
             let taken = self.patch_in_vain(&spec);
             assert!(taken.success, "{spec}: {}", taken.stderr);
