@@ -348,7 +348,7 @@ pub(super) fn unknown_version(version: &str) -> String {
 }
 
 /// Fields that the downward API serves to variables.
-const FIELD_PATHS: [&str; 9] = [
+pub(super) const FIELD_PATHS: [&str; 9] = [
     "metadata.name",
     "metadata.namespace",
     "metadata.uid",

@@ -62,7 +62,7 @@ pub struct Document {
     /// and `DD_VERSION`, which would contradict those.
     #[serde(default, deserialize_with = "absent::or_default", skip_serializing_if = "Vec::is_empty")]
     // The API server refuses what its rules on the entries of a list without an end might cost.
-    #[schemars(length(max = 1000))]
+    #[schemars(length(max = 500))]
     pub env: Vec<Variable>,
     /// Pods that are never touched, whatever their labels: the telemetry pipeline's own. By default those of the Collector in
     /// the Collector's namespace, wherever that is.
@@ -227,6 +227,7 @@ pub struct ValueFrom {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FieldRef {
     /// Such as `status.podIP`, or `metadata.labels['team']`.
+    #[schemars(schema_with = "forms::field_path")]
     pub field_path: String,
 }
 

@@ -3,6 +3,7 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
+use super::compiled::FIELD_PATHS;
 use crate::api::form::{Form, dns_label, dns_subdomain, port, schemas};
 use crate::api::otel;
 
@@ -112,6 +113,20 @@ pub(super) fn propagators(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Of a key in brackets only the characters are looked at.
+pub(super) fn field_path(_: &mut SchemaGenerator) -> Schema {
+    let whole = FIELD_PATHS.join("|").replace('.', "[.]");
+    let form = Form {
+        pattern: &format!(r"^({whole}|metadata[.](labels|annotations)\[\x27[A-Za-z0-9._/-]+\x27\])$"),
+        longest: 341,
+        message: &format!(
+            "fieldPath isn't one of {}, metadata.labels['KEY'] and metadata.annotations['KEY']",
+            FIELD_PATHS.join(", ")
+        ),
+    };
+    form.schema()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -215,12 +230,37 @@ mod tests {
     }
 
     #[test]
-    fn a_variables_name_is_what_the_configuration_takes() {
+    fn a_variables_name_and_field_are_what_the_configuration_takes() {
+        let check = |field: &str, text: &str, variable: Value, legal: bool| {
+            let Value::Object(document) = json!({"env": [variable]}) else { return };
+            let is_read = fields(&document).is_ok_and(|document| Configuration::try_from(document).is_ok());
+            assert_eq!(
+                [is_read, takes(&format!("injection.env[].{field}"), text)],
+                [legal, legal],
+                "{field}: {text:?}"
+            );
+        };
         for (name, legal) in [("TEAM", true), ("_a1", true), ("", false), ("1A", false), ("A-B", false), ("A B", false)]
         {
-            let Value::Object(document) = json!({"env": [{"name": name, "value": "x"}]}) else { continue };
-            let is_read = fields(&document).is_ok_and(|document| Configuration::try_from(document).is_ok());
-            assert_eq!([is_read, takes("injection.env[].name", name)], [legal, legal], "{name:?}");
+            check("name", name, json!({"name": name, "value": "x"}), legal);
+        }
+        let (name, prefix) = ("a".repeat(63), [""; 3].map(|_| "b".repeat(63)).join("."));
+        let longest = format!("metadata.annotations['{prefix}.{}/{name}']", "c".repeat(61));
+        for (path, legal) in [
+            ("metadata.name", true),
+            ("status.hostIPs", true),
+            ("metadata.labels['example.com/team']", true),
+            ("metadata.annotations['Team']", true),
+            (longest.as_str(), true),
+            ("", false),
+            ("metadata_name", false),
+            ("metadata.labels", false),
+            ("metadata.labels['']", false),
+            ("metadata.labels[team]", false),
+            ("spec.hostname", false),
+        ] {
+            let variable = json!({"name": "A", "valueFrom": {"fieldRef": {"fieldPath": path}}});
+            check("valueFrom.fieldRef.fieldPath", path, variable, legal);
         }
     }
 }

@@ -57,6 +57,10 @@ impl Installed<'_> {
             (json!({"propagators": ["none", "b3"]}), "propagators has none beside others: it stands alone"),
             (json!({"sampler": {"name": "sometimes"}}), "supported values: \"always_on\", \"always_off\""),
             (json!({"env": [{"name": "A-B", "value": "x"}]}), "the name of a variable has letters, digits and _"),
+            (
+                json!({"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.label"}}}]}),
+                "fieldPath isn't one of metadata.name, metadata.namespace",
+            ),
             (json!({"exclude": [{"namespace": "team-*"}]}), "exclude.namespace isn't the whole name of a namespace"),
         ] {
             let refused = self.patch_in_vain(&json!({"injection": injection}));
@@ -67,7 +71,9 @@ impl Installed<'_> {
             "collector": {"namespace": "0-a", "service": "otlp", "address": "fd00::7"},
             "otlp": {"endpoint": "HTTPS://u:p@[::1]:4318/x?y='z'"},
             "propagators": ["tracecontext, baggage", "b3"], "sampler": {"name": "xray", "arg": null},
-            "env": [{"name": "_A1", "value": ""}], "exclude": [{"namespace": "batch"}],
+            "env": [{"name": "_A1", "value": ""},
+                {"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['team']"}}}],
+            "exclude": [{"namespace": "batch"}],
         });
         let taken = self.patch_in_vain(&json!({"injection": whole}));
         assert!(taken.success, "{}", taken.stderr);
