@@ -104,8 +104,8 @@ fn read(status: &Value) -> TelemetryStackStatus {
     serde_json::from_value(status.clone()).unwrap_or_default()
 }
 
-/// Whether a condition is another, or about another generation, or somebody else has a kind of data: that is what is
-/// waited for.
+/// Whether a condition is another, or about another generation, or the webhook has another configuration, or somebody else
+/// has a kind of data: that is what is waited for.
 fn is_urgent(before: &Value, status: &Value) -> bool {
     let said = |status: &Value| -> Vec<[Value; 4]> {
         let conditions = status["conditions"].as_array().into_iter().flatten();
@@ -113,7 +113,8 @@ fn is_urgent(before: &Value, status: &Value) -> bool {
             .map(|one| ["type", "status", "reason", "observedGeneration"].map(|field| one[field].clone()))
             .collect()
     };
-    said(before) != said(status) || before["owners"] != status["owners"]
+    let differ = |field: &str| before.pointer(field) != status.pointer(field);
+    said(before) != said(status) || differ("/webhook/revision") || differ("/owners")
 }
 
 /// How often a status was written lately.

@@ -185,7 +185,7 @@ async fn numbers_wait_for_their_time_and_conditions_dont() {
     assert_eq!(writes(), 1);
     let serving = |one: i32| {
         let serving = format!("{one}/300");
-        sink.report(|reports| reports.webhook = Some(WebhookStatus { serving, ..WebhookStatus::default() }));
+        sink.report(|reports| reports.webhook.get_or_insert_default().serving = serving);
     };
     for one in 0..300 {
         serving(one);
@@ -206,11 +206,16 @@ async fn numbers_wait_for_their_time_and_conditions_dont() {
     sink.report(|reports| reports.owners = Some(Owners::of(&Collector::default(), &Agent::default(), LogOwner::Agent)));
     sleep(Duration::from_secs(1)).await;
     assert_eq!(writes(), before + 2, "who has which data");
+    sink.report(|reports| {
+        reports.webhook = Some(WebhookStatus { revision: Some("another".to_owned()), ..WebhookStatus::default() });
+    });
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(writes(), before + 3, "which configuration is in force");
     serving(300);
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(writes(), before + 2, "a number");
+    assert_eq!(writes(), before + 3, "a number");
     sleep(NUMBERS_EVERY).await;
-    assert_eq!(writes(), before + 3, "none is forgotten");
+    assert_eq!(writes(), before + 4, "none is forgotten");
     assert_eq!(written.borrow()["default"].status["webhook"]["serving"], "300/300");
     task.abort();
 }

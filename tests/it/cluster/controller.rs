@@ -81,7 +81,8 @@ impl<'p> Installed<'p> {
         self.plane.kubectl(&["patch", "telemetrystack", "default", "--type=merge", "-p", &patch]).expect("a patch");
     }
 
-    /// Until the condition is about the spec as it is now, and has that reason. Tells its message.
+    /// Until the condition is about the spec as it is now, and has that reason; `InForce` for what the `ConfigMap` says, too,
+    /// which isn't of the spec alone. Tells its message.
     #[track_caller]
     fn wait_for_reason(&self, reason: &str) -> String {
         let mut last = Value::Null;
@@ -89,7 +90,10 @@ impl<'p> Installed<'p> {
             let stack = self.stack("default");
             last = condition(&stack, "ConfigurationAccepted");
             let current = last["observedGeneration"] == stack["metadata"]["generation"];
-            (current && last["reason"] == reason).then(|| last["message"].as_str().unwrap_or_default().to_owned())
+            let stands =
+                || reason != "InForce" || stack["status"]["webhook"]["revision"] == revision(&self.config_map());
+            (current && last["reason"] == reason && stands())
+                .then(|| last["message"].as_str().unwrap_or_default().to_owned())
         })
         .unwrap_or_else(|error| panic!("{error}: {last:#}{}", self.nodes.last_words()))
     }
@@ -328,6 +332,10 @@ fn condition(stack: &Value, name: &str) -> Value {
 
 fn text(config_map: &Value) -> &str {
     config_map["data"]["config.yaml"].as_str().unwrap_or_default()
+}
+
+fn revision(config_map: &Value) -> String {
+    otelgate::config::parse(text(config_map)).expect("a configuration").revision().to_owned()
 }
 
 /// Nobody had to wait until the Lease ran out, which counts from its last renewal.
