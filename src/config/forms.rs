@@ -133,6 +133,7 @@ mod tests {
 
     use crate::api::crd::tests::takes;
     use crate::config::{Configuration, fields};
+    use crate::inject::endpoint::examples;
 
     /// Whether the configuration takes a field that has that text, and is else the default.
     fn is_read(field: &str, text: &str) -> bool {
@@ -177,41 +178,7 @@ mod tests {
                     "fe80::1%eth0",
                 ],
             ),
-            (
-                "otlp.endpoint",
-                &[
-                    "http://a",
-                    "HTTPS://a:4318/x?y=z",
-                    "http://[::1]:4317",
-                    "http://u:p@h/",
-                    "http://u:$(p)'!@h:00080",
-                    "http://a_b.c-d~e:65535",
-                    "http://b\u{fc}cher.example:4318/\u{fc}",
-                    "http://h%41:4318/%7Etenant/a;v=1,2/b(c)?q=$x&r=%2f/?@:!*'+",
-                ],
-                &[
-                    "",
-                    "a:4317",
-                    "ftp://a",
-                    "http://",
-                    "http://:80",
-                    "http://a:",
-                    "http://a:0",
-                    "http://a:65536",
-                    "http://a:+80",
-                    "http://a b",
-                    "http://[::1",
-                    "http://[x]:1",
-                    "http:///path",
-                    "http://a\n",
-                    "http://{host}:4318",
-                    "http://$(HOST_IP):4318",
-                    "http://a,b:4318",
-                    "http://u@v@h:4318",
-                    "http://a:4318/{tenant}",
-                    "http://a:4318/#x",
-                ],
-            ),
+            ("otlp.endpoint", examples::ENDPOINTS, examples::NO_ENDPOINTS),
             (
                 "propagators[]",
                 &["tracecontext", "b3multi", "none", "tracecontext,baggage", " b3 ,\u{a0}jaeger\t"],

@@ -280,65 +280,72 @@ impl Destination {
     }
 }
 
+/// For every test of who takes which.
+#[cfg(test)]
+pub mod examples {
+    pub const ENDPOINTS: &[&str] = &[
+        "http://a",
+        "HTTPS://a:4318/x?y=z",
+        "http://[::1]:4317",
+        "http://u:p@h/",
+        "http://u:$(p)'!@h:00080",
+        "http://a_b.c-d~e:65535",
+        "http://b\u{fc}cher.example:4318/\u{fc}",
+        "http://h%41:4318/%7Etenant/a;v=1,2/b(c)?q=$x&r=%2f/?@:!*'+",
+    ];
+    pub const NO_ENDPOINTS: &[&str] = &[
+        "",
+        "a:4317",
+        "ftp://a",
+        "http://",
+        "http://:80",
+        "http://a:",
+        "http://a:0",
+        "http://a:65536",
+        "http://a:+80",
+        "http://a b",
+        "http://[::1",
+        "http://[x]:1",
+        "http:///path",
+        "http://a\n",
+        "http://{host}:4318",
+        "http://${HOST_IP}:4318",
+        "http://$(HOST_IP):4318",
+        "http://%HOST_IP%:4318",
+        "http://a^b|c:4318",
+        "http://h%zz:4318",
+        "http://h%4:4318",
+        "http://h%",
+        "http://,:4318",
+        "http://a,b:4318",
+        "http://a[b]:4318",
+        "http://u@v@h:4318",
+        "http://u{p}@h:4318",
+        "http://a:4318/{tenant}",
+        "http://a:4318/x|y",
+        "http://a:4318/`id`",
+        "http://a:4318/a^b",
+        "http://a:4318/a\\b",
+        "http://a:4318/<b>",
+        "http://a:4318/\"b\"",
+        "http://a:4318/100%",
+        "http://a:4318/?q=%1",
+        "http://a:4318/[b]",
+        "http://a:4318/#x",
+        "http://a:4318/\u{a0}",
+    ];
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn only_http_urls_are_endpoints() {
-        for legal in [
-            "http://a",
-            "https://a:4318/x?y=z",
-            "HTTP://[::1]:4317",
-            "http://u:p@h/",
-            "http://u:$(p)!@h/",
-            "http://a_b.c-d~e:4318",
-            "http://b\u{fc}cher.example:4318/\u{fc}",
-            "http://h:4318/%7Etenant/a;v=1,2/b(c)?q=$x&r=%2f/?@:!*'+",
-        ] {
+        for legal in examples::ENDPOINTS {
             assert!(Url::parse(legal).is_some(), "{legal}");
         }
-        for illegal in [
-            "",
-            "a:4317",
-            "ftp://a",
-            "http://",
-            "http://:80",
-            "http://a:",
-            "http://a:0",
-            "http://a:99999",
-            "http://a:+80",
-            "http://a b",
-            "http://[::1",
-            "http://[x]:1",
-            "http:///path",
-            "http://a\n",
-            "http://{host}:4318",
-            "http://${HOST_IP}:4318",
-            "http://$(HOST_IP):4318",
-            "http://%HOST_IP%:4318",
-            "http://a^b|c:4318",
-            "http://h%zz:4318",
-            "http://h%4:4318",
-            "http://h%",
-            "http://,:4318",
-            "http://a,b:4318",
-            "http://a[b]:4318",
-            "http://u@v@h:4318",
-            "http://u{p}@h:4318",
-            "http://a:4318/{tenant}",
-            "http://a:4318/x|y",
-            "http://a:4318/`id`",
-            "http://a:4318/a^b",
-            "http://a:4318/a\\b",
-            "http://a:4318/<b>",
-            "http://a:4318/\"b\"",
-            "http://a:4318/100%",
-            "http://a:4318/?q=%1",
-            "http://a:4318/[b]",
-            "http://a:4318/#b",
-            "http://a:4318/\u{a0}",
-        ] {
+        for illegal in examples::NO_ENDPOINTS {
             assert!(Url::parse(illegal).is_none(), "{illegal}");
         }
     }
