@@ -32,6 +32,8 @@ pub struct Existing<'a> {
     by_name: OnceCell<Vec<usize>>,
     /// What `OTEL_SERVICE_NAME` will be that otelgate sets in front of the user's own.
     assumed: Option<Cow<'a, str>>,
+    /// See [`Existing::last_staying`].
+    last_staying: OnceCell<Option<usize>>,
     /// The first of the user's entries that relies on that.
     relies: Cell<usize>,
 }
@@ -73,6 +75,7 @@ impl<'a> Existing<'a> {
             resolved: RefCell::default(),
             by_name: OnceCell::new(),
             assumed,
+            last_staying: OnceCell::new(),
             relies: Cell::new(usize::MAX),
         }
     }
@@ -288,15 +291,26 @@ impl<'a> Existing<'a> {
         resolved
     }
 
-    /// Otelgate's own comes to the front with whatever else it adds, but not before what of it stands already.
+    /// Otelgate's own stands where it did, or comes to the front with whatever else it adds, but not before what of it stands
+    /// already.
     fn assumed(&self, name: &str, before: usize) -> Option<Cow<'a, str>> {
         let value = self.assumed.as_ref().filter(|_| name == var::SERVICE_NAME)?;
-        let is_other = |index: &usize| self.container.env.items[*index].name.as_str() != name;
-        if self.own_entries().filter(is_other).any(|index| index > before) {
+        let stands = || self.own(name).is_some_and(|index| index < before);
+        if self.last_staying() > Some(before) && !stands() {
             return None;
         }
         self.relies.set(self.relies.get().min(before));
         Some(value.clone())
+    }
+
+    /// The last of otelgate's own that stays: what the user has too goes.
+    fn last_staying(&self) -> Option<usize> {
+        let items = &self.container.env.items;
+        let stays = |index: &usize| {
+            let name = items[*index].name.as_str();
+            name != var::SERVICE_NAME && self.above(items.len(), name, |place| !self.is_own(place)).is_none()
+        };
+        *self.last_staying.get_or_init(|| self.own_entries().filter(stays).last())
     }
 }
 

@@ -175,6 +175,25 @@ fn an_edit_before_our_suffix_leaves_it_ours() {
     assert_eq!(outcome.variable("OTEL_SERVICE_NAME"), Some("web"));
 }
 
+/// Attributes of another webhook's, which ours are merged into: what stood alone until then goes, and what they refer to
+/// stays in front of them, or comes there.
+#[test]
+fn attributes_that_come_in_between_refer_to_what_stands_before_them() {
+    for removed in ["", "OTEL_SERVICE_NAME"] {
+        let second = again(case(pod(app())), |pod| {
+            let env = env(pod);
+            env.retain(|one| one["name"] != removed);
+            let refers =
+                json!({"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "deployment.environment=$(OTEL_SERVICE_NAME)"});
+            env.insert(env.len() - 1, refers);
+        });
+        let outcome = second.decide();
+        assert_eq!(outcome.pod["metadata"]["labels"]["tags.datadoghq.com/env"], "web", "without {removed:?}");
+        let third = Case { pod: outcome.pod, ..second };
+        assert_eq!(third.decide().operations, [] as [Value; 0], "without {removed:?}");
+    }
+}
+
 #[test]
 fn nulls_beside_a_literal_change_nothing() {
     let second = again(

@@ -242,7 +242,7 @@ fn every_reason_and_action_occurs() {
 /// Seeds of cases that failed once, whatever the run draws.
 #[test]
 fn what_failed_once_holds() {
-    const SEEDS: [u64; 5] = [
+    const SEEDS: [u64; 6] = [
         // A user's attribute whose key is a reference to a variable of ours.
         1_795_854_381_002_098,
         // Two texts, one after the other, behind ours.
@@ -253,6 +253,8 @@ fn what_failed_once_holds() {
         1_795_865_145_000_224,
         // A renamed container that was given the name that ours is merged into once more.
         1_795_967_695_003_720,
+        // Attributes of another's in front of ours alone, which refer to a variable of ours.
+        1_795_994_137_009_881,
     ];
     for seed in SEEDS {
         let (faults, _) = faults(&generate::any(&mut Random::new(seed)));
