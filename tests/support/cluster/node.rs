@@ -28,6 +28,8 @@ const NEEDED: [(&str, &str); 6] = [
     ("/usr/sbin/conntrack", "conntrack"),
 ];
 const PAUSE: &str = "local/pause:1";
+/// Where its kubelet looks for pods of its own.
+const STATIC: &str = "static";
 
 /// In the node's own `/run`: a socket's path mustn't be long.
 const SOCKET: &str = "/run/containerd.sock";
@@ -129,6 +131,15 @@ impl<'p> Node<'p> {
         Outcome::of(&mut command, "").expect("ctr images import");
     }
 
+    /// Has the kubelet run a pod of its own, which the API server knows by its mirror.
+    #[track_caller]
+    pub fn run_static(&self, pod: &serde_json::Value) {
+        let (name, folder) = (pod["metadata"]["name"].as_str().expect("a name"), self.folder.join(STATIC));
+        // The kubelet leaves out names that begin with a dot.
+        let (hidden, shown) = (folder.join(format!(".{name}")), folder.join(format!("{name}.json")));
+        fs::write(&hidden, pod.to_string()).and_then(|()| fs::rename(&hidden, &shown)).expect("a manifest");
+    }
+
     /// What containerd says of its images: a line for each with its name, and whether it is complete and unpacked.
     #[track_caller]
     pub fn images(&self) -> String {
@@ -192,7 +203,7 @@ fn issue(plane: &ControlPlane, at: Place, folder: &Path) -> Result<(), String> {
 /// Everything else that its programs read.
 fn write(plane: &ControlPlane, at: Place, folder: &Path, images: &[&Path]) -> std::io::Result<()> {
     let all = plane.network().folder();
-    for part in ["cni", "kubelet"] {
+    for part in ["cni", "kubelet", STATIC] {
         fs::create_dir_all(folder.join(part))?;
     }
     for (number, image) in images.iter().enumerate() {
@@ -247,6 +258,7 @@ fn kubelet(all: &Path, folder: &Path) -> serde_json::Value {
         "cgroupDriver": "cgroupfs", "cgroupsPerQOS": false, "enforceNodeAllocatable": [], "failCgroupV1": false,
         "failSwapOn": false, "localStorageCapacityIsolation": false, "evictionHard": {"memory.available": "1Mi"}, "imageGCHighThresholdPercent": 100,
         "containerRuntimeEndpoint": format!("unix://{SOCKET}"), "volumePluginDir": folder.join("plugins"),
+        "staticPodPath": folder.join(STATIC),
         "clusterDomain": "cluster.local", "clusterDNS": ["10.0.0.10"],
         "authentication": {"anonymous": {"enabled": false}, "webhook": {"enabled": true},
                            "x509": {"clientCAFile": all.join("ca.crt")}},

@@ -19,6 +19,7 @@ use crate::control_plane::{ControlPlane, Version, image, wait_for};
 mod arrivals;
 mod faults;
 mod outage;
+mod scope;
 
 const NAMESPACE: &str = "datadog";
 const OTELCOL: &str = "docker.io/local/otelcol:0.149.0";
@@ -53,6 +54,7 @@ fn a_collector_runs_on_every_node() {
     cluster.a_node_without_a_collector_is_told_as_long_as_it_has_none();
     cluster.a_bad_configuration_is_stopped_at_the_first_node();
     cluster.lines_are_read_on_where_reading_stopped();
+    cluster.lines_of_all_but_those_who_switched_them_off_are_sent();
     cluster.what_is_lost_counts_by_whose_fault_it_is();
     cluster.that_lines_are_refused_is_measured();
     cluster.nothing_is_left_of_a_stack_that_is_deleted();
