@@ -50,16 +50,16 @@ const ENVIRONMENT: Form<'static> = Form {
     message: "environment is empty, or has control characters: leave it out, or write its name",
 };
 
-/// Of a user, a host, and a path with its query, what of ASCII they don't have.
+/// Of a user, a host, and a path with its query, what of ASCII they don't have; `%` begins an octet.
 const ENDPOINT: Form<'static> = Form {
     pattern: concat!(
         "^[Hh][Tt][Tt][Pp][Ss]?://",
-        r#"([^\x00- #"/<>?@\[-^`{-}\x7f]*@)?"#,
-        r"([^\x00-$&-,/:-@\[-^`{-}\x7f]+|\[[0-9A-Fa-f:.]+\])",
+        r#"(([^\x00- #"%/<>?@\[-^`{-}\x7f]|%[0-9A-Fa-f]{2})*@)?"#,
+        r"(([^\x00-,/:-@\[-^`{-}\x7f]|%[0-9A-Fa-f]{2})+|\[[0-9A-Fa-f:.]+\])",
         "(:0*",
         port!(),
         ")?",
-        r#"([/?][^\x00- #"<>\[-^`{-}\x7f]*)?$"#
+        r#"([/?]([^\x00- #"%<>\[-^`{-}\x7f]|%[0-9A-Fa-f]{2})*)?$"#
     ),
     longest: 4096,
     message: "otlp.endpoint isn't an http or https URL, such as http://collector.example.com:4318",

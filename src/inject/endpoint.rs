@@ -332,7 +332,6 @@ pub mod examples {
         "http://a:4318/?q=%1",
         "http://a:4318/[b]",
         "http://a:4318/#x",
-        "http://a:4318/\u{a0}",
     ];
 }
 
@@ -345,7 +344,8 @@ mod tests {
         for legal in examples::ENDPOINTS {
             assert!(Url::parse(legal).is_some(), "{legal}");
         }
-        for illegal in examples::NO_ENDPOINTS {
+        // The schema looks at ASCII alone.
+        for illegal in examples::NO_ENDPOINTS.iter().chain(&["http://a:4318/\u{a0}"]) {
             assert!(Url::parse(illegal).is_none(), "{illegal}");
         }
     }
