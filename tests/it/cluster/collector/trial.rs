@@ -26,8 +26,8 @@ impl Cluster<'_> {
         self.patch(&json!({"collector": {"resources": {"requests": {"cpu": "100m"}}}}));
         let (node, revision) = self.trial(&before);
         self.wait_for_reason("CollectorRollingOut");
-        let status = self.stack()["status"]["collector"].clone();
-        assert_eq!(status["trial"], json!({"revision": revision, "node": node}));
+        let trial = json!({"revision": revision, "node": node});
+        self.wait("the trial in the status", || (self.stack()["status"]["collector"]["trial"] == trial).then_some(()));
         // Meanwhile a pod of another node is deleted: it comes back with what is good.
         let (other, [uid, _, _]) = pods.iter().find(|(name, _)| **name != node).expect("another node");
         let uid = uid.clone();
