@@ -346,18 +346,28 @@ impl<'p> Cluster<'p> {
         // One that was missed among three, as a single one is left.
         self.make_namespace("crashing");
         keep_out(self.plane, &["lost", "crashing"]);
-        self.plane.apply(&[deployment("crashing", "loop", 1, &json!({}))]);
+        let apply = |replicas: usize, paused: bool| {
+            let mut one = deployment("crashing", "loop", replicas, &json!({}));
+            one["spec"]["paused"] = json!(paused);
+            one["spec"]["minReadySeconds"] = json!(SLOW);
+            self.plane.apply(&[one]);
+        };
+        apply(1, false);
         self.wait_for_pods("crashing", "loop", 1);
         keep_out(self.plane, &["lost"]);
         wait_for("the webhook to be called there", || is_called_in(self.plane, "crashing").then_some(()))
             .unwrap_or_else(|error| panic!("{error}"));
         let missed = self.pods("crashing", "loop")[0]["metadata"]["uid"].clone();
-        self.plane.apply(&[deployment("crashing", "loop", 3, &json!({}))]);
+        // Nothing is evicted of what is paused.
+        apply(3, true);
         self.wait_for_pods("crashing", "loop", 3);
         let before: Vec<_> = self.pods("crashing", "loop").iter().map(|pod| pod["metadata"]["uid"].clone()).collect();
         assert!(before.contains(&missed), "it is left until there are others");
-        let new = wait_for("the first to be evicted", || {
-            self.pods("crashing", "loop").into_iter().find(|pod| !before.contains(&pod["metadata"]["uid"]))
+        apply(3, false);
+        // What stands for kubelet writes the status of one that isn't Ready yet.
+        let new = wait_for("the first to be evicted and replaced", || {
+            let is_new = |pod: &Value| !before.contains(&pod["metadata"]["uid"]);
+            self.pods("crashing", "loop").into_iter().find(|pod| is_new(pod) && is_ready(pod))
         })
         .unwrap_or_else(|error| panic!("{error}: {:#}", self.stack()["status"]));
         let waiting = json!({"status": {"containerStatuses": [{"name": "app", "image": "shop/app:1", "imageID": "",
