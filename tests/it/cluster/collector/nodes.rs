@@ -228,9 +228,17 @@ impl Cluster<'_> {
 
     /// By the controller, of the Collectors' own metrics.
     fn that_lines_are_sent_is_measured(&self) {
-        let message = self.wait_for_reason_of("CollectorDelivering", "Delivering");
-        assert!(message.starts_with("what arrives is sent; 2 Collectors measured"), "{message}");
-        assert_eq!(self.status()["delivery"], json!({"delivering": "2/2", "measured": 2}));
+        self.wait_for_reason_of("CollectorDelivering", "Delivering");
+        let mut last = Value::Null;
+        wait_for("both Collectors to be measured", || {
+            last = self.status();
+            let conditions = last["conditions"].as_array()?;
+            let delivering = conditions.iter().find(|one| one["type"] == "CollectorDelivering")?;
+            let told = delivering["message"].as_str()?.starts_with("what arrives is sent; 2 Collectors measured");
+            let counted = last["delivery"] == json!({"delivering": "2/2", "measured": 2});
+            (delivering["reason"] == "Delivering" && told && counted).then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}: {last:#}{}", self.words()));
     }
 
     /// At last, since what is refused is gone.
