@@ -25,12 +25,14 @@ use serde_json::{Value, json};
 
 use super::network::{ADDRESS, Network, Process};
 use super::plane::ControlPlane;
-use super::webhook::http_get_from;
+use super::webhook::{http_get_from, http_get_within};
 use super::{audit, pod, wait_for};
 
 /// Their names, and the zones that they are in.
 const NODES: [(&str, &str); 2] = [("node-a", "zone-a"), ("node-b", "zone-b")];
 const ROUND: Duration = Duration::from_millis(100);
+/// As long as kubelet waits for a probe's answer, by default.
+const PROBE: Duration = Duration::from_secs(1);
 /// Before what ended is started again.
 const BACK_OFF: Duration = Duration::from_secs(1);
 
@@ -346,7 +348,7 @@ impl Kubelet {
             runs.then_some(running.address)
         });
         let Some(address) = address else { return false };
-        pod::readiness(container).is_none_or(|(port, path)| http_get_from(address, port, &path).is_some())
+        pod::readiness(container).is_none_or(|(port, path)| http_get_within(PROBE, address, port, &path).is_some())
     }
 
     fn api(&self, pod: &Pod) -> Api<Pod> {

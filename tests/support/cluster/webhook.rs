@@ -22,8 +22,8 @@ use super::wait_for;
 /// A namespace with this label is seen by the webhook that the value names, and by no other.
 pub const SEEN_BY: &str = "cluster-test/webhook";
 
-/// As long as kubelet waits for a probe's answer.
-const HTTP_TIMEOUT: Duration = Duration::from_secs(1);
+/// For an answer of a server that may be busy.
+const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub struct Webhook<'p> {
     pub plane: &'p ControlPlane,
@@ -231,8 +231,13 @@ pub fn http_get(port: u16, path: &str) -> Option<String> {
 
 /// The same of a server at another address of the network, which may not answer at all.
 pub fn http_get_from(address: Ipv4Addr, port: u16, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect_timeout(&(address, port).into(), HTTP_TIMEOUT).ok()?;
-    stream.set_read_timeout(Some(HTTP_TIMEOUT)).ok()?;
+    http_get_within(HTTP_TIMEOUT, address, port, path)
+}
+
+/// The same for whoever waits no longer than that for the connection, and for each part of the answer.
+pub fn http_get_within(patience: Duration, address: Ipv4Addr, port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect_timeout(&(address, port).into(), patience).ok()?;
+    stream.set_read_timeout(Some(patience)).ok()?;
     // A server of 1.0 ends with the connection, and has no chunks between the lines.
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
     let mut answer = String::new();
