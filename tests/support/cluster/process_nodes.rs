@@ -33,6 +33,8 @@ const NODES: [(&str, &str); 2] = [("node-a", "zone-a"), ("node-b", "zone-b")];
 const ROUND: Duration = Duration::from_millis(100);
 /// As long as kubelet waits for a probe's answer, by default.
 const PROBE: Duration = Duration::from_secs(1);
+/// So many probes in a row fail before a pod that was ready isn't any more, as kubelet has it by default.
+const FAILURES: u32 = 3;
 /// Before what ended is started again.
 const BACK_OFF: Duration = Duration::from_secs(1);
 
@@ -59,6 +61,8 @@ struct Running {
     ended: Option<Instant>,
     told_to_end: Option<Instant>,
     ready: bool,
+    /// Of its probes, in a row.
+    failures: u32,
     since: Timestamp,
     /// As it was told last.
     status: Value,
@@ -342,13 +346,19 @@ impl Kubelet {
         Ok(())
     }
 
+    /// What has ended isn't from then on; what runs may miss a probe.
     fn is_ready(&self, container: &Container, key: &Key) -> bool {
         let address = lock(&self.pods).get_mut(key).and_then(|running| {
             let runs = running.process.as_mut().is_some_and(|process| !process.has_ended());
             runs.then_some(running.address)
         });
         let Some(address) = address else { return false };
-        pod::readiness(container).is_none_or(|(port, path)| http_get_within(PROBE, address, port, &path).is_some())
+        let Some((port, path)) = pod::readiness(container) else { return true };
+        let answers = http_get_within(PROBE, address, port, &path).is_some();
+        lock(&self.pods).get_mut(key).is_some_and(|running| {
+            running.failures = if answers { 0 } else { running.failures.saturating_add(1) };
+            answers || (running.ready && running.failures < FAILURES)
+        })
     }
 
     fn api(&self, pod: &Pod) -> Api<Pod> {
@@ -367,6 +377,7 @@ impl Running {
             ended: None,
             told_to_end: None,
             ready: false,
+            failures: 0,
             since: Timestamp::now(),
             status: Value::Null,
         }
