@@ -18,6 +18,9 @@ use crate::control_plane::network::ADDRESS;
 use crate::control_plane::proxy::{Fault, Proxy};
 use crate::control_plane::{PATIENCE, Webhook, wait_for};
 
+/// What is large takes its time on a busy machine, in seconds: for tests that aren't about that.
+const PATIENT: u32 = 10;
+
 super::on_every_version!(
     a_webhook_that_is_gone,
     a_webhook_that_is_stopped,
@@ -210,7 +213,8 @@ fn a_webhook_that_is_not_trusted(shared: &Webhook<'_>) {
 
 /// With a patch it might not fit into etcd; without one it does, and a warning says so.
 fn a_pod_that_is_almost_too_large(shared: &Webhook<'_>) {
-    let webhook = own(shared, "large", &[]);
+    let mut webhook = own(shared, "large", &[]);
+    webhook.timeout_seconds = Some(PATIENT);
     webhook.register_at(webhook.port());
     webhook.make_namespace("large", Some("enabled"));
     let before = webhook.failed_open();
@@ -226,7 +230,8 @@ fn a_pod_that_is_almost_too_large(shared: &Webhook<'_>) {
 /// JSON as the API server writes it has six bytes for this character, so a pod that etcd takes makes a review that the
 /// webhook doesn't read. It answers before the end, and the API server gets to see the answer.
 fn a_review_that_is_too_large(shared: &Webhook<'_>) {
-    let webhook = own(shared, "escaped", &[]);
+    let mut webhook = own(shared, "escaped", &[]);
+    webhook.timeout_seconds = Some(PATIENT);
     webhook.register_at(webhook.port());
     webhook.make_namespace("escaped", Some("enabled"));
     let before = webhook.failed_open();
@@ -251,7 +256,8 @@ fn a_review_that_is_too_large(shared: &Webhook<'_>) {
 
 /// They are decided one after the other, and all of them are.
 fn large_pods_at_the_same_instant(shared: &Webhook<'_>) {
-    let webhook = own(shared, "together", &[]);
+    let mut webhook = own(shared, "together", &[]);
+    webhook.timeout_seconds = Some(PATIENT);
     webhook.register_at(webhook.port());
     webhook.make_namespace("together", Some("enabled"));
     thread::scope(|scope| {

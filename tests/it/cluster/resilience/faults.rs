@@ -16,7 +16,7 @@ const SHORT: Duration = Duration::from_secs(7);
 const LONG: Duration = Duration::from_secs(14);
 const QUIET: Duration = Duration::from_secs(18);
 /// From a fault's end. Nothing that is held back for a minute is repaired in time by chance.
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(50);
 /// Whoever undoes the same five times within a minute is taken for somebody who fights, and left to it for a minute.
 const NO_FIGHT: Duration = Duration::from_secs(20);
 const NAMESPACE: &str = "/api/v1/namespaces/datadog";
