@@ -76,6 +76,17 @@ impl Cluster<'_> {
         .unwrap_or_else(|error| panic!("{error}: {last:#}{}", self.nodes.last_words()))
     }
 
+    /// Until the message begins like that, too: what is told may be of one Collector for a moment.
+    #[track_caller]
+    fn wait_for_message(&self, kind: &str, reason: &str, begins: &str) -> String {
+        let mut last = String::new();
+        wait_for(begins, || {
+            last = self.wait(kind, reason);
+            last.starts_with(begins).then(|| last.clone())
+        })
+        .unwrap_or_else(|error| panic!("{error}: {last}{}", self.nodes.last_words()))
+    }
+
     fn kubectl(&self, arguments: &[&str]) -> String {
         self.plane.kubectl(arguments).expect("kubectl")
     }
@@ -251,8 +262,13 @@ impl Cluster<'_> {
         for name in ["collector-a", "collector-b"] {
             self.make_collector(name);
         }
-        let message = self.wait("CollectorDelivering", "NothingArrives");
-        assert_eq!(self.stack()["status"]["delivery"], json!({"delivering": "2/2", "measured": 2}), "{message}");
+        self.wait("CollectorDelivering", "NothingArrives");
+        let mut last = Value::Null;
+        wait_for("both to be measured", || {
+            last = self.stack()["status"]["delivery"].clone();
+            (last == json!({"delivering": "2/2", "measured": 2})).then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}: {last}{}", self.nodes.last_words()));
         let add = |name: &'static str, amount: u64| *counters.lock().expect("whole").entry(name).or_default() += amount;
         add("otelcol_receiver_accepted_spans_total", 500);
         add("otelcol_exporter_sent_spans_total", 500);
@@ -260,13 +276,8 @@ impl Cluster<'_> {
         assert_eq!(message, "what arrives is sent; 2 Collectors measured");
         add("otelcol_receiver_accepted_spans_total", 500);
         add("otelcol_exporter_send_failed_spans_total", 500);
-        let message = self.wait("CollectorDelivering", "SendFailed");
-        assert!(
-            message.starts_with(
-                "2 of 2 Collectors lost data that couldn't be sent: collector-a (traces), collector-b (traces)"
-            ),
-            "{message}"
-        );
+        let told = "2 of 2 Collectors lost data that couldn't be sent: collector-a (traces), collector-b (traces)";
+        self.wait_for_message("CollectorDelivering", "SendFailed", told);
         let failed =
             self.controllers("otelgate_controller_collector_items_total", &["signal=\"traces\"", "outcome=\"failed\""]);
         assert_eq!(failed, 1000, "of both");
@@ -290,9 +301,10 @@ impl Cluster<'_> {
     fn a_fault_that_lasts_is_told_once_whoever_leads(&self, goes_on: impl Fn()) {
         let said = |kind: &str| condition(&self.stack(), kind).unwrap_or_default();
         let kinds = ["CollectorDelivering", "Ready"];
-        let before = kinds.map(said);
         let told = || self.events().iter().filter(|event| event["reason"] == "SendFailed").count();
+        wait_for("its Event", || (told() > 0).then_some(())).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(told(), 1);
+        let before = kinds.map(said);
         let measured = || self.controllers("otelgate_controller_collectors", &["state=\"send_failed\""]);
         self.have_another_lead();
         let mut last = Value::Null;
