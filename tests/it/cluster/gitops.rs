@@ -9,7 +9,7 @@ use super::installed::{rendered, wait_until_in_force};
 use crate::control_plane::plane::Parts;
 use crate::control_plane::process_nodes::ProcessNodes;
 use crate::control_plane::release::NAMESPACE;
-use crate::control_plane::{ControlPlane, Version};
+use crate::control_plane::{ControlPlane, Version, wait_for};
 
 const GITOPS: &str = "gitops";
 /// What the enforcer of AKS adds to each webhook that lacks it, and takes for a change if somebody takes it away.
@@ -29,12 +29,13 @@ fn a_second_apply_changes_nothing() {
     wait_until_in_force(&nodes);
     let mut manifests = definitions;
     manifests.extend(objects);
+    wait_for("otelgate to write its authority", || {
+        let registration = plane.get("", "mutatingwebhookconfiguration/otelgate");
+        let mut webhooks = registration["webhooks"].as_array()?.iter();
+        webhooks.all(|webhook| webhook["clientConfig"]["caBundle"].is_string()).then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}{}", nodes.last_words()));
     let before = read(&plane, &manifests);
-    let registration = before.iter().find(|object| object["kind"] == "MutatingWebhookConfiguration");
-    assert!(
-        registration.expect("a registration")["webhooks"][0]["clientConfig"]["caBundle"].is_string(),
-        "otelgate has run"
-    );
     apply(&plane, &manifests);
     for (before, after) in before.iter().zip(&read(&plane, &manifests)) {
         assert_eq!(what_counts(before), what_counts(after), "{}", title(before));
