@@ -47,7 +47,7 @@ impl<'n> Release<'n> {
     /// Takes it away, and waits until its objects are gone.
     #[track_caller]
     pub fn uninstall(self) {
-        self.helm(&["uninstall", NAME, "--wait", "--timeout=2m"]).expect("helm uninstall");
+        self.helm(&["uninstall", NAME, "--wait", "--timeout=4m"]).expect("helm uninstall");
     }
 
     /// The webhook's n-th pod, counted from zero and by age.
@@ -70,7 +70,7 @@ impl<'n> Release<'n> {
     #[track_caller]
     fn change(&self, verb: &str, values: &Value) {
         let (chart, values) = (chart(), self.write(values));
-        let arguments = [verb, NAME, text(&chart), "--values", text(&values), "--wait", "--timeout=2m"];
+        let arguments = [verb, NAME, text(&chart), "--values", text(&values), "--wait", "--timeout=4m"];
         let outcome = self.helm(&arguments);
         assert!(outcome.success, "helm {verb}: {}{}", outcome.stderr, self.nodes.last_words());
     }

@@ -44,7 +44,7 @@ fn from_nothing_to_nothing(helm: Helm) {
     listing::assert_same(&before, &listing::now(&plane), "a dry run changes nothing");
 
     let line_end = format!("{KEY}\n");
-    let set = ["deploy", "--set", "webhook.replicas=1", "--timeout=2m"];
+    let set = ["deploy", "--set", "webhook.replicas=1", "--timeout=4m"];
     let told = person.with_key(&line_end).run(&set);
     assert_eq!(told.code, Some(0), "{}{}{}", told.stdout, told.stderr, nodes.last_words());
     assert!(told.stderr.contains("a line end around the key in DD_API_KEY are taken away"), "{}", told.stderr);
@@ -67,7 +67,7 @@ fn from_nothing_to_nothing(helm: Helm) {
     removal::takes_no_for_an_answer(&plane, &person);
     person.golden(&["cleanup", "--dry-run"], "cleanup.txt");
     collector_and_agent(&plane);
-    let told = person.run(&["cleanup", "--yes", "--timeout=2m"]);
+    let told = person.run(&["cleanup", "--yes", "--timeout=4m"]);
     assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
     assert!(told.stdout.contains("kubectl get pods --all-namespaces -l otelgate.dev/config"), "{}", told.stdout);
     listing::wait_for_same(&before, &plane, &told.stdout);

@@ -79,7 +79,7 @@ fn what_helm_installed_is_updated_and_what_it_leaves_is_removed() {
     plane.helm(Helm::Four, &[&install[..], &ALONE].concat()).expect("helm install");
 
     let person = Person::new(&plane, Some(Helm::Four));
-    let told = person.run(&["update", "--timeout=2m"]);
+    let told = person.run(&["update", "--timeout=4m"]);
     assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
     assert!(told.stdout.contains("-v1alpha1.spec.gone"), "{}", told.stdout);
     assert!(told.stdout.contains("upgrade  Helm release otelgate/gate"), "{}", told.stdout);
@@ -101,7 +101,7 @@ fn what_helm_installed_is_updated_and_what_it_leaves_is_removed() {
     assert!(!plane.kubectl(&["get", "telemetrystacks", "-o", "name"]).stdout.contains("default"));
 
     let alone = Person::new(&plane, None);
-    let told = alone.run(&["cleanup", "--yes", "--timeout=2m"]);
+    let told = alone.run(&["cleanup", "--yes", "--timeout=4m"]);
     assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
     plane
         .kubectl(&["delete", "namespace", "otelgate", "datadog"])
@@ -116,7 +116,7 @@ fn what_is_half_there_is_removed_without_helm_and_what_is_foreign_stays() {
     let _nodes = ProcessNodes::join(&plane, Path::new(OTELGATE));
     let before = listing::settled(&plane);
     let person = Person::new(&plane, Some(Helm::Three)).with_key(KEY);
-    let told = person.run(&["deploy", "--set=webhook.replicas=1", "--timeout=2m"]);
+    let told = person.run(&["deploy", "--set=webhook.replicas=1", "--timeout=4m"]);
     assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
     for name in ["deployment/otelgate-webhook", "service/otelgate-webhook", "serviceaccount/otelgate-controller"] {
         plane.kubectl(&["delete", "-n", "otelgate", name]).expect("kubectl delete");
@@ -126,7 +126,7 @@ fn what_is_half_there_is_removed_without_helm_and_what_is_foreign_stays() {
     plane.apply(&[foreign]);
 
     let alone = Person::new(&plane, None);
-    let told = alone.run(&["cleanup", "--yes", "--timeout=2m", "-o", "json"]);
+    let told = alone.run(&["cleanup", "--yes", "--timeout=4m", "-o", "json"]);
     assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
     let report = told.json();
     assert_eq!(report["leave"][0]["object"], "Namespace datadog", "{report}");
