@@ -209,6 +209,15 @@ fn every_right_is_used(plane: &ControlPlane, rights: &BTreeSet<Right>) {
     .unwrap_or_else(|error| panic!("{error}: {unused:#?}"));
 }
 
+/// Until the API server acts on a right of the controller's being taken away: it learns of it by watching itself.
+#[track_caller]
+fn wait_until_gone(plane: &ControlPlane, right: &[&str]) {
+    let account = format!("--as=system:serviceaccount:{NAMESPACE}:otelgate-controller");
+    let ask = [&["auth", "can-i"][..], right, &[&account]].concat();
+    wait_for("the right to be gone", || (!plane.kubectl(&ask).success).then_some(()))
+        .unwrap_or_else(|error| panic!("{right:?}: {error}"));
+}
+
 /// Without the right to create it, the ConfigMap stays away; with it, it comes back.
 fn what_is_used_inside_of_a_patch_is_missed(plane: &ControlPlane) {
     const ROLE: &str = "role/otelgate-controller";
@@ -226,6 +235,7 @@ fn what_is_used_inside_of_a_patch_is_missed(plane: &ControlPlane) {
         plane.kubectl(&["patch", "-n", NAMESPACE, ROLE, "--type=merge", "-p", &patch]).expect("kubectl patch");
     };
     change(&rules);
+    wait_until_gone(plane, &["create", "configmaps/otelgate-injection", "-n", NAMESPACE]);
     plane.kubectl(&["delete", "-n", NAMESPACE, "configmap", "otelgate-injection"]).expect("kubectl delete");
     wait_for("the controller to be refused", || {
         let refused = |entry: &Entry| {
@@ -255,6 +265,7 @@ fn the_right_to_bind_is_missed(plane: &ControlPlane) {
         plane.kubectl(&["patch", ROLE, "--type=merge", "-p", &patch]).expect("kubectl patch");
     };
     change(&without);
+    wait_until_gone(plane, &["bind", "clusterroles.rbac.authorization.k8s.io/otelgate-collector"]);
     let patch = json!({"spec": {"collector": {"mode": "managed"}}}).to_string();
     plane.kubectl(&["patch", "telemetrystack", "default", "--type=merge", "-p", &patch]).expect("kubectl patch");
     wait_for("the controller to be refused", || {
@@ -312,6 +323,7 @@ fn what_cant_be_kept_is_told_with_the_right_that_is_missing(plane: &ControlPlane
         told(&format!("{resource} to be read again"), &|reason, _| reason != "CollectorNotReadable");
     }
     change(&without("networkpolicies", &["create", "patch"]));
+    wait_until_gone(plane, &["patch", "networkpolicies.networking.k8s.io/otel-collector", "-n", "datadog"]);
     plane.kubectl(&["delete", "-n", "datadog", "networkpolicy", "otel-collector"]).expect("kubectl delete");
     told("the right to write network policies to be missed", &|reason, message| {
         let named = "not allowed to patch networkpolicies.networking.k8s.io in namespace datadog";

@@ -8,7 +8,7 @@ use super::KEY;
 use super::person::{Person, listing};
 use crate::control_plane::plane::Parts;
 use crate::control_plane::programs::Helm;
-use crate::control_plane::{ControlPlane, Version};
+use crate::control_plane::{ControlPlane, Version, wait_for};
 
 #[test]
 fn what_is_in_the_way_is_told_before_anything_is_done() {
@@ -59,6 +59,11 @@ fn some_rights(plane: &ControlPlane, person: &Person<'_>) {
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-test-reader"},
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "reader"}]});
     plane.apply(&[role, binding]);
+    // The API server learns of them by watching itself.
+    wait_for("the rights", || {
+        plane.kubectl(&["auth", "can-i", "list", "secrets", "--as=reader"]).success.then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
     let path = plane.kubeconfig_for("reader", "reader", None).expect("a kubeconfig");
     let told = person.with_kubeconfig(&path).with_key(KEY).run(&["deploy", "--otelgate-namespace=elsewhere"]);
     told.assert_fails(
