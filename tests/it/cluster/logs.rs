@@ -100,23 +100,23 @@ fn collectors_and_agents_are_found_where_the_stack_says() {
 #[test]
 fn what_may_not_be_seen_is_named_and_the_others_are_shown() {
     let installed = installed();
-    installed.plane.make_namespace("narrow", &json!({}), &json!({}));
-    pod(installed, "narrow", "narrow-a", "node-1", "webhook");
+    installed.plane.make_namespace("narrow-logs", &json!({}), &json!({}));
+    pod(installed, "narrow-logs", "narrow-a", "node-1", "webhook");
     installed.kubelet.log("narrow-a", "2026-11-02T09:00:01Z", &line("here"));
     let rules = json!([{"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list"]}]);
-    let metadata = json!({"name": "logs", "namespace": "narrow"});
+    let metadata = json!({"name": "logs", "namespace": "narrow-logs"});
     installed.plane.apply(&[
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": metadata, "rules": rules}),
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": metadata,
                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "logs"},
-               "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "narrow"}]}),
+               "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "narrow-logs"}]}),
     ]);
-    let outcome = installed.otelgate_as("narrow", "default", &["logs", "--otelgate-namespace", "narrow"]);
+    let outcome = installed.otelgate_as("narrow-logs", "default", &["logs", "--otelgate-namespace", "narrow-logs"]);
     assert!(!outcome.success && outcome.stdout.contains("narrow-a node-1 "), "{}{}", outcome.stdout, outcome.stderr);
     let missing = "not allowed to list telemetrystacks.otelgate.dev in the whole cluster";
     assert!(outcome.stderr.contains(missing), "{}", outcome.stderr);
-    let own = ["logs", "--otelgate-namespace", "narrow", "--component", "webhook"];
-    assert!(installed.otelgate_as("narrow", "default", &own).expect("otelgate logs").contains("here"));
+    let own = ["logs", "--otelgate-namespace", "narrow-logs", "--component", "webhook"];
+    assert!(installed.otelgate_as("narrow-logs", "default", &own).expect("otelgate logs").contains("here"));
 }
 
 #[test]
