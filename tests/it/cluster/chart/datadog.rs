@@ -1,7 +1,7 @@
 //! The dashboard and the monitors that Helm renders: what the API server and the real Datadog Operator make of them, and
 //! what the operator then asks of Datadog, for whose API a server of this test stands in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -77,12 +77,16 @@ fn the_operator_brings_dashboard_and_monitors_to_datadog() {
     }
     let dashboard: Value = serde_json::from_str(monitoring::dashboard()).expect("JSON");
     let made = api.calls("POST /api/v1/dashboard");
-    assert_eq!(made.len(), 1);
-    assert_eq!(made[0].body["widgets"], dashboard["widgets"]);
-    assert_eq!(made[0].body["title"], dashboard["title"]);
+    // The operator asks again when it can't write down what came of it.
+    assert!(!made.is_empty());
+    for Call { body, .. } in &made {
+        assert_eq!(body["widgets"], dashboard["widgets"]);
+        assert_eq!(body["title"], dashboard["title"]);
+    }
 
     plane.kubectl_with(&["delete", "--timeout=1m", "-f", "-"], &list).expect("the operator lets go of them");
-    assert_eq!(api.calls("DELETE /api/v1/").len(), wanted.len());
+    let deleted: BTreeSet<String> = api.calls("DELETE /api/v1/").into_iter().map(|call| call.what).collect();
+    assert_eq!(deleted.len(), wanted.len(), "{deleted:#?}");
 }
 
 // === impl Api ===
