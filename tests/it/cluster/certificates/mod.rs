@@ -24,13 +24,14 @@ const AUTHORITY: &str = "secret/otelgate-ca";
 const REGISTRATION: &str = "mutatingwebhookconfiguration/otelgate";
 const ADMIN: u16 = 8080;
 
-/// Lives of seconds, in real time.
+/// Lives of seconds, in real time. Of each, a third is left when it is renewed: what is done by then takes seconds where
+/// the machine is busy.
 #[test]
-fn twenty_rotations_fail_no_call() {
-    const ROTATIONS: u64 = 20;
+fn ten_rotations_fail_no_call() {
+    const ROTATIONS: u64 = 10;
     let plane = plane();
     let nodes = ProcessNodes::join(&plane, Path::new(OTELGATE));
-    let lives = json!({"certificates": {"leafLifetime": "12s", "authorityLifetime": "18s"}});
+    let lives = json!({"certificates": {"leafLifetime": "24s", "authorityLifetime": "36s"}});
     let release = Release::install(&nodes, Helm::Four, &lives);
     let cluster = Cluster { plane: &plane, release: &release };
     cluster.open_shop();
