@@ -78,13 +78,14 @@ impl Cluster<'_> {
 
     /// Until the message begins like that, too: what is told may be of one Collector for a moment.
     #[track_caller]
-    fn wait_for_message(&self, kind: &str, reason: &str, begins: &str) -> String {
-        let mut last = String::new();
+    fn wait_for_message(&self, kind: &str, reason: &str, begins: &str) {
+        let mut last = Value::Null;
         wait_for(begins, || {
-            last = self.wait(kind, reason);
-            last.starts_with(begins).then(|| last.clone())
+            last = condition(&self.stack(), kind).unwrap_or_default();
+            let begins_so = last["message"].as_str().is_some_and(|message| message.starts_with(begins));
+            (last["reason"] == reason && begins_so).then_some(())
         })
-        .unwrap_or_else(|error| panic!("{error}: {last}{}", self.nodes.last_words()))
+        .unwrap_or_else(|error| panic!("{error}: {last:#}{}", self.nodes.last_words()));
     }
 
     fn kubectl(&self, arguments: &[&str]) -> String {
