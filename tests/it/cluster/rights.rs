@@ -213,7 +213,7 @@ fn every_right_is_used(plane: &ControlPlane, rights: &BTreeSet<Right>) {
 #[track_caller]
 fn wait_until_gone(plane: &ControlPlane, right: &[&str]) {
     let account = format!("--as=system:serviceaccount:{NAMESPACE}:otelgate-controller");
-    let ask = [&["auth", "can-i"][..], right, &[&account]].concat();
+    let ask = [&["auth", "can-i"][..], right, &[account.as_str()]].concat();
     wait_for("the right to be gone", || (!plane.kubectl(&ask).success).then_some(()))
         .unwrap_or_else(|error| panic!("{right:?}: {error}"));
 }
