@@ -268,7 +268,10 @@ fn endpoint_and_protocol_fit(run: &Run) -> Verdict {
             let signal = is_set && ["_TRACES_", "_METRICS_", "_LOGS_"].iter().any(|signal| name.contains(signal));
             signal && (name.ends_with("_ENDPOINT") || name.ends_with("_PROTOCOL")) && name.starts_with("OTEL_EXPORTER_")
         };
-        if env(seen.users).iter().any(is_signal) {
+        // Of those of one name the last one counts.
+        let users = env(seen.users);
+        let counts = |at: usize| users[at + 1..].iter().all(|later| later["name"] != users[at]["name"]);
+        if (0..users.len()).any(|at| is_signal(&users[at]) && counts(at)) {
             require(!added(var::ENDPOINT) && !added(var::PROTOCOL), || {
                 format!("{}: a general pair beside one signal's own", seen.path)
             })?;

@@ -242,7 +242,7 @@ fn every_reason_and_action_occurs() {
 /// Seeds of cases that failed once, whatever the run draws.
 #[test]
 fn what_failed_once_holds() {
-    const SEEDS: [u64; 6] = [
+    const SEEDS: [u64; 7] = [
         // A user's attribute whose key is a reference to a variable of ours.
         1_795_854_381_002_098,
         // Two texts, one after the other, behind ours.
@@ -255,6 +255,8 @@ fn what_failed_once_holds() {
         1_795_967_695_003_720,
         // Attributes of another's in front of ours alone, which refer to a variable of ours.
         1_795_994_137_009_881,
+        // A signal's endpoint that a second entry of its name makes empty.
+        2_200_014_110,
     ];
     for seed in SEEDS {
         let (faults, _) = faults(&generate::any(&mut Random::new(seed)));
