@@ -54,7 +54,7 @@ pub fn k8s_attributes_of_files(version: Version, identity: &Identity) -> Part {
     let mut labels = labels(identity);
     labels.extend(["pod", "namespace"].map(|from| helper(&inject, from)));
     let annotations = ["pod", "namespace"].map(|from| helper(&logs, from));
-    // A static pod's folder has the hash of its manifest where others have the UID that the API server knows.
+    // The first whose attributes are all there is asked, and no other: by name, where the receiver took the UID away.
     let associations = json!([
         {"sources": [{"from": "resource_attribute", "name": "k8s.pod.uid"}]},
         {"sources": [

@@ -44,9 +44,19 @@ pub fn file_log(version: Version, own: &Own) -> Part {
 
 /// The container's line stays the record's body, as it was written. A line that is JSON becomes attributes too, and
 /// gives the record its severity and, so that it is found by its trace, its trace context.
+///
+/// A static pod's folder has the hash of its manifest where others have the UID that the API server knows. Without that,
+/// the pod is found by its name, and gives the UID.
 fn operators() -> Vec<Value> {
     let mut operators = vec![
         json!({"type": "container", "id": "container"}),
+        json!({
+            "type": "remove",
+            "id": "manifest_hash",
+            "if": r#"resource["k8s.pod.uid"] != nil and not (resource["k8s.pod.uid"] contains "-")"#,
+            "field": r#"resource["k8s.pod.uid"]"#,
+            "on_error": "send_quiet",
+        }),
         json!({
             "type": "json_parser",
             "id": "json",

@@ -55,6 +55,7 @@ const KNOWN: [Known; 20] = [
             "operators[].type",
             "operators[].id",
             "operators[].if",
+            "operators[].field",
             "operators[].parse_to",
             "operators[].parse_from",
             "operators[].on_error",
