@@ -17,6 +17,9 @@ use tower::ServiceExt as _;
 
 use super::client::response;
 
+/// As long as an API server waits at most: a busy machine takes its time.
+const PATIENT: &str = "30s";
+
 pub fn admission(document: Document) -> Admission {
     let metrics = Arc::new(Metrics::default());
     let configuration = Configuration::try_from(document).expect("a valid configuration");
@@ -64,7 +67,7 @@ impl Stack {
     }
 
     pub async fn post(&self, entry: Entry, body: impl Into<Body>) -> (StatusCode, Vec<u8>) {
-        self.post_within(entry, "3s", body).await
+        self.post_within(entry, PATIENT, body).await
     }
 
     async fn post_within(&self, entry: Entry, timeout: &str, body: impl Into<Body>) -> (StatusCode, Vec<u8>) {
@@ -77,7 +80,7 @@ impl Stack {
 
     /// The response to a review that must be answered.
     pub async fn review(&self, entry: Entry, body: impl Into<Body>) -> Value {
-        self.review_within(entry, "3s", body).await
+        self.review_within(entry, PATIENT, body).await
     }
 
     pub async fn review_within(&self, entry: Entry, timeout: &str, body: impl Into<Body>) -> Value {
