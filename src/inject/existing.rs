@@ -32,10 +32,10 @@ pub struct Existing<'a> {
     by_name: OnceCell<Vec<usize>>,
     /// What `OTEL_SERVICE_NAME` will be that otelgate sets in front of the user's own.
     assumed: Option<Cow<'a, str>>,
-    /// See [`Existing::last_staying`].
-    last_staying: OnceCell<Option<usize>>,
     /// The first of the user's entries that relies on that.
     relies: Cell<usize>,
+    /// See [`Existing::last_staying`].
+    last_staying: OnceCell<Option<usize>>,
 }
 
 /// The value that a container gives a variable.
@@ -75,8 +75,8 @@ impl<'a> Existing<'a> {
             resolved: RefCell::default(),
             by_name: OnceCell::new(),
             assumed,
-            last_staying: OnceCell::new(),
             relies: Cell::new(usize::MAX),
+            last_staying: OnceCell::new(),
         }
     }
 

@@ -185,8 +185,8 @@ impl Cluster<'_> {
         for node in self.nodes {
             for namespace in ["shop", "other"] {
                 let words = format!("line of {namespace} on {}", node.name);
-                let script = format!("while true; do echo '{{\"message\":\"{words}\"}}'; /bin/busybox sleep 1; done");
-                self.plane.apply(&[Self::pod(namespace, "writer", node, &script)]);
+                let line = json!({"message": words}).to_string();
+                self.plane.apply(&[Self::writer(namespace, "writer", node, &line)]);
             }
         }
         for node in self.nodes {
@@ -198,6 +198,12 @@ impl Cluster<'_> {
                 seen.unwrap_or_else(|error| panic!("{error}{}", self.words()));
             }
         }
+    }
+
+    /// A line a second.
+    fn writer(namespace: &str, name: &str, node: &Node<'_>, line: &str) -> Value {
+        let script = format!("while true; do echo '{line}'; /bin/busybox sleep 1; done");
+        Self::pod(namespace, name, node, &script)
     }
 
     fn pod(namespace: &str, name: &str, node: &Node<'_>, script: &str) -> Value {

@@ -1,19 +1,18 @@
 //! `logs.scope: all`, which sends the lines of pods that never asked for it.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Cluster;
-use crate::control_plane::node::Node;
 use crate::control_plane::wait_for;
 
 impl Cluster<'_> {
     /// A static pod's folder has another UID than its mirror, by which the API server knows it.
     pub(super) fn lines_of_all_but_those_who_switched_them_off_are_sent(&self) {
         let node = &self.nodes[0];
-        let mut silent = Self::writer("silent", node);
+        let mut silent = Self::writer("other", "silent", node, "line of silent");
         silent["metadata"]["annotations"] = json!({"otelgate.dev/logs": "disabled"});
         self.plane.apply(&[silent.clone()]);
-        let mut own = Self::writer("static", node);
+        let mut own = Self::writer("other", "static", node, "line of static");
         own["metadata"]["name"] = json!("static");
         node.run_static(&own);
         silent["metadata"]["name"] = json!("still");
@@ -42,10 +41,5 @@ impl Cluster<'_> {
         let told = [format!("pod_name:static-{}", node.name), "kube_namespace:other".to_owned()];
         assert!(told.iter().all(|tag| tags.contains(tag)), "{line:#}");
         assert!(self.intake.with("line of silent").is_empty(), "{:#?}", self.intake.with("line of silent"));
-    }
-
-    fn writer(name: &str, node: &Node<'_>) -> Value {
-        let script = format!("while true; do echo 'line of {name} on {}'; /bin/busybox sleep 1; done", node.name);
-        Self::pod("other", name, node, &script)
     }
 }
