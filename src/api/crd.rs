@@ -154,7 +154,7 @@ pub(crate) mod tests {
     }
 
     /// Calls `see` with each schema and its path.
-    fn walk(schema: &Value, path: &str, see: &mut dyn FnMut(&Value, &str)) {
+    pub(crate) fn walk(schema: &Value, path: &str, see: &mut dyn FnMut(&Value, &str)) {
         see(schema, path);
         for (name, field) in schema["properties"].as_object().into_iter().flatten() {
             walk(field, &format!("{path}.{name}"), see);
@@ -162,13 +162,26 @@ pub(crate) mod tests {
         if let Some(items) = schema.get("items") {
             walk(items, &format!("{path}[]"), see);
         }
+        if let Some(values) = schema.get("additionalProperties").filter(|values| values.is_object()) {
+            walk(values, &format!("{path}{{}}"), see);
+        }
     }
 
     #[test]
     fn every_field_says_what_it_is() {
         walk(&schema(), "", &mut |schema, path| {
             let described = schema["description"].as_str().is_some_and(|text| !text.contains("Auto-generated"));
-            assert!(described || path.ends_with("[]"), "{path} has no description");
+            let is_one_of_many = path.ends_with("[]") || path.ends_with("{}");
+            assert!(described || is_one_of_many, "{path} has no description");
+        });
+    }
+
+    /// But for amounts: on API servers before 1.31, a rule for each would cost more than they allow.
+    #[test]
+    fn what_a_text_has_to_be_like_is_told_in_a_sentence() {
+        walk(&schema()["properties"]["spec"], "", &mut |schema, path| {
+            let is_amount = path.ends_with(".requests{}") || path.ends_with(".limits{}");
+            assert_eq!(schema.get("pattern").is_some(), is_amount, "{path}");
         });
     }
 

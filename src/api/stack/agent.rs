@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Image, Placement, Resources};
+use crate::api::form::{Form, dns_subdomain, schemas};
 
 /// The Datadog Agent on every node, and its Cluster Agent, in the Collector's namespace.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -104,11 +105,28 @@ pub enum AgentWay {
 #[serde(rename_all = "camelCase", default)]
 pub struct AdoptedAgent {
     /// The DaemonSet's name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(schema_with = "daemon_set_name")]
     pub daemon_set: String,
     /// The Cluster Agent's Deployment; none is looked for when empty.
-    #[schemars(length(max = 253))]
+    #[schemars(schema_with = "deployment_name")]
     pub cluster_agent: String,
+}
+
+const DAEMON_SET_NAME: Form<'static> = Form {
+    pattern: concat!("^", dns_subdomain!(), "$"),
+    longest: 253,
+    message: "adopt.daemonSet isn't the name of a DaemonSet: it has a to z, 0 to 9, - and ., and begins and ends with a letter or digit",
+};
+
+const DEPLOYMENT_NAME: Form<'static> = Form {
+    pattern: concat!("^(", dns_subdomain!(), ")?$"),
+    longest: 253,
+    message: "adopt.clusterAgent isn't the name of a Deployment: it has a to z, 0 to 9, - and ., and begins and ends with a letter or digit",
+};
+
+schemas! {
+    daemon_set_name: DAEMON_SET_NAME.schema();
+    deployment_name: DEPLOYMENT_NAME.schema();
 }
 
 /// Containers whose resources can be told.

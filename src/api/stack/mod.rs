@@ -20,6 +20,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::api::form::{Form, dns_subdomain, schemas};
 use crate::config::Document;
 
 /// What otelgate does in this cluster. Only the one named `default` counts.
@@ -75,7 +76,7 @@ pub struct Injection(pub Map<String, Value>);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "self.provider != 'otelgate' || duration(self.authorityLifetime) >= duration(self.leafLifetime)",
+    "rule": lives_as_long(),
     "message": "authorityLifetime is shorter than leafLifetime: no certificate outlives its authority",
 }]))]
 pub struct Certificates {
@@ -84,15 +85,15 @@ pub struct Certificates {
     pub provider: Provider,
     /// With `certManager` and `provided`: the Secret in otelgate's namespace with `tls.crt`, `tls.key` and `ca.crt`.
     #[serde(default = "default_secret_name")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(schema_with = "provided_secret")]
     pub secret_name: String,
     /// With `otelgate`: how long an authority lives, such as `8760h`.
     #[serde(default = "default_authority_lifetime")]
-    #[schemars(regex(pattern = DURATION), length(max = 20))]
+    #[schemars(schema_with = "lifetime")]
     pub authority_lifetime: String,
     /// With `otelgate`: how long a certificate lives, such as `336h`. The next is made when a third of it is left.
     #[serde(default = "default_leaf_lifetime")]
-    #[schemars(regex(pattern = DURATION), length(max = 20))]
+    #[schemars(schema_with = "lifetime")]
     pub leaf_lifetime: String,
 }
 
@@ -101,8 +102,32 @@ fn any_object(_: &mut SchemaGenerator) -> Schema {
     schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }
 
-/// Hours, minutes and seconds.
-const DURATION: &str = "^[0-9]+(h([0-9]+m)?([0-9]+s)?|m([0-9]+s)?|s)$";
+const LIFETIME: Form<'static> = Form {
+    // More digits would be more than CEL reckons with.
+    pattern: "^[0-9]{1,6}(h([0-9]{1,6}m)?([0-9]{1,6}s)?|m([0-9]{1,6}s)?|s)$",
+    longest: 20,
+    message: "a lifetime is hours, minutes and seconds, such as 336h or 1h30m",
+};
+
+const PROVIDED_SECRET: Form<'static> = Form {
+    pattern: concat!("^", dns_subdomain!(), "$"),
+    longest: 253,
+    message: "secretName isn't the name of a Secret: it has a to z, 0 to 9, - and ., and begins and ends with a letter or digit",
+};
+
+schemas! {
+    lifetime: LIFETIME.schema();
+    provided_secret: PROVIDED_SECRET.schema();
+}
+
+/// What is no lifetime is another rule's.
+fn lives_as_long() -> String {
+    let form = LIFETIME.pattern;
+    format!(
+        "self.provider != 'otelgate' || [self.authorityLifetime, self.leafLifetime].exists(one, !one.matches(r'{form}')) \
+         || duration(self.authorityLifetime) >= duration(self.leafLifetime)"
+    )
+}
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -13,13 +13,13 @@ use crate::k8s::{IntOrString, Quantity, Toleration};
 #[serde(rename_all = "camelCase", default)]
 pub struct Image {
     /// The image's name, with its registry if it has one; the default's when empty.
-    #[schemars(regex(pattern = r"^[A-Za-z0-9]*([A-Za-z0-9.:_/-]*[A-Za-z0-9])?$"), length(max = 512))]
+    #[schemars(schema_with = "repository")]
     pub repository: String,
     /// Its version, which tells what the program understands; the default's when empty.
-    #[schemars(regex(pattern = r"^[A-Za-z0-9_.-]{0,128}$"), length(max = 128))]
+    #[schemars(schema_with = "tag")]
     pub tag: String,
     /// Such as `sha256:…`; what is pulled then, whatever the tag.
-    #[schemars(regex(pattern = r"^(sha256:[0-9a-f]{64})?$"))]
+    #[schemars(schema_with = "digest")]
     pub digest: String,
     /// When nodes pull it: `Always`, `IfNotPresent` or `Never`.
     pub pull_policy: PullPolicy,
@@ -106,6 +106,36 @@ fn one_of(field: &str, values: &[&str]) -> String {
     format!("self.all(one, !has(one.{field}) || one.{field} in [{}])", values.join(", "))
 }
 
+macro_rules! part_of_image {
+    () => {
+        "[a-z0-9]([a-z0-9._-]*[a-z0-9])?"
+    };
+}
+
+const REPOSITORY: Form<'static> = Form {
+    pattern: concat!(
+        "^(([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]+)?/)?",
+        part_of_image!(),
+        "(/",
+        part_of_image!(),
+        ")*)?$"
+    ),
+    longest: 512,
+    message: "image.repository isn't the name of an image, such as registry.corp:5000/team/agent: its version is tag's, or digest's",
+};
+
+const TAG: Form<'static> = Form {
+    pattern: "^([A-Za-z0-9_][A-Za-z0-9_.-]*)?$",
+    longest: 128,
+    message: "image.tag has letters, digits, _, . and -, and begins with none of the last two",
+};
+
+const DIGEST: Form<'static> = Form {
+    pattern: "^(sha256:[0-9a-f]{64})?$",
+    longest: 71,
+    message: "image.digest is sha256: and 64 of 0 to 9 and a to f",
+};
+
 const PULL_SECRET: Form<'static> = Form {
     pattern: concat!("^", dns_subdomain!(), "$"),
     longest: 253,
@@ -135,6 +165,9 @@ const LABEL_KEY: &str = concat!("^(", dns_subdomain!(), "/)?", name_of_key!(), "
 const ANNOTATION_KEY: &str = concat!("^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?/)?", name_of_key!(), "$");
 
 schemas! {
+    repository: REPOSITORY.schema();
+    tag: TAG.schema();
+    digest: DIGEST.schema();
     pull_secrets: json_schema!({"type": "array", "maxItems": 100, "items": PULL_SECRET.schema()});
     priority_class_name: PRIORITY_CLASS_NAME.schema();
     labels: json_schema!({
@@ -265,6 +298,30 @@ mod tests {
                 }
                 for name in ["Key", "a_b", "a/b", "-a", "a-", "a..b", "a b", &long] {
                     assert!(!takes(&field, name), "{field}: {name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_image_is_a_name_a_version_and_a_digest() {
+        let sum = "0123456789abcdef".repeat(4);
+        for image in ["collector.image", "agent.image", "agent.clusterImage"] {
+            for (field, taken, refused) in [
+                (
+                    "repository",
+                    ["", "agent", "Registry.corp:5000/a_b/c-d"],
+                    ["https://corp/agent", "agent:7", "team/Agent"],
+                ),
+                ("tag", ["", "v0.159.0", "7.70.0-full_1"], ["-1", ".1", "1:2"]),
+                ("digest", ["", &format!("sha256:{sum}"), ""], ["sha256:", &sum, &format!("sha256:{sum}0")]),
+            ] {
+                let field = format!("{image}.{field}");
+                for text in taken {
+                    assert!(takes(&field, text), "{field}: {text}");
+                }
+                for text in refused {
+                    assert!(!takes(&field, text), "{field}: {text}");
                 }
             }
         }

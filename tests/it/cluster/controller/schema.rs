@@ -25,7 +25,13 @@ impl Installed<'_> {
         }
         for (certificates, says) in [
             (json!({"leafLifetime": "9000h"}), "authorityLifetime is shorter than leafLifetime"),
-            (json!({"leafLifetime": "2 weeks"}), "leafLifetime"),
+            (json!({"leafLifetime": "2 weeks"}), "a lifetime is hours, minutes and seconds, such as 336h or 1h30m"),
+            (
+                json!({"leafLifetime": "9999999999999h"}),
+                "a lifetime is hours, minutes and seconds, such as 336h or 1h30m",
+            ),
+            (json!({"secretName": "a/b"}), "secretName isn't the name of a Secret"),
+            (json!({"secretName": ""}), "secretName isn't the name of a Secret"),
         ] {
             let refused = self.patch_in_vain(&json!({"certificates": certificates}));
             assert!(!refused.success && refused.stderr.contains(says), "{}", refused.stderr);
@@ -123,6 +129,9 @@ impl Installed<'_> {
         let (name, value) = ("a variable's name has letters, digits and _", "a value has ${ in it, or ends with $");
         for (spec, says) in [
             (json!({"agent": {"resources": {"agnt": {}}}}), "no container of that name; agent, trace-agent"),
+            (json!({"agent": {"adopt": {"daemonSet": "agent-[ab]"}}}), "adopt.daemonSet isn't the name of a DaemonSet"),
+            (json!({"agent": {"adopt": {"clusterAgent": "a*"}}}), "adopt.clusterAgent isn't the name of a Deployment"),
+            (json!({"agent": {"clusterImage": {"tag": "-1"}}}), "image.tag has letters, digits, _, . and -"),
             (
                 json!({"agent": {"resources": {"agent": more}}}),
                 "resources.agent.requests asks for more cpu or memory than its limits allow",
@@ -227,6 +236,8 @@ impl Installed<'_> {
             (json!({"podAnnotations": {"a/b/c": "x"}}), key),
             (json!({"priorityClassName": "System"}), "priorityClassName isn't the name of a PriorityClass"),
             (json!({"image": {"pullSecrets": ["a_b"]}}), "what pullSecrets lists is the name of a Secret"),
+            (json!({"image": {"repository": "https://corp/agent"}}), "image.repository isn't the name of an image"),
+            (json!({"image": {"digest": "sha256:1"}}), "image.digest is sha256: and 64 of 0 to 9 and a to f"),
         ] {
             let refused = self.patch_in_vain(&json!({part: fields}));
             assert!(!refused.success && refused.stderr.contains(says), "{fields}: {}", refused.stderr);
