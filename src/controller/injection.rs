@@ -146,6 +146,7 @@ fn read(found: Option<&ConfigMap>) -> Option<Document> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::collector::tests::strings::TRICKS;
     use std::collections::BTreeMap;
 
     fn fault(injection: &Value) -> String {
@@ -225,6 +226,25 @@ mod tests {
         let other = complete(made, Some("10.0.0.10")).expect("valid");
         assert_eq!(other.hash(), configuration.hash(), "an address is no part of the hash");
         assert_ne!(other.revision(), configuration.revision());
+    }
+
+    #[test]
+    fn no_text_breaks_out_of_the_configuration() {
+        let read = |spec: &Value| -> Result<(), InvalidSpec> {
+            let configuration = complete(document(spec, "otelgate")?, None)?;
+            let read = config::parse(&text(&configuration)).expect("its own text is one");
+            assert_eq!(read.document(), configuration.document());
+            Ok(())
+        };
+        for trick in TRICKS {
+            let is_plain = !trick.chars().any(char::is_control);
+            let text =
+                read(&json!({"clusterName": trick, "environment": trick, "env": [{"name": "A", "value": trick}]}));
+            assert_eq!(text.is_ok(), is_plain, "{trick:?}");
+            let label = read(&json!({"exclude": [{"selector": {"matchLabels": {"a": trick}}}]}));
+            let argument = read(&json!({"sampler": {"name": "traceidratio", "arg": trick}}));
+            assert_eq!((label.is_ok(), argument.is_ok()), (trick == "Plain", false), "{trick:?}");
+        }
     }
 
     #[test]

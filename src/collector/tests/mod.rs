@@ -4,7 +4,7 @@ mod additions;
 mod carries;
 mod goldens;
 mod keys;
-mod strings;
+pub mod strings;
 
 use std::collections::BTreeSet;
 

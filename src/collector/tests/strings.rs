@@ -1,13 +1,17 @@
 //! Nobody breaks out of a text of the spec.
 
+use std::collections::BTreeSet;
+
+use regex::Regex;
 use serde_json::Value;
 
 use super::Spec;
+use crate::api::crd;
 use crate::api::stack::{AgentMode, Exporter};
 use crate::collector::reference::variables;
 
 /// What could mean something to YAML, to the Collector, or to OTTL.
-const TRICKS: [&str; 14] = [
+pub const TRICKS: [&str; 14] = [
     "Plain",
     "${env:DD_API_KEY}",
     "${file:/etc/passwd}",
@@ -22,6 +26,32 @@ const TRICKS: [&str; 14] = [
     "{a: b}",
     "*anchor &anchor !tag",
     "\u{7}\u{85}\u{2028}é",
+];
+
+/// What the schema lets be any of these, and comes into the configuration or into its variables.
+const FREE_AND_RENDERED: [&str; 3] = [".collector.env{}", ".injection.clusterName", ".injection.environment"];
+
+/// What it lets be any of these, and what it comes into beside: values of an object's fields, a selector, which has to
+/// be one, or the webhook's configuration, which is read back.
+const FREE_ELSEWHERE: [&str; 18] = [
+    ".agent.podAnnotations{}",
+    ".agent.tolerations[].effect",
+    ".agent.tolerations[].key",
+    ".agent.tolerations[].operator",
+    ".agent.tolerations[].value",
+    ".collector.adopt.selector.matchExpressions[].key",
+    ".collector.adopt.selector.matchExpressions[].values[]",
+    ".collector.adopt.selector.matchLabels{}",
+    ".collector.podAnnotations{}",
+    ".collector.tolerations[].effect",
+    ".collector.tolerations[].key",
+    ".collector.tolerations[].operator",
+    ".collector.tolerations[].value",
+    ".injection.env[].value",
+    ".injection.exclude[].selector.matchExpressions[].key",
+    ".injection.exclude[].selector.matchExpressions[].values[]",
+    ".injection.exclude[].selector.matchLabels{}",
+    ".injection.sampler.arg",
 ];
 
 /// Sets every text of the spec that the configuration has in it, and tells how it has to come out.
@@ -80,9 +110,36 @@ fn a_text_of_the_spec_is_that_text_wherever_it_stands() {
     }
 }
 
+/// Whether the schema lets a field be that text.
+fn admits(schema: &Value, text: &str) -> bool {
+    let is_text =
+        schema["type"] == "string" || schema["type"].as_array().is_some_and(|all| all.contains(&"string".into()));
+    let is_like = |pattern: &str| Regex::new(pattern).expect("a pattern").is_match(text);
+    let rules = schema["x-kubernetes-validations"].as_array().into_iter().flatten();
+    let mut patterns =
+        rules.filter_map(|rule| rule["rule"].as_str()?.strip_prefix("self.matches(r'")?.strip_suffix("')"));
+    is_text
+        && schema["enum"].as_array().is_none_or(|all| all.contains(&text.into()))
+        && schema["maxLength"].as_u64().is_none_or(|longest| text.len() as u64 <= longest)
+        && schema["pattern"].as_str().is_none_or(is_like)
+        && patterns.all(is_like)
+}
+
+#[test]
+fn no_other_text_of_the_spec_can_be_a_trick() {
+    let mut free = BTreeSet::new();
+    crd::tests::walk(&crd::schema()["properties"]["spec"], "", &mut |schema, path| {
+        if TRICKS[1..].iter().any(|trick| admits(schema, trick)) {
+            free.insert(path.to_owned());
+        }
+    });
+    assert_eq!(free, FREE_AND_RENDERED.into_iter().chain(FREE_ELSEWHERE).map(str::to_owned).collect());
+}
+
 #[test]
 fn what_kubernetes_would_replace_in_a_variable_stays_too() {
-    let spec = tricked("$(DD_API_KEY)", Exporter::Datadog);
+    let mut spec = tricked("$(DD_API_KEY)", Exporter::Datadog);
+    spec.collector.env.insert("THEIRS".to_owned(), "$(DD_API_KEY)".to_owned());
     let rendered = spec.render().expect("a configuration");
     for variable in rendered.environment {
         let crate::collector::Source::Value(value) = variable.source else { continue };
