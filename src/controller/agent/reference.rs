@@ -246,7 +246,7 @@ pub const CAPABILITIES: [Entry; 12] = [
 
 /// Paths of the node that containers see.
 pub const HOST_PATHS: [Entry; 14] = [
-    entry("/proc", "nodes, containers and processes", Source::Pod),
+    entry("/proc", "nodes, containers and processes; read only", Source::Pod),
     entry("/sys/fs/cgroup", "the same", Source::Pod),
     entry("/var/run", "the container runtime's socket; read only", Source::Pod),
     entry("/var/run/datadog", "sockets for Datadog's own libraries", Source::Pod),

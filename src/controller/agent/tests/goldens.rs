@@ -183,6 +183,38 @@ fn the_reference_has_what_is_written_and_nothing_else() {
 }
 
 #[test]
+fn the_reference_says_what_is_only_read_of_the_node() {
+    let mut written = BTreeSet::new();
+    for (_, settings) in everything() {
+        for object in cluster_agent::objects(&settings, None) {
+            let pod = &object["spec"]["template"]["spec"];
+            let containers =
+                ["initContainers", "containers"].into_iter().filter_map(|list| pod[list].as_array()).flatten();
+            let mounts = containers.filter_map(|one| one["volumeMounts"].as_array()).flatten();
+            let by_name: BTreeSet<_> =
+                mounts.filter(|one| one["readOnly"] != true).filter_map(|one| one["name"].as_str()).collect();
+            let volumes = pod["volumes"].as_array().into_iter().flatten();
+            written.extend(
+                volumes
+                    .filter(|one| one["name"].as_str().is_some_and(|name| by_name.contains(name)))
+                    .filter_map(|one| one["hostPath"]["path"].as_str().map(ToOwned::to_owned)),
+            );
+        }
+    }
+    let mut said = BTreeSet::new();
+    let mut is_read_only = false;
+    for entry in reference::HOST_PATHS {
+        if entry.meaning != "the same" {
+            is_read_only = entry.meaning.contains("read only");
+        }
+        if !is_read_only {
+            said.insert(entry.name.to_owned());
+        }
+    }
+    assert_eq!(written, said);
+}
+
+#[test]
 fn the_reference_has_each_field_of_a_datadog_agent() {
     /// Paths of the values within.
     fn leaves(value: &Value, path: &str, found: &mut BTreeSet<String>) {
