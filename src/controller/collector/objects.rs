@@ -189,7 +189,10 @@ mod tests {
     use crate::api::stack::KeyReference;
     use crate::collector::tests::Spec;
     use crate::config::Reach;
+    use crate::manifest;
     use serde_json::Map;
+    use snapbox::{Data, assert_data_eq};
+    use std::path::Path;
 
     /// What a spec's parts become.
     fn revision(collector: &Value, egress: &Value, reach: Reach, secret: Option<&str>) -> Revision {
@@ -254,6 +257,26 @@ mod tests {
             seen.insert(kind.kind.to_owned(), true.into());
         }
         assert_eq!(seen.len(), PART.kinds.len());
+    }
+
+    /// With a trial going on. API servers are asked whether they take it; `SNAPSHOTS=overwrite cargo test --lib collector`
+    /// writes it anew.
+    #[test]
+    fn the_whole_set_is_as_its_file() {
+        let stable = untold();
+        let new = revision(
+            &json!({"podLabels": {"team": "sre"}, "nodeSelector": {"pool": "general"},
+                "priorityClassName": "system-node-critical", "image": {"pullSecrets": ["corp"]}}),
+            &json!({"proxy": "http://proxy.corp:3128", "caConfigMap": "authorities"}),
+            Reach::Node,
+            None,
+        );
+        let plan = plan(Some((&stable.hash, Some("node-1"))), Some((&new.hash, "node-1")));
+        let mut objects = surroundings(&input());
+        objects.extend(rollouts(&input(), &plan, &[(&stable, Mark::Passed), (&new, Mark::Untried)]));
+        let text: Vec<_> = objects.iter().map(manifest::document).collect();
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/collector/objects.yaml");
+        assert_data_eq!(text.join("---\n"), Data::read_from(&file, None).raw());
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod admission;
 mod foreign;
 mod intake;
 mod nodes;
+mod objects;
 mod places;
 mod trial;
 
