@@ -4,7 +4,6 @@
 //! it. Then all are made at once, as far as they go together, and nobody is taken for one who fights the controller.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use kube::api::{Api, ApiResource, DynamicObject, PostParams};
 use kube::core::GroupVersionKind;
@@ -148,14 +147,10 @@ impl<'p> Hand<'p> {
             let made = made.unwrap_or_else(|error| panic!("{} {}: {error}", self.kind.kind, self.name));
             assert_ne!(lasting(&made), lasting(before), "{} {} was edited", self.kind.kind, self.name);
             let what = format!("{} {} to be as before edit {n}: {round:?}", self.kind.kind, self.name);
-            wait_within(self.patience(n), &what, || (lasting(&self.object()) == lasting(before)).then_some(()))
+            let patience = if n < AT_ONCE { SOON } else { PATIENCE };
+            wait_within(patience, &what, || (lasting(&self.object()) == lasting(before)).then_some(()))
                 .unwrap_or_else(|error| panic!("{error}{}", words()));
         }
-    }
-
-    /// A rollout takes its own time.
-    fn patience(&self, round: usize) -> Duration {
-        if round < AT_ONCE && self.kind.kind != "DaemonSet" { SOON } else { PATIENCE }
     }
 }
 
