@@ -33,6 +33,7 @@ fn missed_pods_are_found_and_a_repair_ends_by_itself() {
     let cluster = Cluster::install(&plane, &nodes);
     cluster.what_is_created_without_the_webhook_is_found_and_named();
     cluster.what_a_restarted_controller_tells_is_the_same();
+    cluster.each_owner_was_told_once();
     cluster.a_dry_run_tells_and_evicts_nothing();
     cluster.without_the_webhook_nothing_is_evicted();
     cluster.when_the_webhook_goes_in_the_middle_nothing_more_is_evicted();
@@ -241,6 +242,39 @@ impl<'p> Cluster<'p> {
         })
         .unwrap_or_else(|error| panic!("{error}: {}", metrics()));
         assert_eq!(self.stack()["status"]["injection"], before);
+    }
+
+    /// By one controller or by the other.
+    fn each_owner_was_told_once(&self) {
+        let events = || {
+            let list = ["get", "events", "-n", "shop", "--field-selector=reason=Missed", "-o", "json"];
+            let list = self.plane.kubectl(&list).json("events")["items"].as_array().cloned().unwrap_or_default();
+            let told = list.into_iter().map(|event| (event["involvedObject"].clone(), event["message"].clone()));
+            told.collect::<Vec<_>>()
+        };
+        let owners = [
+            ("ReplicaSet", "api"),
+            ("ReplicaSet", "guarded"),
+            ("ReplicaSet", "single"),
+            ("ReplicaSet", "web"),
+            ("Job", "batch"),
+            ("Pod", "bare"),
+        ];
+        wait_for("as many Events as owners", || (events().len() >= owners.len()).then_some(()))
+            .unwrap_or_else(|error| panic!("{error}: {:#?}", events()));
+        let mut events = events();
+        assert_eq!(events.len(), owners.len(), "{events:#?}");
+        for (kind, app) in owners {
+            let is_its = |object: &Value| {
+                object["kind"] == kind && object["name"].as_str().is_some_and(|name| name.starts_with(app))
+            };
+            let at = events.iter().position(|(object, _)| is_its(object));
+            let (object, message) = events.remove(at.unwrap_or_else(|| panic!("{kind} {app}: {events:#?}")));
+            let owner = self.plane.get("shop", &format!("{kind}/{}", object["name"].as_str().unwrap_or_default()));
+            assert_eq!(object["uid"], owner["metadata"]["uid"], "{object:#}");
+            let message = message.as_str().unwrap_or_default();
+            assert!(message.starts_with(&format!("pod {app}")) && message.contains("next step: "), "{message}");
+        }
     }
 
     fn a_dry_run_tells_and_evicts_nothing(&self) {
