@@ -26,7 +26,7 @@ fn specs() -> Vec<Value> {
             "collector": {"mode": "disabled"},
             "injection": {"logs": {"owner": "agent"}, "otlp": {"reach": "node"}},
             "egress": {"proxy": "http://proxy.corp:3128", "noProxy": ["corp"], "caConfigMap": "authorities"},
-            "agent": {"image": {"pullSecrets": ["corp"]}, "priorityClassName": "system-node-critical",
+            "agent": {"image": {"pullSecrets": ["corp"]}, "kubelet": {"tlsVerify": false}, "priorityClassName": "system-node-critical",
                 "nodeSelector": {"pool": "general"}, "podLabels": {"team": "sre"}, "podAnnotations": {"a": "b"},
                 "maxUnavailable": 1, "resources": {"agent": {"limits": {"memory": "512Mi"}}, "cluster-agent": {}}},
         }),

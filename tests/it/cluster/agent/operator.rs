@@ -44,7 +44,13 @@ fn the_operator_makes_what_is_asked_for_and_its_word_is_not_enough() {
     add_nodes(&plane, &["node-1", "node-2", "node-3"]);
     let operator = start_operator(&plane);
     let controller = start_controller(&plane, "controller");
-    ask_for(&plane, &json!({"mode": "operator", "podAnnotations": {"note": "x"}, "maxUnavailable": 2}));
+    let limits = json!({"memory": "512Mi"});
+    ask_for(
+        &plane,
+        &json!({"mode": "operator", "podAnnotations": {"note": "x"}, "maxUnavailable": 2, "kubelet": {"tlsVerify": false},
+            "nodeSelector": {"kubernetes.io/os": "linux"}, "priorityClassName": "system-node-critical",
+            "resources": {"agent": {"limits": limits}}}),
+    );
     let made = daemon_set(&plane, &operator);
     let pod = &made["spec"]["template"]["spec"];
     let names: Vec<_> =
@@ -60,6 +66,11 @@ fn the_operator_makes_what_is_asked_for_and_its_word_is_not_enough() {
         assert!(!env.contains(r#"{"name":"DD_PROMETHEUS_SCRAPE_ENABLED","value":"true"}"#), "{env}");
     }
     assert!(!made.to_string().contains("/var/log/pods"));
+    assert_eq!(features::variable(&made, "agent", "DD_PROCESS_CONFIG_PROCESS_COLLECTION_ENABLED"), Some("true"));
+    assert_eq!(features::variable(&made, "agent", "DD_KUBELET_TLS_VERIFY"), Some("false"));
+    assert_eq!(pod["containers"][0]["resources"]["limits"], limits);
+    assert_eq!(pod["nodeSelector"]["kubernetes.io/os"], "linux");
+    assert_eq!(pod["priorityClassName"], "system-node-critical");
     assert_eq!(made["spec"]["template"]["metadata"]["labels"]["agent.datadoghq.com/component"], "agent");
     assert_eq!(made["spec"]["template"]["metadata"]["annotations"]["note"], "x");
     assert_eq!(made["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"], 2);

@@ -114,7 +114,7 @@ fn find<'m>(made: &'m Value, name: &str) -> &'m Value {
     containers(made).find(|one| one["name"] == name).unwrap_or_else(|| panic!("no {name}: {made:#}"))
 }
 
-fn variable<'m>(made: &'m Value, container: &str, name: &str) -> Option<&'m str> {
+pub fn variable<'m>(made: &'m Value, container: &str, name: &str) -> Option<&'m str> {
     let all = find(made, container)["env"].as_array()?;
     all.iter().find(|one| one["name"] == name)?["value"].as_str()
 }
