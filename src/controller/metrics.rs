@@ -100,7 +100,8 @@ impl Write {
         Self::Repair,
     ];
 
-    const fn as_str(self) -> &'static str {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Configuration => "configuration",
             Self::Status => "status",

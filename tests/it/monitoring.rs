@@ -5,6 +5,7 @@ use std::path::Path;
 
 use otelgate::api::condition::{self, ConditionType};
 use otelgate::api::stack::COLLECTOR_VERSION;
+use otelgate::coverage::Coverage;
 use otelgate::inject::Reason;
 use otelgate::metrics::Definition;
 use otelgate::monitoring::{
@@ -246,7 +247,8 @@ fn queries_are_read_as_they_are_meant() {
 #[track_caller]
 fn check(read: &Read, everywhere: &[&str], place: &str) {
     let own: Vec<&Definition> = metrics::reference().iter().chain(controller::metrics::reference()).collect();
-    let labels: Vec<&str> = match own.iter().find(|metric| is(metric, &read.metric)) {
+    let definition = own.iter().find(|metric| is(metric, &read.metric));
+    let labels: Vec<&str> = match definition {
         Some(metric) => metric.labels.to_vec(),
         None if FOREIGN.iter().any(|metric| is_called(metric, &read.metric)) => OF_OTHERS.to_vec(),
         None => panic!("{place}: there is no metric {}", read.metric),
@@ -273,7 +275,20 @@ fn check(read: &Read, everywhere: &[&str], place: &str) {
                 };
                 assert!(value.split('|').all(|value| is_one_of(&codes, value)), "{place}: {value}");
             }
-            _ => {}
+            "coverage" => {
+                let codes = Coverage::ALL.map(Coverage::code);
+                assert!(value.split('|').all(|value| is_one_of(&codes, value)), "{place}: {value}");
+            }
+            "object" => {
+                let objects = controller::metrics::Write::ALL.map(controller::metrics::Write::as_str);
+                assert!(value.split('|').all(|value| is_one_of(&objects, value)), "{place}: {value}");
+            }
+            // The help names them.
+            _ => {
+                let Some(definition) = definition else { continue };
+                let words: Vec<_> = definition.help.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+                assert!(value.split('|').all(|value| is_one_of(&words, value)), "{place}: {label} {value}");
+            }
         }
     }
 }
