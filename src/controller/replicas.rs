@@ -212,6 +212,7 @@ mod tests {
     use super::*;
     use crate::api::OptIn;
     use crate::api::replica::Configuration;
+    use crate::controller::injection;
 
     fn asked(name: &str, revision: Option<&str>) -> Asked {
         let configuration = revision.map(|revision| Configuration {
@@ -238,6 +239,7 @@ mod tests {
     #[test]
     fn the_verdicts() {
         let path = [".spec.injection.mode".to_owned()];
+        let invalid = injection::document(&serde_json::json!({"mode": "off"}), "otelgate").expect_err("a fault");
         let all_old: Vec<_> = (0..5).map(|n| asked(&format!("p{n}"), Some("r1"))).collect();
         for (wanted, lacking, asked, reason, detail) in [
             (written(), &[][..], vec![], Reason::NoReplica, ""),
@@ -270,6 +272,13 @@ mod tests {
                 "the cluster's CRD lacks .spec.injection.mode",
             ),
             (wanted(Outcome::NotWritten("no".to_owned())), &path, vec![], Reason::NotWritten, "no"),
+            (
+                wanted(Outcome::Invalid(invalid)),
+                &path,
+                vec![asked("a", Some("r1"))],
+                Reason::InvalidSpec,
+                "spec.injection.mode: \"off\" isn't one of enabled, observe, disabled",
+            ),
             (
                 wanted(Outcome::Contested("tug".to_owned())),
                 &[],
