@@ -461,6 +461,8 @@ mod tests {
             ("otelgate.dev/logs", "x", "InvalidOption -", "InvalidOption on the namespace"),
             ("otelgate.dev/containers", " , ", "InvalidOption -", "InvalidOption on the namespace"),
             ("otelgate.dev/skip", ",", "InvalidOption -", "InvalidOption on the namespace"),
+            ("otelgate.dev/protocol", "thrift", "InvalidOption -", "InvalidOption on the namespace"),
+            ("otelgate.dev/skip", &"a,".repeat(2049), "InvalidOption -", "InvalidOption on the namespace"),
             ("otelgate.dev/containers", "b", "UnknownContainer b", "UnknownContainer on the namespace; b"),
             ("otelgate.dev/skip", "b", "UnsupportedSkip b", "UnsupportedSkip on the namespace; b"),
             (

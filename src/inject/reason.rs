@@ -127,7 +127,7 @@ reasons! {
         "correct the label; until then it counts as absent";
     OptInIsALabel: Notice, "otelgate.dev/inject is written as an annotation, where it has no effect",
         "write it as a label";
-    InvalidOption: Notice, "an option has a value that isn't allowed, and counts as absent",
+    InvalidOption: Notice, "an option has a value that isn't allowed, or one of more than 4 KiB, and counts as absent",
         "see the options' reference for its values";
     UnknownAnnotation: Notice, "an otelgate.dev/ annotation that doesn't exist",
         "correct its name";
