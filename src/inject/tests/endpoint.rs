@@ -113,7 +113,11 @@ fn a_pod_that_cannot_resolve_cluster_names_gets_the_address() {
         (true, None, false),
         (true, Some("ClusterFirst"), false),
         (true, Some("ClusterFirstWithHostNet"), true),
+        (true, Some("Default"), false),
+        (true, Some("None"), false),
+        (false, None, true),
         (false, Some("ClusterFirst"), true),
+        (false, Some("ClusterFirstWithHostNet"), true),
         (false, Some("Default"), false),
         (false, Some("None"), false),
     ] {

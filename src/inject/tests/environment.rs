@@ -125,7 +125,9 @@ fn env_from_is_reported_and_skip_gives_it_back() {
     let mut container = app();
     container["envFrom"] = json!([{"configMapRef": {"name": "c"}}]);
     let outcome = case(pod(container.clone())).decide();
-    assert!(outcome.is(ENDPOINT, Action::Set, Some(Reason::MayOverride)));
+    for name in [ENDPOINT, "OTEL_RESOURCE_ATTRIBUTES"] {
+        assert!(outcome.is(name, Action::Set, Some(Reason::MayOverride)), "{name}");
+    }
     let outcome = case(pod(container))
         .annotate("otelgate.dev/skip", "OTEL_EXPORTER_OTLP_ENDPOINT, service.version,nonsense")
         .decide();

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::api::otel::{VARIABLES, var};
 use crate::config::{Configuration, Document, LogOwner};
 use crate::inject::lookup::steps;
-use crate::inject::{Decision, Namespace, Pod, decide, patch};
+use crate::inject::{Decision, Namespace, Pod, Reason, decide, patch};
 
 fn configuration() -> Configuration {
     let mut document = Document::default();
@@ -13,17 +13,18 @@ fn configuration() -> Configuration {
     Configuration::try_from(document).expect("a configuration")
 }
 
-/// The patch, too.
-fn decided(text: &str, configuration: &Configuration) -> (u64, Value) {
+/// The patch, too, and how many containers were named that aren't there.
+fn decided(text: &str, configuration: &Configuration) -> (u64, Value, usize) {
     let namespace = Namespace { name: Some("shop"), opt_in: Some("enabled"), left_out: None, annotations: Some(&[]) };
-    let mut patch = Value::Null;
+    let (mut patch, mut unknown) = (Value::Null, 0);
     let steps = steps(|| {
         let pod = Pod::from_json(text).expect("a pod");
         let decision = decide(&pod, &namespace, configuration, jiff::Timestamp::UNIX_EPOCH);
         let Decision::Inject(plan) = &decision else { panic!("{}", decision.name()) };
         patch = serde_json::from_slice(&patch::to_json(&plan.operations())).expect("JSON");
+        unknown = decision.notes().iter().filter(|note| note.reason == Reason::UnknownContainer).count();
     });
-    (steps, patch)
+    (steps, patch, unknown)
 }
 
 /// So many containers, the Agent's annotation of each with a service of the user's, a label for each and as many others,
@@ -31,7 +32,7 @@ fn decided(text: &str, configuration: &Configuration) -> (u64, Value) {
 fn many(count: usize, in_order: bool) -> Value {
     let containers: Vec<_> = (0..count).map(|n| json!({"name": format!("c{n:04}"), "image": "a:1"})).collect();
     let mut annotations: Vec<_> = (0..count).map(|n| (format!("example.com/{n:04}"), json!("x"))).collect();
-    let named: Vec<_> = (0..count).flat_map(|n| [format!("c{n:04}"), format!("absent{n:04}")]).collect();
+    let named: Vec<_> = (0..count).flat_map(|n| [format!("c{n:04}"), format!("a{n:04}")]).collect();
     annotations.push(("otelgate.dev/containers".to_owned(), json!(named.join(","))));
     let mut labels: Vec<_> = (0..count).map(|n| (format!("example.com/{n:04}"), json!("x"))).collect();
     labels.extend((0..count).map(|n| (format!("tags.datadoghq.com/c{n:04}.service"), json!(format!("s{n:04}")))));
@@ -65,15 +66,16 @@ fn work_grows_with_containers_and_annotations_and_not_with_their_product() {
         // A first decision, one that finds its own, and one that takes back what isn't wanted any more.
         let all = |count: usize| {
             let mut pod = many(count, in_order);
-            let (first, patch) = decided(&pod.to_string(), &configuration);
+            let (first, patch, unknown) = decided(&pod.to_string(), &configuration);
+            assert_eq!(unknown, count);
             json_patch::patch(&mut pod, &serde_json::from_value::<json_patch::Patch>(patch).expect("a patch"))
                 .expect("it applies");
             let annotations = pod["metadata"]["annotations"].as_object().expect("annotations");
             let of_agent = annotations.keys().filter(|key| key.starts_with("ad.datadoghq.com/"));
             assert_eq!(of_agent.count(), count);
-            let (second, patch) = decided(&pod.to_string(), &configuration);
+            let (second, patch, _) = decided(&pod.to_string(), &configuration);
             assert_eq!(patch, json!([]));
-            let (third, patch) = decided(&pod.to_string(), &Configuration::default());
+            let (third, patch, _) = decided(&pod.to_string(), &Configuration::default());
             let gone = patch.as_array().expect("a list").iter().filter(|one| {
                 one["op"] == "remove" && one["path"].as_str().is_some_and(|path| path.contains("ad.datadoghq.com"))
             });

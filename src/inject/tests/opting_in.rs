@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{Case, app, case, pod};
 use crate::api::OptIn;
 use crate::inject::Reason;
+use crate::inject::containers::SIDECARS;
 use crate::inject::rules::{self, LeftOut};
 
 #[test]
@@ -171,6 +172,18 @@ fn sidecars_and_init_containers_only_when_named() {
     let none = case(many).annotate("otelgate.dev/containers", "absent").decide();
     assert_eq!(none.skipped, Some(Reason::NoContainers));
     assert!(none.has_note(Reason::UnknownContainer));
+}
+
+#[test]
+fn each_known_sidecar_is_one() {
+    for name in SIDECARS {
+        let mut two = pod(app());
+        two["spec"]["containers"] = json!([{"name": name}, {"name": "app"}]);
+        assert_eq!(injected(&case(two).decide()), ["app"], "{name}");
+    }
+    for name in ["istio-proxy", "linkerd-proxy", "datadog-agent", "otc-container", "vault-agent", "cloud-sql-proxy"] {
+        assert!(SIDECARS.contains(&name), "{name}");
+    }
 }
 
 #[test]

@@ -63,6 +63,16 @@ fn assert_order(base: impl Fn() -> Case, found: impl Fn(&Outcome) -> Option<&str
 }
 
 #[test]
+fn an_empty_one_is_none() {
+    let owned = || owned("apps/v1", "StatefulSet", "web");
+    assert_eq!(name(owned().label("tags.datadoghq.com/service", "")), "web");
+    let annotated = owned().annotate("resource.opentelemetry.io/service.name", "");
+    assert_eq!(name(annotated.label("tags.datadoghq.com/service", "by-label")), "by-label");
+    let labelled = owned().label("tags.datadoghq.com/app.service", "");
+    assert_eq!(name(labelled.label("tags.datadoghq.com/service", "by-label")), "by-label");
+}
+
+#[test]
 fn well_known_labels_count_only_when_switched_on() {
     let labelled = || {
         owned("apps/v1", "StatefulSet", "web")
