@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::intake::Intake;
 use super::places;
+use crate::cluster::OTELGATE;
 use crate::cluster::installed::rendered;
 use crate::control_plane::network::{ADDRESS, Process};
 use crate::control_plane::node::{Node, Place};
@@ -245,6 +247,12 @@ impl Cluster<'_> {
             (delivering["reason"] == "Delivering" && told && counted).then_some(())
         })
         .unwrap_or_else(|error| panic!("{error}: {last:#}{}", self.words()));
+        // Whoever asks is told the same.
+        let shown = self.plane.tool(Path::new(OTELGATE), &[], &["status", "-o", "json"], "").json("otelgate status");
+        let shown = &shown["stack"];
+        assert_eq!((&shown["collector"], &shown["delivering"]), (&json!("2/2"), &json!("2/2")), "{shown:#}");
+        assert!(last["owners"].is_object() && shown["owners"] == last["owners"], "{shown:#}");
+        assert_eq!((&shown["agent"], &shown["agentMode"]), (&last["agent"]["nodes"], &json!("adopt")), "{shown:#}");
     }
 
     /// At last, since what is refused is gone.
