@@ -11,7 +11,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use super::announced::Announced;
+use super::announced::{self, Announced};
 use super::index::{Index, ToLookAt};
 use super::look::{self, Looked};
 use super::metadata::{NamespaceSeen, PodSeen};
@@ -347,7 +347,10 @@ impl Keeper {
             return;
         }
         self.announced.forget_mended(&self.index);
-        let told_until = self.announced.settle(unseen == 0 && self.untold.is_empty());
+        let told_until = self.announced.settle(unseen == 0 && self.untold.is_empty(), Instant::now());
+        if self.announced.is_settling() {
+            self.tell_within(announced::LATE);
+        }
         let verdict = picture.verdict(self.repair.as_ref(), stack.generation);
         let in_words = |second: i64| Timestamp::from_second(second).ok().map(|time| time.to_string());
         let left_alone = self.index.left_alone().into_iter();
