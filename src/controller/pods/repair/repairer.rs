@@ -32,8 +32,7 @@ pub struct Repairer {
     read_at: Instant,
     /// Workloads of which a pod was evicted, until its replacement is Ready.
     running: BTreeMap<Arc<Name>, Awaited>,
-    /// Pods whose eviction was written down and then refused.
-    refused: HashMap<Arc<Name>, String>,
+    refused: HashMap<Arc<Name>, Refused>,
     visited: HashMap<Arc<Name>, Instant>,
     left: BTreeMap<Arc<Name>, Left>,
     would: BTreeMap<Arc<Name>, usize>,
@@ -49,6 +48,13 @@ struct Awaited {
     patience: Duration,
     /// When to look at it again.
     due: Instant,
+}
+
+/// A pod whose eviction was refused, or couldn't be written down for certain.
+struct Refused {
+    uid: String,
+    /// As it was written for that.
+    entry: Entry,
 }
 
 /// What came of a visit.
@@ -229,12 +235,13 @@ impl Repairer {
         };
         let key = Key::of(name, &facts.owner.uid);
         let known = self.ledger.as_ref().and_then(|ledger| ledger.entries.get(&key)).copied();
-        // An eviction that was refused is one that is left.
-        let refused = self.refused.get(name).is_some_and(|uid| facts.pods.iter().any(|pod| pod.uid == *uid));
+        let is_there = |refused: &&Refused| facts.pods.iter().any(|pod| pod.uid == refused.uid);
+        let refused = self.refused.get(name).filter(is_there).map(|refused| refused.entry);
         let since = self.running.get(name).map(|awaited| awaited.since.elapsed());
-        let waited = since.or_else(|| (!refused).then_some(Duration::ZERO));
-        let entry =
-            known.map(|entry| if refused { Entry { left: entry.left.saturating_add(1), ..entry } } else { entry });
+        let waited = since.or_else(|| refused.is_none().then_some(Duration::ZERO));
+        // An eviction that was refused is one that is left.
+        let owed = u16::from(refused.is_some() && refused == known);
+        let entry = known.map(|entry| Entry { left: entry.left.saturating_add(owed), ..entry });
         match plan::next(&facts, entry, &self.asked, waited) {
             Move::Leave(left) if left.is_end() => self.leave(name, left),
             Move::Leave(left) => self.leave_for_now(name, left),
@@ -338,12 +345,13 @@ impl Repairer {
         if self.context.stack.borrow().is_none() {
             return Visit::Nothing;
         }
-        if let Some(ledger) = self.ledger.as_mut().filter(|_| known != Some(entry)) {
-            ledger.entries.insert(key, entry);
-            if let Err(error) = self.write().await {
-                self.context.state.repair.failed(&error);
-                return self.leave(name, Left::Refused(Unavailable::of(&error).to_string()));
-            }
+        let refused = Refused { uid: uid.to_owned(), entry };
+        if known != Some(entry)
+            && let Err(error) = self.write_down(key, entry, known).await
+        {
+            self.refused.insert(Arc::clone(name), refused);
+            self.context.state.repair.failed(&error);
+            return self.leave(name, Left::Refused(Unavailable::of(&error).to_string()));
         }
         let api = Api::<Pod>::namespaced(self.context.client.clone(), &name.namespace);
         let eviction = json!({
@@ -374,7 +382,8 @@ impl Repairer {
                 Visit::Evicted
             }
             Err(error) => {
-                let again = self.refused.insert(Arc::clone(name), uid.to_owned()).as_deref() == Some(uid);
+                let before = self.refused.insert(Arc::clone(name), refused);
+                let again = before.is_some_and(|before| before.uid == uid);
                 // It went by itself, or there is another of its name: the next look shows that.
                 let gone = matches!(&error, k8s::Error::Api(status) if status.is_not_found() || status.is_conflict());
                 if gone && !again {
@@ -404,6 +413,20 @@ impl Repairer {
         }
         self.ledger = Some(ledger);
         Ok(())
+    }
+
+    /// Where that fails it is as it was: what is written of others next mustn't have it.
+    async fn write_down(&mut self, key: Key, entry: Entry, known: Option<Entry>) -> k8s::Result<()> {
+        let Some(ledger) = &mut self.ledger else { return Ok(()) };
+        ledger.entries.insert(key, entry);
+        let written = self.write().await;
+        if let (Err(_), Some(ledger)) = (&written, &mut self.ledger) {
+            match known {
+                Some(known) => ledger.entries.insert(key, known),
+                None => ledger.entries.remove(&key),
+            };
+        }
+        written
     }
 
     /// Bound to the version that was read.

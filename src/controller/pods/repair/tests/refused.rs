@@ -1,6 +1,6 @@
 //! Evictions that the API server refuses: asked for again, seldom, and nothing else waits for them.
 
-use super::shop::{BUDGET, Running};
+use super::shop::{BUDGET, Running, Unwritten};
 use super::*;
 
 /// Less than the pause between two looks at a workload that is left.
@@ -52,4 +52,20 @@ async fn nobody_waits_for_workloads_that_are_refused() {
     sleep(Duration::from_mins(1)).await;
     assert_eq!((running.missed("web"), running.status().evicted), (0, 2));
     assert_eq!(running.missed("guarded"), 2 * names.len());
+}
+
+/// A right that has only just been given isn't there for the first workload, and is for the second.
+#[tokio::test(start_paused = true)]
+async fn an_eviction_that_could_not_be_written_down_is_owed() {
+    use Unwritten::{Refused, Unanswered};
+    for unwritten in [vec![Refused], vec![Unanswered], vec![Refused, Unanswered], vec![Unanswered, Refused, Refused]] {
+        let running = Running::of_nothing(MISSED);
+        running.with(|shop| shop.unwritten.clone_from(&unwritten));
+        running.miss([("api", 201, 0), ("web", 201, 0)]);
+        running.open_gates();
+        sleep(Duration::from_mins(5)).await;
+        let evicted: Vec<_> = running.asked().into_iter().map(|one| one.pod).collect();
+        assert_eq!(evicted.len(), 4, "{evicted:?}");
+        assert_eq!((running.missed(""), running.status().evicted), (0, 4));
+    }
 }

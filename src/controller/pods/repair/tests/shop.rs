@@ -29,6 +29,8 @@ pub struct Shop {
     /// What is remembered, and how often that was written.
     pub map: Option<Value>,
     pub writes: usize,
+    /// What becomes of the next writes, before they succeed.
+    pub unwritten: Vec<Unwritten>,
     /// Evictions that were asked for.
     pub asked: Vec<Asked>,
     /// How many more evictions of a workload are refused, and with which status.
@@ -51,6 +53,14 @@ pub enum Back {
     Ready,
     Starting,
     Crashing,
+}
+
+/// A write that fails.
+#[derive(Clone, Copy)]
+pub enum Unwritten {
+    Refused,
+    /// It is done, and the answer is lost.
+    Unanswered,
 }
 
 #[derive(Clone, Debug)]
@@ -99,10 +109,7 @@ impl Shop {
                        "spec": {"replicas": 2, "paused": self.paused, "selector": {"matchLabels": {"app": last}}}}),
             ),
             (&Method::PATCH, _) if path.ends_with(object::REPAIR) => {
-                self.writes += 1;
-                let mut map: Value = serde_json::from_slice(body).expect("JSON");
-                map["metadata"]["resourceVersion"] = json!(self.writes.to_string());
-                (200, self.map.insert(map).clone())
+                self.write(serde_json::from_slice(body).expect("JSON"))
             }
             (&Method::POST, _) if last == "eviction" => {
                 let pod = path.rsplit('/').nth(1).expect("a pod").to_owned();
@@ -110,6 +117,22 @@ impl Shop {
             }
             other => panic!("{other:?} is asked for"),
         }
+    }
+
+    fn write(&mut self, mut map: Value) -> (u16, Value) {
+        let version = |map: &Value| map["metadata"]["resourceVersion"].clone();
+        let now = self.map.as_ref().map(version).unwrap_or_default();
+        if version(&map) != Value::Null && version(&map) != now {
+            return (409, status(409, "changed in between"));
+        }
+        let fails = self.unwritten.pop();
+        if matches!(fails, Some(Unwritten::Refused)) {
+            return (403, status(403, "no"));
+        }
+        self.writes += 1;
+        map["metadata"]["resourceVersion"] = json!(self.writes.to_string());
+        let map = self.map.insert(map).clone();
+        if fails.is_some() { (504, status(504, "lost")) } else { (200, map) }
     }
 
     fn evict(&mut self, pod: String) -> (u16, Value) {
