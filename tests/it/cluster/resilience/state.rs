@@ -1,6 +1,6 @@
 //! What is in the cluster, without what differs from one time to the next by its nature.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
@@ -32,6 +32,9 @@ pub const LISTS: [&str; 19] = [
     STACK,
 ];
 pub const PODS: &str = "/api/v1/namespaces/datadog/pods";
+/// Of pods.
+const OWNERS: [&str; 2] =
+    ["/apis/apps/v1/namespaces/datadog/daemonsets", "/apis/apps/v1/namespaces/datadog/replicasets"];
 /// Of which there are none where their definition isn't.
 pub const DATADOG_AGENTS: &str = "/apis/datadoghq.com/v2alpha1/namespaces/datadog/datadogagents";
 
@@ -39,10 +42,13 @@ impl World<'_> {
     /// What there is beside what was there before otelgate.
     pub fn objects(&self) -> Objects {
         let mut all = Objects::new();
-        for list in LISTS {
+        let pods = self.list(PODS);
+        // After them: else the owner of a pod that is new would be missing.
+        let owners: BTreeSet<_> = OWNERS.iter().flat_map(|list| self.list(list)).map(|owner| uid(&owner)).collect();
+        all.extend(pods.iter().map(|one| pod(one, &owners)).filter(|(name, _)| !self.foreign.contains(name)));
+        for list in LISTS.into_iter().filter(|list| *list != PODS) {
             for object in self.list(list) {
-                let (name, object) =
-                    if list == PODS { pod(&object) } else { (name(list, &object), kept(list, &object)) };
+                let (name, object) = (name(list, &object), kept(list, &object));
                 if !self.foreign.contains(&name) {
                     all.insert(name, object);
                 }
@@ -95,13 +101,20 @@ fn name(list: &str, object: &Value) -> String {
     format!("{kind}/{}", object["metadata"]["name"].as_str().unwrap_or_default())
 }
 
-/// A pod is told by what it is of and where: its name is another each time.
-fn pod(pod: &Value) -> (String, Value) {
+fn uid(object: &Value) -> String {
+    object["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
+}
+
+/// A pod is told by what it is of and where: its name is another each time. One that was left behind by an owner that was
+/// deleted goes by itself, and isn't the new owner's, which looks the same.
+fn pod(pod: &Value, owners: &BTreeSet<String>) -> (String, Value) {
     let labels = &pod["metadata"]["labels"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let of = [&labels["agent.datadoghq.com/component"], &labels["otelgate.dev/rollout"]].map(text).concat();
     let told = json!({"revision": labels["otelgate.dev/revision"], "leaves": pod["metadata"]["deletionTimestamp"].is_string()});
-    (format!("pods/{of}@{}", text(&pod["spec"]["nodeName"])), told)
+    let mut by = pod["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    let left = if by.all(|owner| owners.contains(&text(&owner["uid"]))) { "" } else { ", left behind" };
+    (format!("pods/{of}@{}{left}", text(&pod["spec"]["nodeName"])), told)
 }
 
 fn kept(list: &str, object: &Value) -> Value {
