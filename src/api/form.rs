@@ -24,6 +24,23 @@ macro_rules! dns_subdomain {
     };
 }
 
+/// The [`Form`] of a [`dns_subdomain`], or of a text that may be empty; about all others, the sentence begins with this.
+macro_rules! dns_name {
+    ($refusal:literal) => {
+        $crate::api::form::dns_name!($refusal, "^", "$")
+    };
+    ($refusal:literal, or_empty) => {
+        $crate::api::form::dns_name!($refusal, "^(", ")?$")
+    };
+    ($refusal:literal, $begin:literal, $end:literal) => {
+        $crate::api::form::Form {
+            pattern: concat!($begin, $crate::api::form::dns_subdomain!(), $end),
+            longest: 253,
+            message: concat!($refusal, ": it has a to z, 0 to 9, - and ., and begins and ends with a letter or digit"),
+        }
+    };
+}
+
 macro_rules! port {
     () => {
         "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
@@ -39,7 +56,7 @@ macro_rules! schemas {
     };
 }
 
-pub(crate) use {dns_label, dns_subdomain, port, schemas};
+pub(crate) use {dns_label, dns_name, dns_subdomain, port, schemas};
 
 // === impl Form ===
 

@@ -4,7 +4,7 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::compiled::FIELD_PATHS;
-use crate::api::form::{Form, dns_label, dns_subdomain, port, schemas};
+use crate::api::form::{Form, dns_label, dns_name, port, schemas};
 use crate::api::otel;
 
 macro_rules! octet {
@@ -13,11 +13,7 @@ macro_rules! octet {
     };
 }
 
-const CLUSTER_DOMAIN: Form<'static> = Form {
-    pattern: concat!("^", dns_subdomain!(), "$"),
-    longest: 253,
-    message: "clusterDomain isn't a DNS name, such as cluster.local: it has a to z, 0 to 9, - and ., and begins and ends with a letter or digit",
-};
+const CLUSTER_DOMAIN: Form<'static> = dns_name!("clusterDomain isn't a DNS name, such as cluster.local");
 
 const COLLECTOR_NAMESPACE: Form<'static> = Form {
     pattern: concat!("^", dns_label!(), "$"),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Image, Placement, Resources};
-use crate::api::form::{Form, dns_subdomain, schemas};
+use crate::api::form::{Form, dns_name, schemas};
 
 /// The Datadog Agent on every node, and its Cluster Agent, in the Collector's namespace.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -112,17 +112,9 @@ pub struct AdoptedAgent {
     pub cluster_agent: String,
 }
 
-const DAEMON_SET_NAME: Form<'static> = Form {
-    pattern: concat!("^", dns_subdomain!(), "$"),
-    longest: 253,
-    message: "adopt.daemonSet isn't the name of a DaemonSet: it has a to z, 0 to 9, - and ., and begins and ends with a letter or digit",
-};
+const DAEMON_SET_NAME: Form<'static> = dns_name!("adopt.daemonSet isn't the name of a DaemonSet");
 
-const DEPLOYMENT_NAME: Form<'static> = Form {
-    pattern: concat!("^(", dns_subdomain!(), ")?$"),
-    longest: 253,
-    message: "adopt.clusterAgent isn't the name of a Deployment: it has a to z, 0 to 9, - and ., and begins and ends with a letter or digit",
-};
+const DEPLOYMENT_NAME: Form<'static> = dns_name!("adopt.clusterAgent isn't the name of a Deployment", or_empty);
 
 schemas! {
     daemon_set_name: DAEMON_SET_NAME.schema();

@@ -4,7 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::api::form::{Form, dns_label, dns_subdomain, port, schemas};
+use crate::api::form::{Form, dns_label, dns_name, port, schemas};
 use crate::api::object;
 
 /// Where telemetry goes, and with which key.
@@ -59,11 +59,7 @@ const SITE: Form<'static> = Form {
     message: "site isn't a domain, such as datadoghq.com or us5.datadoghq.com: it has no scheme and no path",
 };
 
-const SECRET_NAME: Form<'static> = Form {
-    pattern: concat!("^", dns_subdomain!(), "$"),
-    longest: 253,
-    message: "secret.name isn't the name of a Secret: it has a to z, 0 to 9, - and ., and begins and ends with a letter or digit",
-};
+const SECRET_NAME: Form<'static> = dns_name!("secret.name isn't the name of a Secret");
 
 const SECRET_KEY: Form<'static> = Form {
     pattern: "^[.]?[A-Za-z0-9_-][A-Za-z0-9._-]*$",
@@ -87,11 +83,7 @@ const NO_PROXY: Form<'static> = Form {
     message: "what noProxy lists is a host, a domain such as .corp, an address, or a network such as 10.0.0.0/8: without scheme, port, comma or blank",
 };
 
-const CONFIG_MAP_NAME: Form<'static> = Form {
-    pattern: concat!("^(", dns_subdomain!(), ")?$"),
-    longest: 253,
-    message: "caConfigMap isn't the name of a ConfigMap: it has a to z, 0 to 9, - and ., and begins and ends with a letter or digit",
-};
+const CONFIG_MAP_NAME: Form<'static> = dns_name!("caConfigMap isn't the name of a ConfigMap", or_empty);
 
 schemas! {
     site: SITE.schema();

@@ -20,7 +20,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::api::form::{Form, dns_subdomain, schemas};
+use crate::api::form::{Form, dns_name, schemas};
 use crate::config::Document;
 
 /// What otelgate does in this cluster. Only the one named `default` counts.
@@ -109,11 +109,7 @@ const LIFETIME: Form<'static> = Form {
     message: "a lifetime is hours, minutes and seconds, such as 336h or 1h30m",
 };
 
-const PROVIDED_SECRET: Form<'static> = Form {
-    pattern: concat!("^", dns_subdomain!(), "$"),
-    longest: 253,
-    message: "secretName isn't the name of a Secret: it has a to z, 0 to 9, - and ., and begins and ends with a letter or digit",
-};
+const PROVIDED_SECRET: Form<'static> = dns_name!("secretName isn't the name of a Secret");
 
 schemas! {
     lifetime: LIFETIME.schema();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::api::form::{Form, dns_subdomain, schemas};
+use crate::api::form::{Form, dns_name, dns_subdomain, schemas};
 use crate::k8s::{IntOrString, Quantity, Toleration};
 
 /// An image.
@@ -136,17 +136,9 @@ const DIGEST: Form<'static> = Form {
     message: "image.digest is sha256: and 64 of 0 to 9 and a to f",
 };
 
-const PULL_SECRET: Form<'static> = Form {
-    pattern: concat!("^", dns_subdomain!(), "$"),
-    longest: 253,
-    message: "what pullSecrets lists is the name of a Secret: it has a to z, 0 to 9, - and ., and begins and ends with a letter or digit",
-};
+const PULL_SECRET: Form<'static> = dns_name!("what pullSecrets lists is the name of a Secret");
 
-const PRIORITY_CLASS_NAME: Form<'static> = Form {
-    pattern: concat!("^(", dns_subdomain!(), ")?$"),
-    longest: 253,
-    message: "priorityClassName isn't the name of a PriorityClass: it has a to z, 0 to 9, - and ., and begins and ends with a letter or digit",
-};
+const PRIORITY_CLASS_NAME: Form<'static> = dns_name!("priorityClassName isn't the name of a PriorityClass", or_empty);
 
 macro_rules! name_of_key {
     () => {
