@@ -171,3 +171,15 @@ fn the_users_own_values_are_never_shown() {
     let output = fed(directory.path(), &["inject", "-f", "-"], invalid.as_bytes());
     assert!(!told(&output).contains("hunter2") && !told(&output).contains("4711"), "{}", told(&output));
 }
+
+#[test]
+fn check_reports_an_annotation_of_another_version() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let ours = otelgate_on(directory.path(), &["inject", "--opt-in", "-q", "-f", "-"], POD);
+    let theirs = ours.replace(&format!(r#""version":"{}""#, env!("CARGO_PKG_VERSION")), r#""version":"0.0.9""#);
+    assert_ne!(theirs, ours);
+    let check = |input: &str| fed(directory.path(), &["inject", "--opt-in", "--check", "-f", "-"], input.as_bytes());
+    assert_eq!(check(&ours).status.code(), Some(0));
+    assert_eq!(check(&theirs).status.code(), Some(1), "{}", told(&check(&theirs)));
+    assert_eq!(otelgate_on(directory.path(), &["inject", "--opt-in", "-q", "-f", "-"], &theirs), ours);
+}
