@@ -177,7 +177,7 @@ reasons! {
         "raise spec.collector.resources.limits.memory; GOMEMLIMIT and memory_limiter follow it";
     CollectorPortTaken: False, "another program has a port of the Collector's",
         "free the port on the nodes that are named; spec.injection.otlp.reach: service needs no port of nodes";
-    CollectorCrashing: False, "a Collector ends again and again",
+    CollectorCrashing: False, "a Collector keeps crashing",
         "look at its words here, and at otelgate logs";
     CollectorUnschedulable: False, "a node has no room for a Collector",
         "lower spec.collector.resources.requests, make room, or set spec.collector.priorityClassName";
@@ -209,7 +209,7 @@ reasons! {
         "give the controller the right to list and watch pods in their namespace: otelgate update does, where that is the one of the chart's values";
     AgentReady: True, "every node that should run a Datadog Agent has one that is ready, and the Cluster Agent is",
         "nothing";
-    AgentUnusable: False, "no Datadog Agent can be made from the spec; the one that is there stays as it is",
+    AgentSpecInvalid: False, "no Datadog Agent can be made from the spec; the one that is there stays as it is",
         "correct the field that is named";
     AgentUndecided: Unknown, "with agent.mode auto, the API server hasn't told yet whether it serves DatadogAgent",
         "wait a moment; if it stays so, look at the controller's log, or set agent.mode to operator or daemonset";
@@ -235,19 +235,19 @@ reasons! {
         "look at the operator's log: its conditions don't say why";
     AgentMissing: False, "the DaemonSet of the Datadog Agent isn't there",
         "correct agent.adopt.daemonSet; in any other mode wait a moment, and look at the controller's log";
-    NoNodeForAgent: False, "the Datadog Agent is to run on no node at all",
+    AgentWithoutNode: False, "the Datadog Agent is to run on no node at all",
         "correct agent.nodeSelector and agent.tolerations, or label nodes";
     AgentOutOfMemory: False, "Datadog Agents are killed because they need more memory than they may have",
         "give the container that is named a higher limit, or fewer features";
-    AgentCrashing: False, "Datadog Agents end again and again",
+    AgentCrashing: False, "Datadog Agents keep crashing",
         "look at the log of the container that is named: kubectl logs POD -n NAMESPACE -c CONTAINER --previous";
-    AgentImageMissing: False, "nodes can't have the Datadog Agent's image",
+    AgentImageNotPulled: False, "nodes can't pull the Datadog Agent's image",
         "correct agent.image, its pullSecrets, or the node's way to the registry";
     AgentNotStarted: False, "containers of the Datadog Agent can't be started",
         "do what the kubelet's message says; a Secret or key that it misses is that of spec.datadog.secret";
-    AgentNotScheduled: False, "pods of the Datadog Agent find no place on their node",
+    AgentUnschedulable: False, "pods of the Datadog Agent can't be scheduled on their node",
         "do what the scheduler's message says: a port that is taken, a taint without toleration, or no room";
-    AgentPodsRefused: False, "pods of the Datadog Agent aren't made on nodes that should have one",
+    AgentPodRefused: False, "pods of the Datadog Agent aren't made on nodes that should have one",
         "kubectl describe the DaemonSet: mostly the namespace's pod-security level, which has to be privileged, or a quota";
     AgentNotDelivering: False, "Datadog Agents run and say of themselves that they aren't ready, which is trouble with Datadog's intake or the key; they are not restarted for it",
         "look at the API key, spec.datadog.site and the way to Datadog: kubectl exec POD -n NAMESPACE -c agent -- agent diagnose";
@@ -448,7 +448,7 @@ mod tests {
         assert!(!Reason::SecretMissing.next_step().contains("apply"), "what isn't there is created");
     }
 
-    /// Each is given by something that a test has seen give it.
+    /// That is all that can be seen of a text: what gives it is in the tables of the verdicts.
     #[test]
     fn every_reason_is_named_by_a_test() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -106,9 +106,9 @@ impl Cause {
         match self {
             Self::OutOfMemory => Reason::AgentOutOfMemory,
             Self::Crashing => Reason::AgentCrashing,
-            Self::Image => Reason::AgentImageMissing,
+            Self::Image => Reason::AgentImageNotPulled,
             Self::NotStarted => Reason::AgentNotStarted,
-            Self::NotScheduled => Reason::AgentNotScheduled,
+            Self::NotScheduled => Reason::AgentUnschedulable,
             Self::NotDelivering => Reason::AgentNotDelivering,
             Self::NodeNotReady => Reason::AgentNodeNotReady,
             Self::Starting => Reason::AgentRollingOut,
@@ -122,7 +122,7 @@ impl Sight {
     #[must_use]
     pub fn verdict(&self, now: Timestamp) -> Said {
         if let Some(fault) = &self.fault {
-            return Said::Verdict(Reason::AgentUnusable, fault.clone());
+            return Said::Verdict(Reason::AgentSpecInvalid, fault.clone());
         }
         if let Some(left) = &self.left {
             return Said::Verdict(Reason::AgentLeftBehind, left.told());
@@ -262,7 +262,7 @@ impl Sight {
             return Some((Reason::AgentRollingOut, detail));
         }
         if nodes.desired == 0 {
-            return Some((Reason::NoNodeForAgent, format!("DaemonSet {} is to run on 0 nodes", nodes.name)));
+            return Some((Reason::AgentWithoutNode, format!("DaemonSet {} is to run on 0 nodes", nodes.name)));
         }
         let late = self.late(nodes);
         if let Some((cause, detail)) = self.worst(nodes, &late, now) {
@@ -270,7 +270,7 @@ impl Sight {
         }
         if nodes.current + late.without < nodes.desired {
             let detail = format!("DaemonSet {} has {} pods of {}", nodes.name, nodes.current, nodes.desired);
-            return Some((Reason::AgentPodsRefused, detail));
+            return Some((Reason::AgentPodRefused, detail));
         }
         if nodes.ready + late.count() < nodes.desired || nodes.updated + late.without < nodes.desired {
             let detail = format!(

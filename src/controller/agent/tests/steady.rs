@@ -190,11 +190,11 @@ async fn a_fault_of_the_spec_changes_no_number() {
     let mut agent = Agent::start(&spec(&json!({})), Value::Null);
     agent.until("AgentReady").await;
     agent.ask_for(&spec(&json!({"agent": {"mode": 7}})));
-    assert_eq!(nodes(&agent.until("AgentUnusable").await), ["1/1"]);
+    assert_eq!(nodes(&agent.until("AgentSpecInvalid").await), ["1/1"]);
     // Nor has the next leader where to look.
     let status = json!({"agent": {"mode": "adopt", "nodes": "3/3", "clusterAgent": "2/2"}});
     let mut agent = Agent::start(&spec(&json!({"agent": {"mode": 7}})), status);
-    let reports = agent.until("AgentUnusable").await;
+    let reports = agent.until("AgentSpecInvalid").await;
     assert_eq!(nodes(&reports), ["3/3"]);
     let last = reports.last().and_then(|one| one.agent.clone()).expect("it is told");
     assert_eq!(last.cluster_agent.as_deref(), Some("2/2"));

@@ -28,7 +28,7 @@ fn each_edited_field_of_what_features_ask_for_is_as_before() {
     let controller = start_controller(&plane, "controller");
     the_service_that_pods_are_told_stays_the_same(&plane, &controller);
     ask_for_all(&plane, "daemonset");
-    says(&plane, &controller, "NoNodeForAgent");
+    says(&plane, &controller, "AgentWithoutNode");
     for name in FURTHER {
         is_made_again(&plane, &controller, name);
     }
@@ -62,7 +62,7 @@ fn the_service_that_pods_are_told_stays_the_same(plane: &ControlPlane, controlle
         ("managed", "agent", Value::Null),
     ] {
         ask(plane, mode, &json!({"mode": "daemonset"}));
-        says(plane, controller, "NoNodeForAgent");
+        says(plane, controller, "AgentWithoutNode");
         let service = wait_for("the Service to be theirs", || {
             let stack = stack(plane);
             let conditions = stack["status"]["conditions"].as_array()?;

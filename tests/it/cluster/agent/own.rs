@@ -57,7 +57,7 @@ fn the_controllers_own_agent_is_made_watched_and_taken_away() {
     assert!(!exists(&plane, "daemonset/datadog-agent"));
     assert_eq!(plane.get(super::NAMESPACE, "service/datadog-agent")["spec"]["selector"]["app"], "theirs");
     plane.kubectl(&["delete", "-n", super::NAMESPACE, "service/datadog-agent"]).expect("kubectl delete");
-    says(&plane, &controller, "NoNodeForAgent");
+    says(&plane, &controller, "AgentWithoutNode");
     all_is_made(&plane, &controller);
     let token = plane.get(super::NAMESPACE, "secret/datadog-cluster-agent")["data"]["token"].clone();
     assert_eq!(token.as_str().map(str::len), Some(88), "64 characters in base64");
@@ -73,7 +73,7 @@ fn the_controllers_own_agent_is_made_watched_and_taken_away() {
     for (state, reason, words) in [
         (
             json!({"state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}}),
-            "AgentImageMissing",
+            "AgentImageNotPulled",
             "ImagePullBackOff: not found",
         ),
         (
@@ -191,7 +191,7 @@ fn what_is_deleted_or_edited_is_as_before(plane: &ControlPlane, controller: &Pro
         is_made_again(plane, controller, name);
     }
     // A token that is made anew changes what mounts it, once.
-    says(plane, controller, "NoNodeForAgent");
+    says(plane, controller, "AgentWithoutNode");
     // The token isn't applied: it is made, and kept by nobody else.
     for name in MADE.iter().filter(|name| !name.starts_with("secret/")) {
         let hand = Hand::on(plane, &plane.get(super::NAMESPACE, name));

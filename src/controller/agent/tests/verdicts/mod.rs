@@ -169,7 +169,7 @@ fn nothing_is_said_of_a_spec_that_isnt_written_yet() {
         (Sight { nodes: None, ..well() }, Progress::Waiting, Some(Reason::AgentMissing)),
         (of_operator(), Progress::HandedOver, None),
         (Sight { served: Some(Served::No), ..of_operator() }, Progress::HandedOver, Some(Reason::OperatorMissing)),
-        (Sight { fault: Some("no".to_owned()), ..well() }, Progress::HandedOver, Some(Reason::AgentUnusable)),
+        (Sight { fault: Some("no".to_owned()), ..well() }, Progress::HandedOver, Some(Reason::AgentSpecInvalid)),
         (
             Sight { allowed: Some(Allowed::Foreign("DaemonSet x".to_owned())), ..well() },
             Progress::Waiting,
@@ -247,7 +247,7 @@ fn what_keeps_one_from_being_made() {
             Reason::AgentContested,
             "DatadogAgent datadog is put back each time by argocd",
         ),
-        (Sight { fault: Some("spec.agent: no".to_owned()), ..well() }, Reason::AgentUnusable, "spec.agent: no"),
+        (Sight { fault: Some("spec.agent: no".to_owned()), ..well() }, Reason::AgentSpecInvalid, "spec.agent: no"),
         (Sight { way: None, ..well() }, Reason::AgentUndecided, ""),
         (Sight { outcomes: vec![unseen], ..well() }, Reason::AgentNotReadable, "Role: not allowed"),
         (Sight { outcomes: vec![foreign], ..well() }, Reason::AgentForeign, "Service datadog-agent isn't otelgate's"),
@@ -303,7 +303,7 @@ fn what_workloads_say_of_themselves() {
         ),
         (
             Sight { nodes: Some(nodes(0, 0)), pods: Vec::new(), ..well() },
-            Reason::NoNodeForAgent,
+            Reason::AgentWithoutNode,
             "DaemonSet datadog-agent is to run on 0 nodes",
         ),
         (

@@ -69,7 +69,7 @@ fn one_of_a_hundred_and_none_of_none_are_not_well() {
     assert_eq!(told(&few).0, Reason::AgentRollingOut);
     assert_eq!(few.count().as_deref(), Some("1/100"));
     let none = Sight { nodes: Some(nodes(0, 0)), pods: Vec::new(), ..of_operator() };
-    assert_eq!(told(&none).0, Reason::NoNodeForAgent);
+    assert_eq!(told(&none).0, Reason::AgentWithoutNode);
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn on_a_node_that_has_just_joined_an_agent_may_take_its_time() {
                 pods: vec![pod(1, json!({"ready": true, "started": true, "state": {"running": {}}}))],
                 ..well()
             },
-            Reason::AgentPodsRefused,
+            Reason::AgentPodRefused,
             "DaemonSet datadog-agent has 1 pods of 3",
         ),
         // It isn't the new one that is late.
@@ -74,7 +74,7 @@ fn what_becomes_of_pods() {
         ),
         (
             with_pods(&[waiting("ImagePullBackOff", "not\nfound")]),
-            Reason::AgentImageMissing,
+            Reason::AgentImageNotPulled,
             "1 of 3 nodes: node-1: agent: ImagePullBackOff: not found",
         ),
         (
@@ -123,7 +123,7 @@ fn what_is_about_to_end_is_no_trouble() {
         "containerStatuses": [{"name": "agent", "ready": true, "started": true, "state": {"running": {}}}]});
     for (status, stays, leaves) in [
         (killed, Reason::AgentCrashing, None),
-        (unscheduled, Reason::AgentNotScheduled, None),
+        (unscheduled, Reason::AgentUnschedulable, None),
         (lost, Reason::AgentNodeNotReady, Some(Reason::AgentNodeNotReady)),
     ] {
         for (leaving, expected) in [(false, stays), (true, leaves.unwrap_or(Reason::AgentRollingOut))] {
@@ -173,17 +173,17 @@ fn what_becomes_of_pods_that_find_no_place() {
     check(vec![
         (
             Sight { pods: vec![unscheduled], nodes: Some(nodes(3, 2)), ..well() },
-            Reason::AgentNotScheduled,
+            Reason::AgentUnschedulable,
             "1 of 3 nodes: node-9: 1 node(s) didn't have free ports for the requested pod ports.",
         ),
         (
             Sight { pods: vec![refused], nodes: Some(nodes(3, 2)), ..well() },
-            Reason::AgentNotScheduled,
+            Reason::AgentUnschedulable,
             "1 of 3 nodes: node-2: NodePorts: Pod was rejected",
         ),
         (
             Sight { pods: Vec::new(), nodes: Some(Nodes { current: 1, ..nodes(3, 1) }), ..well() },
-            Reason::AgentPodsRefused,
+            Reason::AgentPodRefused,
             "DaemonSet datadog-agent has 1 pods of 3",
         ),
     ]);
