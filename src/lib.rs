@@ -40,3 +40,4 @@ pub mod telemetry;
 pub mod tls;
 pub mod unavailable;
 pub mod watch;
+mod words;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::{Objection, Snapshot, Verdict};
 use crate::api::object::{CONTROLLER, REGISTRATION, SERVING, WEBHOOK};
 use crate::tls::{Bundle, Certificate, Chain};
+use crate::words::some_of;
 
 const CONTROLLERS_LOG: &str = "the controller writes it; look at its log: otelgate logs --component controller";
 
@@ -18,7 +19,7 @@ pub fn bundle(snapshot: &Snapshot) -> Verdict {
     let empty: Vec<String> = empty.map(|one| one.name.clone()).collect();
     if !empty.is_empty() {
         return Err(Objection::fail(
-            format!("caBundle is empty for {}: the API server trusts no webhook", super::some_of(&empty)),
+            format!("caBundle is empty for {}: the API server trusts no webhook", some_of(&empty)),
             CONTROLLERS_LOG,
         ));
     }

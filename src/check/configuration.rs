@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 
 use super::snapshot::WITHOUT_CONTROLLER;
-use super::{Objection, Snapshot, Verdict, health, some_of};
+use super::{Objection, Snapshot, Verdict, health};
 use crate::api::OptIn;
 use crate::api::object::{CONTROLLER, INJECTION, STACK};
 use crate::config::{self, Document};
 use crate::controller::injection;
+use crate::words::some_of;
 
 const CONTROLLERS_LOG: &str = "the controller writes it: look at its log with otelgate logs --component controller";
 

@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use super::{Objection, Snapshot, Stage, Verdict, some_of};
+use super::{Objection, Snapshot, Stage, Verdict};
 use crate::api::crd::{self, NAME};
 use crate::api::stack::TelemetryStack;
 use crate::k8s::Resource as _;
+use crate::words::some_of;
 
 const UPDATE: &str = "otelgate update brings it up to date; with Helm or GitOps, apply crds/ of the chart first";
 

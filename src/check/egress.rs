@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::{Objection, Snapshot, Verdict, opting_in, some_of};
+use super::{Objection, Snapshot, Verdict, opting_in};
 use crate::api::stack::CollectorMode;
 use crate::config::{Document, Reach};
 use crate::k8s::{
@@ -11,6 +11,7 @@ use crate::k8s::{
     ObjectMeta, Service,
 };
 use crate::registration::unmet;
+use crate::words::some_of;
 
 const DNS: u16 = 53;
 

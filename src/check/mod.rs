@@ -273,13 +273,3 @@ impl Checked {
         Self { check: check.name, summary: check.summary, result, found, next }
     }
 }
-
-/// A few of many, in one line.
-#[must_use]
-pub fn some_of(items: &[String]) -> String {
-    const MOST: usize = 3;
-    match items.len().checked_sub(MOST) {
-        Some(more) if more > 0 => format!("{} and {more} more", items[..MOST].join(", ")),
-        _ => items.join(", "),
-    }
-}

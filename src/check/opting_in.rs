@@ -1,9 +1,10 @@
 //! What people wrote on their namespaces.
 
-use super::{Objection, Snapshot, Verdict, some_of};
+use super::{Objection, Snapshot, Verdict};
 use crate::api::{OptIn, label};
 use crate::inject::rules::never_asked_about;
 use crate::k8s::ObjectMeta;
+use crate::words::some_of;
 
 pub fn labels(snapshot: &Snapshot) -> Verdict {
     let labelled = snapshot.namespaces.as_ref()?.iter().filter_map(|one| label_of(one).map(|value| (one, value)));

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::snapshot::WITHOUT_CONTROLLER;
-use super::{Objection, Snapshot, Stage, Verdict, some_of};
+use super::{Objection, Snapshot, Stage, Verdict};
 use crate::api::object;
 use crate::k8s::{Deployment, ObjectMeta, Pod};
+use crate::words::some_of;
 
 /// The label with which a namespace says what pods it admits.
 const POD_SECURITY: &str = "pod-security.kubernetes.io/enforce";

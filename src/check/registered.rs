@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Objection, Snapshot, Verdict, opting_in, some_of};
+use super::{Objection, Snapshot, Verdict, opting_in};
 use crate::admission::Entry;
 use crate::api::{DOMAIN, OptIn, annotation, label, object};
 use crate::k8s::{MutatingWebhook, ObjectMeta};
 use crate::registration::{self, Answer, Called, Creation, FailurePolicy, Injector, Step};
+use crate::words::some_of;
 
 /// Of the registration, by contract.
 const TIMEOUT: i32 = 3;

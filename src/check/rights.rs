@@ -1,7 +1,8 @@
 //! Who may do what: you before the installation, webhook and controller after it.
 
-use super::{Fetched, Objection, Snapshot, Stage, Verdict, some_of};
+use super::{Fetched, Objection, Snapshot, Stage, Verdict};
 use crate::api::object::{AUTHORITY, CONTROLLER, DEFINITION, INJECTION, REGISTRATION, SERVING, WEBHOOK};
+use crate::words::some_of;
 
 /// Something that RBAC can grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

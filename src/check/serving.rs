@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use super::opting_in::never_looked_at;
 use super::pods::own_pods;
-use super::{Objection, Snapshot, Verdict, some_of};
+use super::{Objection, Snapshot, Verdict};
 use crate::api::condition::Reason;
 use crate::api::object;
 use crate::inject::rules::never_asked_about;
 use crate::k8s::{IntOrString, Pod, ServicePort};
+use crate::words::some_of;
 
 const REPAIR: &str = "otelgate update writes the Service anew";
 

@@ -17,12 +17,12 @@ use tracing::{info, warn};
 
 use super::Context;
 use super::collector::Known;
-use super::count::count;
 use super::objects::{self, Part, Wanted};
 use super::pods::stream::Page;
 use super::stack::Stack;
 use crate::k8s::{self, ListParams};
 use crate::watch::Health;
+use crate::words::count;
 
 /// Pods in another namespace than the spec names.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -26,7 +26,6 @@ pub mod collector;
 pub mod collector_pods;
 pub mod configuration;
 mod contest;
-mod count;
 mod crashes;
 mod election;
 pub mod endpoints;

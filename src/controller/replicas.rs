@@ -10,7 +10,6 @@ use tokio::time::{sleep, timeout};
 
 use super::cluster_domain::ClusterDomain;
 use super::configuration::{Outcome, Wanted};
-use super::count::count;
 use super::endpoints::{Endpoint, Endpoints};
 use super::status::Verdict;
 use super::{Context, plain};
@@ -18,6 +17,7 @@ use crate::api::condition::{ConditionType, Reason};
 use crate::api::object;
 use crate::api::replica::{self, Replica};
 use crate::api::stack::WebhookStatus;
+use crate::words::{count, some_of};
 
 /// A replica, and what it says of itself.
 #[derive(Clone, Debug)]
@@ -111,7 +111,7 @@ pub fn verdict(wanted: &Wanted, lacking: &[String], lost: Option<Lost<'_>>, aske
         Outcome::Written { revision, .. } => revision,
     };
     if !lacking.is_empty() {
-        return of(Reason::SchemaOutdated, format!("the cluster's CRD lacks {}", some_of(lacking, "field")));
+        return of(Reason::SchemaOutdated, format!("the cluster's CRD lacks {}", some_of(lacking)));
     }
     if let Some(Lost { told, own }) = lost {
         return of(
@@ -129,7 +129,7 @@ pub fn verdict(wanted: &Wanted, lacking: &[String], lost: Option<Lost<'_>>, aske
             format!("revision {revision} is in force in {}", count(asked.len(), "ready replica")),
         );
     }
-    of(Reason::NotInForce, format!("revision {revision} isn't in force in {}", some_of(&behind, "replica")))
+    of(Reason::NotInForce, format!("revision {revision} isn't in force in {}", some_of(&behind)))
 }
 
 /// The same in numbers.
@@ -170,15 +170,6 @@ fn behind(asked: &[Asked], revision: &str) -> Vec<String> {
         Some(format!("{} ({does})", one.name))
     };
     asked.iter().filter_map(late).collect()
-}
-
-/// A few of many.
-fn some_of(all: &[String], what: &str) -> String {
-    let named = all.iter().take(MAX_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match all.len() {
-        0..=MAX_NAMES => named,
-        more => format!("{} ({named} and others)", count(more, what)),
-    }
 }
 
 /// Asks those that the API server may call, in the order of the endpoints.
@@ -262,7 +253,7 @@ mod tests {
                 &[],
                 all_old,
                 Reason::NotInForce,
-                "revision r2 isn't in force in 5 replicas (p0 (serves r1), p1 (serves r1), p2 (serves r1) and others)",
+                "revision r2 isn't in force in p0 (serves r1), p1 (serves r1), p2 (serves r1) and 2 more",
             ),
             (
                 written(),

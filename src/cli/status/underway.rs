@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::api::stack::{CollectorTrial, RepairPhase, RepairStatus};
-use crate::check::some_of;
 use crate::cli::output::{ATTENTION, BAD};
+use crate::words::some_of;
 
 /// What is under way, or left undone.
 #[derive(Debug, Default, Serialize)]

@@ -7,9 +7,7 @@ use super::write::Fault;
 use crate::api::condition::Reason;
 use crate::api::stack::CertificatesStatus;
 use crate::controller::status::Verdict;
-
-/// Names in a message.
-const MAX_NAMES: usize = 3;
+use crate::words::some_of;
 
 /// What the condition says of a plan, of who else writes what it is about, of replicas that haven't been seen for a while,
 /// and of an injector that is late.
@@ -52,14 +50,6 @@ pub(super) fn not_readable(secret: &str, fault: &str, generation: i64) -> Verdic
 /// What it says where the next step can't be made.
 pub(super) fn not_written(fault: &Fault, generation: i64) -> Verdict {
     Verdict::new(Reason::CertificateNotWritten, fault.to_string(), generation)
-}
-
-fn some_of(names: &[String]) -> String {
-    let told = names.iter().take(MAX_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(MAX_NAMES) {
-        0 => told,
-        further => format!("{told} and {further} more"),
-    }
 }
 
 pub(super) fn status(plan: &Plan, settings: &Settings) -> CertificatesStatus {

@@ -7,9 +7,9 @@ use super::pod::{Pod, Rollout};
 use super::since::Since;
 use crate::api::condition::Reason;
 use crate::api::label;
-use crate::controller::count::count;
 use crate::controller::objects::Outcome;
 use crate::watch::Objects;
+use crate::words::count;
 
 /// Since when something was to have gone.
 #[derive(Debug, Default)]

@@ -10,11 +10,11 @@ use super::pod::Pod;
 use super::trial::{Cause, Fault, Phase, Plan};
 use crate::api::condition::Reason;
 use crate::api::stack::{CollectorStatus, CollectorTrial, Placement};
-use crate::controller::count::count;
 use crate::controller::health::CollectorNodes;
 use crate::controller::left::Left;
 use crate::controller::objects::Outcome;
 use crate::controller::status::Verdict;
+use crate::words::count;
 
 mod lack;
 

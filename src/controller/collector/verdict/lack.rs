@@ -4,7 +4,7 @@ use super::super::node::Node;
 use super::super::pod::{Ended, Pod, State};
 use super::{Managed, Seen};
 use crate::api::condition::Reason;
-use crate::controller::count::count;
+use crate::words::{count, some_of};
 
 /// Why a node has no Collector that is ready and as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +116,5 @@ pub fn with_new(detail: String, new: &[Lack]) -> String {
 
 /// The first of them, and why.
 fn named<'l>(lacks: impl IntoIterator<Item = &'l Lack>) -> String {
-    let mut lacks = lacks.into_iter();
-    let named = lacks.by_ref().take(MAX_NAMES).map(Lack::told).collect::<Vec<_>>().join(", ");
-    if lacks.next().is_some() { format!("{named} and others") } else { named }
+    some_of(&lacks.into_iter().map(Lack::told).collect::<Vec<_>>())
 }

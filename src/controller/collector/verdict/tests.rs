@@ -257,6 +257,6 @@ fn of_many_nodes_a_few_are_named() {
     assert_eq!((reason, numbers.as_str()), (Reason::CollectorRollingOut, "2/5002"));
     assert_eq!(
         detail,
-        "5000 of 5002 nodes: n0000 (it has none yet), n0001 (it has none yet), n0002 (it has none yet) and others"
+        "5000 of 5002 nodes: n0000 (it has none yet), n0001 (it has none yet), n0002 (it has none yet) and 4997 more"
     );
 }

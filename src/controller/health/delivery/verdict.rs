@@ -3,8 +3,8 @@
 use super::totals::{Flow, Queue, Signal};
 use super::track::{Standing, Window};
 use crate::api::condition::Reason;
-use crate::controller::count::count;
 use crate::controller::status::Verdict;
+use crate::words::count;
 
 /// What a Collector is counted under, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

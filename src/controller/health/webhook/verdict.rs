@@ -9,6 +9,7 @@ use crate::k8s;
 use crate::probe::Probe;
 use crate::tls::Bundle;
 use crate::unavailable::Unavailable;
+use crate::words::some_of;
 
 /// How the pod of a probe fared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,9 +34,6 @@ pub struct Observed {
     /// Nothing where nobody could have been called.
     pub tried: Option<Tried>,
 }
-
-/// Names in a message.
-const MAX_NAMES: usize = 3;
 
 // === impl Tried ===
 
@@ -97,14 +95,6 @@ pub fn verdict(observed: &Observed, now: Timestamp, generation: i64) -> Verdict 
         Some(Tried::NotAllowed(why)) => of(Reason::ProbeNotAllowed, why.clone()),
         Some(Tried::Unanswered(why)) => of(Reason::ProbeUnanswered, why.clone()),
         None => of(Reason::NotLookedAt, String::new()),
-    }
-}
-
-fn some_of(names: &[&str]) -> String {
-    let told = names.iter().take(MAX_NAMES).copied().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(MAX_NAMES) {
-        0 => told,
-        further => format!("{told} and {further} more"),
     }
 }
 
