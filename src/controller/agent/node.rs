@@ -158,15 +158,25 @@ fn node(settings: &Settings) -> Vec<Value> {
     env
 }
 
-/// Every container reads the configuration and the token by which the others know it, and has somewhere to write.
-fn base() -> Vec<Mount> {
+/// Every container has the configuration, somewhere to write, and the token by which the others know it: the node agent
+/// makes that, and all others read it.
+fn base(token: fn(&'static str, &'static str) -> Mount) -> Vec<Mount> {
     vec![
         write("config", "/etc/datadog-agent"),
-        read("auth", "/etc/datadog-agent/auth"),
+        token("auth", "/etc/datadog-agent/auth"),
         write("logdatadog", "/var/log/datadog"),
         write("tmpdir", "/tmp"),
         write("sockets", "/var/run/datadog"),
     ]
+}
+
+/// What runs on the node, and what it uses.
+fn node_processes() -> [Mount; 2] {
+    [read("proc", "/host/proc"), read("cgroups", "/host/sys/fs/cgroup")]
+}
+
+fn container_runtime() -> Mount {
+    read("runtime", "/host/var/run")
 }
 
 /// Variables that the node agent has too, for the settings that it hands on to the others.
@@ -199,7 +209,7 @@ fn runtime_security(settings: &Settings) -> Vec<Value> {
     vec![
         variable("DD_RUNTIME_SECURITY_CONFIG_ENABLED", "true"),
         variable("DD_RUNTIME_SECURITY_CONFIG_SOCKET", RUNTIME_SECURITY_SOCKET),
-        // The security agent does, whatever a release does untold.
+        // The security agent does, whatever a release does by default.
         variable("DD_RUNTIME_SECURITY_CONFIG_DIRECT_SEND_FROM_SYSTEM_PROBE", "false"),
     ]
 }
@@ -246,16 +256,9 @@ fn core(settings: &Settings) -> Container {
     env.extend(shared(settings));
     env.extend(runtime_security(settings));
     env.extend(compliance(settings));
-    let mut mounts = vec![
-        write("config", "/etc/datadog-agent"),
-        write("auth", "/etc/datadog-agent/auth"),
-        write("logdatadog", "/var/log/datadog"),
-        write("tmpdir", "/tmp"),
-        write("sockets", "/var/run/datadog"),
-        read("runtime", "/host/var/run"),
-        read("proc", "/host/proc"),
-        read("cgroups", "/host/sys/fs/cgroup"),
-    ];
+    let mut mounts = base(write);
+    mounts.push(container_runtime());
+    mounts.extend(node_processes());
     if logs {
         env.push(variable("DD_LOGS_CONFIG_K8S_CONTAINER_USE_FILE", "true"));
         mounts.extend([
@@ -313,12 +316,9 @@ fn trace(settings: &Settings) -> Container {
         variable("DD_DOGSTATSD_SOCKET", "/var/run/datadog/dsd.socket"),
     ]);
     env.extend(otlp_variables(settings).into_iter().take(2));
-    let mut mounts = base();
-    mounts.extend([
-        read("runtime", "/host/var/run"),
-        read("proc", "/host/proc"),
-        read("cgroups", "/host/sys/fs/cgroup"),
-    ]);
+    let mut mounts = base(read);
+    mounts.push(container_runtime());
+    mounts.extend(node_processes());
     let mut command = vec!["trace-agent", "--config=/etc/datadog-agent/datadog.yaml"];
     if settings.release().has_trace_loader() {
         command.splice(0..0, ["trace-loader", CONFIG]);
@@ -345,12 +345,9 @@ fn process(settings: &Settings) -> Container {
         flag("DD_PROCESS_CONFIG_PROCESS_COLLECTION_ENABLED", checks),
     ]);
     env.extend(shared(settings));
-    let mut mounts = base();
-    mounts.extend([
-        read("runtime", "/host/var/run"),
-        read("proc", "/host/proc"),
-        read("cgroups", "/host/sys/fs/cgroup"),
-    ]);
+    let mut mounts = base(read);
+    mounts.push(container_runtime());
+    mounts.extend(node_processes());
     if checks {
         mounts.push(read("passwd", "/etc/passwd"));
     }
@@ -371,14 +368,10 @@ fn system_probe(settings: &Settings) -> Container {
     let mut env = node(settings);
     env.extend(shared(settings));
     env.extend(runtime_security(settings));
-    let mut mounts = base();
-    mounts.extend([
-        write("run", "/opt/datadog-agent/run"),
-        read("proc", "/host/proc"),
-        read("cgroups", "/host/sys/fs/cgroup"),
-        write("debugfs", "/sys/kernel/debug"),
-        write("sysprobe-socket", "/var/run/sysprobe"),
-    ]);
+    let mut mounts = base(read);
+    mounts.push(write("run", "/opt/datadog-agent/run"));
+    mounts.extend(node_processes());
+    mounts.extend([write("debugfs", "/sys/kernel/debug"), write("sysprobe-socket", "/var/run/sysprobe")]);
     if cws {
         env.extend([
             variable("DD_RUNTIME_SECURITY_CONFIG_NETWORK_ENABLED", "true"),
@@ -412,18 +405,13 @@ fn security(settings: &Settings) -> Container {
     let mut env = node(settings);
     env.extend(runtime_security(settings));
     env.extend(compliance(settings));
-    let mut mounts = base();
-    mounts.push(read("runtime", "/host/var/run"));
+    let mut mounts = base(read);
+    mounts.push(container_runtime());
     let mut further = Map::new();
     if features.cspm {
         env.push(variable("HOST_ROOT", "/host/root"));
-        mounts.extend([
-            read("proc", "/host/proc"),
-            read("cgroups", "/host/sys/fs/cgroup"),
-            read("passwd", "/etc/passwd"),
-            read("group", "/etc/group"),
-            read("root", "/host/root"),
-        ]);
+        mounts.extend(node_processes());
+        mounts.extend([read("passwd", "/etc/passwd"), read("group", "/etc/group"), read("root", "/host/root")]);
         further.insert("securityContext".to_owned(), json!({"capabilities": {"add": COMPLIANCE_CAPABILITIES}}));
     }
     if features.cws {
