@@ -24,7 +24,7 @@ pub const STACK: &str = "default";
 /// Secret with Datadog's API key, in the Collector's namespace.
 pub const CREDENTIALS: &str = "datadog-secret";
 pub const CREDENTIALS_KEY: &str = "api-key";
-/// `DaemonSet`, `ServiceAccount` and `NetworkPolicy` of the Collector, untold its Service, and its pods' label `app`.
+/// `DaemonSet`, `ServiceAccount` and `NetworkPolicy` of the Collector, by default its Service, and its pods' label `app`.
 pub const COLLECTOR: &str = "otel-collector";
 /// `DaemonSet` of what is tried on one node first.
 pub const COLLECTOR_TRIAL: &str = "otel-collector-trial";

@@ -1,5 +1,5 @@
 //! What an installation can be told. Doc comments are what the schema, the chart's `values.yaml` and the reference say;
-//! `Default` is what the chart does untold.
+//! `Default` is what the chart does by default.
 
 use std::collections::BTreeMap;
 
@@ -91,7 +91,7 @@ pub struct Webhook {
     /// Pods of the webhook. With one, pods that are created while it restarts are missed.
     #[schemars(range(min = 1))]
     pub replicas: u32,
-    /// The port that the API server calls. The firewall of GKE's private clusters has to let it through; 10250 it does untold.
+    /// The port that the API server calls. The firewall of GKE's private clusters has to let it through; 10250 is open by default.
     #[schemars(range(min = 1024))]
     pub port: u16,
     /// The plain port for health, metrics and status.

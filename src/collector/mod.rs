@@ -43,9 +43,9 @@ const CA_KEY: &str = "ca.crt";
 /// # Errors
 /// Names the field that nothing can be made from, and what would be right.
 pub fn render(input: &Input<'_>) -> Result<Rendered, Fault> {
-    let untold = Collector::default().image;
+    let default = Collector::default().image;
     let image = &input.collector.image;
-    let version = Version::of(image.version(&untold))?;
+    let version = Version::of(image.version(&default))?;
     let memory = Memory::of(input.collector.resources.limits.get("memory"))?;
     memory::check_requests(&input.collector.resources)?;
     if input.collector.exporter == Exporter::Agent && !has_agent(input) {
@@ -57,7 +57,7 @@ pub fn render(input: &Input<'_>) -> Result<Rendered, Fault> {
     let known: Vec<&str> = environment.iter().map(|variable| variable.name.as_str()).collect();
     additions::merge(&mut document, &input.collector.config, &known)?;
     exporters::complete(&mut document, input);
-    let repository = if image.repository.is_empty() { &untold.repository } else { &image.repository };
+    let repository = if image.repository.is_empty() { &default.repository } else { &image.repository };
     check::check(&document, distribution::is_contrib(repository).then_some(version))?;
     let text = manifest::document(&Value::Object(document));
     let egress = input.egress;

@@ -168,7 +168,7 @@ impl Default for Agent {
     }
 }
 
-/// The release of the Agent and the Cluster Agent that is run untold.
+/// The release of the Agent and the Cluster Agent that is run by default.
 pub const AGENT_VERSION: &str = "7.84.1";
 
 impl Default for Features {

@@ -214,7 +214,7 @@ impl Default for Collector {
     }
 }
 
-/// The release of the Collector that is run untold: the newest whose components' names and keys have all been read.
+/// The release of the Collector that is run by default: the newest whose components' names and keys have all been read.
 pub const COLLECTOR_VERSION: &str = "0.159.0";
 
 impl Default for Batch {

@@ -204,12 +204,12 @@ impl Image {
         }
     }
 
-    /// As a container names it, with what is left empty taken from `untold`.
+    /// As a container names it, with what is left empty taken from `default`.
     #[must_use]
-    pub fn reference(&self, untold: &Self) -> String {
-        let repository = if self.repository.is_empty() { &untold.repository } else { &self.repository };
+    pub fn reference(&self, default: &Self) -> String {
+        let repository = if self.repository.is_empty() { &default.repository } else { &self.repository };
         if self.digest.is_empty() {
-            format!("{repository}:{}", self.version(untold))
+            format!("{repository}:{}", self.version(default))
         } else {
             format!("{repository}@{}", self.digest)
         }
@@ -217,8 +217,8 @@ impl Image {
 
     /// What the program is, whichever way the image is named.
     #[must_use]
-    pub fn version<'a>(&'a self, untold: &'a Self) -> &'a str {
-        if self.tag.is_empty() { &untold.tag } else { &self.tag }
+    pub fn version<'a>(&'a self, default: &'a Self) -> &'a str {
+        if self.tag.is_empty() { &default.tag } else { &self.tag }
     }
 }
 

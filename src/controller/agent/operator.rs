@@ -84,7 +84,7 @@ fn features(settings: &Settings) -> Value {
         "cws": {"enabled": features.cws, "enforcement": enabled(false)},
         "liveProcessCollection": enabled(features.processes),
         "processDiscovery": enabled(features.processes),
-        // Untold the operator has it, and a system-probe for it.
+        // By default the operator has it, and a system-probe for it.
         "serviceDiscovery": enabled(false),
     })
 }

@@ -222,7 +222,7 @@ pub const VARIABLES: [Entry; 66] = [
     entry("DD_KUBE_RESOURCES_NAMESPACE", "where its Lease is", Source::ClusterAgent),
     entry("DD_LEADER_ELECTION", "one Cluster Agent acts", Source::ClusterAgent),
     entry("DD_LEADER_LEASE_NAME", "by this Lease", Source::Events),
-    entry("DD_LEADER_ELECTION_DEFAULT_RESOURCE", "and by no `ConfigMap`, which it takes untold", Source::Chart),
+    entry("DD_LEADER_ELECTION_DEFAULT_RESOURCE", "and by no `ConfigMap`, which it takes by default", Source::Chart),
     entry("DD_COLLECT_KUBERNETES_EVENTS", "events", Source::Events),
     entry("DD_ADMISSION_CONTROLLER_ENABLED", "never: pods are otelgate's to change", Source::Chart),
     entry("DD_ORCHESTRATOR_EXPLORER_ENABLED", "never: it reads every object of the cluster", Source::Chart),

@@ -97,9 +97,9 @@ pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> Said {
         .or_else(|| unwritten.then(|| (Reason::CollectorRollingOut, NOT_WRITTEN.to_owned())))
         .or_else(|| should.is_empty().then(|| (Reason::CollectorWithoutNode, String::new())))
         .unwrap_or_else(|| {
-            let untold = |why: &str| format!("; its metrics couldn't be read in its trial: {why}");
-            let untold = managed.unmeasured.map(untold).unwrap_or_default();
-            let everywhere = || (Reason::CollectorOnEveryNode, format!("on {}{untold}", count(settled, "node")));
+            let unmeasured = |why: &str| format!("; its metrics couldn't be read in its trial: {why}");
+            let unmeasured = managed.unmeasured.map(unmeasured).unwrap_or_default();
+            let everywhere = || (Reason::CollectorOnEveryNode, format!("on {}{unmeasured}", count(settled, "node")));
             let (reason, detail) = of_nodes(&lacks, settled, managed)
                 .or_else(|| held(managed))
                 .or_else(|| on_trial(managed))
@@ -121,9 +121,9 @@ pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> Said {
 #[must_use]
 pub fn adopted(seen: &Seen<'_>) -> Said {
     let with: Vec<_> = seen.pods.keys().copied().filter(|node| !node.is_empty()).collect();
-    let untold = Node::default();
+    let unseen = Node::default();
     let lacks: Vec<_> =
-        with.iter().filter_map(|name| seen.lack(name, seen.nodes.get(*name).unwrap_or(&untold), None)).collect();
+        with.iter().filter_map(|name| seen.lack(name, seen.nodes.get(*name).unwrap_or(&unseen), None)).collect();
     let (new, lacks) = seen.apart(lacks);
     let settled = with.len() - new.len();
     let status = CollectorStatus {

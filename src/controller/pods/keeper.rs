@@ -48,7 +48,7 @@ pub struct Keeper {
     enabled_since: Option<Timestamp>,
     announced: Announced,
     /// Missed pods of whom there is no room yet to tell.
-    untold: VecDeque<(Arc<Name>, Looked)>,
+    unannounced: VecDeque<(Arc<Name>, Looked)>,
     started: Instant,
     pods_listed: bool,
     namespaces_listed: bool,
@@ -87,7 +87,7 @@ impl Keeper {
             repair: None,
             enabled_since: before.enabled_since.as_deref().and_then(time),
             announced: Announced::until(told_until),
-            untold: VecDeque::new(),
+            unannounced: VecDeque::new(),
             started: Instant::now(),
             pods_listed: false,
             namespaces_listed: false,
@@ -299,18 +299,18 @@ impl Keeper {
                 otelgate.workload = %workload,
                 "a pod was opted in when it was created, and the webhook didn't change it"
             );
-            self.untold.push_back((workload, looked));
+            self.unannounced.push_back((workload, looked));
         }
     }
 
     /// Tells of as many as there is room for; the rest comes with the next reports.
     fn tell(&mut self) {
-        while let Some((workload, looked)) = self.untold.front() {
+        while let Some((workload, looked)) = self.unannounced.front() {
             if self.context.events.offer(happening(workload, looked)).is_some() {
                 self.tell_within(SOON);
                 return;
             }
-            self.untold.pop_front();
+            self.unannounced.pop_front();
         }
     }
 
@@ -347,7 +347,7 @@ impl Keeper {
             return;
         }
         self.announced.forget_mended(&self.index);
-        let told_until = self.announced.settle(unseen == 0 && self.untold.is_empty(), Instant::now());
+        let told_until = self.announced.settle(unseen == 0 && self.unannounced.is_empty(), Instant::now());
         if self.announced.is_settling() {
             self.tell_within(announced::LATE);
         }

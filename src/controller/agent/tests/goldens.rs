@@ -302,7 +302,7 @@ fn nobody_but_those_who_are_asked_for_may_do_more() {
     }
 }
 
-/// Releases differ in what they do untold, and a system-probe that is told nothing of it isn't there for posture alone.
+/// Releases differ in what they do by default, and a system-probe that is told nothing of it isn't there for posture alone.
 #[test]
 fn what_the_security_agent_is_there_for_is_its_own() {
     for (name, settings) in everything().into_iter().filter(|(_, settings)| settings.has_security_agent()) {

@@ -54,7 +54,7 @@ impl Observed<'_> {
             // Where there is nothing to go back to, one that ended and then stays is good.
             (State::Ready { .. }, ended) if ended.is_none() || good.is_none() => self.judge_ready(good, failed),
             (_, Some(ended)) => failed(ended.to_string()),
-            (State::Down(ended), None) if !is_a_fault(ended) => self.judge_untold(node, good, ended),
+            (State::Down(ended), None) if !is_a_fault(ended) => self.judge_not_told(node, good, ended),
             (state, None) => match Cause::of(state) {
                 cause if cause.is_of_the_node() => self.judge_start(node, good, cause, &state.to_string()),
                 cause => in_time(tried, cause, &state.to_string()),
@@ -76,7 +76,7 @@ impl Observed<'_> {
 
     /// One that ends since the API server doesn't tell it of pods: as soon as it does, it may be good. Where another one ran,
     /// its node isn't without a Collector for longer than that.
-    fn judge_untold(&self, node: &str, good: Option<&str>, ended: &Ended) -> Judgement {
+    fn judge_not_told(&self, node: &str, good: Option<&str>, ended: &Ended) -> Judgement {
         if good.is_none() {
             return Judgement::Waits { again: None };
         }
