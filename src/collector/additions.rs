@@ -37,7 +37,7 @@ const FIXED: [(&str, &str); 9] = [
 
 /// Parts that decide whose lines are sent: those of ours that are there can't be changed. A component here is the one of
 /// that very name, whatever the version calls its type.
-const SCOPE: [&str; 10] = [
+pub(super) const SCOPE: [&str; 10] = [
     "receivers.file_log.include_file_path",
     "processors.k8s_attributes/files.exclude",
     "processors.k8s_attributes/files.filter",
@@ -47,11 +47,11 @@ const SCOPE: [&str; 10] = [
     "processors.filter/unknown_pods",
     "processors.filter/not_opted_in",
     "processors.filter/switched_off",
-    "processors.transform/without_helpers",
+    "processors.transform/without_switches",
 ];
 
 /// How ours are told of pods: otherwise set, they may never be, and don't start.
-const TOLD: [&str; 8] = [
+pub(super) const TOLD: [&str; 8] = [
     "processors.k8s_attributes.auth_type",
     "processors.k8s_attributes.context",
     "processors.k8s_attributes.filter.node_from_env_var",
@@ -63,7 +63,7 @@ const TOLD: [&str; 8] = [
 ];
 
 /// Lists that say whose a line is, and that keep what they have; and where theirs goes.
-const GROWING: [(&str, Place); 5] = [
+pub(super) const GROWING: [(&str, Place); 5] = [
     ("receivers.file_log.exclude", Place::Behind),
     ("receivers.file_log.operators", Place::Behind),
     ("processors.k8s_attributes/files.extract.metadata", Place::Behind),
@@ -73,7 +73,7 @@ const GROWING: [(&str, Place); 5] = [
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     InFront,
     Behind,
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::scope::{HELPERS, Helper};
+use super::scope::{SWITCHES, Switch};
 use crate::api::label;
 use crate::collector::names::Version;
 use crate::collector::part::Part;
@@ -48,12 +48,12 @@ pub fn k8s_attributes(version: Version, identity: &Identity) -> Part {
 
 /// For lines of files, whose path tells the pod: with what says whether they are sent.
 pub fn k8s_attributes_of_files(version: Version, identity: &Identity) -> Part {
-    let [inject, logs] = HELPERS;
-    let helper =
-        |helper: &Helper, from: &str| json!({"tag_name": helper.attribute(from), "key": helper.key, "from": from});
+    let [inject, logs] = SWITCHES;
+    let switch =
+        |switch: &Switch, from: &str| json!({"tag_name": switch.attribute(from), "key": switch.key, "from": from});
     let mut labels = labels(identity);
-    labels.extend(["pod", "namespace"].map(|from| helper(&inject, from)));
-    let annotations = ["pod", "namespace"].map(|from| helper(&logs, from));
+    labels.extend(["pod", "namespace"].map(|from| switch(&inject, from)));
+    let annotations = ["pod", "namespace"].map(|from| switch(&logs, from));
     // The first whose attributes are all there is asked, and no other: by name, where the receiver took the UID away.
     let associations = json!([
         {"sources": [{"from": "resource_attribute", "name": "k8s.pod.uid"}]},

@@ -1,4 +1,4 @@
-//! Whose lines are sent: `filelog` reads every pod's files, so it is decided here, by labels and annotations of the pod and
+//! Whose lines are sent: `file_log` reads every pod's files, so it is decided here, by labels and annotations of the pod and
 //! its namespace that `k8s_attributes` has put beside each line.
 
 use serde_json::json;
@@ -10,22 +10,22 @@ use crate::config::Collection;
 
 /// An attribute that is there for this decision alone, and is taken out before lines are sent.
 #[derive(Clone, Copy, Debug)]
-pub struct Helper {
+pub struct Switch {
     /// The label's or annotation's key.
     pub key: &'static str,
     name: &'static str,
 }
 
 /// The opt-in label, and the annotation that switches logs.
-pub const HELPERS: [Helper; 2] =
-    [Helper { key: label::INJECT, name: "inject" }, Helper { key: annotation::LOGS, name: "logs" }];
+pub const SWITCHES: [Switch; 2] =
+    [Switch { key: label::INJECT, name: "inject" }, Switch { key: annotation::LOGS, name: "logs" }];
 
-/// Begins every helper's name.
-const PREFIX: &str = "otelgate.helper.";
+/// Begins every switch's attribute.
+const PREFIX: &str = "otelgate.switch.";
 
-/// What takes lines out, and then the helpers.
+/// What takes lines out, and then the switches.
 pub fn of_files(scope: LogScope, collection: Collection) -> Vec<Part> {
-    let [inject, logs] = HELPERS;
+    let [inject, logs] = SWITCHES;
     // The node's name is there for every pod that is known, and comes from nowhere else in this pipeline so far. Whether one
     // that isn't has switched its lines off can't be told.
     let mut parts = vec![drop("unknown_pods", r#"resource.attributes["k8s.node.name"] == nil"#)];
@@ -47,7 +47,7 @@ pub fn of_files(scope: LogScope, collection: Collection) -> Vec<Part> {
         }
     };
     parts.push(drop("switched_off", &switched));
-    parts.push(without_helpers());
+    parts.push(without_switches());
     parts
 }
 
@@ -56,18 +56,18 @@ fn drop(name: &str, condition: &str) -> Part {
     Part::processor(format!("filter/{name}"), json!({"error_mode": "ignore", "log_conditions": [condition]}))
 }
 
-fn without_helpers() -> Part {
+fn without_switches() -> Part {
     let pattern = PREFIX.replace('.', "[.]");
     let statement = format!(r#"delete_matching_keys(resource.attributes, "^{pattern}")"#);
     Part::processor(
-        "transform/without_helpers",
+        "transform/without_switches",
         json!({"error_mode": "ignore", "log_statements": [{"context": "resource", "statements": [statement]}]}),
     )
 }
 
-// === impl Helper ===
+// === impl Switch ===
 
-impl Helper {
+impl Switch {
     /// `from` is `pod` or `namespace`.
     pub fn attribute(&self, from: &str) -> String {
         format!("{PREFIX}{}.{from}", self.name)

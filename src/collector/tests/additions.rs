@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::Spec;
 use crate::api::stack::Exporter;
 use crate::collector::Fault;
+use crate::collector::additions::{GROWING, SCOPE, TOLD};
 
 fn with(config: &Value) -> Spec {
     let mut spec = Spec::named("east");
@@ -204,12 +205,27 @@ fn what_others_rely_on_cannot_be_set() {
             "processors.filter/not_opted_in: can't be set: it decides whose",
         ),
         (
-            json!({"processors": {"transform/without_helpers": null}}),
-            "processors.transform/without_helpers: can't be set",
+            json!({"processors": {"transform/without_switches": null}}),
+            "processors.transform/without_switches: can't be set",
         ),
     ] {
         let fault = refused(&config);
         assert!(fault.starts_with(&format!("spec.collector.config.{says}")), "{fault}");
+    }
+}
+
+/// A pattern that names a component which was renamed would protect nothing.
+#[test]
+fn what_decides_about_lines_is_there_and_cannot_be_set() {
+    let document = added(&json!({}));
+    for pattern in SCOPE.into_iter().chain(TOLD).chain(GROWING.map(|(pattern, _)| pattern)) {
+        let keys: Vec<_> = pattern.split('.').collect();
+        assert!(document[keys[0]].get(keys[1]).is_some(), "{pattern}");
+        let theirs = keys.iter().rev().fold(json!("x"), |inner, key| json!({*key: inner}));
+        let why =
+            if GROWING.iter().any(|(growing, _)| *growing == pattern) { "has to be a list" } else { "can't be set" };
+        let fault = refused(&theirs);
+        assert!(fault.starts_with(&format!("spec.collector.config.{pattern}: {why}")), "{fault}");
     }
 }
 

@@ -135,9 +135,9 @@ fn nothing_of_the_files_is_sent_but_through_the_filters() {
         let opted_in = spec.collector.logs.scope == LogScope::OptedIn;
         assert!(at("k8s_attributes/files") < at("filter/unknown_pods"));
         assert_eq!(at("filter/not_opted_in").is_some(), opted_in);
-        let helpers = at("transform/without_helpers").expect("helpers are taken out");
-        assert!(at("k8s_attributes/files") < at("filter/switched_off") && at("filter/switched_off") < Some(helpers));
-        assert!(at("filter/not_opted_in") < Some(helpers) && Some(helpers) < at("batch"));
+        let switches = at("transform/without_switches").expect("switches are taken out");
+        assert!(at("k8s_attributes/files") < at("filter/switched_off") && at("filter/switched_off") < Some(switches));
+        assert!(at("filter/not_opted_in") < Some(switches) && Some(switches) < at("batch"));
     }
 }
 

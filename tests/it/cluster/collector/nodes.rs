@@ -231,7 +231,7 @@ impl Cluster<'_> {
         let line = self.intake.with("line of shop").swap_remove(0);
         let tags = line["ddtags"].as_str().unwrap_or_default();
         assert!(tags.contains("kube_namespace:shop") && tags.contains("pod_name:writer-node-"), "{line:#}");
-        assert!(!line.to_string().contains("otelgate.helper"), "{line:#}");
+        assert!(!line.to_string().contains("otelgate.switch"), "{line:#}");
     }
 
     /// By the controller, of the Collectors' own metrics.

@@ -129,10 +129,10 @@ impl Pod {
             ("k8s.pod.name", Some(name)),
             ("k8s.deployment.name", self.known.then_some("cart")),
             ("k8s.node.name", self.known.then_some("node-1")),
-            ("otelgate.helper.inject.pod", self.label),
-            ("otelgate.helper.inject.namespace", self.of_namespace),
-            ("otelgate.helper.logs.pod", self.switch),
-            ("otelgate.helper.logs.namespace", self.switch_of_namespace),
+            ("otelgate.switch.inject.pod", self.label),
+            ("otelgate.switch.inject.namespace", self.of_namespace),
+            ("otelgate.switch.logs.pod", self.switch),
+            ("otelgate.switch.logs.namespace", self.switch_of_namespace),
         ];
         let attributes: Vec<Value> = given
             .into_iter()
