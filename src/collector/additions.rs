@@ -23,10 +23,12 @@ const SECTIONS: [&str; 6] = ["extensions", "receivers", "processors", "connector
 
 /// What can't be set, and why. A `*` stands for any key; a type's other names count like its own: `batch/mine` is a
 /// `batch`.
-const FIXED: [(&str, &str); 9] = [
+const FIXED: [(&str, &str); 11] = [
     ("receivers.otlp.protocols.*.endpoint", "pods send there, and its Service points there"),
     ("extensions.health_check", "the kubelet's probes go there"),
-    ("extensions.k8s_leader_elector", "one Collector in the cluster reads its objects"),
+    ("extensions.k8s_leader_elector.auth_type", "one Collector in the cluster reads its objects"),
+    ("extensions.k8s_leader_elector.lease_name", "one Collector in the cluster reads its objects"),
+    ("extensions.k8s_leader_elector.lease_namespace", "one Collector in the cluster reads its objects"),
     ("extensions.file_storage.directory", "it is the folder that is kept across restarts"),
     ("processors.memory_limiter", "it follows spec.collector.resources.limits.memory"),
     ("processors.batch", "it follows spec.collector.batch"),

@@ -62,6 +62,16 @@ fn maps_are_merged_and_lists_of_pipelines_grow() {
 }
 
 #[test]
+fn how_often_the_lease_is_asked_for_is_theirs_to_choose() {
+    let document =
+        added(&json!({"extensions": {"k8s_leader_elector": {"lease_duration": "5m", "renew_deadline": "3m"}}}));
+    let elector = &document["extensions"]["k8s_leader_elector"];
+    let periods = ["lease_duration", "renew_deadline", "retry_period"].map(|key| &elector[key]);
+    assert_eq!(periods, ["5m", "3m", "15s"]);
+    assert_eq!(elector["lease_name"], "otel-collector-k8s-cluster");
+}
+
+#[test]
 fn a_pipeline_of_theirs_is_as_they_wrote_it() {
     let document = added(&json!({
         "receivers": {"statsd": {}},
@@ -139,6 +149,14 @@ fn what_others_rely_on_cannot_be_set() {
         (
             json!({"extensions": {"file_storage": {"directory": "/"}}}),
             "extensions.file_storage.directory: can't be set",
+        ),
+        (
+            json!({"extensions": {"k8s_leader_elector": {"lease_name": "mine"}}}),
+            "extensions.k8s_leader_elector.lease_name: can't be set: one Collector in the cluster",
+        ),
+        (
+            json!({"extensions": {"k8s_leader_elector/mine": {"lease_namespace": "shop"}}}),
+            "extensions.k8s_leader_elector/mine.lease_namespace: can't be set",
         ),
         (
             json!({"processors": {"memory_limiter": {"limit_mib": 1}}}),

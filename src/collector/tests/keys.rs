@@ -32,7 +32,7 @@ const KNOWN: [Known; 20] = [
         Section::Extensions,
         "k8s_leader_elector",
         "extension/k8sleaderelector/config.go 0.149.0, internal/k8sconfig/config.go 0.159.0",
-        &["auth_type", "lease_name", "lease_namespace"],
+        &["auth_type", "lease_name", "lease_namespace", "lease_duration", "renew_deadline", "retry_period"],
     ),
     known(
         Section::Receivers,
