@@ -82,53 +82,84 @@ pub struct Context {
     pub state: Arc<State>,
 }
 
-/// What readiness and metrics look at.
-#[derive(Debug)]
-pub struct State {
-    leads: AtomicBool,
-    pub lease: Arc<Health>,
-    pub stacks: Arc<Health>,
-    pub endpoints: Arc<Health>,
-    pub config_maps: Arc<Health>,
-    pub services: Arc<Health>,
-    pub schema: Arc<Health>,
-    pub authority: Arc<Health>,
-    pub serving: Arc<Health>,
+/// Everything of a leader's that calls the API server, once: of each, what it is about.
+macro_rules! state {
+    ($($(#[$doc:meta])* $name:ident: $health:expr,)+) => {
+        /// What readiness and metrics look at.
+        #[derive(Debug)]
+        pub struct State {
+            leads: AtomicBool,
+            pub lease: Arc<Health>,
+            $($(#[$doc])* pub $name: Arc<Health>,)+
+            pub coverage: pods::Measured,
+            pub writes: Writes,
+            pub measured: health::Measured,
+            /// As they are told: of a new leader, maybe those of the one before.
+            conditions: Mutex<Vec<(ConditionType, Reason)>>,
+        }
+
+        impl Default for State {
+            fn default() -> Self {
+                Self {
+                    leads: AtomicBool::new(false),
+                    lease: Arc::new(Health::new("Lease")),
+                    $($name: Arc::new($health),)+
+                    coverage: pods::Measured::default(),
+                    writes: Writes::default(),
+                    measured: health::Measured::default(),
+                    conditions: Mutex::default(),
+                }
+            }
+        }
+
+        impl State {
+            fn of_leader(&self) -> impl Iterator<Item = &Arc<Health>> {
+                [$(&self.$name),+].into_iter()
+            }
+        }
+    };
+}
+
+state! {
+    stacks: Health::of_kind("TelemetryStack", APPLY_CRD),
+    endpoints: Health::new("EndpointSlice"),
+    config_maps: Health::new("ConfigMap"),
+    services: Health::new("Service"),
+    schema: Health::new("CustomResourceDefinition"),
+    authority: Health::new("Secret otelgate-ca"),
+    serving: Health::new("Secret otelgate-webhook-tls"),
     /// The Secret of cert-manager, or of whoever provides the certificate.
-    pub source: Arc<Health>,
-    pub registration: Arc<Health>,
+    source: Health::new("Secret of the certificate's provider"),
+    registration: Health::new("MutatingWebhookConfiguration"),
     /// The Datadog Agent's objects.
-    pub agent: Arc<Health>,
-    pub agent_set: Arc<Health>,
-    pub agent_pods: Arc<Health>,
+    agent: Health::new("Datadog Agent"),
+    agent_set: Health::new("DaemonSet of the Datadog Agent"),
+    agent_pods: Health::new("Pod of the Datadog Agent"),
     /// By which an adopted one takes OTLP.
-    pub agent_service: Arc<Health>,
-    pub cluster_agent: Arc<Health>,
-    pub cluster_agent_token: Arc<Health>,
+    agent_service: Health::new("Service of the Datadog Agent"),
+    cluster_agent: Health::new("Deployment of the Cluster Agent"),
+    cluster_agent_token: Health::new("Secret of the Cluster Agent"),
     /// The Secrets that they refer to.
-    pub agent_secrets: Arc<Health>,
-    pub datadog_agents: Arc<Health>,
-    pub datadog_definition: Arc<Health>,
-    pub status: Arc<Health>,
-    pub collector_pods: Arc<Health>,
-    pub credentials: Arc<Health>,
+    agent_secrets: Health::new("Secret of the Datadog Agent"),
+    datadog_agents: Health::new("DatadogAgent"),
+    /// Those that aren't otelgate's.
+    other_agents: Health::new("Pod of another Datadog Agent"),
+    datadog_definition: Health::new("definition of DatadogAgent"),
+    status: Health::new("status"),
+    collector_pods: Health::new("Pod of the Collector"),
+    credentials: Health::new("Secret with the API key"),
     /// The pod of the probe.
-    pub probe: Arc<Health>,
-    pub events: Arc<Health>,
-    pub pods: Arc<Health>,
-    pub namespaces: Arc<Health>,
+    probe: Health::new("Pod of the probe"),
+    events: Health::new("Event"),
+    pods: Health::new("Pod"),
+    namespaces: Health::new("Namespace"),
     /// Owners of pods that are repaired, evictions, and what is remembered of them.
-    pub repair: Arc<Health>,
-    pub coverage: pods::Measured,
-    pub nodes: Arc<Health>,
+    repair: Health::new("repair"),
+    nodes: Health::new("Node"),
     /// The Collector's objects, and what its pods say.
-    pub collector: Arc<Health>,
-    pub collector_sets: Arc<Health>,
-    pub collector_maps: Arc<Health>,
-    pub writes: Writes,
-    pub measured: health::Measured,
-    /// As they are told: of a new leader, maybe those of the one before.
-    conditions: Mutex<Vec<(ConditionType, Reason)>>,
+    collector: Health::new("Collector"),
+    collector_sets: Health::new("DaemonSet of the Collector"),
+    collector_maps: Health::new("ConfigMap of the Collector"),
 }
 
 /// Why it stopped.
@@ -171,88 +202,10 @@ impl Context {
 
 // === impl State ===
 
-impl Default for State {
-    fn default() -> Self {
-        Self {
-            leads: AtomicBool::new(false),
-            lease: Arc::new(Health::new("Lease")),
-            stacks: Arc::new(Health::of_kind("TelemetryStack", APPLY_CRD)),
-            endpoints: Arc::new(Health::new("EndpointSlice")),
-            config_maps: Arc::new(Health::new("ConfigMap")),
-            services: Arc::new(Health::new("Service")),
-            schema: Arc::new(Health::new("CustomResourceDefinition")),
-            authority: Arc::new(Health::new("Secret otelgate-ca")),
-            serving: Arc::new(Health::new("Secret otelgate-webhook-tls")),
-            source: Arc::new(Health::new("Secret of the certificate's provider")),
-            registration: Arc::new(Health::new("MutatingWebhookConfiguration")),
-            agent: Arc::new(Health::new("Datadog Agent")),
-            agent_set: Arc::new(Health::new("DaemonSet of the Datadog Agent")),
-            agent_pods: Arc::new(Health::new("Pod of the Datadog Agent")),
-            agent_service: Arc::new(Health::new("Service of the Datadog Agent")),
-            cluster_agent: Arc::new(Health::new("Deployment of the Cluster Agent")),
-            cluster_agent_token: Arc::new(Health::new("Secret of the Cluster Agent")),
-            agent_secrets: Arc::new(Health::new("Secret of the Datadog Agent")),
-            datadog_agents: Arc::new(Health::new("DatadogAgent")),
-            datadog_definition: Arc::new(Health::new("definition of DatadogAgent")),
-            status: Arc::new(Health::new("status")),
-            collector_pods: Arc::new(Health::new("Pod of the Collector")),
-            credentials: Arc::new(Health::new("Secret with the API key")),
-            probe: Arc::new(Health::new("Pod of the probe")),
-            events: Arc::new(Health::new("Event")),
-            pods: Arc::new(Health::new("Pod")),
-            namespaces: Arc::new(Health::new("Namespace")),
-            repair: Arc::new(Health::new("repair")),
-            coverage: pods::Measured::default(),
-            nodes: Arc::new(Health::new("Node")),
-            collector: Arc::new(Health::new("Collector")),
-            collector_sets: Arc::new(Health::new("DaemonSet of the Collector")),
-            collector_maps: Arc::new(Health::new("ConfigMap of the Collector")),
-            writes: Writes::default(),
-            measured: health::Measured::default(),
-            conditions: Mutex::default(),
-        }
-    }
-}
-
 impl State {
     /// Everything that calls the API server.
     pub fn healths(&self) -> impl Iterator<Item = &Health> {
         [&self.lease].into_iter().chain(self.of_leader()).map(AsRef::as_ref)
-    }
-
-    fn of_leader(&self) -> [&Arc<Health>; 30] {
-        [
-            &self.stacks,
-            &self.endpoints,
-            &self.config_maps,
-            &self.services,
-            &self.schema,
-            &self.authority,
-            &self.serving,
-            &self.source,
-            &self.registration,
-            &self.agent,
-            &self.agent_set,
-            &self.agent_pods,
-            &self.agent_service,
-            &self.cluster_agent,
-            &self.cluster_agent_token,
-            &self.agent_secrets,
-            &self.datadog_agents,
-            &self.datadog_definition,
-            &self.status,
-            &self.collector_pods,
-            &self.credentials,
-            &self.probe,
-            &self.events,
-            &self.pods,
-            &self.namespaces,
-            &self.repair,
-            &self.nodes,
-            &self.collector,
-            &self.collector_sets,
-            &self.collector_maps,
-        ]
     }
 
     /// Why it doesn't do its work yet: the election for one that stands by, the watches for the leader.
