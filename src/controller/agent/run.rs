@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -14,27 +13,23 @@ use super::present::{fill, status};
 use super::rights::Rights;
 use super::settings::Settings;
 use super::token::{Again, Next, Token};
-use super::verdict::{Said, Sight};
+use super::verdict::Sight;
 use super::watches::{self, Place, Seen};
 use super::{OF_OPERATOR, PART, SETTLE, TRACES, cluster_agent, discover, operator, share, token};
-use crate::api::condition::{ConditionType, Holds, Reason};
+use crate::api::condition::{ConditionType, Holds};
 use crate::api::object;
 use crate::api::stack::{AgentMode, AgentWay, CollectorMode, Owners, TelemetryStackStatus};
 use crate::config::Selector;
 use crate::controller::left::{self, Left};
 use crate::controller::objects::{self, Key, Outcome, Progress, Wanted};
 use crate::controller::stack::{Stack, Written};
-use crate::controller::status::Verdict;
 use crate::controller::{Context, injection};
 use crate::tasks::Tasks;
 
+mod report;
+
 /// While not all is well, for what only time tells.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
-/// How long a look may take before that is told. What was said before stands until then.
-const BLIND: Duration = Duration::from_secs(30);
-
-/// Told only where it takes too long.
-const NOT_WRITTEN: &str = "what the spec asks for hasn't been written yet";
 
 /// Starts everything that the Agent takes. Tells whether the Service that pods are told is the Agent's, and how the pods of
 /// an adopted one are found.
@@ -60,7 +55,7 @@ pub fn start(
     tasks.spawn("DatadogAgent", discover::keep(context.clone(), kinds.clone(), wanted, kept));
     let (left, lefts) = watch::channel(None);
     tasks.spawn("Agents left behind", left::run(context.clone(), TRACES, wants, health(), left));
-    let part = Running {
+    let part = Task {
         context: context.clone(),
         written,
         served: kinds,
@@ -84,7 +79,7 @@ pub fn start(
     tasks.spawn("Agent's verdict", part.run());
 }
 
-struct Running {
+struct Task {
     context: Context,
     written: watch::Receiver<Arc<Written>>,
     served: watch::Receiver<Option<Served>>,
@@ -116,9 +111,9 @@ struct Running {
     key_version: Option<String>,
 }
 
-// === impl Running ===
+// === impl Task ===
 
-impl Running {
+impl Task {
     /// Never returns.
     async fn run(mut self) {
         let (mut stack, mut joining) = (self.context.stack.clone(), self.context.joining.clone());
@@ -375,70 +370,6 @@ impl Running {
             }
         }
         None
-    }
-
-    fn report(&mut self, stack: &Stack, settings: Option<&Settings>, sight: &Sight) -> Holds {
-        let said = self.say(sight);
-        let waiting = match &said {
-            Some(Said::Verdict(reason, _)) => sight.waiting(*reason),
-            None | Some(Said::Off | Said::NotYet) => None,
-        };
-        self.context.state.measured.set_agents_waiting(waiting);
-        self.context.status.report(|reports| {
-            match &said {
-                None | Some(Said::NotYet) => {}
-                Some(Said::Off) => reports.switch_off(ConditionType::AgentAvailable),
-                Some(Said::Verdict(reason, detail)) => {
-                    let namespace = settings.map(|settings| settings.namespace.as_str());
-                    let namespace = sight.left.as_ref().map(|left| left.namespace.as_str()).or(namespace);
-                    let (pod, container) = sight.place(*reason, Timestamp::now()).unzip();
-                    let names = [("NAMESPACE", namespace), ("POD", pod), ("CONTAINER", container)];
-                    let names: Vec<_> = names.into_iter().filter_map(|(word, name)| Some((word, name?))).collect();
-                    let verdict = Verdict::new(*reason, detail.clone(), stack.generation).naming(&names);
-                    reports.say(ConditionType::AgentAvailable, verdict);
-                }
-            }
-            if let Some(status) = status(sight, reports.agent.as_ref()) {
-                reports.agent = Some(status);
-            }
-            if let Some(settings) = settings {
-                reports.owners = Some(settings.owners);
-            }
-        });
-        match said {
-            Some(Said::Off) => Holds::True,
-            Some(Said::Verdict(reason, _)) => reason.holds(),
-            None | Some(Said::NotYet) => Holds::Unknown,
-        }
-    }
-
-    /// Nothing before something was looked at, unless that takes too long.
-    fn say(&mut self, sight: &Sight) -> Option<Said> {
-        let (reason, detail) = match sight.verdict(Timestamp::now()) {
-            Said::NotYet => (Reason::AgentRollingOut, NOT_WRITTEN),
-            Said::Verdict(reason, detail) if reason.holds() == Holds::Unknown && detail.is_empty() => (reason, ""),
-            said => {
-                self.blind_since = None;
-                return Some(said);
-            }
-        };
-        let since = *self.blind_since.get_or_insert_with(Instant::now);
-        (since.elapsed() >= BLIND).then(|| Said::Verdict(reason, self.failure().unwrap_or_else(|| detail.to_owned())))
-    }
-
-    /// Why nothing is seen.
-    fn failure(&self) -> Option<String> {
-        let state = &self.context.state;
-        let healths = [
-            &state.agent_set,
-            &state.cluster_agent,
-            &state.agent_service,
-            &state.agent_secrets,
-            &state.cluster_agent_token,
-            &state.datadog_agents,
-            &state.datadog_definition,
-        ];
-        healths.iter().find_map(|health| health.failure().map(|why| format!("{}: {why}", health.what())))
     }
 }
 
