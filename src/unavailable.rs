@@ -5,6 +5,7 @@
 
 use std::error::Error as _;
 use std::io;
+use std::time::Duration;
 
 use serde_json::error::Category;
 use thiserror::Error;
@@ -53,6 +54,20 @@ pub fn passes(error: &k8s::Error) -> bool {
 
 /// Characters of a foreign message; some carry a whole page.
 const LONGEST: usize = 300;
+
+/// The answer of a call, for which is waited that long.
+///
+/// # Errors
+/// Says why there is none.
+pub async fn within<T>(
+    patience: Duration,
+    call: impl Future<Output = Result<T, k8s::Error>>,
+) -> Result<T, Unavailable> {
+    match tokio::time::timeout(patience, call).await {
+        Ok(answer) => answer.map_err(|error| Unavailable::of(&error)),
+        Err(_) => Err(Unavailable::Timeout { seconds: patience.as_secs() }),
+    }
+}
 
 // === impl Unavailable ===
 

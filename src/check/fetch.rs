@@ -21,7 +21,7 @@ use crate::k8s::{
     SelfSubjectAccessReviewSpec, ServerVersion, Service, SubjectAccessReview, SubjectAccessReviewSpec,
 };
 use crate::probe;
-use crate::unavailable::Unavailable;
+use crate::unavailable::{self, Unavailable};
 
 /// Of one call.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -299,10 +299,7 @@ async fn raw(client: &Client, request: Result<Request<Body>, axum::http::Error>)
 }
 
 async fn limited<T>(call: impl Future<Output = Result<T, k8s::Error>>) -> Fetched<T> {
-    match tokio::time::timeout(PATIENCE, call).await {
-        Ok(answer) => answer.map_err(|error| Unavailable::of(&error)),
-        Err(_) => Err(Unavailable::Timeout { seconds: PATIENCE.as_secs() }),
-    }
+    unavailable::within(PATIENCE, call).await
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Fetched<T> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::coverage;
 use crate::k8s::{self, Client, GetParams, ListParams, LogParams};
-use crate::unavailable::Unavailable;
+use crate::unavailable::{self, Unavailable};
 
 /// The path of every `TelemetryStack`.
 pub const STACKS: &str = "/apis/otelgate.dev/v1alpha1/telemetrystacks";
@@ -111,10 +111,7 @@ pub fn pods(namespace: &str) -> String {
 }
 
 async fn answer<T>(call: impl Future<Output = Result<T, k8s::Error>>) -> Result<T, Unavailable> {
-    match tokio::time::timeout(PATIENCE, call).await {
-        Ok(answer) => answer.map_err(|error| Unavailable::of(&error)),
-        Err(_) => Err(Unavailable::Timeout { seconds: PATIENCE.as_secs() }),
-    }
+    unavailable::within(PATIENCE, call).await
 }
 
 /// A name or parameter that makes no request.

@@ -33,7 +33,8 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// So often a status is written within that time; after that, one in which no condition is another waits for its end: while
 /// many pods change, so do their numbers.
 const AT_ONCE: u32 = 5;
-const NUMBERS_EVERY: Duration = Duration::from_secs(15);
+/// Between two writes of the status in which only numbers differ.
+pub const NUMBERS_EVERY: Duration = Duration::from_secs(15);
 /// How long nothing is written, until every part has looked for itself.
 const PATIENCE: Duration = Duration::from_secs(10);
 

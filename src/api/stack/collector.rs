@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Image, Placement, Resources};
 use crate::api::object;
-use crate::collector::{OLDEST, Version};
+use crate::collector::{OLDEST, Version, port};
 use crate::config::Selector;
 
 /// The OpenTelemetry Collector on every node. Its namespace and the name of its Service are those that pods are told:
@@ -232,6 +232,9 @@ impl Default for CollectorMetrics {
 impl Default for AdoptedCollector {
     fn default() -> Self {
         let labels = BTreeMap::from([("app".to_owned(), object::COLLECTOR.to_owned())]);
-        Self { selector: Selector { match_labels: labels, match_expressions: Vec::new() }, metrics_port: 8888 }
+        Self {
+            selector: Selector { match_labels: labels, match_expressions: Vec::new() },
+            metrics_port: port::METRICS.number,
+        }
     }
 }

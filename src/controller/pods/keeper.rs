@@ -25,7 +25,7 @@ use crate::api::stack::{InjectionStatus, RepairStatus};
 use crate::config::{self, CONFIG_MAP_KEY};
 use crate::controller::Context;
 use crate::controller::events::{Happening, Weight};
-use crate::controller::status::{Verdict, takes};
+use crate::controller::status::{NUMBERS_EVERY, Verdict, takes};
 use crate::coverage::{self, Coverage};
 use crate::k8s::{self, Client, ConfigMap, ObjectReference};
 use crate::watch::Health;
@@ -36,8 +36,6 @@ const LOOKS: usize = 4;
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Before something new is told; what comes together is told together.
 const SOON: Duration = Duration::from_secs(1);
-/// Between two writes of the status in which only numbers differ.
-const NUMBERS_EVERY: Duration = Duration::from_secs(15);
 
 /// Owns what is known.
 pub struct Keeper {

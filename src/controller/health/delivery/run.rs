@@ -11,7 +11,8 @@ use super::totals::{Counts, Signal};
 use super::track::Fleet;
 use super::verdict::{State, Tally};
 use crate::api::condition::{ConditionType, Holds, Reason};
-use crate::api::stack::{AdoptedCollector, Collector, CollectorMode, DeliveryStatus};
+use crate::api::stack::{Collector, CollectorMode, DeliveryStatus};
+use crate::collector::port;
 use crate::controller::collector::Known;
 use crate::controller::collector_pods::{CollectorPods, Place};
 use crate::controller::health::measured::Items;
@@ -119,7 +120,7 @@ fn target(known: &Known) -> Part<Option<Target>> {
 fn port(collector: &Collector) -> u16 {
     match collector.mode {
         CollectorMode::Adopt => collector.adopt.metrics_port,
-        CollectorMode::Managed | CollectorMode::Disabled => AdoptedCollector::default().metrics_port,
+        CollectorMode::Managed | CollectorMode::Disabled => port::METRICS.number,
     }
 }
 
