@@ -56,6 +56,8 @@ pub struct PodFacts {
     pub created: i64,
     pub ready: bool,
     pub leaving: bool,
+    /// How long it may take to go.
+    pub grace: Duration,
     /// A container doesn't get going.
     pub crashing: bool,
     /// One was started again.
@@ -188,12 +190,15 @@ impl PodFacts {
         let mut conditions = status["conditions"].as_array().into_iter().flatten();
         let containers = ["initContainerStatuses", "containerStatuses"];
         let containers = || containers.iter().flat_map(|list| status[*list].as_array().into_iter().flatten());
+        let grace = metadata["deletionGracePeriodSeconds"].as_u64();
+        let grace = grace.or_else(|| object["spec"]["terminationGracePeriodSeconds"].as_u64());
         Some(Self {
             name: metadata["name"].as_str()?.to_owned(),
             uid: metadata["uid"].as_str()?.to_owned(),
             created: created.as_second(),
             ready: conditions.any(|one| one["type"] == "Ready" && one["status"] == "True"),
             leaving: !metadata["deletionTimestamp"].is_null(),
+            grace: Duration::from_secs(grace.unwrap_or_default()),
             crashing: containers().any(doesnt_get_going),
             restarted: containers().any(|one| one["restartCount"].as_i64().is_some_and(|times| times > 0)),
             lacks: lack(&pod, coverage::label_written(&object), of, around, in_force, created),

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::warn;
 
+use self::evict::Eviction;
 use super::facts::{Facts, Owner, OwnerKind, PodFacts, Target};
 use super::ledger::{End, Entry, Key, Ledger};
-use super::plan::{self, Left, Move};
+use super::plan::{self, Left, Move, Waited};
 use super::{BETWEEN, Targets};
 use crate::api::condition::{ConditionType, Holds};
 use crate::api::object;
@@ -19,9 +20,10 @@ use crate::controller::Context;
 use crate::controller::metrics::Write;
 use crate::controller::pods::look;
 use crate::controller::pods::record::{InForce, Name};
-use crate::k8s::{self, Api, ConfigMap, GetParams, ListParams, Patch, PatchParams, Pod, PostParams};
+use crate::k8s::{self, Api, ConfigMap, GetParams, ListParams, Patch, PatchParams};
 use crate::unavailable::Unavailable;
 
+mod evict;
 mod report;
 
 /// Whoever evicts.
@@ -45,6 +47,8 @@ pub struct Repairer {
 struct Awaited {
     target: Target,
     since: Instant,
+    /// When that replacement wasn't lacking last.
+    sound: Instant,
     patience: Duration,
     /// When to look at it again.
     due: Instant,
@@ -117,7 +121,7 @@ impl Repairer {
         }
         if let Some(closed) = (!idle).then(|| self.closed_gate()).flatten() {
             // What is waited for meanwhile isn't late.
-            self.running.values_mut().for_each(|awaited| awaited.since = Instant::now());
+            self.running.values_mut().for_each(Awaited::start_over);
             return self
                 .status(RepairPhase::Waiting, Some(format!("{closed}, so that evicted pods might be missed again")));
         }
@@ -237,15 +241,22 @@ impl Repairer {
         let known = self.ledger.as_ref().and_then(|ledger| ledger.entries.get(&key)).copied();
         let is_there = |refused: &&Refused| facts.pods.iter().any(|pod| pod.uid == refused.uid);
         let refused = self.refused.get(name).filter(is_there).map(|refused| refused.entry);
-        let since = self.running.get(name).map(|awaited| awaited.since.elapsed());
-        let waited = since.or_else(|| refused.is_none().then_some(Duration::ZERO));
         // An eviction that was refused is one that is left.
         let owed = u16::from(refused.is_some() && refused == known);
         let entry = known.map(|entry| Entry { left: entry.left.saturating_add(owed), ..entry });
+        let lacks = entry.is_some_and(|entry| plan::lacks_replacement(&facts, entry));
+        let waited = match self.running.get_mut(name) {
+            Some(awaited) => Some(awaited.look(lacks)),
+            None if refused.is_some() => None,
+            None if self.left.contains_key(name) => Some(Waited::default()),
+            // Another leader has begun it.
+            None => Some(Waited { since: Some(Duration::ZERO), ..Waited::default() }),
+        };
         match plan::next(&facts, entry, &self.asked, waited) {
             Move::Leave(left) if left.is_end() => self.leave(name, left),
             Move::Leave(left) => self.leave_for_now(name, left),
             Move::Wait => {
+                self.left.remove(name);
                 let awaited = || Awaited::new(target, &facts.owner);
                 self.running.entry(Arc::clone(name)).or_insert_with(awaited);
                 Visit::Nothing
@@ -264,7 +275,7 @@ impl Repairer {
                 if is_new && !has_room {
                     return self.leave(name, Left::Refused(format!("ConfigMap {} is full", object::REPAIR)));
                 }
-                self.evict(target, (key, &facts.owner), (entry, known), (&pod, &uid)).await
+                self.evict(Eviction { target, owner: &facts.owner, key, entry, known, pod: &pod, uid: &uid }).await
             }
             Move::Done | Move::Stop(_) if self.only_looks() => {
                 self.running.remove(name);
@@ -331,73 +342,6 @@ impl Repairer {
         self.leave(name, left)
     }
 
-    /// Writes it down, then does it. Of `entries`, the first is to be written, the second known.
-    async fn evict(
-        &mut self,
-        target: &Target,
-        (key, owner): (Key, &Owner),
-        entries: (Entry, Option<Entry>),
-        (pod, uid): (&str, &str),
-    ) -> Visit {
-        let name = &target.workload;
-        let (entry, known) = entries;
-        // Without a stack nobody asks for it any more.
-        if self.context.stack.borrow().is_none() {
-            return Visit::Nothing;
-        }
-        let refused = Refused { uid: uid.to_owned(), entry };
-        if known != Some(entry)
-            && let Err(error) = self.write_down(key, entry, known).await
-        {
-            self.refused.insert(Arc::clone(name), refused);
-            self.context.state.repair.failed(&error);
-            return self.leave(name, Left::Refused(Unavailable::of(&error).to_string()));
-        }
-        let api = Api::<Pod>::namespaced(self.context.client.clone(), &name.namespace);
-        let eviction = json!({
-            "apiVersion": "policy/v1", "kind": "Eviction",
-            "metadata": {"name": pod, "namespace": &*name.namespace},
-            "deleteOptions": {"preconditions": {"uid": uid}},
-        });
-        let params = PostParams::default();
-        let asked = api.create_subresource::<_, Value>("eviction", pod, &params, &eviction);
-        match k8s::in_time(asked).await {
-            Ok(_) => {
-                self.context.state.repair.answered();
-                self.context.state.writes.add(Write::Eviction);
-                if let Some(ledger) = &mut self.ledger {
-                    ledger.evicted = ledger.evicted.saturating_add(1);
-                }
-                info!(
-                    k8s.namespace.name = &*name.namespace,
-                    k8s.pod.name = pod,
-                    otelgate.workload = %name,
-                    "evicted, so that it comes back as it should be"
-                );
-                self.tell(name, &owner.uid, pod);
-                self.refused.remove(name);
-                self.left.remove(name);
-                self.visited.insert(Arc::clone(name), Instant::now());
-                self.running.insert(Arc::clone(name), Awaited::new(target, owner));
-                Visit::Evicted
-            }
-            Err(error) => {
-                let before = self.refused.insert(Arc::clone(name), refused);
-                let again = before.is_some_and(|before| before.uid == uid);
-                // It went by itself, or there is another of its name: the next look shows that.
-                let gone = matches!(&error, k8s::Error::Api(status) if status.is_not_found() || status.is_conflict());
-                if gone && !again {
-                    return Visit::Nothing;
-                }
-                // A budget is no failure of the API server's.
-                if !matches!(&error, k8s::Error::Api(status) if status.code == 429) {
-                    self.context.state.repair.failed(&error);
-                }
-                self.leave(name, Left::Refused(Unavailable::of(&error).to_string()))
-            }
-        }
-    }
-
     async fn read(&mut self, hash: &str) -> k8s::Result<()> {
         let api = Api::<ConfigMap>::namespaced(self.context.client.clone(), &self.context.namespace);
         let map = k8s::in_time(api.get_opt(object::REPAIR)).await?;
@@ -413,20 +357,6 @@ impl Repairer {
         }
         self.ledger = Some(ledger);
         Ok(())
-    }
-
-    /// Where that fails it is as it was: what is written of others next mustn't have it.
-    async fn write_down(&mut self, key: Key, entry: Entry, known: Option<Entry>) -> k8s::Result<()> {
-        let Some(ledger) = &mut self.ledger else { return Ok(()) };
-        ledger.entries.insert(key, entry);
-        let written = self.write().await;
-        if let (Err(_), Some(ledger)) = (&written, &mut self.ledger) {
-            match known {
-                Some(known) => ledger.entries.insert(key, known),
-                None => ledger.entries.remove(&key),
-            };
-        }
-        written
     }
 
     /// Bound to the version that was read.
@@ -448,6 +378,21 @@ impl Repairer {
 impl Awaited {
     fn new(target: &Target, owner: &Owner) -> Self {
         let now = Instant::now();
-        Self { target: target.clone(), since: now, patience: plan::patience(owner), due: now }
+        Self { target: target.clone(), since: now, sound: now, patience: plan::patience(owner), due: now }
+    }
+
+    fn start_over(&mut self) {
+        let now = Instant::now();
+        (self.since, self.sound) = (now, now);
+    }
+
+    /// How long it has been waited for, with how it is found now.
+    fn look(&mut self, lacks: bool) -> Waited {
+        let now = Instant::now();
+        if !lacks {
+            self.sound = now;
+        }
+        let [since, lacking] = [self.since, self.sound].map(|then| now.saturating_duration_since(then));
+        Waited { since: Some(since), lacking }
     }
 }

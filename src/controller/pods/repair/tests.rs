@@ -11,6 +11,7 @@ use shop::{Back, MISSED, Running, open};
 mod ended;
 mod refused;
 mod shop;
+mod slow;
 mod turns;
 
 fn repairs(status: Option<&RepairStatus>) -> bool {

@@ -49,7 +49,7 @@ async fn what_cant_be_looked_at_is_given_up_in_its_time() {
 /// What stands in the cluster after three workloads have come back without the mark.
 fn stopped(hash: &str) -> Value {
     let mut ledger = Ledger { hash: hash.to_owned(), evicted: 3, failures: 3, ..Ledger::default() };
-    let entry = Entry { left: 1, newest: 0, end: Some(End::Unmarked) };
+    let entry = Entry { left: 1, newest: 0, last: 0, end: Some(End::Unmarked) };
     ledger.entries.insert(Key::of(&deployment("web"), "web"), entry);
     ledger.version = Some("7".to_owned());
     ledger.config_map("otelgate", &OwnerReference::default())

@@ -1,6 +1,7 @@
 //! A cluster with workloads of two pods each, and a repair of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use axum::http::{Method, Request, Response};
@@ -19,6 +20,8 @@ pub const MISSED: Repair = Repair { missed: true, outdated: false, dry_run: fals
 /// Of the configuration in force, and of the label.
 const LONG_AGO: i64 = 1_000;
 pub const BUDGET: &str = "Cannot evict pod as it would violate the pod's disruption budget.";
+/// For an evicted pod to go.
+pub const GRACE: Duration = Duration::from_mins(1);
 
 /// Workloads of two pods each, both of which were missed.
 #[derive(Default)]
@@ -37,6 +40,9 @@ pub struct Shop {
     pub refuses: BTreeMap<String, (u16, usize)>,
     /// How evicted pods come back.
     pub back: Back,
+    /// Whether they stay meanwhile, and those that do.
+    pub stay: Stay,
+    leaving: BTreeSet<String>,
     /// The Deployments are.
     pub paused: bool,
     /// How many more questions for a Deployment get no answer.
@@ -53,6 +59,17 @@ pub enum Back {
     Ready,
     Starting,
     Crashing,
+}
+
+/// Where evicted pods stay until they are told to go.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Stay {
+    #[default]
+    Nowhere,
+    /// As a Deployment's.
+    BesideTheNext,
+    /// As a StatefulSet's.
+    InPlaceOfTheNext,
 }
 
 /// A write that fails.
@@ -136,7 +153,7 @@ impl Shop {
     }
 
     fn evict(&mut self, pod: String) -> (u16, Value) {
-        let (workload, number) = pod.rsplit_once('-').expect("a number");
+        let (workload, _) = pod.rsplit_once('-').expect("a number");
         let code = match self.refuses.get_mut(workload) {
             Some((code, times)) if *times > 0 => {
                 *times -= 1;
@@ -145,21 +162,33 @@ impl Shop {
             _ => 201,
         };
         if code == 201 {
-            let next = format!("{workload}-{number}x");
             self.pods.remove(&pod).expect("it is there");
-            self.pods.insert(next, false);
+            if self.stay != Stay::InPlaceOfTheNext {
+                self.pods.insert(next(&pod), false);
+            }
+            if self.stay != Stay::Nowhere {
+                self.leaving.insert(pod.clone());
+            }
         }
         self.asked.push(Asked { at: Instant::now(), pod, code });
         (code, status(code, BUDGET))
+    }
+
+    /// Evicted pods go, and so do those that are evicted from now on.
+    pub fn go(&mut self) {
+        self.stay = Stay::Nowhere;
+        self.pods.extend(mem::take(&mut self.leaving).iter().map(|pod| (next(pod), false)));
     }
 
     fn list(&self, app: &str) -> Value {
         let mark = json!({"version": "1", "config": self.hash}).to_string();
         let pod = |(name, missed): (&String, &bool)| {
             let (created, annotations, back) = if *missed {
-                ("2026-11-02T12:00:00Z", json!({}), Back::Ready)
+                ("2026-11-02T12:00:00Z".to_owned(), json!({}), Back::Ready)
             } else {
-                ("2026-11-02T13:00:00Z", json!({"otelgate.dev/status": mark}), self.back)
+                // They are evicted by their numbers.
+                let number = name.rsplit('-').next().unwrap_or_default().trim_end_matches('x');
+                (format!("2026-11-02T13:0{number}:00Z"), json!({"otelgate.dev/status": mark}), self.back)
             };
             let ready = if back == Back::Ready { "True" } else { "False" };
             let waiting = (back == Back::Crashing).then(|| json!({"waiting": {"reason": "CrashLoopBackOff"}}));
@@ -171,9 +200,21 @@ impl Shop {
                 "status": {"conditions": [{"type": "Ready", "status": ready}], "containerStatuses": [{"state": waiting}]},
             })
         };
-        let own = self.pods.iter().filter(|(name, _)| name.rsplit_once('-').is_some_and(|(of, _)| of == app));
-        json!({"metadata": {}, "items": own.map(pod).collect::<Vec<_>>()})
+        let is_own = |name: &str| name.rsplit_once('-').is_some_and(|(of, _)| of == app);
+        let leaving = self.leaving.iter().filter(|name| is_own(name)).map(|name| {
+            let mut pod = pod((name, &true));
+            pod["metadata"]["deletionTimestamp"] = json!("2026-11-02T13:01:00Z");
+            pod["metadata"]["deletionGracePeriodSeconds"] = json!(GRACE.as_secs());
+            pod
+        });
+        let staying = self.pods.iter().filter(|(name, _)| is_own(name)).map(pod);
+        json!({"metadata": {}, "items": staying.chain(leaving).collect::<Vec<_>>()})
     }
+}
+
+/// The name of what comes back for it.
+fn next(pod: &str) -> String {
+    format!("{pod}x")
 }
 
 fn status(code: u16, message: &str) -> Value {
