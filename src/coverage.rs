@@ -2,6 +2,8 @@
 //!
 //! Pure: from the pod, the decision as it would be now, and the times that the cluster remembers.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -47,6 +49,8 @@ pub struct Changes {
     /// The pod's own.
     pub own: Option<Timestamp>,
     pub configuration: Option<Timestamp>,
+    /// Until when something kept pods of its namespace from being injected: none created until then was missed.
+    pub left_alone: Option<Timestamp>,
 }
 
 /// Reads what otelgate wrote about a pod into it; `None` where it wrote nothing that can be read.
@@ -84,8 +88,11 @@ impl Coverage {
         created: Option<Timestamp>,
         changes: Changes,
     ) -> Self {
-        let Changes { opt_in, namespace, own, configuration } = changes;
+        let Changes { opt_in, namespace, own, configuration, left_alone } = changes;
         let older = created.is_some_and(|created| {
+            if left_alone.is_some_and(|until| created <= until) {
+                return true;
+            }
             if own.is_some_and(|at| is_later(at, created)) {
                 is_older_unlabelled(created, namespace, opt_in, configuration)
             } else {
@@ -228,6 +235,7 @@ mod tests {
     #[test]
     fn every_case_has_its_word() {
         const EARLIER: &str = "2026-11-02T11:00:00Z";
+        const NOON: &str = "2026-11-02T12:00:00Z";
         const LATER: &str = "2026-11-02T13:00:00Z";
         let hash = Configuration::default().hash().to_owned();
         let pod = |metadata: Value| json!({"metadata": metadata, "spec": {"containers": [{"name": "a"}]}});
@@ -242,6 +250,7 @@ mod tests {
         };
         let labelled = |at: &str, changes: Changes| Changes { own: Some(time(at)), ..changes };
         let enabled = |changes: Changes| Changes { namespace: Some(OptIn::Enabled), ..changes };
+        let left_alone = |until: &str| Changes { left_alone: Some(time(until)), ..at(EARLIER, EARLIER) };
         for (pod, opt_in, hash, changes, expected) in [
             (&marked, Some("enabled"), hash.as_str(), Changes::default(), Coverage::Injected),
             (&marked, Some("enabled"), "another", Changes::default(), Coverage::Outdated),
@@ -262,6 +271,13 @@ mod tests {
             (&own, None, &hash, labelled(LATER, at(EARLIER, EARLIER)), Coverage::RestartPending),
             (&own, Some("enabled"), &hash, labelled(LATER, enabled(at(EARLIER, EARLIER))), Coverage::Missed),
             (&own, Some("enabled"), &hash, labelled(LATER, enabled(at(LATER, EARLIER))), Coverage::RestartPending),
+            (&bare, Some("enabled"), &hash, left_alone(NOON), Coverage::RestartPending),
+            (&bare, Some("enabled"), &hash, left_alone(EARLIER), Coverage::Missed),
+            // Its own label doesn't tell what kept it from being injected.
+            (&own, None, &hash, left_alone(NOON), Coverage::RestartPending),
+            (&own, None, &hash, left_alone(EARLIER), Coverage::Missed),
+            (&marked, Some("enabled"), &hash, left_alone(NOON), Coverage::Injected),
+            (&bare, None, &hash, left_alone(NOON), Coverage::NotExpected),
         ] {
             assert_eq!(said(pod, opt_in, hash, changes), expected, "{pod} {opt_in:?} {changes:?}");
         }

@@ -34,7 +34,9 @@ struct Surroundings {
     configuration: Configuration,
     configured: Configured,
     enabled: Option<Timestamp>,
-    /// Those to which pods are told to send.
+    /// Until when pods of a namespace were left alone.
+    left_alone: BTreeMap<String, Timestamp>,
+    /// Those that take what pods send.
     collectors: Option<Collectors>,
     gaps: Vec<Gap>,
 }
@@ -93,6 +95,7 @@ impl Surroundings {
             configuration: Configuration::default(),
             configured: Configured { source: "the documented defaults".to_owned(), hash: String::new() },
             enabled: None,
+            left_alone: BTreeMap::new(),
             collectors: None,
             gaps: Vec::new(),
             namespace,
@@ -125,7 +128,8 @@ impl Surroundings {
                 self.configuration = configuration;
                 self.configured.source = source;
                 self.enabled = fetch::enabled_since(stack.as_ref().ok(), Some(&map));
-                self.collectors = stack.as_ref().ok().and_then(|stack| Collectors::of(stack, &self.configuration));
+                self.left_alone = stack.as_ref().map(coverage::left_alone).unwrap_or_default();
+                self.collectors = stack.as_ref().ok().and_then(Collectors::of);
                 // Where the webhook was installed by hand there is none.
                 if let Err(fault) = stack
                     && !matches!(fault, Unavailable::NotFound { .. })
@@ -187,17 +191,11 @@ impl Surroundings {
         explanation.calls = Some(self.calls(pod, surrounding));
         explanation.configuration = Some(self.configured.clone());
         explanation.unknown = self.gaps.iter().chain(&surrounding.gap).cloned().collect();
-        let changes = Changes {
-            opt_in: surrounding.opted_in,
-            namespace: view.opt_in.and_then(OptIn::parse),
-            configuration: self.enabled,
-            ..Changes::default()
-        };
-        let around = Around { namespace: &view, configuration: &self.configuration, changes, now };
+        let around = self.around(surrounding, &view, now);
         if templated.workload.is_none() {
             let mut running = Running::new(object, pod, &decision, around);
             if let Some(collectors) = &self.collectors {
-                match collectors.missed_by(&cluster.client, object, &running).await {
+                match collectors.missed_by(&cluster.client, object, case, &running).await {
                     Ok(why) => running.collector = why,
                     Err(fault) => explanation.unknown.push(Gap::new(&fault, COLLECTOR_UNTOLD)),
                 }
@@ -210,6 +208,17 @@ impl Surroundings {
             }
         }
         explanation
+    }
+
+    fn around<'a>(&'a self, surrounding: &Surrounding, view: &'a Namespace<'a>, now: Timestamp) -> Around<'a> {
+        let changes = Changes {
+            opt_in: surrounding.opted_in,
+            namespace: view.opt_in.and_then(OptIn::parse),
+            configuration: self.enabled,
+            left_alone: self.left_alone.get(&surrounding.name).copied(),
+            ..Changes::default()
+        };
+        Around { namespace: view, configuration: &self.configuration, changes, now }
     }
 
     fn calls(&self, pod: &Pod<'_>, surrounding: &Surrounding) -> Calls {
@@ -345,6 +354,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::coverage::Coverage;
     use crate::k8s::Body;
 
     #[test]
@@ -380,6 +390,7 @@ mod tests {
             configuration: Configuration::default(),
             configured: Configured { source: String::new(), hash: String::new() },
             enabled: None,
+            left_alone: BTreeMap::new(),
             collectors: None,
             gaps: Vec::new(),
         };
@@ -408,5 +419,40 @@ mod tests {
         let told: Vec<_> = narrow.gaps.iter().map(|gap| (gap.what.as_str(), gap.instead)).collect();
         let what = "not allowed to get telemetrystacks.otelgate.dev in the whole cluster";
         assert_eq!(told, [(what, LAST_CHANGE_INSTEAD)]);
+    }
+
+    /// What is said of a pod of namespace `shop` that was created at that time.
+    fn coverage_of(surroundings: &Surroundings, namespace: &Value, labels: &Value, created: &str) -> Coverage {
+        let surrounding = Surrounding::read("shop", namespace);
+        let view = surrounding.view();
+        let pod = json!({
+            "metadata": {"name": "web", "namespace": "shop", "labels": labels, "creationTimestamp": created},
+            "spec": {"containers": [{"name": "app", "image": "app:1"}]},
+        });
+        let replicas = Replicas::new(&[pod], surroundings.around(&surrounding, &view, Timestamp::now()));
+        replicas.items[0].coverage
+    }
+
+    #[tokio::test]
+    async fn pods_are_judged_by_all_that_the_controller_judges_them_by() {
+        let told = json!({"injection": {
+            "enabledSince": "2026-11-02T09:00:00Z", "leftAloneUntil": {"shop": "2026-11-02T13:00:00Z"}}});
+        let remembers = read(200, json!({"status": told})).await;
+        let knows_nothing = read(200, json!({"status": {"injection": {"enabledSince": "2026-11-02T09:00:00Z"}}})).await;
+        let (none, enabled) = (json!({}), json!({"otelgate.dev/inject": "enabled"}));
+        let others = json!({"otelgate.dev/containers": "sidecar"});
+        for (surroundings, labels, annotations, own, time, expected) in [
+            (&remembers, &enabled, &none, &none, "12:00", Coverage::RestartPending),
+            (&remembers, &enabled, &none, &none, "13:00", Coverage::RestartPending),
+            (&remembers, &none, &none, &enabled, "12:00", Coverage::RestartPending),
+            (&remembers, &enabled, &none, &none, "13:01", Coverage::Missed),
+            (&knows_nothing, &enabled, &none, &none, "12:00", Coverage::Missed),
+            (&knows_nothing, &enabled, &others, &none, "12:00", Coverage::NotExpected),
+            (&knows_nothing, &none, &others, &enabled, "12:00", Coverage::NotExpected),
+        ] {
+            let namespace = json!({"metadata": {"name": "shop", "labels": labels, "annotations": annotations}});
+            let found = coverage_of(surroundings, &namespace, own, &format!("2026-11-02T{time}:00Z"));
+            assert_eq!(found, expected, "{namespace} {own} {time}");
+        }
     }
 }

@@ -31,6 +31,9 @@ pub struct Running {
     /// Since when the mode has let pods be injected, at the latest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled_since: Option<String>,
+    /// Until when something kept pods of the namespace from being injected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_alone_until: Option<String>,
 }
 
 /// One pod among others.
@@ -95,6 +98,7 @@ impl Running {
             collector: None,
             opted_in: told(around.changes.opt_in),
             enabled_since: told(around.changes.configuration),
+            left_alone_until: told(around.changes.left_alone),
         }
     }
 }

@@ -174,7 +174,7 @@ impl Other {
 
 impl Running {
     fn write(&self, out: &mut String, width: Option<usize>) {
-        let Self { replica, written, collector, opted_in, enabled_since } = self;
+        let Self { replica, written, collector, opted_in, enabled_since, left_alone_until } = self;
         section(out, "this pod");
         out.push_str(&replica.coverage.told(width));
         if let Some(why) = collector {
@@ -187,6 +187,9 @@ impl Running {
             if let Some(time) = time {
                 write!(line, "; {what} {time} at the latest").expect("a String takes all");
             }
+        }
+        if let Some(until) = left_alone_until {
+            write!(line, "; pods of the namespace left alone until {until}").expect("a String takes all");
         }
         out.push_str(&wrapped(&line, 4, width));
         if let Some(written) = written {
@@ -362,10 +365,13 @@ mod tests {
             collector: Some(why),
             opted_in: None,
             enabled_since: None,
+            left_alone_until: Some("2026-11-02T13:00:00Z".to_owned()),
         };
         let mut out = String::new();
         running.write(&mut out, None);
         let told = anstream::adapter::strip_str(&out).to_string();
         assert!(told.contains("\n    NodeWithoutCollector: what it sends is lost; next: look\n"), "{told}");
+        let left_alone = "on node node-7; pods of the namespace left alone until 2026-11-02T13:00:00Z\n";
+        assert!(told.contains(left_alone), "{told}");
     }
 }

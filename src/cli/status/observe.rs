@@ -13,6 +13,7 @@ use crate::coverage::{self, Changes, Coverage};
 use crate::inject::rules::{Case, LeftOut};
 use crate::inject::{Namespace, Pod, Workload, decide};
 use crate::k8s::{Client, ListParams};
+use crate::namespaces::is_read;
 use crate::unavailable::Unavailable;
 
 /// A cluster, as far as a status tells of it.
@@ -24,7 +25,7 @@ pub struct Observed {
     pub lease: Result<Option<Value>, Unavailable>,
     /// What the webhook goes by, or why that can't be told.
     pub configuration: Result<Configuration, Gap>,
-    /// Opt-in labels by namespace.
+    /// Opt-in labels by namespace, where there is one.
     pub namespaces: BTreeMap<String, OptIn>,
     pub tallies: BTreeMap<Owner, Tally>,
     pub gaps: Vec<Gap>,
@@ -51,12 +52,14 @@ pub struct Owner {
 pub struct Tally([usize; Coverage::ALL.len()]);
 
 /// A namespace, as far as its pods' coverage depends on it.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Around {
     /// The label's value, as it is.
     opt_in: Option<String>,
     opted_in: Option<Timestamp>,
     left_out: Option<LeftOut>,
+    /// Those that the engine reads; `None` of a namespace that isn't known.
+    annotations: Option<Vec<(Box<str>, Box<str>)>>,
 }
 
 /// Lists of namespaces that are open at a time.
@@ -76,11 +79,11 @@ pub async fn observe(client: &Client, own: &str, only: Option<&str>) -> Result<O
     );
     let labelled = ListParams::default().labels(&format!("{}={}", label::APP_NAME, object::APP));
     let (stacks, deployments, map, lease, namespaces) = tokio::join!(
-        fetch::list(client, fetch::STACKS, ListParams::default()),
+        Box::pin(fetch::list(client, fetch::STACKS, ListParams::default())),
         fetch::list(client, &deployments, labelled),
         fetch::object(client, &maps, object::INJECTION),
         fetch::object(client, &leases, object::CONTROLLER),
-        namespaces(client, only),
+        Box::pin(namespaces(client, only)),
     );
     if let Err(fault) = &deployments
         && fault.is_of_connection()
@@ -89,16 +92,18 @@ pub async fn observe(client: &Client, own: &str, only: Option<&str>) -> Result<O
     }
     let stack = stacks.iter().flatten().find(|stack| stack["metadata"]["name"] == object::STACK);
     let enabled = fetch::enabled_since(stack, map.as_ref().ok());
+    let left_alone = stack.map(coverage::left_alone).unwrap_or_default();
     let mut gaps = Vec::new();
     let around = namespaces.unwrap_or_else(|fault| {
         let next = format!("{}; or name a namespace of yours with -n", fault.next_step());
-        gaps.push(Gap { what: format!("namespaces that are opted in: {fault}"), next_step: next });
+        gaps.push(Gap { what: format!("namespaces: {fault}"), next_step: next });
         BTreeMap::new()
     });
     let configuration = configuration(map, own);
     let tallies = match &configuration {
         Ok(configuration) => {
-            let counting = Counting { client, around: &around, configuration, enabled, only, now: Timestamp::now() };
+            let (around, now) = (&around, Timestamp::now());
+            let counting = Counting { client, around, configuration, enabled, left_alone, only, now };
             counting.sum(&mut gaps).await
         }
         Err(gap) => {
@@ -138,23 +143,45 @@ fn configuration(map: Result<Value, Unavailable>, own: &str) -> Result<Configura
     })
 }
 
-/// Every namespace with the label, or the one that was named.
+/// Every namespace, or the one that was named: pods that opt in themselves may be in one without the label.
 async fn namespaces(client: &Client, only: Option<&str>) -> Result<BTreeMap<String, Around>, Unavailable> {
     let mut found = BTreeMap::new();
     let mut note = |namespace: &Value| {
         let name = namespace["metadata"]["name"].as_str().unwrap_or_default();
-        let opted_in = coverage::label_written(namespace);
-        let opt_in = namespace["metadata"]["labels"][label::INJECT].as_str().map(ToOwned::to_owned);
-        let left_out = LeftOut::by(|key| namespace["metadata"]["labels"][key].as_str());
-        found.insert(name.to_owned(), Around { opt_in, opted_in, left_out });
+        found.insert(name.to_owned(), Around::read(namespace));
     };
     if let Some(name) = only {
         note(&fetch::object(client, "/api/v1/namespaces", name).await?);
     } else {
-        let params = ListParams::default().labels(label::INJECT);
-        fetch::each(client, "/api/v1/namespaces", Part::Metadata, params, note).await?;
+        fetch::each(client, "/api/v1/namespaces", Part::Metadata, ListParams::default(), note).await?;
     }
     Ok(found)
+}
+
+// === impl Around ===
+
+impl Around {
+    fn read(namespace: &Value) -> Self {
+        let metadata = &namespace["metadata"];
+        let annotations = metadata["annotations"].as_object().into_iter().flatten().filter(|(key, _)| is_read(key));
+        let annotations = annotations.filter_map(|(key, value)| Some((key.as_str().into(), value.as_str()?.into())));
+        Self {
+            opt_in: metadata["labels"][label::INJECT].as_str().map(ToOwned::to_owned),
+            opted_in: coverage::label_written(namespace),
+            left_out: LeftOut::by(|key| metadata["labels"][key].as_str()),
+            annotations: Some(annotations.collect()),
+        }
+    }
+
+    /// What the engine is told of it.
+    fn view<'a>(&'a self, name: &'a str) -> Namespace<'a> {
+        Namespace {
+            name: Some(name),
+            opt_in: self.opt_in.as_deref(),
+            left_out: self.left_out,
+            annotations: self.annotations.as_deref(),
+        }
+    }
 }
 
 type Tallies = BTreeMap<Owner, Tally>;
@@ -164,6 +191,7 @@ struct Counting<'a> {
     around: &'a BTreeMap<String, Around>,
     configuration: &'a Configuration,
     enabled: Option<Timestamp>,
+    left_alone: BTreeMap<String, Timestamp>,
     only: Option<&'a str>,
     now: Timestamp,
 }
@@ -236,10 +264,9 @@ impl Counting<'_> {
     fn pod(&self, object: &Value, name: &str) -> Option<(Owner, Coverage)> {
         let json = object.to_string();
         let pod = Pod::from_json(&json).ok()?;
-        let around = self.around.get(name).cloned().unwrap_or_default();
-        let Around { opt_in, left_out, .. } = &around;
-        let namespace =
-            Namespace { name: Some(name), opt_in: opt_in.as_deref(), left_out: *left_out, annotations: None };
+        let unknown = Around::default();
+        let around = self.around.get(name).unwrap_or(&unknown);
+        let namespace = around.view(name);
         let created = object["metadata"]["creationTimestamp"].as_str().and_then(|text| text.parse().ok());
         let at = created.unwrap_or(self.now);
         let case = Case { pod: &pod, namespace: &namespace, configuration: self.configuration };
@@ -247,9 +274,10 @@ impl Counting<'_> {
             let decision = decide(&pod, &namespace, self.configuration, at);
             let changes = Changes {
                 opt_in: around.opted_in,
-                namespace: opt_in.as_deref().and_then(OptIn::parse),
+                namespace: namespace.opt_in.and_then(OptIn::parse),
                 own: coverage::label_written(object),
                 configuration: self.enabled,
+                left_alone: self.left_alone.get(name).copied(),
             };
             Coverage::of(&pod, &decision, self.configuration.hash(), created, changes)
         });

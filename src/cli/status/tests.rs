@@ -1,14 +1,17 @@
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use axum::http::{Request, Response};
+use serde_json::{Value, json};
 use snapbox::{assert_data_eq, file};
 
-use super::observe::{Gap, Observed, Owner, Tally};
+use super::observe::{self, Gap, Observed, Owner, Tally};
 use super::report::Report;
 use crate::api::OptIn;
+use crate::cli::fetch;
 use crate::cli::output::BAD;
 use crate::config::Configuration;
 use crate::coverage::Coverage;
+use crate::k8s::{Body, Client};
 use crate::unavailable::Unavailable;
 
 fn tally(counts: &[(Coverage, usize)]) -> Tally {
@@ -23,7 +26,7 @@ fn owner(namespace: &str, kind: &str, name: &str) -> Owner {
     Owner { namespace: namespace.to_owned(), kind: kind.to_owned(), name: name.to_owned() }
 }
 
-fn deployment(name: &str, ready: u32, desired: u32, version: &str) -> serde_json::Value {
+fn deployment(name: &str, ready: u32, desired: u32, version: &str) -> Value {
     json!({
         "metadata": {"name": name, "labels": {"app.kubernetes.io/version": version}},
         "spec": {"replicas": desired, "selector": {}, "template": {}}, "status": {"readyReplicas": ready},
@@ -154,7 +157,7 @@ fn versions_that_are_too_far_apart_are_said() {
 /// What the status has of the Agent, and who has which data.
 #[test]
 fn the_agents_way_and_the_owners_of_data_are_said() {
-    let of = |agent: &serde_json::Value, owners: &serde_json::Value| {
+    let of = |agent: &Value, owners: &Value| {
         let stack = json!({"metadata": {"name": "default"}, "status": {"agent": agent, "owners": owners}});
         Report::of(&Observed { stacks: Ok(vec![stack]), ..observed() })
     };
@@ -176,4 +179,76 @@ fn the_agents_way_and_the_owners_of_data_are_said() {
     let text = plain(&of(&json!({"mode": "disabled", "nodes": "off"}), &json!({"lines": "collector"})), None);
     assert!(text.contains("\nagent          off, mode disabled\n"), "{text}");
     assert!(!text.contains("owners"), "of another version nothing is guessed: {text}");
+}
+
+/// An API server with these namespaces and pods, none with the mark; pods of `shop` were left alone until one o'clock.
+fn server(namespaces: Vec<Value>, pods: Vec<Value>) -> Client {
+    let stack = json!({"metadata": {"name": "default"}, "status": {"injection": {
+        "enabledSince": "2026-11-02T09:00:00Z", "leftAloneUntil": {"shop": "2026-11-02T13:00:00Z"}}}});
+    let configuration = "apiVersion: otelgate.dev/v1alpha1\nkind: InjectionConfiguration\n";
+    let map = json!({"data": {"config.yaml": configuration}});
+    let answer = move |uri: &str| {
+        let path = uri.split('?').next().unwrap_or_default();
+        let items = |items: Vec<&Value>| json!({"metadata": {}, "items": items});
+        let metadata = |pod: &Value| pod["metadata"].clone();
+        let is_there = |pod: &&Value| path == fetch::pods(metadata(pod)["namespace"].as_str().unwrap_or_default());
+        let is_own = |pod: &&Value| !metadata(pod)["labels"]["otelgate.dev/inject"].is_null();
+        match path {
+            fetch::STACKS => items(vec![&stack]),
+            "/api/v1/namespaces/otelgate/configmaps/otelgate-injection" => map.clone(),
+            "/api/v1/namespaces" => items(namespaces.iter().collect()),
+            "/api/v1/pods" if uri.contains("inject") => items(pods.iter().filter(is_own).collect()),
+            path if path.ends_with("/pods") => items(pods.iter().filter(is_there).collect()),
+            _ => items(Vec::new()),
+        }
+    };
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let body = Body::from(answer(&request.uri().to_string()).to_string().into_bytes());
+        async move { Ok::<_, tower::BoxError>(Response::new(body)) }
+    });
+    Client::new(service, "default")
+}
+
+/// As the controller judges them: by what has kept pods from being injected, and by what their namespaces say.
+#[tokio::test]
+async fn pods_are_judged_by_all_that_the_controller_judges_them_by() {
+    let (none, enabled) = (json!({}), json!({"otelgate.dev/inject": "enabled"}));
+    let others = json!({"otelgate.dev/containers": "sidecar"});
+    let namespaces = [
+        ("bank", &enabled, &none),
+        ("shop", &enabled, &none),
+        ("some", &enabled, &others),
+        ("tools", &none, &others),
+        ("plain", &none, &none),
+    ];
+    let namespaces = namespaces.map(
+        |(name, labels, annotations)| json!({"metadata": {"name": name, "labels": labels, "annotations": annotations}}),
+    );
+    let pods = [
+        ("shop", "before", &none, "12:00", Coverage::RestartPending),
+        ("shop", "until", &none, "13:00", Coverage::RestartPending),
+        ("shop", "own", &enabled, "12:00", Coverage::RestartPending),
+        ("shop", "later", &none, "13:01", Coverage::Missed),
+        ("bank", "before", &none, "12:00", Coverage::Missed),
+        ("some", "web", &none, "12:00", Coverage::NotExpected),
+        ("tools", "own", &enabled, "12:00", Coverage::NotExpected),
+        ("plain", "own", &enabled, "12:00", Coverage::Missed),
+    ];
+    let objects = pods.map(|(namespace, name, labels, time, _)| {
+        let created = format!("2026-11-02T{time}:00Z");
+        json!({
+            "metadata": {"name": name, "namespace": namespace, "labels": labels, "creationTimestamp": created},
+            "spec": {"containers": [{"name": "app", "image": "app:1"}]},
+        })
+    });
+    let client = server(namespaces.to_vec(), objects.to_vec());
+    let observed = observe::observe(&client, "otelgate", None).await.expect("it is reached");
+    assert!(observed.gaps.is_empty(), "{:?}", observed.gaps);
+    assert_eq!(observed.tallies.len(), pods.len(), "each is counted once");
+    for (namespace, name, .., expected) in pods {
+        let tally = observed.tallies[&owner(namespace, "Pod", name)];
+        assert_eq!((tally.get(expected), tally.total()), (1, 1), "{namespace}/{name}: {expected:?}");
+    }
+    let opted_in: Vec<_> = observed.namespaces.keys().map(String::as_str).collect();
+    assert_eq!(opted_in, ["bank", "shop", "some"]);
 }

@@ -309,7 +309,8 @@ impl Index {
         let Some(Namespace { around, left_alone_until, .. }) = self.namespaces.get(namespace) else {
             return Around::default();
         };
-        Around { opted_in: around.opted_in.max(*left_alone_until), ..around.clone() }
+        let opted_in = around.opted_in.max(*left_alone_until);
+        Around { opted_in, left_alone: *left_alone_until, ..around.clone() }
     }
 
     /// Takes what another controller has told of namespaces whose pods were left alone.

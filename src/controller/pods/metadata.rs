@@ -114,6 +114,7 @@ impl NamespaceSeen {
         let around = Around {
             own: OwnLabel::of(metadata["labels"][label::INJECT].as_str()),
             opted_in: coverage::label_written(&object).map(Timestamp::as_second),
+            left_alone: None,
             left_out: LeftOut::by(|key| metadata["labels"][key].as_str()),
             annotated: annotations.clone().any(|(key, _)| key == label::INJECT),
             annotations: read.filter_map(|(key, value)| Some((key.as_str().into(), value.as_str()?.into()))).collect(),

@@ -41,6 +41,8 @@ pub struct Around {
     pub own: OwnLabel,
     /// When the label was written, in seconds.
     pub opted_in: Option<i64>,
+    /// Until when something kept its pods from being injected, in seconds; known to whoever repairs them.
+    pub left_alone: Option<i64>,
     /// The label is written as an annotation, too.
     pub annotated: bool,
     /// The API server never asks about its pods.

@@ -231,6 +231,8 @@ fn lack(
     } else {
         coverage::is_older(seconds, own, around.opted_in, *enabled_since)
     };
+    // Whatever its own label says of when it was opted in.
+    let older = older || around.left_alone.is_some_and(|until| seconds <= until);
     match Coverage::judge(injects, Carried::of(pod, configuration.hash()), older) {
         Coverage::Missed => Some(Lack::Missed),
         Coverage::Outdated => Some(Lack::Outdated),
@@ -336,6 +338,11 @@ mod tests {
     }
 
     fn pod_in(in_force: &InForce, change: impl FnOnce(&mut Value)) -> Option<PodFacts> {
+        let around = Around { own: OwnLabel::Says(OptIn::Enabled), opted_in: Some(1_000), ..Around::default() };
+        pod_around(&around, in_force, change)
+    }
+
+    fn pod_around(around: &Around, in_force: &InForce, change: impl FnOnce(&mut Value)) -> Option<PodFacts> {
         let mut pod = json!({
             "metadata": {"name": "web-5d9-x", "namespace": "shop", "uid": "u", "creationTimestamp": "2026-11-02T12:00:00Z",
                 "labels": {"pod-template-hash": "5d9"},
@@ -345,8 +352,33 @@ mod tests {
         });
         change(&mut pod);
         let of = Name { namespace: "shop".into(), kind: "Deployment".into(), name: "web".into() };
-        let around = Around { own: OwnLabel::Says(OptIn::Enabled), opted_in: Some(1_000), ..Around::default() };
-        PodFacts::of(&pod.to_string(), &of, &around, in_force)
+        PodFacts::of(&pod.to_string(), &of, around, in_force)
+    }
+
+    #[test]
+    fn a_pod_that_was_left_alone_wasnt_missed_whatever_its_own_label_says() {
+        let in_force = InForce { configuration: Arc::new(Configuration::default()), enabled_since: Some(1) };
+        let lacks = |left_alone| {
+            let around = Around { left_alone, ..Around::default() };
+            let own = |pod: &mut Value| {
+                pod["metadata"]["creationTimestamp"] = json!("1970-01-01T00:10:00Z");
+                pod["metadata"]["labels"][label::INJECT] = json!("enabled");
+            };
+            pod_around(&around, &in_force, own).expect("its own").lacks
+        };
+        assert_eq!([lacks(None), lacks(Some(599)), lacks(Some(600))], [Some(Lack::Missed), Some(Lack::Missed), None]);
+    }
+
+    #[test]
+    fn a_pod_may_take_as_long_to_go_as_it_was_told_or_else_as_its_spec_says() {
+        let grace = |change: fn(&mut Value)| pod(change).expect("its own").grace;
+        assert_eq!(grace(|_| {}), Duration::ZERO);
+        assert_eq!(grace(|pod| pod["spec"]["terminationGracePeriodSeconds"] = json!(45)), Duration::from_secs(45));
+        let told = grace(|pod| {
+            pod["spec"]["terminationGracePeriodSeconds"] = json!(45);
+            pod["metadata"]["deletionGracePeriodSeconds"] = json!(5);
+        });
+        assert_eq!(told, Duration::from_secs(5));
     }
 
     #[test]
