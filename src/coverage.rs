@@ -9,9 +9,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::api::{OptIn, annotation, label};
+use crate::inject::endpoint::{Dns, Host, Url};
 use crate::inject::rules::{self, Case};
 use crate::inject::status::Status;
-use crate::inject::{Decision, Pod};
+use crate::inject::{Decision, Pod, legal};
 
 /// What a running pod carries, against what it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -211,12 +212,34 @@ pub fn label_written(object: &Value) -> Option<Timestamp> {
     written(object, &["f:metadata", "f:labels", &format!("f:{}", label::INJECT)])
 }
 
+/// [`Changes::left_alone`] by namespace, as the controller remembers it in the status of the `TelemetryStack`.
+#[must_use]
+pub fn left_alone(stack: &Value) -> BTreeMap<String, Timestamp> {
+    let told = stack["status"]["injection"]["leftAloneUntil"].as_object().into_iter().flatten();
+    told.filter_map(|(name, until)| Some((name.clone(), until.as_str()?.parse::<Timestamp>().ok()?))).collect()
+}
+
+/// Whether a pod is told an endpoint that isn't the Collector's: by its own annotation, else its namespace's, else the
+/// configuration. An annotation that can't be used counts as absent, as it does for the decision.
+#[must_use]
+pub fn sends_elsewhere(case: Case<'_>) -> bool {
+    let Case { pod, namespace, configuration } = case;
+    let mut defaults = namespace.annotations.into_iter().flatten();
+    let default = defaults.find(|(key, _)| **key == *annotation::ENDPOINT).map(|(_, url)| &**url);
+    let is_legal = |url: &&str| Url::parse(url).is_some() && legal::is_value(url).is_ok();
+    let named = [pod.annotation(annotation::ENDPOINT), default].into_iter().flatten().find(is_legal);
+    let endpoint = named.or(configuration.document().otlp.endpoint.as_deref());
+    let dns = Dns { cluster_domain: configuration.cluster_domain(), namespace: namespace.name };
+    let is_collector = |url: &str| Host::of(url, dns).is_some_and(|host| configuration.is_collector(&host));
+    endpoint.is_some_and(|url| !is_collector(url))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::Configuration;
+    use crate::config::{self, Configuration};
     use crate::inject::{Namespace, decide};
 
     fn time(text: &str) -> Timestamp {
@@ -296,6 +319,50 @@ mod tests {
         assert_eq!(written(&object, &path), Some(time("2026-11-02T12:00:00Z")));
         assert_eq!(written(&object, &["f:data"]), None);
         assert_eq!(written(&json!({}), &path), None);
+    }
+
+    #[test]
+    fn what_the_controller_remembers_of_namespaces_is_read() {
+        let stack = |told: Value| json!({"status": {"injection": {"leftAloneUntil": told}}});
+        let told = left_alone(&stack(json!({"shop": "2026-11-02T12:00:00Z", "bank": "soon", "tools": 7})));
+        assert_eq!(told, BTreeMap::from([("shop".to_owned(), time("2026-11-02T12:00:00Z"))]));
+        for stack in [json!({}), stack(json!(null)), stack(json!("shop"))] {
+            assert_eq!(left_alone(&stack), BTreeMap::new(), "{stack}");
+        }
+    }
+
+    /// The pod's annotation, its namespace's, and the configuration's endpoint.
+    #[test]
+    fn the_first_endpoint_that_can_be_used_says_where_a_pod_sends() {
+        const ELSEWHERE: Option<&str> = Some("https://gateway.example:4318");
+        const COLLECTOR: Option<&str> = Some("http://otel-collector.datadog.svc:4317");
+        const UNUSABLE: Option<&str> = Some("gateway.example");
+        for (own, default, configured, expected) in [
+            (None, None, None, false),
+            (ELSEWHERE, None, None, true),
+            (None, ELSEWHERE, None, true),
+            (None, None, ELSEWHERE, true),
+            (COLLECTOR, ELSEWHERE, ELSEWHERE, false),
+            (None, COLLECTOR, ELSEWHERE, false),
+            (None, None, COLLECTOR, false),
+            (ELSEWHERE, COLLECTOR, None, true),
+            (UNUSABLE, None, None, false),
+            (UNUSABLE, ELSEWHERE, None, true),
+            (UNUSABLE, UNUSABLE, ELSEWHERE, true),
+        ] {
+            let annotations = own.map_or(json!({}), |url| json!({annotation::ENDPOINT: url}));
+            let json = json!({"metadata": {"annotations": annotations}}).to_string();
+            let pod = Pod::from_json(&json).expect("a pod");
+            let defaults: Vec<(Box<str>, Box<str>)> =
+                default.into_iter().map(|url: &str| (annotation::ENDPOINT.into(), url.into())).collect();
+            let namespace = Namespace { name: Some("shop"), annotations: Some(&defaults), ..Namespace::default() };
+            let otlp = configured.map_or(json!({}), |url: &str| json!({"endpoint": url}));
+            let document =
+                json!({"apiVersion": "otelgate.dev/v1alpha1", "kind": "InjectionConfiguration", "otlp": otlp});
+            let configuration = config::parse(&document.to_string()).expect("a configuration");
+            let case = Case { pod: &pod, namespace: &namespace, configuration: &configuration };
+            assert_eq!(sends_elsewhere(case), expected, "{own:?} {default:?} {configured:?}");
+        }
     }
 
     /// What is told from metadata is what is told from the whole pod.

@@ -186,7 +186,7 @@ reasons! {
     NodeNotReady: False, "a node that should run a Collector isn't ready itself",
         "kubectl describe the nodes that are named";
     NodeWithoutCollector: False, "opted-in pods run on a node that has no Collector, so that what they send is lost",
-        "add to spec.collector.tolerations or widen nodeSelector, or keep such pods off the nodes that are named";
+        "add to spec.collector.tolerations or widen nodeSelector, keep such pods off the nodes that are named, or have them send elsewhere by otelgate.dev/endpoint";
     NoCollectorToAdopt: False, "no pod matches spec.collector.adopt.selector",
         "correct the selector, or set spec.collector.mode to managed";
     Delivering: True, "what Collectors take in is sent",

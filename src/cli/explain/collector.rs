@@ -11,7 +11,8 @@ use crate::api::stack::Owner;
 use crate::cli::fetch;
 use crate::cli::logs::Source;
 use crate::cli::telemetry::Telemetry;
-use crate::config::Configuration;
+use crate::coverage;
+use crate::inject::rules::Case;
 use crate::k8s::Client;
 use crate::unavailable::Unavailable;
 
@@ -23,14 +24,13 @@ const NEXT: &str = "see condition CollectorAvailable: kubectl describe telemetry
 // === impl Collectors ===
 
 impl Collectors {
-    /// `None` unless the controller says that they take OTLP, and pods are told no endpoint of somebody else's.
-    pub fn of(stack: &Value, configuration: &Configuration) -> Option<Self> {
+    /// `None` unless the controller says that they take OTLP.
+    pub fn of(stack: &Value) -> Option<Self> {
         let takes_otlp = matches!(Owner::deserialize(&stack["status"]["owners"]["otlp"]), Ok(Owner::Collector));
-        let is_told = configuration.document().otlp.endpoint.is_none();
-        (takes_otlp && is_told).then(|| Self(Telemetry::of(std::slice::from_ref(stack), None)))
+        takes_otlp.then(|| Self(Telemetry::of(std::slice::from_ref(stack), None)))
     }
 
-    /// Why a pod that was told their endpoint sends for nothing.
+    /// Why a pod that was told their endpoint, and none elsewhere, sends for nothing.
     ///
     /// # Errors
     /// When those on its node may not be listed.
@@ -38,10 +38,11 @@ impl Collectors {
         &self,
         client: &Client,
         object: &Value,
+        case: Case<'_>,
         running: &Running,
     ) -> Result<Option<Why>, Unavailable> {
         let has_endpoint = |record: &Record| record.containers.values().flatten().any(|name| name == var::ENDPOINT);
-        let is_told = running.written.as_ref().is_some_and(has_endpoint);
+        let is_told = running.written.as_ref().is_some_and(has_endpoint) && !coverage::sends_elsewhere(case);
         let node = running.replica.node.as_ref().filter(|_| is_told && !has_ended(object));
         let Some(node) = node else { return Ok(None) };
         let mut source = Source::collectors(&self.0);
@@ -79,7 +80,10 @@ mod tests {
 
     use super::super::running::Replica;
     use super::*;
+    use crate::api::annotation;
+    use crate::config::Configuration;
     use crate::coverage::Coverage;
+    use crate::inject::{Namespace, Pod};
     use crate::k8s::Body;
 
     fn collectors(otlp: &str) -> Option<Collectors> {
@@ -87,7 +91,7 @@ mod tests {
             "metadata": {"name": "default"}, "spec": {"injection": {"collector": {"namespace": "monitoring"}}},
             "status": {"owners": {"otlp": otlp}},
         });
-        Collectors::of(&stack, &Configuration::default())
+        Collectors::of(&stack)
     }
 
     /// A pod that was told something.
@@ -106,11 +110,21 @@ mod tests {
             collector: None,
             opted_in: None,
             enabled_since: None,
+            left_alone_until: None,
         }
     }
 
     /// What is said of a pod, where the API server answers so about the Collectors of its node.
     async fn said(code: u16, answer: Value, running: &Running, phase: &str) -> Result<Option<String>, Unavailable> {
+        said_of(&json!({"status": {"phase": phase}}), code, answer, running).await
+    }
+
+    async fn said_of(
+        object: &Value,
+        code: u16,
+        answer: Value,
+        running: &Running,
+    ) -> Result<Option<String>, Unavailable> {
         let service = tower::service_fn(move |request: Request<Body>| {
             let asked = request.uri().to_string();
             assert!(asked.starts_with("/api/v1/namespaces/monitoring/pods?"), "{asked}");
@@ -119,8 +133,10 @@ mod tests {
             async move { Ok::<_, tower::BoxError>(response.expect("a response")) }
         });
         let collectors = collectors("collector").expect("they take OTLP");
-        let object = json!({"status": {"phase": phase}});
-        let why = collectors.missed_by(&Client::new(service, "default"), &object, running).await?;
+        let (json, namespace, configuration) = (object.to_string(), Namespace::default(), Configuration::default());
+        let pod = Pod::from_json(&json).expect("a pod");
+        let case = Case { pod: &pod, namespace: &namespace, configuration: &configuration };
+        let why = collectors.missed_by(&Client::new(service, "default"), object, case, running).await?;
         Ok(why.map(|why| format!("{}: {}", why.code, why.summary)))
     }
 
@@ -160,7 +176,10 @@ mod tests {
             let told = said(500, fault.clone(), &running(node, variable), phase).await;
             assert_eq!(told, Ok(None), "{node:?} {variable} {phase}");
         }
-        assert!(said(500, fault, &running(Some("node-7"), var::ENDPOINT), "Running").await.is_err());
+        let told_it = running(Some("node-7"), var::ENDPOINT);
+        let elsewhere = json!({"metadata": {"annotations": {annotation::ENDPOINT: "https://gateway.example:4318"}}});
+        assert_eq!(said_of(&elsewhere, 500, fault.clone(), &told_it).await, Ok(None));
+        assert!(said(500, fault, &told_it, "Running").await.is_err());
         assert!(collectors("agent").is_none() && collectors("").is_none(), "the Agent's are others");
     }
 }

@@ -1,5 +1,5 @@
-//! Whether opted-in pods run on nodes that have no Collector: looked at by a task of its own, one call at a time and never
-//! more than one a second. Such nodes may be thousands, and nothing but a word to people depends on them.
+//! Whether opted-in pods on nodes that have no Collector send to it: looked at by a task of its own, one call at a time
+//! and never more than one a second. Such nodes may be thousands, and nothing but a word to people depends on them.
 //!
 //! What is asked for is answered from the API server's memory, by the node: it is what kubelets ask for.
 
@@ -17,7 +17,9 @@ use crate::controller::pods::look;
 use crate::controller::pods::metadata::{NamespaceSeen, PodSeen};
 use crate::controller::pods::record::{Around, OwnLabel};
 use crate::controller::pods::stream::Page;
-use crate::inject::Pod;
+use crate::coverage;
+use crate::inject::rules::Case;
+use crate::inject::{Namespace, Pod};
 use crate::k8s::{self, ListParams};
 
 /// What is to be looked at, and what was found.
@@ -55,7 +57,7 @@ struct Calls<'c> {
     namespaces: Option<(Instant, Namespaces)>,
 }
 
-/// Those that are opted in.
+/// Those that are opted in, and others in which pods opt in themselves.
 type Namespaces = BTreeMap<Box<str>, Around>;
 
 /// Between two looks at a node.
@@ -179,28 +181,48 @@ impl Calls<'_> {
         }
     }
 
-    /// A pod with the mark sends to a Collector; one without should have it, where its labels and its spec say so. The
-    /// specs are only asked for where the labels do.
+    /// A pod with the mark sends to the Collector; one without should, where its labels and its spec say so. Neither does
+    /// where it is told another endpoint. The specs are only asked for where the metadata don't say no.
     async fn look_at(&mut self, node: &str, configuration: &Configuration) -> k8s::Result<bool> {
         let on_node = ListParams::default().fields(&format!("spec.nodeName={node},status.phase=Running")).match_any();
         let text = self.list("/api/v1/pods", &on_node, Parts::Metadata).await?;
-        let mut asks = false;
+        let mut asked = Namespaces::new();
         for pod in page(&text)?.items {
-            match Labels::of(pod.get(), configuration) {
-                Labels::Marked => return Ok(true),
-                Labels::Ask => asks = true,
-                Labels::AskIf { namespace } => asks = asks || self.namespaces().await?.contains_key(&namespace),
-                Labels::Nothing => {}
+            let Some((labels, namespace)) = Labels::of(pod.get(), configuration) else { continue };
+            let around = match labels {
+                Labels::AskIf => self.namespaces().await?.get(&namespace).filter(|around| opts_in(around)).cloned(),
+                Labels::Marked | Labels::Ask => Some(self.around(&namespace).await?),
+            };
+            let Some(around) = around.filter(|around| is_of_collector(pod.get(), configuration, &namespace, around))
+            else {
+                continue;
+            };
+            if labels == Labels::Marked {
+                return Ok(true);
             }
+            asked.insert(namespace, around);
         }
-        if !asks {
+        if asked.is_empty() {
             return Ok(false);
         }
         let unmarked = on_node.labels(&format!("!{}", label::CONFIG));
         let text = self.list("/api/v1/pods", &unmarked, Parts::All).await?;
-        let pods = page(&text)?.items;
-        let namespaces = self.namespaces().await?;
-        Ok(pods.iter().any(|pod| is_opted_in(pod.get(), configuration, namespaces)))
+        Ok(page(&text)?.items.iter().any(|pod| is_opted_in(pod.get(), configuration, &asked)))
+    }
+
+    /// A namespace that isn't opted in is asked for by its name.
+    async fn around(&mut self, name: &str) -> k8s::Result<Around> {
+        if let Some(around) = self.namespaces().await?.get(name) {
+            return Ok(around.clone());
+        }
+        let params = ListParams::default().fields(&format!("metadata.name={name}")).match_any();
+        let text = self.list("/api/v1/namespaces", &params, Parts::Metadata).await?;
+        let mut seen = page(&text)?.items.into_iter().filter_map(|item| NamespaceSeen::read(item.get()));
+        let around = seen.find(|seen| *seen.name == *name).map(|seen| seen.around).unwrap_or_default();
+        if let Some((_, known)) = &mut self.namespaces {
+            known.insert(name.into(), around.clone());
+        }
+        Ok(around)
     }
 
     async fn namespaces(&mut self) -> k8s::Result<&Namespaces> {
@@ -251,34 +273,43 @@ fn page(text: &str) -> k8s::Result<Page<'_>> {
 }
 
 /// What a pod's metadata say of whether it is opted in.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Labels {
     Marked,
     /// The spec decides.
     Ask,
     /// The spec does, where the namespace is opted in.
-    AskIf {
-        namespace: Box<str>,
-    },
-    Nothing,
+    AskIf,
 }
 
 impl Labels {
-    fn of(json: &str, configuration: &Configuration) -> Self {
-        let (Some(seen), Ok(pod)) = (PodSeen::read(json), Pod::from_json(json)) else { return Self::Nothing };
-        if pod.label(label::CONFIG).is_some() {
-            return Self::Marked;
-        }
-        match seen.own {
-            _ if seen.leaving || seen.is_barred(configuration) => Self::Nothing,
+    /// With the pod's namespace; `None` of one that isn't.
+    fn of(json: &str, configuration: &Configuration) -> Option<(Self, Box<str>)> {
+        let (seen, pod) = (PodSeen::read(json)?, Pod::from_json(json).ok()?);
+        let labels = match seen.own {
+            _ if pod.label(label::CONFIG).is_some() => Self::Marked,
+            _ if seen.leaving || seen.is_barred(configuration) => return None,
             OwnLabel::Says(OptIn::Enabled) => Self::Ask,
-            OwnLabel::Says(_) => Self::Nothing,
-            OwnLabel::Absent | OwnLabel::Invalid => Self::AskIf { namespace: seen.namespace },
-        }
+            OwnLabel::Says(_) => return None,
+            OwnLabel::Absent | OwnLabel::Invalid => Self::AskIf,
+        };
+        Some((labels, seen.namespace))
     }
 }
 
-/// Whether it would be injected, had it been created now.
+fn opts_in(around: &Around) -> bool {
+    around.own.opt_in() == Some(OptIn::Enabled)
+}
+
+/// Whether what it sends, if it does, is for the Collector.
+fn is_of_collector(json: &str, configuration: &Configuration, namespace: &str, around: &Around) -> bool {
+    let Ok(pod) = Pod::from_json(json) else { return false };
+    let annotations = Some(&*around.annotations);
+    let namespace = Namespace { name: Some(namespace), annotations, ..Namespace::default() };
+    !coverage::sends_elsewhere(Case { pod: &pod, namespace: &namespace, configuration })
+}
+
+/// Whether it would be injected, had it been created now, and told the Collector's endpoint.
 fn is_opted_in(json: &str, configuration: &Configuration, namespaces: &Namespaces) -> bool {
     let (Some(seen), Ok(pod)) = (PodSeen::read(json), Pod::from_json(json)) else { return false };
     let unknown = Around::default();
@@ -286,6 +317,7 @@ fn is_opted_in(json: &str, configuration: &Configuration, namespaces: &Namespace
     !seen.leaving
         && !seen.is_barred(configuration)
         && look::injects(&pod, configuration, &seen.namespace, around, seen.created)
+        && is_of_collector(json, configuration, &seen.namespace, around)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::*;
+use crate::config;
 use crate::k8s::{Body, Client};
 
 /// What the API server was asked for, and when.
@@ -142,9 +143,9 @@ fn a_pod_that_was_missed_needs_a_collector_as_one_with_the_mark_does() {
         let found = ["plain", "shop"].map(|namespace| {
             let pod = pod(namespace, &metadata, &spec).to_string();
             let asks = match Labels::of(&pod, &configuration) {
-                Labels::Marked | Labels::Ask => true,
-                Labels::AskIf { namespace } => namespaces.contains_key(&namespace),
-                Labels::Nothing => false,
+                Some((Labels::Marked | Labels::Ask, _)) => true,
+                Some((Labels::AskIf, namespace)) => namespaces.get(&namespace).is_some_and(opts_in),
+                None => false,
             };
             let is_opted_in = is_opted_in(&pod, &configuration, &namespaces);
             assert!(asks || !is_opted_in, "{what}: its spec is asked for");
@@ -153,5 +154,66 @@ fn a_pod_that_was_missed_needs_a_collector_as_one_with_the_mark_does() {
         assert_eq!(found, expected, "{what}");
     }
     let marked = pod("plain", &json!({"labels": {"otelgate.dev/config": "0123456789abcdef"}}), &json!({})).to_string();
-    assert_eq!(Labels::of(&marked, &configuration), Labels::Marked);
+    assert_eq!(Labels::of(&marked, &configuration), Some((Labels::Marked, "plain".into())));
+}
+
+/// What is found of a node with one pod.
+async fn is_busy(pod: Value, namespace: Value, configuration: &Configuration) -> bool {
+    let is_opted_in = namespace["metadata"]["labels"]["otelgate.dev/inject"] == "enabled";
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let uri = request.uri().to_string();
+        let items = if uri.starts_with("/api/v1/pods?") {
+            json!([pod])
+        } else if is_opted_in || !uri.contains("labelSelector") {
+            json!([namespace])
+        } else {
+            json!([])
+        };
+        let body = json!({"metadata": {"resourceVersion": "1"}, "items": items}).to_string();
+        async move { Ok::<_, tower::BoxError>(Response::new(Body::from(body.into_bytes()))) }
+    });
+    let context = Context::of_nothing(Client::new(service, "default"));
+    let mut calls = Calls { context: &context, next: Instant::now(), namespaces: None };
+    calls.is_busy("a", configuration).await.expect("an answer")
+}
+
+fn told(endpoint: &str) -> Configuration {
+    let document = json!({
+        "apiVersion": "otelgate.dev/v1alpha1", "kind": "InjectionConfiguration", "otlp": {"endpoint": endpoint},
+    });
+    config::parse(&document.to_string()).expect("a configuration")
+}
+
+/// Its own annotation's, its namespace's, or that of the configuration.
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_is_told_another_endpoint_needs_no_collector() {
+    const ELSEWHERE: &str = "https://gateway.example:4318";
+    const COLLECTOR: &str = "http://otel-collector.datadog:4317";
+    let endpoint = |url: &str| json!({"otelgate.dev/endpoint": url});
+    let (none, elsewhere, collector, unusable) =
+        (json!({}), endpoint(ELSEWHERE), endpoint(COLLECTOR), endpoint("gateway.example"));
+    let (default, gateway) = (Configuration::default(), told(ELSEWHERE));
+    let opted_in = json!({"otelgate.dev/inject": "enabled"});
+    let marked = json!({"otelgate.dev/config": "0123456789abcdef"});
+    for (own, of_namespace, configuration, expected) in [
+        (&none, &none, &default, true),
+        (&elsewhere, &none, &default, false),
+        (&none, &elsewhere, &default, false),
+        (&none, &none, &gateway, false),
+        (&collector, &elsewhere, &gateway, true),
+        (&none, &collector, &gateway, true),
+        (&none, &none, &told(COLLECTOR), true),
+        (&unusable, &none, &default, true),
+        (&unusable, &elsewhere, &default, false),
+    ] {
+        // With the mark, opted in itself, and by its namespace.
+        for (labels, namespace_labels) in
+            [(&marked, &opted_in), (&marked, &none), (&opted_in, &none), (&none, &opted_in)]
+        {
+            let pod = pod("shop", &json!({"labels": labels, "annotations": own}), &json!({}));
+            let metadata = json!({"name": "shop", "uid": "u", "labels": namespace_labels, "annotations": of_namespace});
+            let found = is_busy(pod, json!({"metadata": metadata}), configuration).await;
+            assert_eq!(found, expected, "{labels} {own}, {namespace_labels} {of_namespace}");
+        }
+    }
 }
