@@ -214,7 +214,7 @@ reasons! {
     AgentUndecided: Unknown, "with agent.mode auto, the API server hasn't told yet whether it serves DatadogAgent",
         "wait a moment; if it stays so, look at the controller's log, or set agent.mode to operator or daemonset";
     AgentForeign: False, "a Datadog Agent, or an object of its name, is there that isn't otelgate's: a second Agent would report the same hosts",
-        "set agent.mode to adopt, or remove the object that is named";
+        "remove the object that is named; or leave the nodes to that Agent: set agent.mode to adopt where it is in the Collector's namespace, with its names in agent.adopt, and to disabled where it is elsewhere";
     AgentLeftOver: False, "the Agent of the mode before isn't gone yet, and the one that is asked for waits for that",
         "wait a moment; if a DatadogAgent stays, its finalizer waits for the Datadog Operator: start it again, or take the finalizer out";
     AgentLeftBehind: False, "Datadog Agents still run in a namespace where they were before, and report the same hosts as those of now",

@@ -15,6 +15,7 @@ use super::{AdmissionApi, Asked, Credentials, Fetched, Probe, Right, Server, Ser
 use crate::api::stack::{KeyReference, TelemetryStack};
 use crate::api::{crd, label, object};
 use crate::config::Document;
+use crate::controller::agent::others::{self, Other, Search};
 use crate::k8s::{
     self, Api, ApiResource, Body, Client, CustomResourceDefinition, CustomResourceExt as _, DynamicObject, ListParams,
     Namespace, Node, ObjectMeta, PostParams, ResourceAttributes, Secret, SelfSubjectAccessReview,
@@ -50,13 +51,14 @@ pub async fn fetch(client: &Client, namespace: &str, stage: Stage) -> Snapshot {
             own.serving(),
             list(Api::all(client.clone()), ListParams::default()),
             list(Api::namespaced(client.clone(), namespace), ListParams::default()),
+            own.other_agents(stage),
             own.probe(stage),
         )
     };
     let (
         (config_map, stacks, (server, now), admission, crd, rights),
         (registrations, namespaces, deployments, pods, service, endpoints),
-        (lease, nodes, serving, policies, quotas, probe),
+        (lease, nodes, serving, policies, quotas, other_agents, probe),
     ) = tokio::join!(first, second, third);
     let mut snapshot = Snapshot {
         stage,
@@ -81,6 +83,7 @@ pub async fn fetch(client: &Client, namespace: &str, stage: Stage) -> Snapshot {
         collector: Ok(None),
         policies,
         quotas,
+        other_agents,
         rights,
         probe,
     };
@@ -238,6 +241,14 @@ impl Asking<'_> {
             namespace: (scope == Scope::Own).then(|| self.namespace.to_owned()),
             ..ResourceAttributes::default()
         }
+    }
+
+    async fn other_agents(&self, stage: Stage) -> Fetched<Vec<Other>> {
+        if stage == Stage::After {
+            return Ok(Vec::new());
+        }
+        let found = limited(others::find(self.client, &Search::Everywhere, Timestamp::now())).await?;
+        Ok(found.into_iter().collect())
     }
 
     async fn probe(&self, stage: Stage) -> Option<Fetched<Probe>> {

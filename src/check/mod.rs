@@ -3,6 +3,7 @@
 //! [`fetch`](fetch::fetch) asks the API server for everything at once and keeps, for whatever it didn't get, why
 //! ([`Snapshot`]). A check reads that and says what it found; where a part is missing it says so, and never passes.
 
+mod agents;
 mod certificates;
 mod configuration;
 mod crd;
@@ -184,6 +185,7 @@ pub const CHECKS: &[Check] = &[
     Check { name: "quota", summary: "no quota of otelgate's namespace is used up", stages: BOTH, explained_by: &[], run: pods::quota },
     Check { name: "credentials", summary: "Datadog's API key is there and has the right shape", stages: BOTH, explained_by: &[], run: credentials::shape },
     Check { name: "other-injectors", summary: "no other product puts the same variables into pods", stages: BOTH, explained_by: &[], run: registered::other_injectors },
+    Check { name: "other-agents", summary: "no Datadog Agent runs that isn't otelgate's", stages: BEFORE, explained_by: &[], run: agents::others },
     Check { name: "program-rights", summary: "webhook and controller have the rights that they always need; of the rest the TelemetryStack's conditions tell", stages: AFTER, explained_by: &[], run: rights::programs },
     Check { name: "stack", summary: "the TelemetryStack is there and accepted", stages: AFTER, explained_by: STACK, run: configuration::stack },
     Check { name: "other-stacks", summary: "there is no TelemetryStack but default", stages: AFTER, explained_by: &["crd"], run: configuration::other_stacks },

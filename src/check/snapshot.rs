@@ -7,6 +7,7 @@ use super::{Asked, Objection, Stage};
 use crate::api::object;
 use crate::api::stack::KeyReference;
 use crate::config::{self, Configuration, Document};
+use crate::controller::agent::others::Other;
 use crate::controller::stack::Stack;
 use crate::k8s::{
     ConfigMap, Deployment, EndpointSlice, Lease, MutatingWebhookConfiguration, NetworkPolicy, ObjectMeta, Pod,
@@ -51,6 +52,8 @@ pub struct Snapshot {
     pub collector: Fetched<Option<Service>>,
     pub policies: Fetched<Vec<NetworkPolicy>>,
     pub quotas: Fetched<Vec<ResourceQuota>>,
+    /// Looked for before the installation: after it, the controller does.
+    pub other_agents: Fetched<Vec<Other>>,
     pub rights: Vec<Asked>,
     /// Not before there is a webhook.
     pub probe: Option<Fetched<Probe>>,

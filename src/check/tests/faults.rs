@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::controller::agent::others::Other;
 
 pub(super) type Plant = fn(&mut Snapshot);
 
@@ -107,6 +108,8 @@ const BEFORE: &[(&str, &str, Plant)] = &[
     ("collector-pod-security", "restricted pods only", |s| relabel(s, "datadog", "pod-security.kubernetes.io/enforce", "restricted")),
     ("credentials", "a newline", |s| shaped(s, b"0123456789abcdef0123456789abcdef\r\n")),
     ("other-injectors", "OpenTelemetry Operator", operator),
+    ("other-agents", "already there: DaemonSet datadog in namespace monitoring", other_agent),
+    ("other-agents", "DaemonSet datadog in namespace monitoring", |s| { other_agent(s); stack_of(s)["spec"]["agent"] = json!({"mode": "daemonset"}); }),
     ("server-version", "v1.28", |s| { let server = s.server.as_mut().unwrap(); server.minor = "28".into(); server.git_version = "v1.28".into(); }),
 ];
 
@@ -158,6 +161,11 @@ fn operator(s: &mut Snapshot) {
     own["clientConfig"]["service"]["path"] = json!("/mutate-opentelemetry-io-v1beta1-opentelemetrycollector");
     registration["webhooks"].as_array_mut().unwrap().push(own);
     s.registrations.as_mut().unwrap().push(read(registration));
+}
+
+fn other_agent(s: &mut Snapshot) {
+    let (namespace, kind, name) = ("monitoring".to_owned(), "DaemonSet".to_owned(), "datadog".to_owned());
+    s.other_agents = Ok(vec![Other { namespace, kind, name }]);
 }
 
 fn forbid(s: &mut Snapshot, verb: &str, resource: &str) {
@@ -277,6 +285,23 @@ fn policies_that_let_pods_through_are_no_fault() {
     policy(&mut snapshot, &json!({"podSelector": {}}));
     snapshot.policies.as_mut().unwrap()[0].metadata.namespace = Some("quiet".to_owned());
     assert_eq!(faults(&snapshot).0, []);
+}
+
+/// Whoever has it made by somebody else, or by nobody, knows of it.
+#[test]
+fn an_agent_beside_which_none_is_to_be_made_is_no_fault() {
+    for mode in ["adopt", "disabled"] {
+        let mut snapshot = healthy(Stage::Before);
+        other_agent(&mut snapshot);
+        stack_of(&mut snapshot)["spec"]["agent"] = json!({"mode": mode});
+        assert_eq!(faults(&snapshot), (Vec::new(), Vec::new()), "{mode}");
+        let told = run(&snapshot).into_iter().find(|one| one.check == "other-agents").expect("a line").found;
+        assert_eq!(told, "already there: DaemonSet datadog in namespace monitoring", "{mode}");
+    }
+    let mut snapshot = healthy(Stage::Before);
+    other_agent(&mut snapshot);
+    snapshot.stacks = Ok(Vec::new());
+    assert_eq!(faults(&snapshot), (Vec::new(), Vec::new()), "nobody knows yet what will be asked for");
 }
 
 /// Where pods send elsewhere, nothing of the Collector's is asked for.

@@ -118,6 +118,7 @@ pub(crate) fn healthy(stage: Stage) -> Snapshot {
             "metadata": {"name": "small"}, "spec": {"hard": {"pods": "10"}},
             "status": {"hard": {"pods": "10", "requests.cpu": "1"}, "used": {"pods": "3", "requests.cpu": "150m"}},
         }))]),
+        other_agents: Ok(Vec::new()),
         rights: rights::wanted(stage).into_iter().map(|(who, right)| Asked { who, right, allowed: Ok(true) }).collect(),
         probe: (stage == Stage::After).then_some(Ok(Probe { marked: true, warnings: Vec::new() })),
     }
@@ -246,6 +247,7 @@ fn nothing_passes_that_could_not_be_looked_at() {
             collector: no(),
             policies: no(),
             quotas: no(),
+            other_agents: no(),
             probe: Some(no()),
         };
         for checked in run(&snapshot) {

@@ -18,6 +18,7 @@ pub mod mode;
 pub mod node;
 pub mod observe;
 pub mod operator;
+pub mod others;
 pub mod pod;
 mod present;
 pub mod reference;

@@ -15,14 +15,14 @@ pub enum Served {
 /// The version of `DatadogAgent` that the controller writes.
 pub const VERSION: &str = "v2alpha1";
 
-/// What is in the namespace, beside what is asked for.
+/// What is there, beside what is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Present {
     /// The controller's own DaemonSet or Deployment.
     pub own: bool,
     /// The controller's `DatadogAgent`, or what the operator still has of it.
     pub of_operator: bool,
-    /// An Agent that isn't otelgate's, by kind and name.
+    /// An Agent that isn't otelgate's, by kind and name; while none of ours is there, in any namespace.
     pub foreign: Option<String>,
 }
 

@@ -3,6 +3,7 @@
 
 use super::mode::{Present, Served, VERSION};
 use super::observe::{DatadogAgent, Maker};
+use super::others::{Found, Other, Search};
 use super::verdict::Sight;
 use super::watches::Seen;
 use crate::api::stack::{AgentStatus, AgentWay};
@@ -69,4 +70,30 @@ pub(super) fn fill(sight: &mut Sight, seen: &Seen, way: AgentWay) {
         && seen.token.is_some()
         && is_looked_for
         && seen.datadog_agents.is_some();
+}
+
+/// Where to look for Agents of others, once it is known what is there by its name: where one of ours is to be.
+pub(super) fn search(sight: &Sight, namespace: &str) -> Option<Search> {
+    let is_to_be = matches!(sight.way, Some(AgentWay::Operator | AgentWay::Daemonset));
+    let Present { own, of_operator, foreign } = &sight.present;
+    if !is_to_be || !sight.looked || foreign.is_some() {
+        return None;
+    }
+    Some(if *own || *of_operator { Search::Beside(namespace.to_owned()) } else { Search::Everywhere })
+}
+
+/// None of ours is made before that is known. One that runs isn't taken away for another's that came later: that is told.
+pub(super) fn fill_others(sight: &mut Sight, search: &Search, found: Option<&Found>) {
+    let others = found.filter(|found| found.search == *search).map(|found| &found.others);
+    let first = others.and_then(|others| others.first()).map(Other::told);
+    match search {
+        Search::Everywhere => {
+            sight.looked = others.is_some();
+            sight.present.foreign = first;
+        }
+        Search::Beside(_) => {
+            sight.unsearched = others.is_none();
+            sight.beside = first;
+        }
+    }
 }

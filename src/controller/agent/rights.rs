@@ -22,11 +22,11 @@ pub(super) struct Rights(Vec<Arc<Health>>);
 impl Rights {
     pub fn of(state: &State, way: Option<AgentWay>) -> Self {
         let seen = [&state.agent_set, &state.cluster_agent, &state.agent_pods];
-        let own = [&state.agent_secrets, &state.cluster_agent_token, &state.datadog_agents];
+        let own = [&state.agent_secrets, &state.cluster_agent_token, &state.datadog_agents, &state.other_agents];
         let healths = match way {
             None | Some(AgentWay::Disabled) => Vec::new(),
             Some(AgentWay::Adopt) => seen.into_iter().chain([&state.agent_service]).collect(),
-            Some(AgentWay::Operator | AgentWay::Daemonset) => [seen, own].concat(),
+            Some(AgentWay::Operator | AgentWay::Daemonset) => seen.into_iter().chain(own).collect(),
         };
         Self(healths.into_iter().cloned().collect())
     }
@@ -65,7 +65,7 @@ mod tests {
         for health in [&state.agent_set, &state.cluster_agent, &state.agent_pods] {
             assert_eq!(counts(health), [true, true, true, false], "{}", health.what());
         }
-        for health in [&state.agent_secrets, &state.cluster_agent_token, &state.datadog_agents] {
+        for health in [&state.agent_secrets, &state.cluster_agent_token, &state.datadog_agents, &state.other_agents] {
             assert_eq!(counts(health), [true, true, false, false], "{}", health.what());
         }
         assert_eq!(counts(&state.agent_service), [false, false, true, false], "what is adopted is looked at alone");

@@ -9,7 +9,8 @@ use tokio::time::sleep;
 
 use super::mode::{self, Allowed, Served};
 use super::observe::Maker;
-use super::present::{fill, status};
+use super::others::{self, Found, Search};
+use super::present::{fill, fill_others, search};
 use super::rights::Rights;
 use super::settings::Settings;
 use super::token::{Again, Next, Token};
@@ -53,6 +54,9 @@ pub fn start(
     let wants = [wanted.clone(), own_wanted];
     let (kept, outcome) = watch::channel(None);
     tasks.spawn("DatadogAgent", discover::keep(context.clone(), kinds.clone(), wanted, kept));
+    let (search, searches) = watch::channel(None);
+    let (found, others) = watch::channel(None);
+    tasks.spawn("Agents of others", others::run(context.clone(), searches, found));
     let (left, lefts) = watch::channel(None);
     tasks.spawn("Agents left behind", left::run(context.clone(), TRACES, wants, health(), left));
     let part = Task {
@@ -61,6 +65,8 @@ pub fn start(
         served: kinds,
         seen: sights,
         outcomes: [own_outcome, outcome],
+        search,
+        others,
         left: lefts,
         place,
         serves,
@@ -85,6 +91,9 @@ struct Task {
     served: watch::Receiver<Option<Served>>,
     seen: watch::Receiver<Seen>,
     outcomes: [watch::Receiver<Option<Outcome>>; 2],
+    /// Where to look for Agents of others, and what was found there.
+    search: watch::Sender<Option<Search>>,
+    others: watch::Receiver<Option<Found>>,
     /// In a namespace where it was before.
     left: watch::Receiver<Option<Left>>,
     place: watch::Sender<Option<Place>>,
@@ -139,6 +148,7 @@ impl Task {
                 Ok(()) = carried.changed() => {}
                 Ok(()) = own.changed() => {}
                 Ok(()) = of_operator.changed() => {}
+                Ok(()) = self.others.changed() => {}
                 Ok(()) = self.left.changed() => {}
             }
             sleep(SETTLE).await;
@@ -154,6 +164,7 @@ impl Task {
         self.own.send_if_modified(|wanted| wanted.take().is_some());
         self.of_operator.send_if_modified(|wanted| wanted.take().is_some());
         self.place.send_if_modified(|place| place.take().is_some());
+        self.search.send_if_modified(|search| search.take().is_some());
         self.context.state.measured.set_agents_waiting(None);
         self.context.status.report(|reports| {
             reports.take_back(ConditionType::AgentAvailable);
@@ -201,6 +212,7 @@ impl Task {
         if let (Some(way), true) = (self.way, here) {
             // What runs is as it was, whatever is wrong with the spec.
             fill(&mut sight, &seen, way);
+            self.look_for_others(&mut sight, seen.at.as_ref());
             self.tell_whom_it_adopts(&sight);
             if let Some(settings) = settings.as_ref().filter(|_| sight.looked) {
                 soon = self.want(stack, settings, &seen, &mut sight).await;
@@ -211,6 +223,22 @@ impl Task {
         sight.left.clone_from(&self.left.borrow_and_update());
         let holds = self.report(stack, settings.as_ref(), &sight);
         soon.into_iter().chain((holds != Holds::True).then_some(LOOK_AGAIN)).min()
+    }
+
+    fn look_for_others(&mut self, sight: &mut Sight, place: Option<&Place>) {
+        // What was looked for last stands, while names are looked at anew.
+        if !sight.looked {
+            return;
+        }
+        let search = place.and_then(|place| search(sight, &place.namespace));
+        self.search.send_if_modified(|before| {
+            let changed = *before != search;
+            before.clone_from(&search);
+            changed
+        });
+        if let Some(search) = &search {
+            fill_others(sight, search, self.others.borrow_and_update().as_ref());
+        }
     }
 
     /// While a DaemonSet isn't there, the pods of its successor will be found as its own were.

@@ -48,6 +48,10 @@ pub struct Sight {
     pub joining: Arc<BTreeSet<String>>,
     /// Agents elsewhere, that should have gone.
     pub left: Option<Left>,
+    /// What makes the pods of somebody else's, where that runs beside ours.
+    pub beside: Option<String>,
+    /// Nobody has looked yet for what runs beside ours.
+    pub unsearched: bool,
 }
 
 /// What there is to say.
@@ -140,9 +144,10 @@ impl Sight {
         if self.progress == Progress::HandedOver {
             return Said::NotYet;
         }
-        match self.of_nodes(now).or_else(|| self.of_cluster_agent()).or_else(|| self.of_service()) {
+        let of_ours = self.of_nodes(now).or_else(|| self.of_cluster_agent()).or_else(|| self.of_service());
+        match of_ours.or_else(|| self.of_others()) {
             Some((reason, detail)) => Said::Verdict(reason, detail),
-            None if self.progress == Progress::Waiting => Said::NotYet,
+            None if self.progress == Progress::Waiting || self.unsearched => Said::NotYet,
             None => {
                 let (reason, detail) = self.ready(way);
                 Said::Verdict(reason, detail)
@@ -334,6 +339,11 @@ impl Sight {
         let service = self.no_service.as_ref()?;
         let sender = if service == object::AGENT { "the Collector sends" } else { "pods are told to send" };
         Some((Reason::AgentServiceMissing, format!("{sender} to Service {service}")))
+    }
+
+    fn of_others(&self) -> Option<(Reason, String)> {
+        let other = self.beside.as_ref()?;
+        Some((Reason::AgentForeign, format!("{other} isn't otelgate's, and runs beside otelgate's own")))
     }
 
     fn ready(&self, way: AgentWay) -> (Reason, String) {

@@ -28,6 +28,7 @@ mod verdict;
 mod words;
 
 pub use carried::Carried;
+pub use node::WINDOWS;
 pub(crate) use node::real_ones;
 pub(crate) use pod::{Pod, Read as ReadPod};
 pub use run::run;

@@ -85,7 +85,8 @@ const ALWAYS_TOLERATED: [&str; 6] = [
     "node.kubernetes.io/unschedulable",
 ];
 
-const WINDOWS: (&str, &str) = ("kubernetes.io/os", "windows");
+/// A label of nodes on which neither Collector nor Agent runs.
+pub const WINDOWS: (&str, &str) = ("kubernetes.io/os", "windows");
 /// Of Virtual Kubelet, as AKS has it, and of Fargate on EKS.
 const VIRTUAL: [(&str, &str); 2] = [("type", "virtual-kubelet"), ("eks.amazonaws.com/compute-type", "fargate")];
 

@@ -2,6 +2,7 @@
 
 mod goldens;
 mod key;
+mod others;
 mod rights;
 mod settle;
 mod steady;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::edited::Hand;
 use super::{
-    OURS, add_nodes, ask, ask_for, be, cluster, exists, found, is_made_again, is_ready, key, pods, run, says,
+    OURS, add_nodes, ask, ask_for, be, cluster, exists, found, is_made_again, is_ready, key, pods, run, says, says_so,
     start_controller, status, wait_until_gone, wait_until_labelled,
 };
 use crate::control_plane::network::Process;
@@ -28,6 +28,8 @@ pub(super) const MADE: [&str; 14] = [
     LEASE,
 ];
 
+/// Of an Agent that isn't otelgate's, as of a Helm release.
+const ELSEWHERE: &str = "monitoring";
 /// What stands in it is the Cluster Agent's.
 const LEASE: &str = "lease/datadog-leader-election";
 
@@ -229,11 +231,9 @@ fn somebody_elses_agent_is_left_alone_and_watched_when_adopted() {
     let plane = cluster();
     add_nodes(&plane, &["node-1"]);
     let label = json!({"app": "theirs"});
+    let controller = none_is_made_beside_one_elsewhere(&plane);
     plane.apply(&[theirs("datadog-agent")]);
-    let controller = start_controller(&plane, "controller");
-    ask_for(&plane, &json!({"mode": "daemonset"}));
-    let message = says(&plane, &controller, "AgentForeign");
-    assert!(message.starts_with("DaemonSet datadog-agent isn't otelgate's"), "{message}");
+    says_so(&plane, &controller, "AgentForeign", "DaemonSet datadog-agent isn't otelgate's");
     assert!(!exists(&plane, "deployment/datadog-cluster-agent"));
     let image =
         plane.get(super::NAMESPACE, "daemonset/datadog-agent")["spec"]["template"]["spec"]["containers"][0]["image"]
@@ -269,7 +269,28 @@ fn somebody_elses_agent_is_left_alone_and_watched_when_adopted() {
     ask_for(&plane, &json!({"mode": "adopt", "adopt": {"daemonSet": "another", "clusterAgent": ""}}));
     says(&plane, &controller, "AgentMissing");
     assert!(exists(&plane, "daemonset/datadog-agent"), "nobody takes away what is theirs");
+    plane.kubectl(&["delete", "-n", ELSEWHERE, "daemonset/datadog"]).expect("kubectl delete");
     our_own_goes_for_somebody_elses(&plane, &controller);
+}
+
+/// It is there before the stack, where nothing has our names.
+fn none_is_made_beside_one_elsewhere(plane: &ControlPlane) -> Process {
+    plane.make_namespace(ELSEWHERE, &json!({}), &json!({}));
+    let mut set = theirs("datadog");
+    set["metadata"]["namespace"] = json!(ELSEWHERE);
+    set["spec"]["template"]["metadata"]["labels"]["agent.datadoghq.com/component"] = json!("agent");
+    plane.apply(&[set]);
+    wait_for("its pod", || {
+        let pods = plane.kubectl(&["get", "pods", "-n", ELSEWHERE, "-o", "name"]);
+        (!pods.expect("kubectl get").trim().is_empty()).then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
+    let controller = start_controller(plane, "controller");
+    ask_for(plane, &json!({"mode": "daemonset"}));
+    let message = says(plane, &controller, "AgentForeign");
+    assert!(message.starts_with("DaemonSet datadog in namespace monitoring isn't otelgate's"), "{message}");
+    wait_until_labelled(plane, &controller, OURS, &[]);
+    controller
 }
 
 fn theirs(name: &str) -> Value {

@@ -325,6 +325,28 @@ fn what_workloads_say_of_themselves() {
     ]);
 }
 
+#[test]
+fn another_that_runs_beside_ours_is_told_where_ours_is_well() {
+    let beside = || Some("DaemonSet datadog in namespace monitoring".to_owned());
+    check(vec![
+        (
+            Sight { beside: beside(), ..well() },
+            Reason::AgentForeign,
+            "DaemonSet datadog in namespace monitoring isn't otelgate's, and runs beside otelgate's own",
+        ),
+        (
+            Sight { beside: beside(), ..of_operator() },
+            Reason::AgentForeign,
+            "DaemonSet datadog in namespace monitoring isn't otelgate's, and runs beside otelgate's own",
+        ),
+        (
+            Sight { beside: beside(), cluster_agent: None, ..well() },
+            Reason::ClusterAgentNotReady,
+            "its Deployment isn't there",
+        ),
+    ]);
+}
+
 /// By which an alert tells a rollout that gets on from one that doesn't.
 #[test]
 fn nodes_that_wait_for_a_rollout_are_counted_while_nothing_else_is_wrong() {
