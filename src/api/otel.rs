@@ -169,8 +169,8 @@ pub const VARIABLES: [Known; 19] = [
     ),
     known(
         var::LOGS_EXPORTER,
-        "`none`, where this pod's logs are read from files and the container has no settings of its own for logs, nor sends \
-         to another backend.",
+        "`none`, where this container's logs are read from files, and it has no settings of its own for logs, nor sends to \
+         another backend.",
     ),
     known(var::RESOURCE_ATTRIBUTES, "The resource attributes; appended to a literal that the container has."),
 ];

@@ -42,7 +42,7 @@ pub use view::Pod;
 use jiff::Timestamp;
 
 use crate::api::{OptIn, annotation, label, otel};
-use crate::config::Configuration;
+use crate::config::{Configuration, LogOwner};
 use containers::Selection;
 use existing::{Existing, OwnAttributes};
 use identity::{Identity, Sources};
@@ -64,6 +64,8 @@ struct Context<'a, 'c> {
     options: &'c Options<'a>,
     workload: &'c Workload<'a>,
     prior: &'c Prior,
+    /// Whether there is room for the annotations by which the Agent reads logs.
+    logs_have_room: bool,
 }
 
 /// What happens to a pod, and why.
@@ -88,8 +90,16 @@ pub fn decide<'a>(
     let prior = Prior::read(pod);
     let options = Options::read(pod, namespace, configuration, &prior, &mut notes);
     let workload = Workload::of(pod, now);
-    let context = Context { pod, namespace, configuration, options: &options, workload: &workload, prior: &prior };
-    let plan = match context.plan(notes) {
+    let context = Context {
+        pod,
+        namespace,
+        configuration,
+        options: &options,
+        workload: &workload,
+        prior: &prior,
+        logs_have_room: true,
+    };
+    let mut plan = match context.plan_with_room(notes) {
         Ok(plan) => plan,
         Err((reason, mut notes)) => {
             note_injected_before(pod, &mut notes);
@@ -126,6 +136,18 @@ fn note_injected_before<'a>(pod: &'a Pod<'a>, notes: &mut Vec<Note<'a>>) {
 // === impl Context ===
 
 impl<'a> Context<'a, '_> {
+    /// Without the annotations by which the Agent reads logs, SDKs go on sending theirs.
+    fn plan_with_room(self, notes: Vec<Note<'a>>) -> Result<Plan<'a>, (Reason, Vec<Note<'a>>)> {
+        let before = notes.len();
+        let mut plan = self.plan(notes)?;
+        let is_dropped = |entry: &Entry<'_>| entry.reason == Some(Reason::AnnotationsTooLarge);
+        if self.configuration.log_owner() == LogOwner::Agent && plan.annotations.iter().any(is_dropped) {
+            plan.notes.truncate(before);
+            return Self { logs_have_room: false, ..self }.plan(plan.notes);
+        }
+        Ok(plan)
+    }
+
     fn plan(&self, mut notes: Vec<Note<'a>>) -> Result<Plan<'a>, (Reason, Vec<Note<'a>>)> {
         self.note_surroundings(&mut notes);
         let mut selected = Vec::new();

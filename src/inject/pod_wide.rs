@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::identity::{Effective, Identity};
 use super::lookup::Names;
-use super::plan::{Edit, Entry, MapState, Value};
+use super::plan::{Action, Edit, Entry, MapState, Value};
 use super::prior::Prior;
 use super::status::Written;
 use super::view::{Container, Map};
@@ -67,7 +67,11 @@ pub(super) fn annotations<'a>(context: &Context<'a, '_>, selected: &[Selected<'a
                 let value = Ok(Some((Cow::Borrowed("true"), "logs are read by the Collector")));
                 entries.extend(entry(context, Place::Annotations, annotation::DISCOVERY_LOGS.into(), None, value));
             }
-            LogOwner::Agent => entries.extend(selected.iter().filter_map(|one| agent_logs(context, one))),
+            LogOwner::Agent => {
+                entries.extend(
+                    selected.iter().filter_map(|(container, identity)| agent_logs(context, container, identity)),
+                );
+            }
         }
     }
     entries
@@ -144,8 +148,25 @@ fn log_source<'a>(context: &Context<'a, '_>, selected: &[Selected<'a>]) -> PodWi
     Ok(first.map(|source| (source.into(), "image")))
 }
 
+/// Why nobody reads a container's lines from files, if so.
+pub(super) fn unread<'a>(
+    context: &Context<'a, '_>,
+    container: &Container<'a>,
+    identity: &Identity<'a>,
+) -> Option<Reason> {
+    if context.configuration.log_owner() == LogOwner::Collector {
+        return None;
+    }
+    if context.excludes_logs(container.name.as_str()) {
+        return Some(Reason::LogsExcluded);
+    }
+    // The Agent reads those alone that it is told of.
+    let told = agent_logs(context, container, identity).is_some_and(|entry| entry.action != Action::Left);
+    (!told).then_some(Reason::LogsNotRead)
+}
+
 /// `ad.datadoghq.com/<container>.logs`.
-fn agent_logs<'a>(context: &Context<'a, '_>, (container, identity): &Selected<'a>) -> Option<Entry<'a>> {
+fn agent_logs<'a>(context: &Context<'a, '_>, container: &Container<'a>, identity: &Identity<'a>) -> Option<Entry<'a>> {
     #[derive(Serialize)]
     struct Log<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,21 +177,26 @@ fn agent_logs<'a>(context: &Context<'a, '_>, (container, identity): &Selected<'a
 
     let options = context.options;
     let name = container.name.as_str();
+    let left = |key: String, reason| entry(context, Place::Annotations, key.into(), None, Err(reason));
     let own = options.container_log_source(name);
     let source = own
         .or(options.log_source.map(|sourced| sourced.value))
         .or_else(|| logs::source_of_image(container.image.as_str()));
     let key = format!("{}{name}{}", annotation::DATADOG_AUTODISCOVERY, annotation::DATADOG_LOGS_SUFFIX);
     if context.excludes_logs(name) {
-        return entry(context, Place::Annotations, key.into(), None, Err(Reason::LogsExcluded));
+        return left(key, Reason::LogsExcluded);
+    }
+    if !context.logs_have_room {
+        return left(key, Reason::AnnotationsTooLarge);
     }
     let service = identity.service.value().filter(|_| !options.skips(attr::SERVICE_NAME));
     if source.is_none() && service.is_none() {
         let reason = match &identity.service {
             Effective::Unknown(reason) => *reason,
-            Effective::Known { .. } | Effective::Absent => Reason::SkippedByAnnotation,
+            Effective::Known { .. } => Reason::SkippedByAnnotation,
+            Effective::Absent => Reason::PairIsUsers,
         };
-        return Some(Entry::left(key, reason));
+        return left(key, reason);
     }
     let value = serde_json::to_string(&[Log { source, service }]).expect("two strings are JSON");
     entry(context, Place::Annotations, key.into(), None, Ok(Some((value.into(), "logs are read by the Agent"))))

@@ -94,7 +94,9 @@ reasons! {
         "nothing; to have both from otelgate, remove the container's own";
     LogsExcluded: Key, "the pod's annotation ad.datadoghq.com/logs_exclude or exclude, or that of the container, keeps the Datadog Agent from the logs, so nobody reads them from files",
         "nothing, if that is meant; else remove that annotation";
-    SkippedByAnnotation: Key, "named in otelgate.dev/skip",
+    LogsNotRead: Key, "the Datadog Agent isn't told to read this container's logs, so its SDK goes on sending them",
+        "see why the container's annotation ad.datadoghq.com/<container>.logs is left out";
+    SkippedByAnnotation: Key, "named in otelgate.dev/skip, or goes with a key that is",
         "nothing, if that is meant";
     NotLegal: Key, "not legal as a Kubernetes name or value, so the API server would refuse it",
         "shorten or change the value; the variables carry it all the same";

@@ -16,7 +16,7 @@ use super::prior::{Ownership, Prior};
 use super::resource::Resource;
 use super::status::{Digests, Was};
 use super::view::{Presence, Variable};
-use super::{Context, Reason};
+use super::{Context, Reason, pod_wide};
 use crate::api::otel::{self, attr, var};
 use crate::config::ExtraSource;
 
@@ -142,8 +142,8 @@ impl<'a, 'c> Variables<'a, 'c> {
             self.offer_unless(elsewhere, var::TEMPORALITY, Value::text(temporality), "configuration");
         }
         if options.logs {
-            let excluded = context.excludes_logs(self.existing.container.name.as_str()).then_some(Reason::LogsExcluded);
-            let reason = excluded.or_else(|| self.has_own_logs().then_some(Reason::PairIsUsers));
+            let unread = pod_wide::unread(context, self.existing.container, self.identity);
+            let reason = unread.or_else(|| self.has_own_logs().then_some(Reason::PairIsUsers));
             self.offer_unless(reason, var::LOGS_EXPORTER, Value::text("none"), "logs are read from files");
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{app, case, pod};
+use super::{app, case, pod, with_env};
 use crate::config::LogOwner;
 use crate::inject::{Action, Reason};
 
@@ -149,7 +149,7 @@ fn an_object_that_would_grow_too_large_is_left_alone() {
 fn the_status_never_holds_a_value() {
     let env =
         json!([{"name": "TOKEN", "value": "s3cr3t"}, {"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "key=s3cr3t"}]);
-    let outcome = case(pod(super::with_env(env))).annotate("resource.opentelemetry.io/x", "s3cr3t").decide();
+    let outcome = case(pod(with_env(env))).annotate("resource.opentelemetry.io/x", "s3cr3t").decide();
     assert!(!outcome.annotation("otelgate.dev/status").unwrap().contains("s3cr3t"));
 }
 
@@ -157,7 +157,7 @@ fn the_status_never_holds_a_value() {
 fn what_the_container_hides_is_on_no_pod_wide_key() {
     let hidden =
         json!([{"name": "OTEL_RESOURCE_ATTRIBUTES", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}}]);
-    let outcome = case(pod(super::with_env(hidden))).decide();
+    let outcome = case(pod(with_env(hidden))).decide();
     assert!(outcome.is("tags.datadoghq.com/version", Action::Left, Some(Reason::ValueFrom)));
     let skipped = case(pod(app())).annotate("otelgate.dev/skip", "OTEL_SERVICE_NAME").decide();
     assert!(skipped.is("tags.datadoghq.com/service", Action::Left, Some(Reason::SkippedByAnnotation)));
@@ -176,7 +176,7 @@ fn an_older_environment_annotation_counts() {
 #[test]
 fn the_agents_annotation_is_never_empty() {
     let env = json!([{"name": "OTEL_SERVICE_NAME", "value": "$(FOO)"}]);
-    let agent = case(pod(super::with_env(env))).configure(|document| document.logs.owner = LogOwner::Agent).decide();
+    let agent = case(pod(with_env(env))).configure(|document| document.logs.owner = LogOwner::Agent).decide();
     assert!(agent.is("ad.datadoghq.com/app.logs", Action::Left, Some(Reason::UnresolvedReference)));
 }
 
@@ -204,6 +204,41 @@ fn keys_are_written_into_paths_so_that_they_are_found() {
         .decide();
     assert_eq!((outcome.annotation("a~b/c"), outcome.label("~1d/~0")), (None, None));
     assert_eq!(outcome.annotation("a~1b~0c"), Some("theirs"));
+}
+
+/// The Agent reads the logs of those alone that an annotation tells it of.
+#[test]
+fn logs_that_the_agent_is_not_told_of_stay_with_the_sdk() {
+    let tags = json!({"fieldRef": {"fieldPath": "metadata.labels['tags.datadoghq.com/service']"}});
+    let named = |name: &str| json!({"name": name, "image": "shop/web:1"});
+    let huge = "x".repeat(256 * 1024 - 900);
+    let with = |variable: serde_json::Value| case(pod(with_env(json!([variable]))));
+    let unknown = || with(json!({"name": "DD_SERVICE", "valueFrom": tags}));
+    for (case, name, reason) in [
+        (unknown(), "app", Some(Reason::ValueFrom)),
+        (unknown().annotate("otelgate.dev/log-source", "java"), "app", None),
+        (with(json!({"name": "DD_SERVICE", "value": "$(ELSEWHERE)"})), "app", Some(Reason::UnresolvedReference)),
+        (with(json!({"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "service.name="})), "app", Some(Reason::PairIsUsers)),
+        (case(pod(app())).annotate("otelgate.dev/skip", "service.name"), "app", Some(Reason::SkippedByAnnotation)),
+        (case(pod(named(&"n".repeat(59)))), &"n".repeat(59), Some(Reason::NotLegal)),
+        (case(pod(named(&"n".repeat(58)))), &"n".repeat(58), None),
+        (case(pod(app())).annotate("shop.example/notes", &huge), "app", Some(Reason::AnnotationsTooLarge)),
+    ] {
+        let case = case.configure(|document| document.logs.owner = LogOwner::Agent);
+        let (outcome, key) = (case.decide(), format!("ad.datadoghq.com/{name}.logs"));
+        let exporter = outcome.variable("OTEL_LOGS_EXPORTER");
+        assert_eq!(
+            (outcome.annotation(&key).is_some(), exporter.is_some()),
+            (reason.is_none(), reason.is_none()),
+            "{reason:?}"
+        );
+        if reason.is_some() {
+            assert!(outcome.is(&key, Action::Left, reason), "{reason:?}: {:?}", outcome.entries);
+            assert!(outcome.is("OTEL_LOGS_EXPORTER", Action::Left, Some(Reason::LogsNotRead)), "{:?}", outcome.entries);
+            let told = case.annotate(&key, r#"[{"source": "java"}]"#).decide();
+            assert_eq!(told.variable("OTEL_LOGS_EXPORTER"), Some("none"), "the pod tells the Agent itself");
+        }
+    }
 }
 
 #[test]
