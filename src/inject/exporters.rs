@@ -109,11 +109,20 @@ impl<'a> Variables<'a, '_> {
     }
 
     /// Whether the endpoint in force for a signal is the container's own, and leads neither to the Collector nor where
-    /// the pod would send without it.
+    /// the pod would send without it. One that is skipped counts as hidden in `envFrom`: so it is given back.
     pub(super) fn sends_elsewhere(&self, signal: Signal) -> bool {
-        let names = [signal.endpoint_variable(), var::ENDPOINT];
-        let own = names.into_iter().find(|name| Said::of(self.existing.value(name), |_| Ok(())).is_set());
-        own.is_some_and(|name| !self.is_known_host(name))
+        let skips = |name| self.context.options.skips(name);
+        // With the general protocol its endpoint is left out, too.
+        let own = [(signal.endpoint_variable(), false), (var::ENDPOINT, skips(var::PROTOCOL))];
+        for (endpoint, is_left) in own {
+            if Said::of(self.existing.value(endpoint), |_| Ok(())).is_set() {
+                return !self.is_known_host(endpoint);
+            }
+            if is_left || skips(endpoint) {
+                return true;
+            }
+        }
+        false
     }
 
     fn is_known_host(&self, endpoint: &str) -> bool {

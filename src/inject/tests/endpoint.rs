@@ -213,6 +213,20 @@ fn what_goes_to_a_backend_of_the_containers_own_is_left_as_it_is() {
             assert_eq!(is_left, value.is_none(), "{name}: {env}");
         }
     }
+    // What is given back to envFrom is as hidden as what a valueFrom has.
+    for (skip, temporality, exporter) in [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", None, None),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", None, None),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", None, Some("none")),
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", Some("delta"), None),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", Some("delta"), Some("none")),
+    ] {
+        let outcome = case(pod(app())).annotate("otelgate.dev/skip", skip).decide();
+        assert_eq!([outcome.variable(TEMPORALITY), outcome.variable(EXPORTER)], [temporality, exporter], "{skip}");
+    }
+    let collector = json!([{"name": ENDPOINT, "value": "http://otel-collector.datadog:4318"}]);
+    let given = case(pod(with_env(collector))).annotate("otelgate.dev/skip", ENDPOINT).decide();
+    assert_eq!(given.variable(EXPORTER), Some("none"), "its own is known");
     let own = json!([{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://a"}, {"name": TEMPORALITY, "value": "lowmemory"}]);
     assert!(case(pod(with_env(own))).decide().is(TEMPORALITY, Action::Kept, None));
 }
