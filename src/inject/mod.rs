@@ -85,6 +85,7 @@ pub fn decide<'a>(
         return Decision::Skip { reason, notes };
     }
     if let Err(reason) = too_large(pod) {
+        note_injected_before(pod, &mut notes);
         return Decision::Skip { reason, notes };
     }
     let prior = Prior::read(pod);
@@ -107,7 +108,12 @@ pub fn decide<'a>(
         }
     };
     let observed = configuration.mode() == OptIn::Observe || rules::opt_in(pod, namespace) == Some(OptIn::Observe);
-    if observed { Decision::Observe(plan) } else { Decision::Inject(plan) }
+    if observed {
+        note_injected_before(pod, &mut plan.notes);
+        Decision::Observe(plan)
+    } else {
+        Decision::Inject(plan)
+    }
 }
 
 /// What no API server keeps is not worth a decision, which takes longer the more there is.

@@ -151,14 +151,14 @@ reasons! {
         "nothing";
     UnclaimedValues: Notice, "the container has values as otelgate wrote them into another; whose they are can't be known, so they stay",
         "if the container was renamed or copied, take otelgate's variables out of it; if they are its own, undo and inject anew";
-    ConfigurationChanged: Notice, "the pod carries values of an earlier configuration, which are replaced",
+    ConfigurationChanged: Notice, "the pod carries values of an earlier configuration, which are replaced where it is injected",
         "nothing";
     InjectedBefore: Notice, "the pod is left alone now, and still carries what otelgate wrote before",
         "take it out of the manifest with otelgate inject --undo, if that isn't meant";
     InvalidStatus: Notice, "the annotation otelgate.dev/status can't be read, so what it listed counts as the user's",
         "remove the annotation, or restore it from the manifest that otelgate wrote";
-    UnsupportedSkip: Notice, "otelgate.dev/skip names a key that otelgate never sets",
-        "correct the name";
+    UnsupportedSkip: Notice, "otelgate.dev/skip names neither a variable nor an attribute that otelgate sets",
+        "correct the name; for an annotation or a label, name its attribute, such as service.name";
 
     Undecodable: Failure, "the review couldn't be decoded",
         "please report it with the pod's manifest; the pod was created unchanged";

@@ -90,11 +90,15 @@ fn what_was_written_before_is_told_of_a_pod_that_is_left_alone() {
     let injected = case(pod(app())).decide().pod;
     for left in [
         case(injected.clone()).label("otelgate.dev/inject", "disabled"),
-        case(injected).annotate("otelgate.dev/containers", "typo"),
+        case(injected.clone()).annotate("otelgate.dev/containers", "typo"),
+        case(injected.clone()).annotate("shop.example/notes", &"x".repeat(256 * 1024)),
     ] {
         let outcome = left.decide();
         assert!(outcome.skipped.is_some() && outcome.has_note(Reason::InjectedBefore));
     }
+    let observed = case(injected).label("otelgate.dev/inject", "observe").decide();
+    assert!(observed.name == "observe" && observed.has_note(Reason::InjectedBefore), "{}", observed.name);
+    assert!(!case(pod(app())).opt_in(Some("observe")).decide().has_note(Reason::InjectedBefore));
     assert!(!case(pod(app())).opt_in(None).decide().has_note(Reason::InjectedBefore));
 }
 
