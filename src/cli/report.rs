@@ -51,7 +51,8 @@ impl Outcome {
             Decision::Skip { .. } => What::LeftAlone,
         };
         match decision {
-            Decision::Inject(plan) | Decision::Observe(plan) => describe(plan, &mut details),
+            Decision::Inject(plan) => describe(plan, &DONE, &mut details),
+            Decision::Observe(plan) => describe(plan, &OBSERVED, &mut details),
             Decision::Skip { reason, .. } => {
                 let next = next_step(*reason, place.namespace, namespace_known);
                 let summary = summary(*reason, namespace);
@@ -117,21 +118,37 @@ fn explained(reason: Reason, about: &str) -> String {
     format!("{ATTENTION}{}{ATTENTION:#} {about}: {}; next: {}", reason.code(), reason.summary(), reason.next_step())
 }
 
-fn describe(plan: &Plan<'_>, details: &mut Vec<(usize, String)>) {
-    for ContainerPlan { name, env, attributes, .. } in &plan.containers {
+/// What is done with a key.
+struct Words {
+    set: &'static str,
+    append: &'static str,
+    take_out: &'static str,
+}
+
+const DONE: Words = Words { set: "set", append: "appended", take_out: "took out" };
+const OBSERVED: Words = Words { set: "would set", append: "would append", take_out: "would take out" };
+
+fn describe(plan: &Plan<'_>, words: &Words, details: &mut Vec<(usize, String)>) {
+    for container in &plan.containers {
+        let ContainerPlan { name, env, attributes, .. } = container;
         let names = names(env, Action::Set);
-        let set = if names.is_empty() { "no variable set".to_owned() } else { format!("set {}", names.join(", ")) };
+        let set =
+            if names.is_empty() { "no variable set".to_owned() } else { format!("{} {}", words.set, names.join(", ")) };
         details.push((2, format!("container {BOLD}{}{BOLD:#}: {set}", printable(name))));
         for key in self::names(env, Action::Merged) {
             let count = attributes.iter().filter(|entry| entry.is_written()).count();
-            details.push((4, format!("appended {} to {key}", counted(count, "attribute"))));
+            details.push((4, format!("{} {} to {key}", words.append, counted(count, "attribute"))));
+        }
+        if !container.gone().is_empty() {
+            let gone = printable(&container.gone().join(", ")).into_owned();
+            details.push((4, format!("{} otelgate's own {gone}", words.take_out)));
         }
         exceptions(env.iter().chain(attributes), details);
     }
     let written = |entries: &[Entry<'_>]| entries.iter().filter(|entry| entry.is_written()).count();
     let labels = counted(written(&plan.labels), "label");
     let annotations = counted(written(&plan.annotations), "annotation");
-    details.push((2, format!("pod: set {labels}, {annotations}")));
+    details.push((2, format!("pod: {} {labels}, {annotations}", words.set)));
     exceptions(plan.labels.iter().chain(&plan.annotations), details);
 }
 

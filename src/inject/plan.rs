@@ -71,8 +71,10 @@ pub(super) struct ListState<'a> {
     pub was: Presence,
     /// Where new entries go.
     pub insert_at: usize,
-    /// Earlier entries that are no longer wanted, in ascending order.
+    /// Earlier entries that are no longer wanted here, in ascending order.
     pub removed: Vec<usize>,
+    /// Of those, the variables that otelgate writes no more.
+    pub gone: Vec<&'a str>,
     /// What otelgate wrote and somebody edited: still listed, so that undo knows.
     pub edited: Vec<&'a str>,
     /// What may be otelgate's or the user's: listed as long as it stands.
@@ -216,6 +218,16 @@ impl<'a> Plan<'a> {
     pub fn entries(&self) -> impl Iterator<Item = &Entry<'a>> {
         let containers = self.containers.iter().flat_map(|container| container.env.iter().chain(&container.attributes));
         containers.chain(&self.annotations).chain(&self.labels)
+    }
+}
+
+// === impl ContainerPlan ===
+
+impl<'a> ContainerPlan<'a> {
+    /// Variables that otelgate wrote before, and writes no more.
+    #[must_use]
+    pub fn gone(&self) -> &[&'a str] {
+        &self.state.gone
     }
 }
 

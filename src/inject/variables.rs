@@ -363,6 +363,9 @@ pub(super) fn list_state<'a>(existing: &Existing<'a>, entries: &[Entry<'_>], pri
             .any(|entry| entry.key == name && matches!(entry.edit, Edit::None | Edit::Replace(_)) && entry.is_written())
     };
     let removed: Vec<usize> = existing.own_entries().filter(|index| !wanted(index)).collect();
+    let is_written = |name: &&str| entries.iter().any(|entry| entry.key == *name && entry.is_written());
+    let names = removed.iter().map(|index| container.env.items[*index].name.as_str());
+    let gone = names.filter(|name| !is_written(name)).collect();
     let kept_reference = |index: &usize| is_reference(container.env.items[*index].name.as_str()) && wanted(index);
     let insert_at = existing.own_entries().filter(kept_reference).max().map_or(0, |index| index + 1);
     let merged = entries.iter().find_map(|entry| match entry.edit {
@@ -380,6 +383,7 @@ pub(super) fn list_state<'a>(existing: &Existing<'a>, entries: &[Entry<'_>], pri
         was: Prior::before(written, container.env.presence),
         insert_at,
         removed,
+        gone,
         edited: existing.edited(prior),
         unclaimed: existing.unclaimed(prior),
         stripped,

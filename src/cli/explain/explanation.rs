@@ -90,10 +90,14 @@ pub struct Asked {
 }
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Container {
     pub name: String,
     pub env: Vec<Told>,
     pub attributes: Vec<Told>,
+    /// Variables that otelgate wrote before, and doesn't any more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub taken_out: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -143,6 +147,7 @@ impl Explanation {
             name: container.name.to_owned(),
             env: keys(&container.env),
             attributes: keys(&container.attributes),
+            taken_out: container.gone().iter().map(|name| (*name).to_owned()).collect(),
         };
         Self {
             file: None,

@@ -63,6 +63,10 @@ impl Explanation {
             let name = printable(&container.name);
             table(out, &format!("container {name}: variables"), &container.env, width);
             table(out, &format!("container {name}: resource attributes"), &container.attributes, width);
+            if !container.taken_out.is_empty() {
+                section(out, &format!("container {name}: taken out, as otelgate's own from before"));
+                out.push_str(&wrapped(&printable(&container.taken_out.join(", ")), 4, width));
+            }
         }
         table(out, "pod: labels", &self.labels, width);
         table(out, "pod: annotations", &self.annotations, width);

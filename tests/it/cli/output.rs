@@ -183,3 +183,20 @@ fn check_reports_an_annotation_of_another_version() {
     assert_eq!(check(&theirs).status.code(), Some(1), "{}", told(&check(&theirs)));
     assert_eq!(otelgate_on(directory.path(), &["inject", "--opt-in", "-q", "-f", "-"], &theirs), ours);
 }
+
+#[test]
+fn what_is_taken_out_of_a_container_is_told() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let two = format!("{}  - name: second\n    image: busybox:1\n", POD.trim_end().to_owned() + "\n");
+    let both = otelgate_on(directory.path(), &["inject", "--opt-in", "-q", "-f", "-"], &two);
+    let fewer = both.replacen("  annotations:\n", "  annotations:\n    otelgate.dev/containers: main\n", 1);
+    assert_ne!(fewer, both);
+    let check = fed(directory.path(), &["inject", "--opt-in", "--check", "-f", "-"], fewer.as_bytes());
+    assert_eq!(check.status.code(), Some(1));
+    assert!(told(&check).contains("took out otelgate's own OTELGATE_POD_NAME, "), "{}", told(&check));
+    let explained = otelgate_on(directory.path(), &["explain", "--opt-in", "-f", "-"], &fewer);
+    assert!(explained.contains("container second: taken out, as otelgate's own from before"), "{explained}");
+    let observed = fewer.replacen("  labels:\n", "  labels:\n    otelgate.dev/inject: observe\n", 1);
+    let observed = fed(directory.path(), &["inject", "-f", "-"], observed.as_bytes());
+    assert!(told(&observed).contains("would take out otelgate's own"), "{}", told(&observed));
+}
