@@ -20,18 +20,24 @@ use braces::flow;
 use super::tree::{Content, Entry, Key, Node};
 use super::write::{self, Layout};
 
+/// Begins a comment behind something else on its line.
+const COMMENT: &str = " #";
 /// Begins a comment that keeps how a null or an empty collection was written, for the edit that takes it back.
 const WAS: &str = "# was ";
 
 /// The text of one document with that value, or `None` when it has to be written anew.
 pub fn edit(text: &str, root: &Node, old: &Value, new: &Value) -> Option<String> {
     let layout = Layout { list_offset: list_offset(root) };
+    let whole = super::ended(text);
     let attempts =
         if root.has_alias() { &[Aliases::Stay, Aliases::Follow, Aliases::Vanish][..] } else { &[Aliases::Stay] };
     attempts.iter().find_map(|aliases| {
-        let mut editor = Editor { text, layout, aliases: *aliases, changes: Vec::new() };
+        let mut editor = Editor { text: &whole, layout, aliases: *aliases, changes: Vec::new() };
         editor.node(root, None, old, new)?;
-        let edited = editor.apply()?;
+        let mut edited = editor.apply()?;
+        if whole.len() > text.len() {
+            cut_newline(&mut edited, super::newline(text));
+        }
         (super::only(&edited)? == *new).then_some(edited)
     })
 }
@@ -52,6 +58,7 @@ struct Change {
 }
 
 struct Editor<'a> {
+    /// With a newline behind each line, the last one included.
     text: &'a str,
     layout: Layout,
     aliases: Aliases,
@@ -175,6 +182,10 @@ impl Editor<'_> {
         let mut lines = String::new();
         let (start, column) = (self.start(&entry.key), self.column(&entry.key));
         write::entry(&mut lines, &entry.key.name, new, column, self.layout);
+        if let Some(comment) = self.comment(entry) {
+            let header = lines.find('\n')?;
+            lines.insert_str(header, comment);
+        }
         if self.indentation(start).is_none() {
             // Behind a dash, which stays.
             let line = self.line_start(start);
@@ -264,7 +275,7 @@ impl Editor<'_> {
     fn marked(&self, within: Range<usize>, value: &Value) -> Option<usize> {
         let comment = self.text[within.clone()].trim_start();
         let was = comment.strip_prefix(WAS)?.lines().next()?.trim_end();
-        let was = was.find(" #").map_or(was, |end| &was[..end]);
+        let was = was.find(COMMENT).map_or(was, |end| &was[..end]);
         let is_so = super::only(was)? == *value;
         (is_so && (value.is_null() || is_empty(value))).then_some(within.end - comment.len())
     }
@@ -277,11 +288,11 @@ impl Editor<'_> {
         let below = self.line_start(node.range.start);
         if matches!(node.content, Content::Scalar(ScalarStyle::Literal | ScalarStyle::Folded)) {
             // The comment beside the indicator stays.
-            let (header, end) = (self.line_end(colon), self.line_end(end));
-            let header = self.text[colon..header].trim_end();
-            self.replace(colon..colon + header.find(" #").unwrap_or(header.len()), text);
-            let body = self.text[..end].trim_end_matches(['\r', '\n', ' ']).len();
-            self.replace(colon + header.len()..body, String::new());
+            let header = self.header(colon);
+            let (bare, whole) = (header.find(COMMENT).unwrap_or(header.len()), header.len());
+            self.replace(colon..colon + bare, text);
+            let body = self.text[..self.line_end(end)].trim_end_matches(['\r', '\n', ' ']).len();
+            self.replace(colon + whole..body, String::new());
             return Some(());
         }
         let is_block = matches!(node.content, Content::Mapping(_) | Content::Sequence(_)) && !node.flow;
@@ -305,6 +316,20 @@ impl Editor<'_> {
         self.replace(colon..colon, text);
         self.replace(below..self.line_end(end), String::new());
         Some(())
+    }
+
+    /// The comment beside a block scalar's indicator.
+    fn comment(&self, entry: &Entry) -> Option<&str> {
+        if !matches!(entry.value.content, Content::Scalar(ScalarStyle::Literal | ScalarStyle::Folded)) {
+            return None;
+        }
+        let header = self.header(self.colon(&entry.key)?);
+        header.find(COMMENT).map(|at| &header[at..])
+    }
+
+    /// What stands behind a key's colon on its line.
+    fn header(&self, colon: usize) -> &str {
+        self.text[colon..self.line_end(colon)].trim_end()
     }
 
     /// Takes whole lines out, from the one of a key or a dash to the one on which its value ends.
@@ -380,25 +405,23 @@ impl Editor<'_> {
 
     fn apply(mut self) -> Option<String> {
         self.changes.sort_by_key(|change| (change.range.start, change.range.end));
-        let newline = if self.text.contains("\r\n") { "\r\n" } else { "\n" };
+        let newline = super::newline(self.text);
         let mut edited = String::with_capacity(self.text.len() * 2);
         let mut copied = 0;
         for Change { range, text } in self.changes {
             edited.push_str(self.text.get(copied..range.start)?);
-            // Lines can go below one that lacks its newline, which then is the last no more.
-            if text.ends_with('\n') && !edited.is_empty() && !edited.ends_with('\n') {
-                edited.push_str(newline);
-            }
             edited.push_str(&if newline == "\n" { text } else { text.replace('\n', newline) });
             copied = range.end;
         }
         edited.push_str(self.text.get(copied..)?);
-        // The last line of the text lacks it still.
-        if !self.text.ends_with('\n') && edited.ends_with(newline) {
-            edited.truncate(edited.len() - newline.len());
-        }
         Some(edited)
     }
+}
+
+/// Takes the newline off the last line, which is read the same without; but not off an empty one, which wouldn't be.
+fn cut_newline(text: &mut String, newline: &str) {
+    let length = text.strip_suffix(newline).filter(|rest| !rest.ends_with('\n')).map(str::len);
+    text.truncate(length.unwrap_or(text.len()));
 }
 
 fn are_alike(old: &Value, new: &Value) -> bool {

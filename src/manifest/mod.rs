@@ -15,6 +15,7 @@ mod tree;
 mod value;
 mod write;
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -135,7 +136,7 @@ pub fn rewrite(document: &Document<'_>, value: &Value) -> String {
         return edited;
     }
     let written = write::document(value);
-    let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
+    let newline = newline(text);
     let written = if newline == "\n" { written } else { written.replace('\n', newline) };
     // The new body begins a line, at its first column.
     let line = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -150,12 +151,13 @@ pub fn rewrite(document: &Document<'_>, value: &Value) -> String {
 
 fn read_yaml(text: &str) -> Result<Part<'_>, ReadError> {
     check_separators(text)?;
+    let whole = ended(text);
     let mut slices = Slices { text, documents: Vec::new(), start: 0, body: None, line: 1 };
     let (mut builder, mut nodes) = (Builder::default(), tree::Builder::default());
-    for item in parser(text) {
+    for item in parser(&whole) {
         let (event, span) = item.map_err(|error| explain(text, &error))?;
         let (line, column) = (span.start.line(), span.start.col() + 1);
-        if matches!(event, Event::DocumentStart(..)) && !slices.documents.is_empty() && !is_separated(text, span) {
+        if matches!(event, Event::DocumentStart(..)) && !slices.documents.is_empty() && !is_separated(&whole, span) {
             return Err(ReadError { line, column, fault: Fault::Unseparated });
         }
         slices.take(&event, span);
@@ -175,8 +177,9 @@ fn read_yaml(text: &str) -> Result<Part<'_>, ReadError> {
 /// The value of a text that holds one document.
 fn only(text: &str) -> Option<Value> {
     check_separators(text).ok()?;
+    let whole = ended(text);
     let (mut builder, mut only) = (Builder::default(), None);
-    for item in parser(text) {
+    for item in parser(&whole) {
         let (event, span) = item.ok()?;
         let ended = event == Event::DocumentEnd;
         builder.take(as_written(event, span)).ok()?;
@@ -187,9 +190,22 @@ fn only(text: &str) -> Option<Value> {
     Some(only.unwrap_or_default())
 }
 
-/// The parser, set to read as go-yaml does where YAML 1.2 reads otherwise.
+/// A text as kubectl gives it to its reader of YAML: the last line ends with a newline like all others (`LineReader` of
+/// Kubernetes' apimachinery), so that a block scalar on it does too.
+fn ended(text: &str) -> Cow<'_, str> {
+    if text.is_empty() || text.ends_with('\n') {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned([text, newline(text)].concat())
+}
+
+/// What the lines of a text end with.
+fn newline(text: &str) -> &'static str {
+    if text.contains("\r\n") { "\r\n" } else { "\n" }
+}
+
 fn parser(text: &str) -> Parser<'_, granit_parser::StrInput<'_>> {
-    let mut options = granit_parser::options! { block_scalar_eof_without_line_feed: true };
+    let mut options = granit_parser::Options::default();
     options.set_emit_comments(false);
     Parser::new_from_str_with_options(text, options)
 }
@@ -286,6 +302,8 @@ struct Slices<'a> {
 impl<'a> Slices<'a> {
     fn take(&mut self, event: &Event<'_>, span: Span) {
         let Some(range) = span.byte_range() else { return };
+        // The newline that the last line was given isn't in the text.
+        let range = range.start.min(self.text.len())..range.end.min(self.text.len());
         if matches!(event, Event::DocumentStart(..)) {
             self.cut(range.start);
             self.line = span.start.line();

@@ -75,8 +75,9 @@ impl<'a> Lines<'a> {
 
 /// The nodes of a text that holds one document.
 pub fn tree(text: &str) -> Option<Node> {
+    let whole = super::ended(text);
     let mut builder = Builder::default();
-    for item in super::parser(text) {
+    for item in super::parser(&whole) {
         let (event, span) = item.ok()?;
         builder.take(&event, span, text, 0);
     }
@@ -111,8 +112,8 @@ impl Builder {
         if !event.is_node() && !matches!(event, Event::SequenceEnd | Event::MappingEnd) {
             return Some(());
         }
-        let text = text.get(start..)?;
-        let from_start = |at: usize| at.checked_sub(start);
+        // The newline that the last line was given isn't in the text.
+        let from_start = |at: usize| at.min(text.len()).checked_sub(start);
         let range = span.byte_range()?;
         let range = from_start(range.start)?..from_start(range.end)?;
         let column = span.start.col();
@@ -141,7 +142,8 @@ impl Builder {
                     return Some(());
                 }
                 let mut node = node(flow, Content::Scalar(*style));
-                node.range.end = node.range.start + text[node.range.clone()].trim_end().len();
+                let own = text.get(start..)?.get(node.range.clone())?;
+                node.range.end = node.range.start + own.trim_end().len();
                 node
             }
             Event::Alias(_) => node(flow, Content::Alias),

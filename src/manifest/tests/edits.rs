@@ -170,6 +170,13 @@ fn a_text_without_a_newline_at_its_end_stays_one() {
         ("l:\n- {name: a}", "l:\n- {name: a, env: [{name: X, value: w}]}\nnew: z"),
         ("l:\n- name: a\n...", "l:\n- name: a\n  env:\n  - name: X\n    value: w\nnew: z\n..."),
         ("# c\r\nl:\r\n- name: a", "# c\r\nl:\r\n- name: a\r\n  env:\r\n  - name: X\r\n    value: w\r\nnew: z"),
+        // A block scalar ends with a newline, whether it is written or not.
+        ("a: | # of a\n  x\n  y", "a: | # of a\n  x\n  y\nnew: z"),
+        ("# c\r\na: >\r\n  x", "# c\r\na: >\r\n  x\r\nnew: z"),
+        (
+            "l:\n- name: a # a\n  args:\n  - |+\n    x",
+            "l:\n- name: a # a\n  args:\n  - |+\n    x\n  env:\n  - name: X\n    value: w\nnew: z",
+        ),
     ] {
         let old = one(text);
         let changed = rewritten(text, |value| {
@@ -186,6 +193,9 @@ fn a_text_without_a_newline_at_its_end_stays_one() {
     }
     assert_eq!(rewritten("a: 1\nb: 2", |value| *value = json!({"a": 1})), "a: 1");
     assert_eq!(rewritten("- a\n- b", |value| *value = json!(["a", "c", "d"])), "- a\n- c\n- d");
+    // Where the newline that would be left out is the value's own, it stays.
+    let kept = "a: |+ # of a\n  x\n\n";
+    assert_eq!(rewritten(&format!("{kept}b: 2"), |value| *value = json!({"a": "x\n\n"})), kept);
 }
 
 #[test]
@@ -305,6 +315,25 @@ fn entries_beside_block_scalars_are_edited() {
         let changed = rewritten(text, |value| value["a"] = json!("z"));
         let end = text.find("\r\nb").map_or("", |at| &text[at..]);
         assert_eq!(changed, format!("# c\na: z{end}"));
+    }
+}
+
+#[test]
+fn a_comment_beside_an_indicator_stays() {
+    for (text, old, grown, undone) in [
+        ("| # of v\n    a\n    b\n", "a\nb\n", "|- # of v\n    a\n    b\n    ,c\n", "| # of v\n    a\n    b\n"),
+        ("|   # of v\n    a\n", "a\n", "|- # of v\n    a\n    ,c\n", "\"a\\n\" # of v\n"),
+        (">2 # of v\n    a\n    b\n", "a b\n", "|- # of v\n    a b\n    ,c\n", "\"a b\\n\" # of v\n"),
+    ] {
+        for (before, after) in
+            [("l:\n- name: x\n  v: ", "  w: 1 # w\n"), ("l:\n- v: ", "  name: x\n"), ("l:\n- v: ", "")]
+        {
+            let whole = |v: &str| format!("{before}{v}{after}");
+            let of = |v: &str| if after.is_empty() { whole(v).trim_end().to_owned() } else { whole(v) };
+            let changed = rewritten(&of(text), |value| value["l"][0]["v"] = json!(format!("{old},c")));
+            assert_eq!(changed, of(grown));
+            assert_eq!(rewritten(&changed, |value| value["l"][0]["v"] = json!(old)), of(undone));
+        }
     }
 }
 

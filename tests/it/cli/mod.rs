@@ -216,6 +216,7 @@ fn injected_is_stable_and_undone_to_the_byte() {
         format!("{NAMESPACE}---\napiVersion: v1\nkind: List\nitems:\n- {item} # beside\n# above\n- {item}\n"),
         windows,
         format!("\u{feff}{NAMESPACE}---\n{POD}"),
+        format!("{NAMESPACE}---\n{POD}    args: # both\n    - |\n      run one\n      run two\n"),
         json.clone(),
     ];
     // The last line may lack its newline, and then does so ever after.
