@@ -23,6 +23,9 @@ use crate::nearest::nearest;
 /// Key of the document in a ConfigMap.
 pub const CONFIG_MAP_KEY: &str = "config.yaml";
 
+/// Keys whose values are lists.
+const LISTS: [&str; 5] = ["propagators", "env", "exclude", "matchExpressions", "values"];
+
 /// A configuration that can't be used.
 #[derive(Debug, Error)]
 pub enum ParseError {
@@ -273,10 +276,15 @@ enum Frame<'a> {
 /// The path, such as `env[2].valueFrom`, of the key or value that starts there.
 fn path_at(text: &str, at: Position, node: Node) -> Option<String> {
     let mut frames: Vec<Frame<'_>> = Vec::new();
+    let mut list = None;
     for item in Parser::new_from_str(text) {
         let (event, span) = item.ok()?;
         let is_key = matches!(frames.last(), Some(Frame::Mapping(None)));
-        if event.is_node() && span.start.line() == at.line && span.start.col() + 1 == at.column {
+        let is_there = event.is_node() && span.start.line() == at.line && span.start.col() + 1 == at.column;
+        if list.is_some() && !is_there {
+            return list;
+        }
+        if is_there {
             match (&event, node, is_key) {
                 (Event::Scalar(key, ..), Node::Key, true) => {
                     let mut path = path(&frames);
@@ -285,6 +293,8 @@ fn path_at(text: &str, at: Position, node: Node) -> Option<String> {
                     }
                     return Some(path + key);
                 }
+                // One that isn't indented starts where its first entry does, which is what is wrong where a list may stand.
+                (Event::SequenceStart(..), Node::Value, false) if is_list(&frames) => list = Some(path(&frames)),
                 (_, Node::Value, _) => return Some(path(&frames)),
                 _ => {}
             }
@@ -305,7 +315,12 @@ fn path_at(text: &str, at: Position, node: Node) -> Option<String> {
             _ => {}
         }
     }
-    None
+    list
+}
+
+/// Whether what comes next is the value of a key that has a list.
+fn is_list(frames: &[Frame<'_>]) -> bool {
+    matches!(frames.last(), Some(Frame::Mapping(Some(key))) if LISTS.contains(&&**key))
 }
 
 fn value_ended(frames: &mut [Frame<'_>]) {

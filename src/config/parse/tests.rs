@@ -1,5 +1,7 @@
 //! What is refused, and in which words.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 const HEAD: &str = "apiVersion: otelgate.dev/v1alpha1\nkind: InjectionConfiguration\n";
@@ -92,6 +94,55 @@ fn wrong_types_and_values_name_what_would_be_right() {
     ] {
         assert_eq!(said(&fault_in(body)), says);
     }
+}
+
+#[test]
+fn a_fault_in_a_list_names_the_entry_however_the_list_is_laid_out() {
+    for (key, entry, says) in [
+        ("exclude", "foo", "exclude[0]: must be a map"),
+        ("exclude", "", "exclude[0]: must be a map"),
+        ("exclude", "[a]", "exclude[0]: must be a map"),
+        ("exclude", "selector: {matchExpressions: [a]}", "exclude[0].selector.matchExpressions[0]: must be a map"),
+        ("propagators", "null", "propagators[0]: has no value; write one"),
+        ("propagators", "a: b", "propagators[0]: must be a single value, and no list or map"),
+        ("propagators", "- a", "propagators[0]: must be a single value, and no list or map"),
+        ("env", "value: x", "env[0]: name is missing; write it"),
+        // Where no list may stand, it is what is wrong.
+        ("otlp", "grpc", "otlp: must be a map"),
+        ("otlp", "protocol: grpc", "otlp: must be a map"),
+        ("mode", "observe", "mode: must be a single value, and no list or map"),
+        ("clusterName", "a: b", "clusterName: must be a single value, and no list or map"),
+    ] {
+        for indentation in ["", "  "] {
+            let body = format!("{key}:\n{indentation}- {entry}\n");
+            assert_eq!(said(&fault_in(&body)), says, "{body}");
+        }
+    }
+    for (body, says) in [
+        ("env: {A: b}\n", "env: must be a list"),
+        ("env:\n  A: b\n", "env: must be a list"),
+        ("exclude:\n- {}\n- foo\n", "exclude[1]: must be a map"),
+        (
+            "exclude:\n- selector:\n    matchExpressions:\n    - key: a\n      operator: In\n      values:\n      - [b]\n",
+            "exclude[0].selector.matchExpressions[0].values[0]: must be a single value, and no list or map",
+        ),
+        (
+            "exclude:\n- selector:\n    matchLabels:\n      env: [a]\n",
+            "exclude[0].selector.matchLabels.env: must be a single value, and no list or map",
+        ),
+    ] {
+        assert_eq!(said(&fault_in(body)), says, "{body}");
+    }
+    let held = "kind: ConfigMap\ndata:\n  config.yaml:\n  - a\n";
+    assert!(fault(held).starts_with("data.config.yaml must be a text"), "{}", fault(held));
+}
+
+#[test]
+fn every_list_of_a_configuration_is_known_as_one() {
+    let page = crate::config::reference();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | list of "));
+    let lists: BTreeSet<_> = rows.map(|(path, _)| path.rsplit('.').next().unwrap_or(path)).collect();
+    assert_eq!(lists, BTreeSet::from(LISTS));
 }
 
 /// As a template or a comment leaves it.
