@@ -20,6 +20,9 @@ const STANDARD_INPUT: &str = "-";
 
 #[derive(Debug, clap::Args)]
 pub struct FileArgs {
+    // First, since each of the others takes its values away.
+    #[command(flatten)]
+    _once: ReadOnce,
     /// Manifests: a file, a directory with .yaml, .yml and .json files, or - for standard input; may be repeated.
     #[arg(short, long = "filename", value_name = "FILE")]
     pub filename: Vec<PathBuf>,
@@ -37,6 +40,10 @@ pub struct FileArgs {
     pub opt_in: bool,
 }
 
+/// Refuses a command line by which standard input would be read twice, the second time as nothing.
+#[derive(Debug)]
+struct ReadOnce;
+
 /// A text, and what it is called.
 #[derive(Clone, Debug)]
 pub struct Input {
@@ -49,6 +56,38 @@ pub struct Input {
 pub struct Parsed<'a> {
     pub input: &'a Input,
     pub documents: Vec<Document<'a>>,
+}
+
+// === impl ReadOnce ===
+
+impl clap::Args for ReadOnce {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        command
+    }
+}
+
+impl clap::FromArgMatches for ReadOnce {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+        let is_read = |id| {
+            let mut paths = matches.get_many::<PathBuf>(id).into_iter().flatten();
+            paths.any(|path| path.as_os_str() == STANDARD_INPUT)
+        };
+        if is_read("filename") && is_read("config") {
+            let says = "standard input can't be the manifests and the configuration at once\n       \
+                        next: give one of them as a file\n";
+            return Err(clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, says));
+        }
+        Ok(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+        *self = <Self as clap::FromArgMatches>::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 /// Reads everything that was named, or tells everything that can't be.

@@ -178,6 +178,28 @@ fn paths_that_cannot_be_read_say_why() {
 }
 
 #[test]
+fn standard_input_is_not_read_twice() {
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::write(directory.path().join("p.yaml"), POD).expect("written");
+    let input = b"apiVersion: otelgate.dev/v1alpha1\nkind: InjectionConfiguration\n";
+    for args in [
+        &["inject", "-f", "-", "-c", "-"][..],
+        &["inject", "--undo", "-c", "-", "-f", "p.yaml", "-f", "-"],
+        &["explain", "-f", "-", "-f", "p.yaml", "--config=-"],
+    ] {
+        let output = fed(directory.path(), args, input);
+        assert_eq!((output.status.code(), printed(&output).as_str()), (Some(64), ""), "{args:?}");
+        let says =
+            "error: standard input can't be the manifests and the configuration at once\n       next: give one of";
+        assert!(told(&output).starts_with(says), "{}", told(&output));
+    }
+    for args in [&["inject", "-q", "-f", "p.yaml", "-c", "-"][..], &["explain", "-f", "p.yaml", "-c", "-"]] {
+        let output = fed(directory.path(), args, input);
+        assert_eq!((output.status.code(), told(&output).as_str()), (Some(0), ""), "{args:?}");
+    }
+}
+
+#[test]
 fn faulty_configurations_and_wrong_usage_have_their_own_exit_codes() {
     let directory = tempfile::tempdir().expect("a directory");
     fs::write(directory.path().join("p.yaml"), POD).expect("written");
