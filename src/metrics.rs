@@ -130,13 +130,13 @@ pub(crate) mod definition {
         NOT_AFTER = "otelgate_certificate_expiry_timestamp_seconds", "gauge", [],
             "When the certificate in force expires, in seconds since 1970";
         CERTIFICATE_RELOADS = "otelgate_certificate_reloads_total", "counter", ["outcome"],
-            "New certificates that were taken in force (success) or refused (failure)";
+            "New certificates that took effect (success) or were refused (failure)";
         CERTIFICATE_LAST = "otelgate_certificate_last_reload_successful", "gauge", [],
             "1 while the newest certificate is the one in force, 0 while it was refused";
         CONFIGURATION = "otelgate_configuration_info", "info", ["hash", "mode"],
             "The configuration in force";
         CONFIGURATION_RELOADS = "otelgate_configuration_reloads_total", "counter", ["outcome"],
-            "New configurations that were taken in force (success) or refused (failure)";
+            "New configurations that took effect (success) or were refused (failure)";
         CONFIGURATION_LAST = "otelgate_configuration_last_reload_successful", "gauge", [],
             "1 while the newest configuration is the one in force, 0 while it was refused";
         NAMESPACES = "otelgate_namespaces", "gauge", [],

@@ -450,7 +450,7 @@ mod tests {
 
     /// That is all that can be seen of a text: what gives it is in the tables of the verdicts.
     #[test]
-    fn every_reason_is_named_by_a_test() {
+    fn every_reason_stands_in_a_test() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut tests = String::new();
         for folder in ["src", "tests"] {
