@@ -171,11 +171,10 @@ fn entry(line: &str) -> Option<(Key, Entry)> {
     let mut words = line.split_whitespace();
     let key = Key(u64::from_str_radix(words.next()?, 16).ok()?);
     let (left, newest) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-    let (last, end) = match words.next().map(|word| (word, word.parse())) {
-        // As the first builds wrote it.
-        None => (newest, None),
-        Some((_, Ok(last))) => (last, None),
-        Some((word, Err(_))) => (newest, Some(End::ALL.into_iter().find(|end| end.as_str() == word)?)),
+    let word = words.next()?;
+    let (last, end) = match word.parse() {
+        Ok(last) => (last, None),
+        Err(_) => (newest, Some(End::ALL.into_iter().find(|end| end.as_str() == word)?)),
     };
     Some((key, Entry { left, newest, last, end }))
 }
