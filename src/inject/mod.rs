@@ -149,7 +149,11 @@ impl<'a> Context<'a, '_> {
         let is_dropped = |entry: &Entry<'_>| entry.reason == Some(Reason::AnnotationsTooLarge);
         if self.configuration.log_owner() == LogOwner::Agent && plan.annotations.iter().any(is_dropped) {
             plan.notes.truncate(before);
-            return Self { logs_have_room: false, ..self }.plan(plan.notes);
+            plan = Self { logs_have_room: false, ..self }.plan(plan.notes)?;
+        }
+        // Only of what is written in the end: the other may be what was decided against before.
+        if self.grown(&plan) > legal::MAX_OBJECT {
+            return Err((Reason::ObjectTooLarge, plan.notes));
         }
         Ok(plan)
     }
@@ -170,7 +174,7 @@ impl<'a> Context<'a, '_> {
                 continue;
             }
             let (plan, identity) = self.container(slot, &existing, &mut notes);
-            written += plan.env.iter().filter(|entry| entry.edit != Edit::None).map(length).sum::<usize>();
+            written += plan.env.iter().filter(|entry| entry.edit.is_a_change()).map(length).sum::<usize>();
             if written > legal::MAX_OBJECT {
                 return Err((Reason::ObjectTooLarge, notes));
             }
@@ -180,11 +184,7 @@ impl<'a> Context<'a, '_> {
         if selected.is_empty() {
             return Err((Reason::NoContainers, notes));
         }
-        let plan = self.finish(plans, &selected, notes)?;
-        if self.grown(&plan) > legal::MAX_OBJECT {
-            return Err((Reason::ObjectTooLarge, plan.notes));
-        }
-        Ok(plan)
+        self.finish(plans, &selected, notes)
     }
 
     /// What somebody should know of the pod as a whole.

@@ -231,6 +231,14 @@ impl<'a> ContainerPlan<'a> {
     }
 }
 
+// === impl Edit ===
+
+impl Edit {
+    pub(super) fn is_a_change(&self) -> bool {
+        !matches!(self, Self::None | Self::Append { changed: false, .. })
+    }
+}
+
 // === impl Entry ===
 
 impl<'a> Entry<'a> {

@@ -145,6 +145,37 @@ fn an_object_that_would_grow_too_large_is_left_alone() {
     assert_eq!(case(pod(fits)).decide().name, "inject");
 }
 
+fn with_containers(count: usize, container: impl Fn(usize) -> serde_json::Value) -> serde_json::Value {
+    let mut pod = pod(app());
+    pod["spec"]["containers"] = (0..count).map(container).collect();
+    pod
+}
+
+/// What stands there already isn't written once more.
+#[test]
+fn a_large_object_that_was_injected_is_not_too_large() {
+    let env = json!([{"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "team=a"}]);
+    let many = with_containers(300, |n| json!({"name": format!("c{n}"), "image": "a:1", "env": env}));
+    let first = case(many).annotate("resource.opentelemetry.io/note", &"x".repeat(1500)).decide();
+    assert_eq!((first.name, first.skipped), ("inject", None));
+    let again = case(first.pod).decide();
+    assert_eq!((again.name, again.skipped, again.operations.len()), ("inject", None, 0));
+}
+
+/// The plan with annotations for the Agent, which have no room, would write a long status anew.
+#[test]
+fn a_large_object_whose_logs_had_no_room_is_not_too_large() {
+    let agent = |pod| case(pod).configure(|document| document.logs.owner = LogOwner::Agent);
+    let many = with_containers(900, |n| json!({"name": format!("c{n}"), "image": "a:1"}));
+    let first = agent(many)
+        .annotate("otelgate.dev/skip", "OTEL_EXPORTER_OTLP_ENDPOINT,OTEL_EXPORTER_OTLP_PROTOCOL")
+        .annotate("big", &"x".repeat(70_000))
+        .decide();
+    assert!(first.is("ad.datadoghq.com/c0.logs", Action::Left, Some(Reason::AnnotationsTooLarge)));
+    let again = agent(first.pod).decide();
+    assert_eq!((again.name, again.skipped, again.operations.len()), ("inject", None, 0));
+}
+
 #[test]
 fn the_status_never_holds_a_value() {
     let env =
