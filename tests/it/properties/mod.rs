@@ -164,6 +164,10 @@ impl Report {
         let Some(failure) = self.failures.get(property) else { return };
         let case = generate::any(&mut Random::new(failure.seed));
         let fails = |case: &Case| faults(case).0.into_iter().find(|(name, _)| *name == property);
+        tell(&format!(
+            "{property} fails, first for OTELGATE_SEED={} OTELGATE_CASES=1; making it small\n",
+            failure.seed
+        ));
         let small = shrink::shrink(case, |case| fails(case).is_some());
         let (_, fault) = fails(&small).expect("a shrunk case still fails");
         panic!(

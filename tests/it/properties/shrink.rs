@@ -1,22 +1,21 @@
 //! A failing case made small: whatever can be left out without the failure going away is left out.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::breakage::collect;
 use super::generate::Case;
 use otelgate::config::Document;
 
-/// Attempts before the case is taken as it is.
-const ATTEMPTS: usize = 4000;
+/// How long it is tried before the case is taken as it is: one of a thousand containers takes a second each time.
+const LONGEST: Duration = Duration::from_mins(2);
 
 pub fn shrink(case: Case, fails: impl Fn(&Case) -> bool) -> Case {
     let mut smallest = case;
-    let mut attempts = 0;
+    let begun = Instant::now();
     loop {
-        let better = candidates(&smallest).find(|candidate| {
-            attempts += 1;
-            attempts < ATTEMPTS && fails(candidate)
-        });
+        let better = candidates(&smallest).find(|candidate| begun.elapsed() < LONGEST && fails(candidate));
         match better {
             Some(better) => smallest = better,
             None => return smallest,
