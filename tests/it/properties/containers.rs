@@ -87,6 +87,13 @@ pub fn container(random: &mut Random, taken: &mut Vec<String>, sidecar: bool) ->
     Value::Object(container)
 }
 
+/// More than are decided on.
+pub fn crowd(random: &mut Random, pod: &mut Value) {
+    let Some(Value::Array(containers)) = pod.pointer_mut("/spec/containers") else { return };
+    let more = 0..random.between(1001, 1010);
+    containers.extend(more.map(|index| json!({"name": format!("crowd-{index}"), "image": "a"})));
+}
+
 /// As `kubectl debug` does with a pod that runs; no API server takes a new pod with such containers.
 pub fn debug(random: &mut Random, pod: &mut Value) {
     let Some(Value::Object(spec)) = pod.get_mut("spec") else { return };

@@ -11,7 +11,7 @@ use otelgate::config::Document;
 use otelgate::inject::rules::{LEFT_OUT, LeftOut};
 use serde_json::{Map, Value, json};
 
-use super::edits::Edit;
+use super::edits::{Edit, Renaming};
 use super::random::Random;
 use super::{configuration, containers, metadata};
 
@@ -103,6 +103,12 @@ pub fn any(random: &mut Random) -> Case {
     }
     if random.percent(5) {
         containers::debug(random, &mut case.original);
+    }
+    if random.permille(6) {
+        containers::crowd(random, &mut case.original);
+    }
+    if let Some(history) = case.history.as_mut().filter(|_| random.percent(10)) {
+        history.edits.push(Edit::RenameContainer { container: random.below(8), how: Renaming::Renamed });
     }
     case
 }
