@@ -133,7 +133,11 @@ fn kept(list: &str, object: &Value) -> Value {
         "labels": metadata["labels"], "annotations": annotations, "owners": owners,
         "leaves": metadata["deletionTimestamp"].is_string(),
     });
-    kept["status"] = if list == STACK { status(&object["status"]) } else { Value::Null };
+    kept["status"] = match list {
+        STACK => status(&object["status"]),
+        _ if list.starts_with("/apis/apps/") => json!({"rolled out": is_rolled_out(object)}),
+        _ => Value::Null,
+    };
     if list.ends_with("/secrets") {
         kept["data"].as_object_mut().into_iter().flatten().for_each(|(_, value)| *value = in_kind(value));
     }
@@ -144,6 +148,16 @@ fn kept(list: &str, object: &Value) -> Value {
     }
     forget(&mut kept);
     kept
+}
+
+/// Whether all of its pods are of its template: until then some are about to be replaced, which look like the others where
+/// only a version that is forgotten here has changed.
+fn is_rolled_out(object: &Value) -> bool {
+    let (metadata, status) = (&object["metadata"], &object["status"]);
+    let all = |updated: &str, wanted: &str| status[updated] == status[wanted];
+    status["observedGeneration"] == metadata["generation"]
+        && all("updatedNumberScheduled", "desiredNumberScheduled")
+        && all("updatedReplicas", "replicas")
 }
 
 /// Random bytes are others each time, and a certificate isn't always as long.
