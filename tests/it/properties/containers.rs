@@ -87,11 +87,10 @@ pub fn container(random: &mut Random, taken: &mut Vec<String>, sidecar: bool) ->
     Value::Object(container)
 }
 
-/// More than are decided on.
-pub fn crowd(random: &mut Random, pod: &mut Value) {
+/// So many more of them.
+pub fn crowd(pod: &mut Value, more: usize) {
     let Some(Value::Array(containers)) = pod.pointer_mut("/spec/containers") else { return };
-    let more = 0..random.between(1001, 1010);
-    containers.extend(more.map(|index| json!({"name": format!("crowd-{index}"), "image": "a"})));
+    containers.extend((0..more).map(|index| json!({"name": format!("more-{index}"), "image": "a"})));
 }
 
 /// As `kubectl debug` does with a pod that runs; no API server takes a new pod with such containers.

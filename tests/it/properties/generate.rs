@@ -105,7 +105,8 @@ pub fn any(random: &mut Random) -> Case {
         containers::debug(random, &mut case.original);
     }
     if random.permille(6) {
-        containers::crowd(random, &mut case.original);
+        // More than are decided on.
+        containers::crowd(&mut case.original, random.between(1001, 1010));
     }
     if let Some(history) = case.history.as_mut().filter(|_| random.percent(10)) {
         history.edits.push(Edit::RenameContainer { container: random.below(8), how: Renaming::Renamed });
@@ -198,8 +199,7 @@ fn history(random: &mut Random, case: &Case) -> History {
 /// Pods next to a limit: 256 KiB of annotations, 1 MiB in all, 1,000 containers.
 fn enlarge(random: &mut Random, pod: &mut Value) {
     if random.percent(20) {
-        let more = (0..random.between(990, 1010)).map(|index| json!({"name": format!("more-{index}"), "image": "a"}));
-        pod["spec"]["containers"].as_array_mut().expect("containers").extend(more);
+        containers::crowd(pod, random.between(990, 1010));
     } else if random.percent(60) {
         let annotations = pod["metadata"]["annotations"].as_object().into_iter().flatten();
         let size: usize = annotations.map(|(key, value)| key.len() + value.as_str().unwrap_or_default().len()).sum();
