@@ -151,7 +151,7 @@ impl<'a> Context<'a, '_> {
             plan.notes.truncate(before);
             plan = Self { logs_have_room: false, ..self }.plan(plan.notes)?;
         }
-        // Only of what is written in the end: the other may be what was decided against before.
+        // Only of what is carried out: the other may be what was decided against before.
         if self.grown(&plan) > legal::MAX_OBJECT {
             return Err((Reason::ObjectTooLarge, plan.notes));
         }
@@ -162,7 +162,7 @@ impl<'a> Context<'a, '_> {
         self.note_surroundings(&mut notes);
         let mut selected = Vec::new();
         let mut plans = Vec::with_capacity(self.pod.spec.containers.items.len().min(64));
-        let mut written = self.pod.size;
+        let mut added = 0;
         for (slot, container) in containers::all(self.pod) {
             let existing = Existing::new(container, self.prior);
             self.note_moved(&existing, &mut notes);
@@ -174,8 +174,9 @@ impl<'a> Context<'a, '_> {
                 continue;
             }
             let (plan, identity) = self.container(slot, &existing, &mut notes);
-            written += plan.env.iter().filter(|entry| entry.edit.is_a_change()).map(length).sum::<usize>();
-            if written > legal::MAX_OBJECT {
+            added += plan.env.iter().filter(|entry| entry.edit.is_a_change()).map(length).sum::<usize>();
+            // Whether the whole is too large is for the plan that is carried out; this ends what never could be.
+            if added > legal::MAX_OBJECT {
                 return Err((Reason::ObjectTooLarge, notes));
             }
             plans.push(plan);

@@ -176,6 +176,23 @@ fn a_large_object_whose_logs_had_no_room_is_not_too_large() {
     assert_eq!((again.name, again.skipped, again.operations.len()), ("inject", None, 0));
 }
 
+/// Once the object has grown, what that plan would add to containers alone passes the limit.
+#[test]
+fn a_full_object_whose_logs_had_no_room_is_not_too_large() {
+    let agent = |pod| case(pod).configure(|document| document.logs.owner = LogOwner::Agent);
+    let env = json!([{"name": "OTEL_SERVICE_NAME", "value": "web"}]);
+    let many = with_containers(900, |n| json!({"name": format!("c{n}"), "image": "a:1", "env": env}));
+    let first = agent(many)
+        .annotate("otelgate.dev/skip", "OTEL_RESOURCE_ATTRIBUTES")
+        .annotate("big", &"x".repeat(60_000))
+        .decide();
+    assert!(first.is("ad.datadoghq.com/c0.logs", Action::Left, Some(Reason::AnnotationsTooLarge)));
+    let mut full = first.pod;
+    full["spec"]["containers"][0]["args"] = json!(["x".repeat(1024 * 1024 - 10_000 - full.to_string().len())]);
+    let again = agent(full).decide();
+    assert_eq!((again.name, again.skipped, again.operations.len()), ("inject", None, 0));
+}
+
 #[test]
 fn the_status_never_holds_a_value() {
     let env =
