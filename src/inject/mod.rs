@@ -13,6 +13,7 @@ pub mod endpoint;
 pub mod existing;
 pub mod expand;
 mod exporters;
+mod growth;
 pub mod identity;
 pub mod legal;
 pub mod logs;
@@ -68,6 +69,9 @@ struct Context<'a, 'c> {
     logs_have_room: bool,
 }
 
+/// A plan, or why there is none, with what is to be told all the same.
+type Planned<'a> = Result<Plan<'a>, (Reason, Vec<Note<'a>>)>;
+
 /// What happens to a pod, and why.
 #[must_use]
 pub fn decide<'a>(
@@ -116,6 +120,15 @@ pub fn decide<'a>(
     }
 }
 
+/// Whether annotations have to be left out, or even the status has no room, which then lists what goes with them.
+fn is_without_room(planned: &Planned<'_>) -> bool {
+    let is_dropped = |entry: &Entry<'_>| entry.reason == Some(Reason::AnnotationsTooLarge);
+    match planned {
+        Ok(plan) => plan.annotations.iter().any(is_dropped),
+        Err((reason, _)) => *reason == Reason::AnnotationsTooLarge,
+    }
+}
+
 /// What no API server keeps is not worth a decision, which takes longer the more there is.
 fn too_large(pod: &Pod<'_>) -> Result<(), Reason> {
     if pod.size > legal::MAX_OBJECT {
@@ -143,14 +156,15 @@ fn note_injected_before<'a>(pod: &'a Pod<'a>, notes: &mut Vec<Note<'a>>) {
 
 impl<'a> Context<'a, '_> {
     /// Without the annotations by which the Agent reads logs, SDKs go on sending theirs.
-    fn plan_with_room(self, notes: Vec<Note<'a>>) -> Result<Plan<'a>, (Reason, Vec<Note<'a>>)> {
+    fn plan_with_room(self, notes: Vec<Note<'a>>) -> Planned<'a> {
         let before = notes.len();
-        let mut plan = self.plan(notes)?;
-        let is_dropped = |entry: &Entry<'_>| entry.reason == Some(Reason::AnnotationsTooLarge);
-        if self.configuration.log_owner() == LogOwner::Agent && plan.annotations.iter().any(is_dropped) {
-            plan.notes.truncate(before);
-            plan = Self { logs_have_room: false, ..self }.plan(plan.notes)?;
+        let mut planned = self.plan(notes);
+        if self.configuration.log_owner() == LogOwner::Agent && is_without_room(&planned) {
+            let mut notes = planned.map_or_else(|(_, notes)| notes, |plan| plan.notes);
+            notes.truncate(before);
+            planned = Self { logs_have_room: false, ..self }.plan(notes);
         }
+        let plan = planned?;
         // Only of what is carried out: the other may be what was decided against before.
         if self.grown(&plan) > legal::MAX_OBJECT {
             return Err((Reason::ObjectTooLarge, plan.notes));
@@ -158,7 +172,7 @@ impl<'a> Context<'a, '_> {
         Ok(plan)
     }
 
-    fn plan(&self, mut notes: Vec<Note<'a>>) -> Result<Plan<'a>, (Reason, Vec<Note<'a>>)> {
+    fn plan(&self, mut notes: Vec<Note<'a>>) -> Planned<'a> {
         self.note_surroundings(&mut notes);
         let mut selected = Vec::new();
         let mut plans = Vec::with_capacity(self.pod.spec.containers.items.len().min(64));
@@ -320,7 +334,7 @@ impl<'a> Context<'a, '_> {
         containers: Vec<ContainerPlan<'a>>,
         selected: &[pod_wide::Selected<'a>],
         notes: Vec<Note<'a>>,
-    ) -> Result<Plan<'a>, (Reason, Vec<Note<'a>>)> {
+    ) -> Planned<'a> {
         let metadata = &self.pod.metadata;
         let prior = self.prior;
         let status = prior.status.as_ref();
@@ -396,15 +410,12 @@ impl<'a> Context<'a, '_> {
         }
     }
 
-    /// How large the object will be, in bytes; exactly only where it comes near the limit.
+    /// How large the object will be, in bytes; worked out only where it comes near the limit, and at most so much else.
     fn grown(&self, plan: &Plan<'a>) -> usize {
         /// Of an entry's name, punctuation and mark in the status; quotes are escaped there.
         const AROUND: usize = 128;
-        let bound: usize = plan.entries().map(|entry| AROUND + 2 * length(entry)).sum();
-        if self.pod.size + bound <= legal::MAX_OBJECT {
-            return self.pod.size + bound;
-        }
-        self.pod.size + patch::to_json(&plan.operations()).len()
+        let bound = self.pod.size + plan.entries().map(|entry| AROUND + 2 * length(entry)).sum::<usize>();
+        if bound <= legal::MAX_OBJECT { bound } else { growth::grown(self.pod, &plan.operations()) }
     }
 }
 

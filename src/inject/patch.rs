@@ -49,7 +49,7 @@ pub enum Node<'a> {
     },
 }
 
-const LABELS: &str = "labels";
+pub(super) const LABELS: &str = "labels";
 const ANNOTATIONS: &str = "annotations";
 
 impl<'a> Plan<'a> {
@@ -218,7 +218,7 @@ impl fmt::Display for Path<'_> {
 // === impl Node ===
 
 impl Node<'_> {
-    fn push(&self, out: &mut Vec<u8>) {
+    pub(super) fn push(&self, out: &mut Vec<u8>) {
         match self {
             Self::Null => out.extend_from_slice(b"null"),
             Self::Text(text) => json::push_string(out, text),

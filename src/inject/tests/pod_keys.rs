@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{app, case, pod, with_env};
+use super::{Case, app, case, pod, with_env};
 use crate::config::LogOwner;
 use crate::inject::{Action, Reason};
 
@@ -191,6 +191,52 @@ fn a_full_object_whose_logs_had_no_room_is_not_too_large() {
     full["spec"]["containers"][0]["args"] = json!(["x".repeat(1024 * 1024 - 10_000 - full.to_string().len())]);
     let again = agent(full).decide();
     assert_eq!((again.name, again.skipped, again.operations.len()), ("inject", None, 0));
+}
+
+/// Nor is it refused for its annotations where the status of that plan alone has no room.
+#[test]
+fn a_status_without_room_for_what_is_given_up_refuses_nothing() {
+    let agent = |pod| case(pod).configure(|document| document.logs.owner = LogOwner::Agent);
+    let many = with_containers(300, |n| json!({"name": format!("c{n}"), "image": "a:1"}));
+    let decided = |notes: usize| agent(many.clone()).annotate("notes", &"x".repeat(notes)).decide();
+    let most = (150_000..262_144).step_by(500).take_while(|notes| decided(*notes).name == "inject").last().unwrap();
+    let full = decided(most);
+    let total = full.annotation("otelgate.dev/status").unwrap().len() + most;
+    assert!(total + 1_000 > 256 * 1024, "{total}: as long as there is room, it is injected");
+    assert!(full.is("ad.datadoghq.com/c0.logs", Action::Left, Some(Reason::AnnotationsTooLarge)));
+    let again = agent(full.pod).decide();
+    assert_eq!((again.name, again.skipped, again.operations.len()), ("inject", None, 0));
+}
+
+/// What is replaced counts once, and how a patch is written not at all.
+#[test]
+fn an_object_may_grow_to_the_limit() {
+    let many = with_containers(200, |n| json!({"name": format!("c{n}"), "image": "a:1", "env": [{"name": "A"}]}));
+    let filled = |pod: &serde_json::Value, room: usize| {
+        let mut pod = pod.clone();
+        pod["spec"]["containers"][0]["args"] = json!([""]);
+        let fill = (1024 * 1024 - pod.to_string().len()).saturating_sub(room);
+        pod["spec"]["containers"][0]["args"] = json!(["x".repeat(fill)]);
+        pod
+    };
+    let first = case(filled(&many, 512 * 1024)).decide();
+    let growth = first.pod.to_string().len() - 512 * 1024;
+    // An empty map gets a comma too many.
+    for (room, name) in [(growth + 2, "inject"), (growth - 1, "skip")] {
+        let outcome = case(filled(&many, room)).decide();
+        assert_eq!(outcome.name, name, "{room}");
+        assert!(outcome.pod.to_string().len() <= 1024 * 1024);
+    }
+    let full = filled(&first.pod, 0);
+    assert_eq!(full.to_string().len(), 1024 * 1024);
+    let again = case(full).decide();
+    assert_eq!((again.name, again.operations.len()), ("inject", 0), "nothing is to be added");
+    let changed = |room: usize| {
+        case(filled(&first.pod, room)).configure(|document| document.environment = Some("production".into())).decide()
+    };
+    let shorter = "deployment.environment.name=production,".len() * 200 + 2_000;
+    assert_eq!(changed(shorter).name, "inject", "values are replaced");
+    assert_eq!(changed(1_000).skipped, Some(Reason::ObjectTooLarge));
 }
 
 #[test]

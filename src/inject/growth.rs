@@ -1,0 +1,82 @@
+//! How large an object becomes by its patch.
+
+use super::containers::Slot;
+use super::patch::{Operation, Path};
+use super::view::{Container, Pod, Presence, Variable};
+use crate::json;
+
+/// In bytes of the compact JSON that API servers send: exactly, but for a comma too many in each list or map that was empty,
+/// and a `null` that something takes the place of.
+#[must_use]
+pub fn grown(pod: &Pod<'_>, operations: &[Operation<'_>]) -> usize {
+    let (mut comes, mut goes) = (Vec::new(), Vec::new());
+    for operation in operations {
+        match operation {
+            Operation::Add(path, node) => {
+                push_name(&mut comes, *path);
+                node.push(&mut comes);
+                comes.push(b',');
+            }
+            Operation::Replace(path, node) => {
+                node.push(&mut comes);
+                push_present(&mut goes, *path, pod);
+            }
+            Operation::Remove(path) => {
+                push_name(&mut goes, *path);
+                push_present(&mut goes, *path, pod);
+                goes.push(b',');
+            }
+        }
+    }
+    (pod.size + comes.len()).saturating_sub(goes.len())
+}
+
+/// What stands in front of a value in an object; nothing does in a list.
+fn push_name(out: &mut Vec<u8>, path: Path<'_>) {
+    let name = match path {
+        Path::Metadata => "metadata",
+        Path::Map(name) | Path::Key(_, name) => name,
+        Path::Env(_) => "env",
+        Path::VariableValue(..) => "value",
+        Path::Variable(..) => return,
+    };
+    json::push_string(out, name);
+    out.push(b':');
+}
+
+/// What stands there now: only what otelgate wrote, or appended to, is replaced or removed.
+fn push_present(out: &mut Vec<u8>, path: Path<'_>, pod: &Pod<'_>) {
+    match path {
+        Path::Key(map, key) => {
+            let maps = &pod.metadata.value;
+            let map = if map == super::patch::LABELS { &maps.labels } else { &maps.annotations };
+            json::push_string(out, map.get(key).unwrap_or_default());
+        }
+        Path::Variable(slot, index) => push_variable(out, &container(pod, slot).env.items[index]),
+        Path::VariableValue(slot, index) => {
+            json::push_string(out, container(pod, slot).env.items[index].value.value.as_str());
+        }
+        Path::Metadata | Path::Map(_) | Path::Env(_) => {}
+    }
+}
+
+fn push_variable(out: &mut Vec<u8>, variable: &Variable<'_>) {
+    let mut push = |before: &[u8], text: &str, behind: &[u8]| {
+        out.extend_from_slice(before);
+        json::push_string(out, text);
+        out.extend_from_slice(behind);
+    };
+    push(br#"{"name":"#, variable.name.as_str(), b"");
+    if variable.value_from.presence == Presence::Filled {
+        let path = variable.value_from.value.field_ref.field_path.as_str();
+        push(br#","valueFrom":{"fieldRef":{"fieldPath":"#, path, b"}}}");
+    } else {
+        push(br#","value":"#, variable.value.value.as_str(), b"}");
+    }
+}
+
+fn container<'p, 'a>(pod: &'p Pod<'a>, slot: Slot) -> &'p Container<'a> {
+    let spec = &pod.spec;
+    let list = if slot.init { &spec.init_containers } else { &spec.containers };
+    &list.items[slot.index]
+}
