@@ -11,7 +11,7 @@ use super::expand::{Piece, Pieces, expand};
 use super::lookup;
 use super::prior::{Ownership, Prior, without};
 use super::status::Mark;
-use super::variables::NODE_IP_FIELD;
+use super::variables::{NODE_IP_FIELD, is_reference};
 use super::view::{Container, Presence, Variable};
 use crate::api::otel::var;
 
@@ -146,9 +146,9 @@ impl<'a> Existing<'a> {
     }
 
     /// The literal of a variable, with [`NODE_ADDRESS`] for each reference to that; nothing where it has other references
-    /// that can't be resolved.
+    /// that can't be resolved. Of otelgate's variables, those of these names will hold that address.
     #[must_use]
-    pub fn url(&self, name: &str) -> Option<String> {
+    pub fn url(&self, name: &str, addresses: &[&str]) -> Option<String> {
         let (index, variable) = self.last(name)?;
         if is_from(variable) {
             return None;
@@ -156,17 +156,28 @@ impl<'a> Existing<'a> {
         let text = self.text(index);
         let budget = Cell::new(MAX_REFERENCES);
         let expanded = expand(&text, |name| {
-            let node = || self.is_node_address(name, index, &budget).then_some(Cow::Borrowed(NODE_ADDRESS));
-            self.lookup(name, index, &budget).or_else(node)
+            let is_node = || budget.get() > 0 && self.is_node_address(name, index, addresses);
+            self.lookup(name, index, &budget).or_else(|| is_node().then_some(Cow::Borrowed(NODE_ADDRESS)))
         });
         (!expanded.unresolved).then(|| expanded.text.into_owned())
     }
 
-    /// Whether a reference finds the node's address, in a variable of the user's or of otelgate's.
-    fn is_node_address(&self, name: &str, before: usize, budget: &Cell<u32>) -> bool {
-        let found = (budget.get() > 0).then(|| self.above(before, name, |_| true)).flatten();
-        let found = found.map(|place| &self.container.env.items[place]);
-        found.is_some_and(|one| is_from(one) && one.value_from.value.field_ref.field_path.as_str() == NODE_IP_FIELD)
+    /// Whether a reference finds the node's address, in a variable of the user's or in one that otelgate will have written.
+    fn is_node_address(&self, name: &str, before: usize, addresses: &[&str]) -> bool {
+        match self.above(before, name, |place| !self.is_own(place)) {
+            Some(place) => {
+                let found = &self.container.env.items[place];
+                is_from(found) && found.value_from.value.field_ref.field_path.as_str() == NODE_IP_FIELD
+            }
+            None => addresses.contains(&name) && self.will_stand_above(name, before),
+        }
+    }
+
+    /// Whether otelgate's own of that name stands above a place, or comes there: behind what stands of its references.
+    fn will_stand_above(&self, name: &str, before: usize) -> bool {
+        let is_reference = |index: &usize| is_reference(self.container.env.items[*index].name.as_str());
+        let front = || self.own_entries().filter(is_reference).last();
+        self.own(name).or_else(front).is_none_or(|index| index < before)
     }
 
     /// The nearest of the entries above a place that have a name and count.

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use super::endpoint::{Destination, Dns, Host, Signal};
 use super::existing::Known;
 use super::plan::{Entry, Value};
-use super::variables::{CONTAINER, Variables};
+use super::variables::{CONTAINER, NODE_IP_FIELD, Variables};
 use super::{Context, Reason, legal};
 use crate::api::otel::var;
-use crate::config::Protocol;
+use crate::config::{ExtraSource, Protocol};
 
 /// What a container says where or how one kind of telemetry goes.
 struct Exporter {
@@ -128,9 +128,22 @@ impl<'a> Variables<'a, '_> {
     fn is_known_host(&self, endpoint: &str) -> bool {
         let Context { configuration, namespace, options, .. } = self.context;
         let dns = Dns { cluster_domain: configuration.cluster_domain(), namespace: namespace.name };
-        let Some(host) = self.existing.url(endpoint).and_then(|url| Host::of(&url, dns)) else { return false };
+        let url = self.existing.url(endpoint, &self.node_addresses());
+        let Some(host) = url.and_then(|url| Host::of(&url, dns)) else { return false };
         let to = options.destination.as_ref().and_then(|destination| destination.host(dns));
         configuration.is_collector(&host) || to.as_ref() == Some(&host)
+    }
+
+    /// The variables that get the node's address, whether or not they stand there already.
+    fn node_addresses(&self) -> Vec<&'a str> {
+        let is_referred = self.is_referred(var::NODE_IP) || self.existing.own(var::NODE_IP).is_some();
+        let reference = is_referred.then_some(var::NODE_IP);
+        let extra = self.context.configuration.extra().iter().filter(|variable| {
+            matches!(&variable.source, ExtraSource::FieldPath(path) if path == NODE_IP_FIELD)
+                && !self.context.options.skips(&variable.name)
+        });
+        let all = reference.into_iter().chain(extra.map(|variable| variable.name.as_str()));
+        all.filter(|name| self.existing.last(name).is_none()).collect()
     }
 
     fn exporter(&self, endpoint: &str, protocol: &str) -> Exporter {

@@ -270,8 +270,7 @@ impl<'a, 'c> Variables<'a, 'c> {
     /// # Errors
     /// Why it can't.
     pub(super) fn refer(&mut self, name: &'static str, at: Option<usize>) -> Result<(), Reason> {
-        let position =
-            REFERENCES.iter().position(|(known, _)| *known == name).expect("only references are referred to");
+        let position = position(name);
         let path = REFERENCES[position].1;
         let users: Vec<_> = self.existing.entries().filter(|(_, variable)| variable.name.as_str() == name).collect();
         let is_same = |variable: &Variable<'_>| {
@@ -289,6 +288,10 @@ impl<'a, 'c> Variables<'a, 'c> {
         }
         self.referred[position] = true;
         Ok(())
+    }
+
+    pub(super) fn is_referred(&self, name: &str) -> bool {
+        self.referred[position(name)]
     }
 
     /// What others refer to, in front of them.
@@ -339,6 +342,10 @@ fn merged<'a>(suffix: String, edit: Edit, reason: Option<Reason>) -> Entry<'a> {
         value: Some(Value::Text(suffix.into())),
         edit,
     }
+}
+
+fn position(name: &str) -> usize {
+    REFERENCES.iter().position(|(known, _)| *known == name).expect("only references are referred to")
 }
 
 pub(super) fn is_reference(name: &str) -> bool {

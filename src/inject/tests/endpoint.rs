@@ -318,3 +318,35 @@ fn by_the_node_its_address_is_the_collectors() {
         assert_eq!(goes_to_the_collector(&of(path, url, reach)), is_collector, "{path} {url}");
     }
 }
+
+/// What an address is of that otelgate itself adds is known at once, and the same at a second look.
+#[test]
+fn an_address_that_is_added_is_known_before_it_stands_there() {
+    const METRICS: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
+    let skip = ("otelgate.dev/skip", "ADDRESS");
+    for (name, url, annotation, sees_metrics) in [
+        (ENDPOINT, "http://$(ADDRESS):4318", None, true),
+        (METRICS, "http://$(ADDRESS):4318/v1/metrics", None, true),
+        (METRICS, "http://$(OTELGATE_NODE_IP):4318/v1/metrics", None, true),
+        // Nothing else refers to it, so that it isn't added.
+        (ENDPOINT, "http://$(OTELGATE_NODE_IP):4318", None, false),
+        (ENDPOINT, "http://$(ADDRESS):4318", Some(skip), false),
+        (ENDPOINT, "http://$(POD):4318", None, false),
+    ] {
+        let configured = |pod| {
+            let case = case(pod).configure(|document| {
+                document.otlp.reach = Reach::Node;
+                document.env = serde_json::from_value(json!([
+                    {"name": "ADDRESS", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}},
+                    {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+                ]))
+                .unwrap();
+            });
+            annotation.into_iter().fold(case, |case, (key, value)| case.annotate(key, value)).decide()
+        };
+        let first = configured(pod(with_env(json!([{"name": name, "value": url}]))));
+        let temporality = first.variable("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE");
+        assert_eq!(temporality.is_some(), sees_metrics, "{name} {url}");
+        assert_eq!(configured(first.pod).operations, Vec::<serde_json::Value>::new(), "{name} {url}");
+    }
+}
