@@ -1,6 +1,7 @@
 //! Whether a pod is a matter for otelgate at all: a short list of rules, each with its input and verdict.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt;
 
 use super::containers::{self, Selection};
@@ -177,8 +178,11 @@ fn excluded(case: Case<'_>) -> Option<Reason> {
     exclusion(case).map(|_| Reason::Excluded)
 }
 
+/// By the labels that aren't otelgate's own.
 fn exclusion(case: Case<'_>) -> Option<&Exclusion> {
-    case.configuration.exclusion(case.namespace.name, |key| case.pod.label(key))
+    let prior = OnceCell::new();
+    let is_own = |key: &str, value: &str| prior.get_or_init(|| Prior::read(case.pod)).is_own_label(key, value);
+    case.configuration.exclusion(case.namespace.name, |key| case.pod.label(key).filter(|value| !is_own(key, value)))
 }
 
 fn mirror(case: Case<'_>) -> Option<Reason> {

@@ -12,6 +12,7 @@ use super::record::{Around, Mark, OwnLabel, Uid};
 use crate::api::{OptIn, annotation, label};
 use crate::config::Configuration;
 use crate::coverage;
+use crate::inject::prior::Prior;
 use crate::inject::rules::{LeftOut, SYSTEM_NAMESPACES};
 use crate::inject::{Pod, Workload};
 use crate::namespaces;
@@ -32,7 +33,7 @@ pub struct PodSeen {
     pub annotated: bool,
     pub mark: Option<Mark>,
     mirror: bool,
-    /// By which configurations exclude.
+    /// By which configurations exclude: without otelgate's own.
     labels: Box<[(Box<str>, Box<str>)]>,
     /// It is about to go, and nobody's concern any more.
     pub leaving: bool,
@@ -75,6 +76,8 @@ impl PodSeen {
         let own = OwnLabel::of(pod.label(label::INJECT));
         let mark = coverage::status(&pod).map(|status| Mark::of(&status.config));
         let is_dated = mark.is_none() && own == OwnLabel::Says(OptIn::Enabled);
+        let prior = Prior::read(&pod);
+        let users = known.labels.iter().filter(|(key, value)| !prior.is_own_label(key, value));
         let labelled = is_dated.then(|| coverage::label_written(&serde_json::from_str(json).ok()?)).flatten();
         Some(Self {
             namespace: namespace.into(),
@@ -87,7 +90,7 @@ impl PodSeen {
             annotated: pod.annotation(label::INJECT).is_some(),
             mark,
             mirror: pod.annotation(annotation::MIRROR).is_some(),
-            labels: known.labels.iter().map(|(key, value)| (key.into(), value.into())).collect(),
+            labels: users.map(|(key, value)| (key.into(), value.into())).collect(),
             leaving: metadata.deletion_timestamp.is_some(),
         })
     }
@@ -140,12 +143,34 @@ pub fn uid(text: &str) -> Uid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Document;
     use serde_json::json;
 
     #[test]
     fn what_has_no_metadata_of_a_stored_pod_is_none() {
         for json in ["", "[]", "{}", r#"{"metadata":{"name":"a","uid":"u"}}"#, r#"{"metadata":{"labels":7}}"#] {
             assert_eq!(PodSeen::read(json), None, "{json}");
+        }
+    }
+
+    /// As at admission.
+    #[test]
+    fn own_labels_bar_nobody() {
+        let by_environment = json!({"selector": {"matchLabels": {"tags.datadoghq.com/env": "prod"}}});
+        let exclude = vec![serde_json::from_value(by_environment).expect("an exclusion")];
+        let document = Document { exclude, ..Document::default() };
+        let configuration = Configuration::try_from(document).expect("a configuration");
+        let mark = crate::inject::status::Digest::of("prod").to_string();
+        for (mark, barred) in [(mark, false), ("00000000".to_owned(), true)] {
+            let status =
+                json!({"version": "0.1.0", "config": "0", "labels": {"set": {"tags.datadoghq.com/env": mark}}});
+            let pod = json!({"metadata": {
+                "name": "web", "namespace": "shop", "uid": "u", "creationTimestamp": "2026-11-02T12:00:00Z",
+                "labels": {"tags.datadoghq.com/env": "prod"},
+                "annotations": {"otelgate.dev/status": status.to_string()},
+            }});
+            let seen = PodSeen::read(&pod.to_string()).expect("a pod");
+            assert_eq!(seen.is_barred(&configuration), barred);
         }
     }
 

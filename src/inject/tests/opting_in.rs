@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Case, app, case, pod};
 use crate::api::OptIn;
+use crate::config::{Exclusion, Selector};
 use crate::inject::Reason;
 use crate::inject::containers::SIDECARS;
 use crate::inject::rules::{self, LeftOut};
@@ -114,6 +115,33 @@ fn the_pipelines_own_pods_are_excluded_where_they_are() {
     ] {
         let outcome = case(pod(app())).namespace(Some(namespace)).label(key, value).decide();
         assert_eq!(outcome.skipped == Some(Reason::Excluded), excluded, "{namespace} {key}={value}");
+    }
+}
+
+/// What otelgate itself labels a pod with excludes nobody at the second look.
+#[test]
+fn own_labels_exclude_nobody() {
+    let exclude = |key: &str, value: &str| Exclusion {
+        namespace: None,
+        selector: Selector { match_labels: [(key.to_owned(), value.to_owned())].into(), ..Selector::default() },
+    };
+    for (key, value) in [("tags.datadoghq.com/env", "prod"), ("tags.datadoghq.com/service", "web")] {
+        let excluding = |pod| {
+            case(pod).configure(|document| {
+                document.environment = Some("prod".to_owned());
+                document.exclude.push(exclude(key, value));
+            })
+        };
+        let first = excluding(pod(app())).decide();
+        assert_eq!((first.name, first.label(key)), ("inject", Some(value)));
+        let again = excluding(first.pod.clone()).decide();
+        assert_eq!((again.name, again.operations.len()), ("inject", 0), "{key}");
+        let theirs = excluding(pod(app())).label(key, value);
+        assert_eq!(theirs.decide().skipped, Some(Reason::Excluded), "{key}");
+        let edited = excluding(first.pod).label(key, "other").configure(|document| {
+            document.exclude.push(exclude(key, "other"));
+        });
+        assert_eq!(edited.decide().skipped, Some(Reason::Excluded), "{key}: it is the user's now");
     }
 }
 
