@@ -89,11 +89,11 @@ impl<'a> Options<'a> {
         let containers = reader.option(annotation::CONTAINERS, Listed::has_names).map(Listed::new);
         let logs = reader.option(annotation::LOGS, |value| matches!(value, "enabled" | "disabled"));
         let propagators = reader.option(annotation::PROPAGATORS, otel::are_propagators).map(sourced);
-        let log_source = reader.log_source().map(sourced);
+        let log_source = reader.log_source();
         let skip = reader.option(annotation::SKIP, Listed::has_names).map(Listed::new);
         let (sampler, sampler_arg) = reader.sampler(configuration);
         let (destination, endpoint_source) = reader.destination(configuration);
-        let container_log_sources = reader.container_log_sources(configuration);
+        let container_log_sources = reader.container_log_sources(log_source.map(|(_, level)| level), configuration);
         let attributes = reader.attributes();
         Self {
             containers,
@@ -105,7 +105,7 @@ impl<'a> Options<'a> {
             sampler,
             sampler_arg,
             logs: logs.map_or(configuration.collects_logs(), |(value, _)| value == "enabled"),
-            log_source,
+            log_source: log_source.map(sourced),
             skip,
             container_log_sources,
             attributes,
@@ -124,7 +124,7 @@ impl<'a> Options<'a> {
         self.skip.as_ref()
     }
 
-    /// What the pod says of one container's log source.
+    /// What the pod or its namespace says of one container's log source.
     #[must_use]
     pub fn container_log_source(&self, container: &str) -> Option<&'a str> {
         let found = self.container_log_sources.binary_search_by_key(&container, |(name, _)| *name).ok()?;
@@ -333,24 +333,36 @@ impl<'a, 'n> Reader<'a, 'n> {
         }
     }
 
-    /// `otelgate.dev/<container>.log-source`, which only the Agent can honour.
-    fn container_log_sources(&mut self, configuration: &Configuration) -> Vec<(&'a str, &'a str)> {
+    /// `otelgate.dev/<container>.log-source`, which only the Agent can honour: the pod's, else the namespace's, unless the
+    /// pod has one for all of its containers.
+    fn container_log_sources(
+        &mut self,
+        of_pod: Option<Level>,
+        configuration: &Configuration,
+    ) -> Vec<(&'a str, &'a str)> {
         let mut names: Option<BTreeSet<&str>> = None;
         let mut sources = Vec::new();
-        for (key, value) in self.on_pod() {
+        let on_namespace = self.on_namespace().filter(|_| of_pod != Some(Level::Pod));
+        let on_namespace = on_namespace.map(|(key, value)| (key, value, Level::Namespace));
+        for (key, value, level) in self.on_pod().map(|(key, value)| (key, value, Level::Pod)).chain(on_namespace) {
             let Some(container) = annotation::own_name(key).and_then(container_of_log_source) else { continue };
             let names = names.get_or_insert_with(|| self.pod.containers().map(|one| one.name.as_str()).collect());
             if !names.contains(container) {
-                self.note(Reason::UnknownContainer, key, None);
+                // A namespace's is for those of its pods that have one.
+                if level == Level::Pod {
+                    self.note(Reason::UnknownContainer, key, None);
+                }
             } else if configuration.log_owner() != crate::config::LogOwner::Agent {
-                self.note(Reason::PerContainerLogSource, key, None);
+                self.note(Reason::PerContainerLogSource, key, level.detail());
             } else if value.is_empty() {
-                self.note(Reason::InvalidOption, key, None);
+                self.note(Reason::InvalidOption, key, level.detail());
             } else {
                 sources.push((container, value));
             }
         }
+        // Of two with one name the pod's comes first, and stays.
         sources.sort_by_key(|(container, _)| *container);
+        sources.dedup_by_key(|(container, _)| *container);
         sources
     }
 
@@ -390,7 +402,7 @@ impl<'a, 'n> Reader<'a, 'n> {
             let Some(name) = annotation::own_name(key) else { continue };
             let known = annotation::OPTIONS.iter().any(|option| option.key == key)
                 || matches!(key, annotation::STATUS | annotation::FLOOR)
-                || (level == Level::Pod && container_of_log_source(name).is_some());
+                || container_of_log_source(name).is_some();
             if !known && key != label::INJECT {
                 let meant = (unknown < MOST_MEANT).then(|| annotation::nearest_option(name)).flatten();
                 let detail = meant.map(|key| level.with(format!("did you mean {key}?")));

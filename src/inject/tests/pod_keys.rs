@@ -240,6 +240,30 @@ fn an_object_may_grow_to_the_limit() {
 }
 
 #[test]
+fn a_namespaces_log_source_for_one_container_is_the_default() {
+    let two = || {
+        let mut two = pod(app());
+        let worker = json!({"name": "worker", "image": "shop/worker:1"});
+        two["spec"]["containers"].as_array_mut().unwrap().push(worker);
+        case(two).on_namespace("otelgate.dev/worker.log-source", "java").on_namespace("otelgate.dev/db.log-source", "x")
+    };
+    let source = |case: Case| {
+        let outcome = case.configure(|document| document.logs.owner = LogOwner::Agent).decide();
+        assert!(!outcome.has_note(Reason::UnknownContainer) && !outcome.has_note(Reason::UnknownAnnotation));
+        let logs: serde_json::Value =
+            serde_json::from_str(outcome.annotation("ad.datadoghq.com/worker.logs").unwrap()).unwrap();
+        logs[0]["source"].as_str().map(str::to_owned)
+    };
+    assert_eq!(source(two()).as_deref(), Some("java"));
+    assert_eq!(source(two().on_namespace("otelgate.dev/log-source", "go")).as_deref(), Some("java"));
+    assert_eq!(source(two().annotate("otelgate.dev/worker.log-source", "ruby")).as_deref(), Some("ruby"));
+    assert_eq!(source(two().annotate("otelgate.dev/log-source", "go")).as_deref(), Some("go"), "the pod's comes first");
+    assert_eq!(source(two().annotate("otelgate.dev/worker.log-source", "")).as_deref(), Some("java"));
+    let collector = two().decide();
+    assert!(collector.has_note(Reason::PerContainerLogSource));
+}
+
+#[test]
 fn the_status_never_holds_a_value() {
     let env =
         json!([{"name": "TOKEN", "value": "s3cr3t"}, {"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "key=s3cr3t"}]);
