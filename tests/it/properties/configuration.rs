@@ -97,3 +97,22 @@ fn exclusion() -> Exclusion {
         },
     }
 }
+
+pub const NODE_ADDRESS: &str = "NODE_ADDRESS";
+
+/// By a variable of its own, and as where the Collector is.
+pub fn name_the_node(document: &mut Document) {
+    document.otlp.reach = Reach::Node;
+    document.env.push(Variable {
+        name: NODE_ADDRESS.to_owned(),
+        value: None,
+        value_from: Some(ValueFrom { field_ref: FieldRef { field_path: "status.hostIP".to_owned() } }),
+    });
+}
+
+/// By a label that otelgate itself sets.
+pub fn exclude_by_environment(document: &mut Document) {
+    document.environment = Some("production".to_owned());
+    let match_labels = [("tags.datadoghq.com/env".to_owned(), "production".to_owned())].into();
+    document.exclude.push(Exclusion { namespace: None, selector: Selector { match_labels, ..Selector::default() } });
+}

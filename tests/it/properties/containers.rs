@@ -3,6 +3,7 @@
 use otelgate::api::otel::var;
 use serde_json::{Map, Value, json};
 
+use super::configuration;
 use super::generate::{Standing, secret, stand, standing, tricky};
 use super::random::Random;
 
@@ -100,6 +101,16 @@ pub fn debug(random: &mut Random, pod: &mut Value) {
         .map(|index| json!({"name": format!("debugger-{index}"), "image": image(random), "env": environment(random)}))
         .collect();
     spec.insert("ephemeralContainers".to_owned(), Value::Array(containers));
+}
+
+/// By a variable of otelgate's.
+pub fn send_to_the_node(random: &mut Random, pod: &mut Value) {
+    let host = random.pick(&[configuration::NODE_ADDRESS, var::NODE_IP]);
+    let name = random.pick(&[var::ENDPOINT, var::METRICS_ENDPOINT, var::LOGS_ENDPOINT]);
+    let Some(container) = pod.pointer_mut("/spec/containers/0").and_then(Value::as_object_mut) else { return };
+    let Some(variables) = container.entry("env").or_insert_with(|| json!([])).as_array_mut() else { return };
+    let at = random.below(variables.len() + 1);
+    variables.insert(at, json!({ "name": name, "value": format!("http://$({host}):4318/v1/own") }));
 }
 
 fn image(random: &mut Random) -> &'static str {

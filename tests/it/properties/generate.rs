@@ -111,7 +111,31 @@ pub fn any(random: &mut Random) -> Case {
     if let Some(history) = case.history.as_mut().filter(|_| random.percent(10)) {
         history.edits.push(Edit::RenameContainer { container: random.below(8), how: Renaming::Renamed });
     }
+    // What otelgate writes itself, as something that it looks at.
+    if random.percent(6) {
+        for document in documents(random, &mut case) {
+            configuration::name_the_node(document);
+        }
+        containers::send_to_the_node(random, &mut case.original);
+    }
+    if random.percent(4) {
+        for document in documents(random, &mut case) {
+            configuration::exclude_by_environment(document);
+        }
+    }
+    if random.percent(4)
+        && let Some(annotations) = &mut case.setting.namespace.annotations
+    {
+        annotations.push(("otelgate.dev/app.log-source".into(), "redis".into()));
+    }
     case
+}
+
+/// Those of both decisions, or only of the second.
+fn documents<'c>(random: &mut Random, case: &'c mut Case) -> impl Iterator<Item = &'c mut Document> {
+    let both = random.percent(70);
+    let former = case.history.as_mut().filter(|_| both).map(|history| &mut history.setting.document);
+    std::iter::once(&mut case.setting.document).chain(former)
 }
 
 /// A case whose pod the API server accepts, if its namespace is there; the pod itself names none.
