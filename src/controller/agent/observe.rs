@@ -83,6 +83,8 @@ pub struct Pod {
     /// Where it runs, or is to run.
     pub node: Box<str>,
     pub ready: bool,
+    /// Since when it's one or the other; since it was created, where nobody says.
+    pub since: Option<Timestamp>,
     /// Failed, or found no node: in the words of who said so.
     pub refused: Option<Box<str>>,
     pub containers: Box<[State]>,
@@ -235,6 +237,8 @@ struct Condition {
     kind: String,
     status: String,
     message: String,
+    #[serde(rename = "lastTransitionTime")]
+    since: Option<Time>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -289,12 +293,15 @@ impl Pod {
             is("PodScheduled", "False").map(|condition| condition.message.as_str().into())
         };
         let ready = is("Ready", "True").is_some();
+        let since = status.conditions.iter().find(|one| one.kind == "Ready").and_then(|one| one.since.as_ref());
+        let since = since.or(metadata.creation_timestamp.as_ref()).map(|time| time.0);
         let containers = status.init_container_statuses.into_iter().chain(status.container_statuses);
         Self {
             name: metadata.name.unwrap_or_default().into(),
             leaving: metadata.deletion_timestamp.is_some(),
             node: spec.node().unwrap_or("a node that isn't known yet").into(),
             ready,
+            since,
             refused,
             containers: containers.map(State::from).collect(),
         }

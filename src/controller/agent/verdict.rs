@@ -67,6 +67,8 @@ pub enum Said {
 pub const PATIENCE: Duration = Duration::from_secs(90);
 /// So long a container that runs is on its way up: its probes have to be asked first, and what it sends to to answer.
 const WARM_UP: SignedDuration = SignedDuration::from_mins(2);
+/// How long a pod may take until its containers have started: on a slow node with a large image, too.
+const STARTS_IN: SignedDuration = SignedDuration::from_mins(5);
 /// Nodes that are named.
 const MOST_NAMES: usize = 3;
 /// Characters of a foreign message.
@@ -402,8 +404,16 @@ fn trouble(pod: &Pod, now: Timestamp) -> Option<Trouble<'_>> {
             let told = format!("{} runs and isn't ready", state.name);
             Some(Trouble { cause: Cause::NotDelivering, container: &state.name, told })
         }
+        None if pod.since.is_some_and(|since| now.duration_since(since) >= STARTS_IN) => {
+            of_pod(Cause::NotStarted, format!("not started in {} minutes{}", STARTS_IN.as_mins(), waits_for(pod)))
+        }
         None => of_pod(Cause::Starting, "starting".to_owned()),
     }
+}
+
+fn waits_for(pod: &Pod) -> String {
+    let waiting = pod.containers.iter().find_map(|state| Some((&state.name, state.waiting.as_deref()?)));
+    waiting.map(|(name, (reason, _))| format!(": {name}: {reason}")).unwrap_or_default()
 }
 
 fn of_container(state: &State, now: Timestamp) -> Option<Trouble<'_>> {

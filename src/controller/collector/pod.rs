@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::words;
+use super::{trial, words};
 use crate::api::{label, object};
 use crate::controller::crashes;
 use crate::controller::placed::Placed;
@@ -16,6 +16,8 @@ use jiff::{SignedDuration, Timestamp};
 pub struct Pod {
     pub name: Box<str>,
     pub uid: Box<str>,
+    /// By the API server's clock.
+    pub created: Timestamp,
     /// Where it runs, or is to run; empty where nobody says.
     pub node: Box<str>,
     pub rollout: Option<Rollout>,
@@ -130,6 +132,7 @@ impl Pod {
         Self {
             name: pod.name_any().into(),
             uid: pod.uid().unwrap_or_default().into(),
+            created: pod.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |time| time.0),
             node: pod.spec.node().unwrap_or_default().into(),
             rollout: Rollout::ALL.into_iter().find(|one| Some(one.as_str()) == rollout),
             revision: labels.get(label::REVISION).map(String::as_str).unwrap_or_default().into(),
@@ -165,6 +168,13 @@ impl Pod {
     #[must_use]
     pub fn crashes_for(&self, now: Timestamp) -> Option<SignedDuration> {
         crashes::crashes_for(self.restarts, self.ended.as_ref()?.at, now)
+    }
+
+    /// How much longer it may take to be ready; nothing where it has had its time.
+    #[must_use]
+    pub fn starts_for(&self, now: Timestamp) -> Option<SignedDuration> {
+        let left = trial::DEADLINE - now.duration_since(self.created);
+        left.is_positive().then_some(left)
     }
 
     #[must_use]

@@ -107,10 +107,13 @@ pub fn managed(seen: &Seen<'_>, managed: &Managed<'_>) -> Said {
                 .unwrap_or_else(everywhere);
             (reason, with_new(detail, &new))
         });
-    // One that has been replaced isn't ready at once.
+    // One that has been replaced isn't ready at once; one that was there before, or still isn't, is no part of a rollout.
+    let replaced =
+        || lacks.iter().all(|lack| lack.reason != Reason::CollectorNotReady || seen.is_on_its_way(&lack.node));
     let rolls_out =
         matches!(reason, Reason::CollectorRollingOut | Reason::CollectorTrialHeld | Reason::CollectorNotReady);
-    let nodes = CollectorNodes { waiting: rolls_out.then(|| number_of(lacks.len())), missing: number_of(down.len()) };
+    let waits = rolls_out && replaced();
+    let nodes = CollectorNodes { waiting: waits.then(|| number_of(lacks.len())), missing: number_of(down.len()) };
     let namespace = seen.left.map(|left| left.namespace.as_str()).unwrap_or_default();
     let names = [("REVISION", managed.candidate.unwrap_or_default()), ("NAMESPACE", namespace)];
     let verdict = Verdict::new(reason, detail, seen.generation).naming(&names);
@@ -173,10 +176,14 @@ impl<'s> Seen<'s> {
         self.on(node).any(Pod::is_ready)
     }
 
-    /// Until one that crashes has run for long enough.
+    fn is_on_its_way(&self, node: &str) -> bool {
+        self.on(node).any(|pod| pod.starts_for(self.now).is_some())
+    }
+
+    /// Until one that crashes has run for long enough, or one that isn't ready has had its time.
     fn again(&self) -> Option<Duration> {
-        let all = self.pods.values().flatten().filter(|pod| pod.is_ready());
-        all.filter_map(|pod| pod.crashes_for(self.now)).min().map(SignedDuration::unsigned_abs)
+        let ends = |pod: &&Pod| if pod.is_ready() { pod.crashes_for(self.now) } else { pod.starts_for(self.now) };
+        self.pods.values().flatten().filter_map(ends).min().map(SignedDuration::unsigned_abs)
     }
 
     fn excluded(&self, node: &str) -> Option<String> {

@@ -26,6 +26,11 @@ fn in_state(node: &str, state: State) -> Pod {
     Pod { state, ..ready(node, "new") }
 }
 
+/// On node b, so many minutes ago.
+fn made(minutes: i64, state: State) -> Pod {
+    Pod { created: now() - SignedDuration::from_mins(minutes), ..in_state("b", state) }
+}
+
 fn down(reason: &str, words: &str) -> State {
     State::Down(Ended { code: 1, reason: reason.to_owned(), words: words.to_owned(), at: None }.into())
 }
@@ -157,7 +162,7 @@ fn of_another_spec(outcome: Outcome) -> Outcome {
 #[test]
 fn nodes_that_wait_for_a_rollout_are_counted_while_nothing_else_is_wrong() {
     type Case = (fn(&mut World), Option<u64>);
-    let cases: [Case; 7] = [
+    let cases: [Case; 9] = [
         (|_| {}, None),
         (
             |w| {
@@ -167,7 +172,9 @@ fn nodes_that_wait_for_a_rollout_are_counted_while_nothing_else_is_wrong() {
             Some(1),
         ),
         (|w| w.pods[1] = ready("b", "old"), Some(1)),
-        (|w| w.pods = vec![ready("a", "old"), in_state("b", State::Starting)], Some(2)),
+        (|w| w.pods = vec![ready("a", "old"), made(4, State::Starting)], Some(2)),
+        (|w| w.pods = vec![ready("a", "old"), made(5, State::Creating)], None),
+        (|w| w.pods[1] = in_state("b", State::Starting), None),
         (|w| w.pods = vec![ready("a", "old"), in_state("b", down("Error", "Error: no"))], None),
         (
             |w| {
@@ -219,6 +226,17 @@ fn one_that_crashed_is_looked_at_again_once_it_has_run_for_long_enough() {
         for adopt in [false, true] {
             let again = said(&world, adopt).again;
             assert_eq!(again.map(|again| again.as_secs()), expected, "{restarts}, {minutes} minutes ago");
+        }
+    }
+}
+
+/// Nor that it's on its way.
+#[test]
+fn one_that_is_not_ready_is_looked_at_again_once_it_has_had_its_time() {
+    for (minutes, expected) in [(0, Some(300)), (4, Some(60)), (5, None)] {
+        for adopt in [false, true] {
+            let again = said(&world(|w| w.pods[1] = made(minutes, State::Creating)), adopt).again;
+            assert_eq!(again.map(|again| again.as_secs()), expected, "made {minutes} minutes ago");
         }
     }
 }

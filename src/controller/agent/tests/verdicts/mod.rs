@@ -5,7 +5,7 @@ mod pods;
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::super::mode::{Allowed, Present, Served};
@@ -87,6 +87,14 @@ fn with_pods(containers: &[Value]) -> Sight {
     }
     let ready = 3 - i32::try_from(containers.len()).expect("few");
     sight.nodes = Some(nodes(3, ready));
+    sight
+}
+
+/// What isn't ready hasn't been for so many minutes.
+fn since(minutes: i64, mut sight: Sight) -> Sight {
+    for pod in sight.pods.iter_mut().filter(|pod| !pod.ready) {
+        Arc::make_mut(pod).since = Some(now() - SignedDuration::from_mins(minutes));
+    }
     sight
 }
 
@@ -357,6 +365,7 @@ fn nodes_that_wait_for_a_rollout_are_counted_while_nothing_else_is_wrong() {
         (rolling(9, 8), Some(1)),
         (rolling(9, 0), Some(9)),
         (with_pods(&[waiting("ContainerCreating", "")]), Some(1)),
+        (since(5, with_pods(&[waiting("ContainerCreating", "")])), None),
         (with_pods(&[crashed("Error", 1)]), None),
         (Sight { cluster_agent: None, ..well() }, None),
     ] {

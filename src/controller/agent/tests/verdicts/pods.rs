@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::super::observe::{Nodes, Pod};
 use super::super::super::verdict::Sight;
-use super::{check, crashed, nodes, now, pod, told, waiting, well, with_pods};
+use super::{check, crashed, nodes, now, pod, since, told, waiting, well, with_pods};
 use crate::api::condition::Reason;
 
 #[test]
@@ -102,6 +102,16 @@ fn what_becomes_of_pods() {
             "1 of 3 nodes: node-1: starting",
         ),
         (with_pods(&[waiting("ContainerCreating", "")]), Reason::AgentRollingOut, "1 of 3 nodes: node-1: starting"),
+        (
+            since(4, with_pods(&[waiting("ContainerCreating", "")])),
+            Reason::AgentRollingOut,
+            "1 of 3 nodes: node-1: starting",
+        ),
+        (
+            since(5, with_pods(&[waiting("ContainerCreating", "")])),
+            Reason::AgentNotStarted,
+            "1 of 3 nodes: node-1: not started in 5 minutes: agent: ContainerCreating",
+        ),
     ]);
 }
 
@@ -205,4 +215,17 @@ fn what_ended_as_it_should_or_long_ago_is_no_trouble() {
         sight.pods[at] = pod(at + 1, container);
     }
     assert_eq!(told(&sight).0, Reason::AgentReady);
+}
+
+#[test]
+fn since_when_a_pod_is_not_ready_is_read_of_its_condition_or_of_the_pod() {
+    let transition = json!([{"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T11:00:00Z"}]);
+    for (conditions, expected) in [(transition, "2026-01-01T11:00:00Z"), (json!([]), "2026-01-01T10:00:00Z")] {
+        let pod = json!({
+            "metadata": {"name": "agent", "creationTimestamp": "2026-01-01T10:00:00Z"},
+            "spec": {"nodeName": "a"}, "status": {"conditions": conditions},
+        });
+        let pod = Pod::of(serde_json::from_value(pod).expect("a pod"));
+        assert_eq!(pod.since, expected.parse().ok());
+    }
 }
