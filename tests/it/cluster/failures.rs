@@ -28,6 +28,7 @@ super::on_every_version!(
     a_request_that_arrives_slowly,
     a_webhook_that_is_killed_in_mid_request,
     a_webhook_whose_connections_are_all_taken,
+    a_webhook_whose_connections_are_all_in_a_request,
     a_webhook_that_is_not_trusted,
     a_pod_that_is_almost_too_large,
     a_review_that_is_too_large,
@@ -177,6 +178,27 @@ fn a_webhook_whose_connections_are_all_taken(shared: &Webhook<'_>) {
         let made = made.expect("connections").unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         assert!(status(&made).is_some(), "{}", webhook.log());
     });
+}
+
+/// Those make no room: further ones are closed at once.
+fn a_webhook_whose_connections_are_all_in_a_request(shared: &Webhook<'_>) {
+    let mut webhook = own(shared, "crowded", &["--max-connections=2"]);
+    webhook.timeout_seconds = Some(PATIENT);
+    webhook.register_at(webhook.port());
+    webhook.make_namespace("crowded", Some("enabled"));
+    let fault = Fault::SlowRequest { after: 60_000, delay: Duration::from_millis(1500) };
+    let proxy = Proxy::start(webhook.plane.network(), webhook.port(), fault).expect("a proxy");
+    called_through(&webhook, &proxy);
+    let before = webhook.failed_open();
+    let made: Vec<Value> = thread::scope(|scope| {
+        let creating: Vec<_> = (0..8).map(|_| scope.spawn(|| create(&webhook, 120_000).0)).collect();
+        creating.into_iter().map(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    let injected = made.iter().filter(|pod| status(pod).is_some()).count();
+    let refused = webhook.metric("otelgate_connections_refused_total", &["limit"]);
+    assert!(injected > 0 && injected < made.len() && refused > 0, "{injected} injected, {refused} refused");
+    assert_eq!(webhook.failed_open() - before, (made.len() - injected) as u64);
+    is_injected_again(&webhook);
 }
 
 /// Holds connections without a word, and replaces those that the webhook gives up waiting on.
