@@ -116,6 +116,7 @@ fn nobody_breaks_out_of_a_text() {
         let mut spec = Spec::default();
         trick.clone_into(&mut spec.datadog.site);
         spec.injection.cluster_name = Some(trick.to_owned());
+        spec.injection.environment = Some(trick.to_owned());
         let rendered = spec.rendered();
         let candidate = Candidate::new(&with_forward(&rendered.text), &rendered);
         let output =
@@ -126,8 +127,15 @@ fn nobody_breaks_out_of_a_text() {
         let exporter = &read["exporters"]["datadog"];
         assert_eq!(exporter["api"]["site"], trick);
         assert_eq!(exporter["hostname"], "node-1", "Datadog calls no host by such a name");
-        let statement = &read["processors"]["transform/cluster_name"]["log_statements"][0]["statements"][0];
         let quoted = Value::String(trick.to_owned()).to_string();
-        assert!(statement.as_str().is_some_and(|statement| statement.contains(&quoted)), "{trick}: {statement}");
+        for (processor, key) in
+            [("transform/cluster_name", "k8s.cluster.name"), ("transform/service", "deployment.environment.name")]
+        {
+            let of_logs = read["processors"][processor]["log_statements"].as_array().into_iter().flatten();
+            let mut statements = of_logs.flat_map(|of| of["statements"].as_array().into_iter().flatten());
+            let of_key = format!("set(resource.attributes[\"{key}\"], {quoted})");
+            let is_set = statements.any(|statement| statement.as_str().is_some_and(|text| text.contains(&of_key)));
+            assert!(is_set, "{of_key}: {}", read["processors"][processor]);
+        }
     }
 }
