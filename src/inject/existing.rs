@@ -11,7 +11,7 @@ use super::expand::{Piece, Pieces, expand};
 use super::lookup;
 use super::prior::{Ownership, Prior, without};
 use super::status::Mark;
-use super::variables::{NODE_IP_FIELD, is_reference};
+use super::variables::NODE_IP_FIELD;
 use super::view::{Container, Presence, Variable};
 use crate::api::otel::var;
 
@@ -146,9 +146,10 @@ impl<'a> Existing<'a> {
     }
 
     /// The literal of a variable, with [`NODE_ADDRESS`] for each reference to that; nothing where it has other references
-    /// that can't be resolved. Of otelgate's variables, those of these names will hold that address.
+    /// that can't be resolved. Of otelgate's variables, those of these names will hold that address, and are found from these
+    /// places on.
     #[must_use]
-    pub fn url(&self, name: &str, addresses: &[&str]) -> Option<String> {
+    pub fn url(&self, name: &str, addresses: &[(&str, usize)]) -> Option<String> {
         let (index, variable) = self.last(name)?;
         if is_from(variable) {
             return None;
@@ -163,21 +164,14 @@ impl<'a> Existing<'a> {
     }
 
     /// Whether a reference finds the node's address, in a variable of the user's or in one that otelgate will have written.
-    fn is_node_address(&self, name: &str, before: usize, addresses: &[&str]) -> bool {
+    fn is_node_address(&self, name: &str, before: usize, addresses: &[(&str, usize)]) -> bool {
         match self.above(before, name, |place| !self.is_own(place)) {
             Some(place) => {
                 let found = &self.container.env.items[place];
                 is_from(found) && found.value_from.value.field_ref.field_path.as_str() == NODE_IP_FIELD
             }
-            None => addresses.contains(&name) && self.will_stand_above(name, before),
+            None => addresses.iter().any(|(address, from)| *address == name && *from <= before),
         }
-    }
-
-    /// Whether otelgate's own of that name stands above a place, or comes there: behind what stands of its references.
-    fn will_stand_above(&self, name: &str, before: usize) -> bool {
-        let is_reference = |index: &usize| is_reference(self.container.env.items[*index].name.as_str());
-        let front = || self.own_entries().filter(is_reference).last();
-        self.own(name).or_else(front).is_none_or(|index| index < before)
     }
 
     /// The nearest of the entries above a place that have a name and count.

@@ -134,16 +134,16 @@ impl<'a> Variables<'a, '_> {
         configuration.is_collector(&host) || to.as_ref() == Some(&host)
     }
 
-    /// The variables that get the node's address, whether or not they stand there already.
-    fn node_addresses(&self) -> Vec<&'a str> {
-        let is_referred = self.is_referred(var::NODE_IP) || self.existing.own(var::NODE_IP).is_some();
-        let reference = is_referred.then_some(var::NODE_IP);
+    /// The variables that get the node's address, whether or not they stand there already, and from which place of the
+    /// user's list on they are found.
+    fn node_addresses(&self) -> Vec<(&'a str, usize)> {
+        let reference = self.is_referred(var::NODE_IP).then_some(var::NODE_IP);
         let extra = self.context.configuration.extra().iter().filter(|variable| {
             matches!(&variable.source, ExtraSource::FieldPath(path) if path == NODE_IP_FIELD)
                 && !self.context.options.skips(&variable.name)
         });
         let all = reference.into_iter().chain(extra.map(|variable| variable.name.as_str()));
-        all.filter(|name| self.existing.last(name).is_none()).collect()
+        all.filter(|name| self.existing.last(name).is_none()).map(|name| (name, self.found_from(name))).collect()
     }
 
     fn exporter(&self, endpoint: &str, protocol: &str) -> Exporter {

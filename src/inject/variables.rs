@@ -41,6 +41,8 @@ pub(super) struct Variables<'a, 'c> {
     pub(super) entries: Vec<Entry<'a>>,
     /// Of [`REFERENCES`], those that something written refers to.
     pub(super) referred: [bool; REFERENCES.len()],
+    /// The place of the user's variable that something is appended to.
+    merged: Option<usize>,
 }
 
 // === impl Variables ===
@@ -53,13 +55,22 @@ impl<'a, 'c> Variables<'a, 'c> {
         identity: &'c Identity<'a>,
     ) -> Self {
         let entries = Vec::with_capacity(16);
-        Self { context, existing, own, identity, entries, referred: [false; REFERENCES.len()] }
+        Self { context, existing, own, identity, entries, referred: [false; REFERENCES.len()], merged: None }
     }
 
     /// All entries in their order, and those of `OTEL_RESOURCE_ATTRIBUTES`.
     pub fn build(mut self) -> (Vec<Entry<'a>>, Vec<Entry<'a>>) {
         self.service_name();
         self.exporters();
+        let before = self.entries.len();
+        let attributes = self.resource_attributes();
+        let merged = self.entries.split_off(before);
+        self.merged = merged.iter().find_map(|entry| match entry.edit {
+            Edit::Append { index, .. } => Some(index),
+            Edit::None | Edit::Add | Edit::Replace(_) => None,
+        });
+        self.keep_referred();
+        // They depend on where all that stands which others refer to.
         self.settings();
         for variable in self.context.configuration.extra() {
             let value = match &variable.source {
@@ -68,7 +79,7 @@ impl<'a, 'c> Variables<'a, 'c> {
             };
             self.offer(&variable.name, value, "configuration");
         }
-        let attributes = self.resource_attributes();
+        self.entries.extend(merged);
         self.references();
         self.settle();
         (self.entries, attributes)
@@ -294,17 +305,40 @@ impl<'a, 'c> Variables<'a, 'c> {
         self.referred[position(name)]
     }
 
-    /// What others refer to, in front of them.
-    fn references(&mut self) {
-        // A value that somebody edited, and is the user's now, may still refer to what we wrote before it.
+    /// A value that somebody edited, and is the user's now, may still refer to what we wrote before it.
+    fn keep_referred(&mut self) {
         for (referred, (name, _)) in self.referred.iter_mut().zip(REFERENCES) {
             let stands_alone = self.existing.own(name).is_some() && self.existing.last(name).is_none();
             *referred |= stands_alone && self.existing.refers_to(name);
         }
+    }
+
+    /// What others refer to, in front of them.
+    fn references(&mut self) {
         let referred = self.referred;
         let wanted = REFERENCES.iter().zip(referred).filter(|(_, referred)| *referred);
         let entries = wanted.map(|((name, path), _)| Entry::set(*name, Value::Field((*path).into()), DOWNWARD));
         self.entries.splice(0..0, entries);
+    }
+
+    /// Where the first of those stands that refer to otelgate's references: one that somebody moved behind it goes to the
+    /// front again.
+    fn limit(&self) -> usize {
+        let items = &self.existing.container.env.items;
+        let others = self.existing.own_entries().filter(|index| !is_reference(items[*index].name.as_str()));
+        self.merged.into_iter().chain(others).min().unwrap_or(usize::MAX)
+    }
+
+    /// The first place of the user's list from which on a reference finds otelgate's variable of that name: behind it where
+    /// it stays, else behind those of its references that do.
+    pub(super) fn found_from(&self, name: &str) -> usize {
+        let limit = self.limit();
+        let stays = |name: &str| self.existing.own(name).filter(|index| !is_reference(name) || *index <= limit);
+        let last_of = || {
+            let kept = REFERENCES.iter().zip(self.referred).filter(|(_, referred)| *referred);
+            kept.filter_map(|((name, _), _)| stays(name)).max()
+        };
+        stays(name).or_else(last_of).map_or(0, |index| index + 1)
     }
 
     /// Compares with what an earlier decision wrote.
@@ -313,13 +347,7 @@ impl<'a, 'c> Variables<'a, 'c> {
             return;
         }
         let variables = &self.existing.container.env.items;
-        // A reference that somebody moved behind what refers to it goes to the front again.
-        let merged = self.entries.iter().filter_map(|entry| match entry.edit {
-            Edit::Append { index, .. } => Some(index),
-            Edit::None | Edit::Add | Edit::Replace(_) => None,
-        });
-        let others = self.existing.own_entries().filter(|index| !is_reference(variables[*index].name.as_str()));
-        let limit = merged.chain(others).min().unwrap_or(usize::MAX);
+        let limit = self.limit();
         for entry in self.entries.iter_mut().filter(|entry| entry.edit == Edit::Add) {
             let (Some(index), Some(mark)) = (self.existing.own(&entry.key), entry.mark(&mut Digests::default())) else {
                 continue;

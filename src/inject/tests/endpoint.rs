@@ -350,3 +350,38 @@ fn an_address_that_is_added_is_known_before_it_stands_there() {
         assert_eq!(configured(first.pod).operations, Vec::<serde_json::Value>::new(), "{name} {url}");
     }
 }
+
+/// Also where what holds the address comes to the front only now.
+#[test]
+fn an_address_is_known_before_it_comes_to_the_front() {
+    const METRICS: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
+    const TEMPORALITY: &str = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+    let configured = |pod, address: bool| {
+        case(pod).configure(|document| {
+            document.otlp.reach = Reach::Node;
+            let source = json!({"fieldRef": {"fieldPath": "status.hostIP"}});
+            let address = address.then(|| json!([{"name": "ADDRESS", "valueFrom": source}]));
+            document.env = address.map(|env| serde_json::from_value(env).unwrap()).unwrap_or_default();
+        })
+    };
+    let injected = configured(pod(app()), false).decide().pod;
+    let attributes = json!({"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "team=a"});
+    for (host, address, in_front, sees_metrics) in [
+        // Something is appended to what stands in front of all: references come before that.
+        ("OTELGATE_NODE_IP", false, vec![attributes.clone()], true),
+        // Nothing in front of the endpoint refers to them: they stay.
+        ("OTELGATE_NODE_IP", false, vec![], false),
+        ("ADDRESS", true, vec![attributes], true),
+        // It comes behind the references that stay.
+        ("ADDRESS", true, vec![], false),
+    ] {
+        let endpoint = json!({"name": METRICS, "value": format!("http://$({host}):4318/v1/metrics")});
+        let mut edited = injected.clone();
+        let env = edited["spec"]["containers"][0]["env"].as_array_mut().unwrap();
+        env.splice(0..0, in_front.iter().cloned().chain([endpoint]));
+        let first = configured(edited, address).decide();
+        assert_eq!(first.variable(TEMPORALITY).is_some(), sees_metrics, "{host} behind {in_front:?}");
+        let again = configured(first.pod, address).decide();
+        assert_eq!(again.operations, Vec::<serde_json::Value>::new(), "{host} behind {in_front:?}");
+    }
+}

@@ -103,14 +103,24 @@ pub fn debug(random: &mut Random, pod: &mut Value) {
     spec.insert("ephemeralContainers".to_owned(), Value::Array(containers));
 }
 
-/// By a variable of otelgate's.
 pub fn send_to_the_node(random: &mut Random, pod: &mut Value) {
-    let host = random.pick(&[configuration::NODE_ADDRESS, var::NODE_IP]);
-    let name = random.pick(&[var::ENDPOINT, var::METRICS_ENDPOINT, var::LOGS_ENDPOINT]);
     let Some(container) = pod.pointer_mut("/spec/containers/0").and_then(Value::as_object_mut) else { return };
     let Some(variables) = container.entry("env").or_insert_with(|| json!([])).as_array_mut() else { return };
-    let at = random.below(variables.len() + 1);
-    variables.insert(at, json!({ "name": name, "value": format!("http://$({host}):4318/v1/own") }));
+    variables.insert(random.below(variables.len() + 1), node_endpoint(random));
+}
+
+/// By a variable of otelgate's.
+fn node_endpoint(random: &mut Random) -> Value {
+    let host = random.pick(&[configuration::NODE_ADDRESS, var::NODE_IP]);
+    let name = random.pick(&[var::ENDPOINT, var::METRICS_ENDPOINT, var::LOGS_ENDPOINT]);
+    json!({ "name": name, "value": format!("http://$({host}):4318/v1/own") })
+}
+
+/// What refers to variables of otelgate's that stand behind it.
+pub fn in_front(random: &mut Random) -> Vec<Value> {
+    let attributes = json!({ "name": var::RESOURCE_ATTRIBUTES, "value": resource_attributes(random) });
+    let attributes = random.percent(50).then_some(attributes);
+    std::iter::once(node_endpoint(random)).chain(attributes).collect()
 }
 
 fn image(random: &mut Random) -> &'static str {

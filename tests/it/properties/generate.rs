@@ -117,6 +117,11 @@ pub fn any(random: &mut Random) -> Case {
             configuration::name_the_node(document);
         }
         containers::send_to_the_node(random, &mut case.original);
+        if let Some(history) = case.history.as_mut().filter(|_| random.percent(50)) {
+            for variable in containers::in_front(random) {
+                history.edits.push(Edit::AddVariable { container: random.below(2), at: 0, variable });
+            }
+        }
     }
     if random.percent(4) {
         for document in documents(random, &mut case) {
