@@ -1,12 +1,13 @@
 //! How large an object becomes by its patch.
 
 use super::containers::Slot;
-use super::patch::{Operation, Path};
+use super::patch::{Node, Operation, Path};
+use super::plan::{Edit, Entry, Value};
 use super::view::{Container, Pod, Presence, Variable};
 use crate::json;
 
-/// In bytes of the compact JSON that API servers send: exactly, but for a comma too many in each list or map that was empty,
-/// and a `null` that something takes the place of.
+/// In bytes of the JSON that API servers send, which give each `fieldRef` its version, and write some characters of strings
+/// as six; at most, by a comma in each list or map that was empty, and a `null` that something takes the place of.
 #[must_use]
 pub fn grown(pod: &Pod<'_>, operations: &[Operation<'_>]) -> usize {
     let (mut comes, mut goes) = (Vec::new(), Vec::new());
@@ -28,7 +29,20 @@ pub fn grown(pod: &Pod<'_>, operations: &[Operation<'_>]) -> usize {
             }
         }
     }
-    (pod.size + comes.len()).saturating_sub(goes.len())
+    let longer = comes.iter().filter(|byte| matches!(byte, b'<' | b'>' | b'&')).count() * (r"\u0026".len() - 1);
+    let versions = operations.iter().map(fields).sum::<usize>() * r#""apiVersion":"v1","#.len();
+    (pod.size + comes.len() + longer + versions).saturating_sub(goes.len())
+}
+
+/// How many of a node's variables have a `fieldRef`.
+fn fields(operation: &Operation<'_>) -> usize {
+    let (Operation::Add(_, node) | Operation::Replace(_, node)) = operation else { return 0 };
+    let is_field = |entry: &&Entry<'_>| entry.edit == Edit::Add && matches!(entry.value, Some(Value::Field(_)));
+    match node {
+        Node::Variable(entry) => usize::from(matches!(entry.value, Some(Value::Field(_)))),
+        Node::Variables(entries) => entries.iter().filter(is_field).count(),
+        Node::Null | Node::Text(_) | Node::Map(_) | Node::Metadata { .. } => 0,
+    }
 }
 
 /// What stands in front of a value in an object; nothing does in a list.
