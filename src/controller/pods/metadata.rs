@@ -74,9 +74,9 @@ impl PodSeen {
         let created = metadata.creation_timestamp;
         let workload = Workload::of(&pod, created);
         let own = OwnLabel::of(pod.label(label::INJECT));
-        let mark = coverage::status(&pod).map(|status| Mark::of(&status.config));
-        let is_dated = mark.is_none() && own == OwnLabel::Says(OptIn::Enabled);
         let prior = Prior::read(&pod);
+        let mark = prior.status.as_ref().map(|status| Mark::of(&status.config));
+        let is_dated = mark.is_none() && own == OwnLabel::Says(OptIn::Enabled);
         let users = known.labels.iter().filter(|(key, value)| !prior.is_own_label(key, value));
         let labelled = is_dated.then(|| coverage::label_written(&serde_json::from_str(json).ok()?)).flatten();
         Some(Self {
