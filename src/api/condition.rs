@@ -243,8 +243,8 @@ reasons! {
         "look at the log of the container that is named: kubectl logs POD -n NAMESPACE -c CONTAINER --previous";
     AgentImageNotPulled: False, "nodes can't pull the Datadog Agent's image",
         "correct agent.image, its pullSecrets, or the node's way to the registry";
-    AgentNotStarted: False, "containers of the Datadog Agent can't be started",
-        "do what the kubelet's message says; a Secret or key that it misses is that of spec.datadog.secret";
+    AgentNotStarted: False, "containers of the Datadog Agent don't start",
+        "do what the kubelet says, here or in the events of these pods; a Secret or key that it misses is that of spec.datadog.secret";
     AgentUnschedulable: False, "pods of the Datadog Agent can't be scheduled on their node",
         "do what the scheduler's message says: a port that is taken, a taint without toleration, or no room";
     AgentPodRefused: False, "pods of the Datadog Agent aren't made on nodes that should have one",

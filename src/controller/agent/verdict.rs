@@ -404,11 +404,18 @@ fn trouble(pod: &Pod, now: Timestamp) -> Option<Trouble<'_>> {
             let told = format!("{} runs and isn't ready", state.name);
             Some(Trouble { cause: Cause::NotDelivering, container: &state.name, told })
         }
-        None if pod.since.is_some_and(|since| now.duration_since(since) >= STARTS_IN) => {
+        None if is_stuck(pod, now) => {
             of_pod(Cause::NotStarted, format!("not started in {} minutes{}", STARTS_IN.as_mins(), waits_for(pod)))
         }
         None => of_pod(Cause::Starting, "starting".to_owned()),
     }
+}
+
+/// Whether a container hasn't started, though it has had its time.
+fn is_stuck(pod: &Pod, now: Timestamp) -> bool {
+    let has_started = |state: &State| state.ready || (state.running && state.started);
+    let waits = pod.containers.is_empty() || !pod.containers.iter().all(has_started);
+    waits && pod.since.is_some_and(|since| now.duration_since(since) >= STARTS_IN)
 }
 
 fn waits_for(pod: &Pod) -> String {

@@ -112,6 +112,14 @@ fn what_becomes_of_pods() {
             Reason::AgentNotStarted,
             "1 of 3 nodes: node-1: not started in 5 minutes: agent: ContainerCreating",
         ),
+        (
+            since(
+                9,
+                with_pods(&[json!({"started": true, "state": {"running": {"startedAt": "2026-01-01T11:59:00Z"}}})]),
+            ),
+            Reason::AgentRollingOut,
+            "1 of 3 nodes: node-1: starting",
+        ),
     ]);
 }
 
