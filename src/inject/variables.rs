@@ -62,10 +62,8 @@ impl<'a, 'c> Variables<'a, 'c> {
     pub fn build(mut self) -> (Vec<Entry<'a>>, Vec<Entry<'a>>) {
         self.service_name();
         self.exporters();
-        let before = self.entries.len();
-        let attributes = self.resource_attributes();
-        let merged = self.entries.split_off(before);
-        self.merged = merged.iter().find_map(|entry| match entry.edit {
+        let (merged, attributes) = self.resource_attributes();
+        self.merged = merged.as_ref().and_then(|entry| match entry.edit {
             Edit::Append { index, .. } => Some(index),
             Edit::None | Edit::Add | Edit::Replace(_) => None,
         });
@@ -199,8 +197,8 @@ impl<'a, 'c> Variables<'a, 'c> {
         }
     }
 
-    /// `OTEL_RESOURCE_ATTRIBUTES`, or the suffix to the container's own.
-    fn resource_attributes(&mut self) -> Vec<Entry<'a>> {
+    /// `OTEL_RESOURCE_ATTRIBUTES`, or the suffix to the container's own, and the attributes in it.
+    fn resource_attributes(&mut self) -> (Option<Entry<'a>>, Vec<Entry<'a>>) {
         let name = var::RESOURCE_ATTRIBUTES;
         let refused = if self.own.value_from {
             Some(Reason::ValueFrom)
@@ -212,8 +210,7 @@ impl<'a, 'c> Variables<'a, 'c> {
             (self.own.text.len() >= legal::MAX_VARIABLE).then_some(Reason::VariableTooLarge)
         };
         if let Some(reason) = refused {
-            self.entries.push(Entry::left(name, reason));
-            return Vec::new();
+            return (Some(Entry::left(name, reason)), Vec::new());
         }
         let own = self.own.text.trim_end();
         let comma = !own.is_empty() && !own.ends_with(',');
@@ -232,8 +229,7 @@ impl<'a, 'c> Variables<'a, 'c> {
             }),
             Some(index) => Some(self.merge(index, comma, &text, hides)),
         };
-        self.entries.extend(entry);
-        attributes
+        (entry, attributes)
     }
 
     fn merge(&self, index: usize, comma: bool, text: &str, reason: Option<Reason>) -> Entry<'a> {
