@@ -1,8 +1,8 @@
 //! How large an object becomes by its patch.
 
 use super::containers::Slot;
-use super::patch::{Node, Operation, Path};
-use super::plan::{Edit, Entry, Value};
+use super::patch::{LABELS, Node, Operation, Path, added};
+use super::plan::{Entry, Value};
 use super::view::{Container, Pod, Presence, Variable};
 use crate::json;
 
@@ -37,10 +37,10 @@ pub fn grown(pod: &Pod<'_>, operations: &[Operation<'_>]) -> usize {
 /// How many of a node's variables have a `fieldRef`.
 fn fields(operation: &Operation<'_>) -> usize {
     let (Operation::Add(_, node) | Operation::Replace(_, node)) = operation else { return 0 };
-    let is_field = |entry: &&Entry<'_>| entry.edit == Edit::Add && matches!(entry.value, Some(Value::Field(_)));
+    let is_field = |entry: &&Entry<'_>| matches!(entry.value, Some(Value::Field(_)));
     match node {
-        Node::Variable(entry) => usize::from(matches!(entry.value, Some(Value::Field(_)))),
-        Node::Variables(entries) => entries.iter().filter(is_field).count(),
+        Node::Variable(entry) => usize::from(is_field(entry)),
+        Node::Variables(entries) => added(entries).filter(is_field).count(),
         Node::Null | Node::Text(_) | Node::Map(_) | Node::Metadata { .. } => 0,
     }
 }
@@ -63,7 +63,7 @@ fn push_present(out: &mut Vec<u8>, path: Path<'_>, pod: &Pod<'_>) {
     match path {
         Path::Key(map, key) => {
             let maps = &pod.metadata.value;
-            let map = if map == super::patch::LABELS { &maps.labels } else { &maps.annotations };
+            let map = if map == LABELS { &maps.labels } else { &maps.annotations };
             json::push_string(out, map.get(key).unwrap_or_default());
         }
         Path::Variable(slot, index) => push_variable(out, &container(pod, slot).env.items[index]),

@@ -140,7 +140,7 @@ fn map_operations<'a>(
     }
 }
 
-fn added<'e, 'a>(entries: &'e [Entry<'a>]) -> impl Iterator<Item = &'e Entry<'a>> {
+pub(super) fn added<'e, 'a>(entries: &'e [Entry<'a>]) -> impl Iterator<Item = &'e Entry<'a>> {
     entries.iter().filter(|entry| entry.edit == Edit::Add)
 }
 

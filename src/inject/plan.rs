@@ -242,6 +242,14 @@ impl Edit {
 // === impl Entry ===
 
 impl<'a> Entry<'a> {
+    /// The place of the user's variable that it is appended to.
+    pub(super) fn appended_to(&self) -> Option<usize> {
+        match self.edit {
+            Edit::Append { index, .. } => Some(index),
+            Edit::None | Edit::Add | Edit::Replace(_) => None,
+        }
+    }
+
     pub(super) fn set(key: impl Into<Cow<'a, str>>, value: Value<'a>, source: &'static str) -> Self {
         Self { key: key.into(), action: Action::Set, reason: None, source, value: Some(value), edit: Edit::Add }
     }

@@ -63,10 +63,7 @@ impl<'a, 'c> Variables<'a, 'c> {
         self.service_name();
         self.exporters();
         let (merged, attributes) = self.resource_attributes();
-        self.merged = merged.as_ref().and_then(|entry| match entry.edit {
-            Edit::Append { index, .. } => Some(index),
-            Edit::None | Edit::Add | Edit::Replace(_) => None,
-        });
+        self.merged = merged.as_ref().and_then(Entry::appended_to);
         self.keep_referred();
         // They depend on where all that stands which others refer to.
         self.settings();
@@ -399,10 +396,7 @@ pub(super) fn list_state<'a>(existing: &Existing<'a>, entries: &[Entry<'_>], pri
     let gone = names.filter(|name| !is_written(name)).collect();
     let kept_reference = |index: &usize| is_reference(container.env.items[*index].name.as_str()) && wanted(index);
     let insert_at = existing.own_entries().filter(kept_reference).max().map_or(0, |index| index + 1);
-    let merged = entries.iter().find_map(|entry| match entry.edit {
-        Edit::Append { index, .. } => Some(index),
-        Edit::None | Edit::Add | Edit::Replace(_) => None,
-    });
+    let merged = entries.iter().find_map(Entry::appended_to);
     let stripped = existing.ownership.iter().enumerate().find_map(|(index, own)| match own {
         Ownership::Suffix(range) if merged != Some(index) => {
             Some((index, prior.stripped(container, container.env.items[index].value.value.as_str(), range)))
