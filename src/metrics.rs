@@ -54,10 +54,10 @@ pub struct Reloads {
     last: Gauge,
 }
 
-/// Why a connection was closed at once.
+/// Why a connection was closed before a request was read from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// As many connections as are allowed.
+    /// As many connections as are allowed: a further one, or one that made room for it.
     Limit,
     /// There is no usable certificate yet.
     NoCertificate,
@@ -124,7 +124,7 @@ pub(crate) mod definition {
         ACCEPTED = "otelgate_connections_accepted_total", "counter", [],
             "Connections that were accepted on the webhook port";
         REFUSED = "otelgate_connections_refused_total", "counter", ["cause"],
-            "Connections that were closed at once: limit, or no_certificate";
+            "Connections that were closed before a request: limit, or no_certificate";
         HANDSHAKES = "otelgate_handshake_failures_total", "counter", ["cause"],
             "TLS handshakes that failed: timeout, closed by the client, or tls";
         NOT_AFTER = "otelgate_certificate_expiry_timestamp_seconds", "gauge", [],

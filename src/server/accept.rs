@@ -236,12 +236,12 @@ impl Connection {
         tokio::select! {
             biased;
             // Looked at first: once a request is read, it isn't any more.
-            () = activity.unwanted() => {}
+            () = activity.unwanted() => if activity.awaits_request() { self.refused(Refused::Limit) },
             () = self.speak(stream, config, &activity) => {}
         }
     }
 
-    async fn speak(self, stream: TcpStream, config: Option<Arc<ServerConfig>>, activity: &Activity) {
+    async fn speak(&self, stream: TcpStream, config: Option<Arc<ServerConfig>>, activity: &Activity) {
         // Answers are written whole: nothing is gained by waiting for more.
         if stream.set_nodelay(true).is_err() {
             return;
@@ -265,7 +265,7 @@ impl Connection {
         debug!(error.type = cause.as_str(), "TLS handshake failed");
     }
 
-    async fn speak_http<S: AsyncRead + AsyncWrite + Unpin>(self, stream: S, activity: &Activity) {
+    async fn speak_http<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, activity: &Activity) {
         activity.head_awaited();
         let io = TokioIo::new(Watched::new(stream, activity.clone()));
         let service = service_fn(|request| self.answer(activity, request));

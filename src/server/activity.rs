@@ -130,6 +130,11 @@ impl Activity {
         }
     }
 
+    /// Whether a client waits for it to read a request, as far as can be told: between requests none does.
+    pub fn awaits_request(&self) -> bool {
+        self.state().doing == Doing::Head
+    }
+
     /// Whether its connection is still there.
     pub fn is_open(&self) -> bool {
         Arc::strong_count(&self.0) > 1
