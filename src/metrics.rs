@@ -124,7 +124,7 @@ pub(crate) mod definition {
         ACCEPTED = "otelgate_connections_accepted_total", "counter", [],
             "Connections that were accepted on the webhook port";
         REFUSED = "otelgate_connections_refused_total", "counter", ["cause"],
-            "Connections that were closed before a request: limit, or no_certificate";
+            "Connections that were closed before a request, but for those idle between two: limit, or no_certificate";
         HANDSHAKES = "otelgate_handshake_failures_total", "counter", ["cause"],
             "TLS handshakes that failed: timeout, closed by the client, or tls";
         NOT_AFTER = "otelgate_certificate_expiry_timestamp_seconds", "gauge", [],

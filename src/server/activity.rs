@@ -130,7 +130,7 @@ impl Activity {
         }
     }
 
-    /// Whether a client waits for it to read a request, as far as can be told: between requests none does.
+    /// Whether a client may wait for it to read a request: between requests none does, unless one is under way unseen.
     pub fn awaits_request(&self) -> bool {
         self.state().doing == Doing::Head
     }
