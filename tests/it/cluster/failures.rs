@@ -190,20 +190,23 @@ fn a_webhook_whose_connections_are_all_in_a_request(shared: &Webhook<'_>) {
     let proxy = Proxy::start(webhook.plane.network(), webhook.port(), fault).expect("a proxy");
     called_through(&webhook, &proxy);
     let before = webhook.failed_open();
-    // On a busy machine they may come one after the other.
-    let (mut injected, mut created) = (0, 0);
+    let (mut injected, mut refused) = (0, 0);
     wait_for("more connections than there are places for", || {
         let made: Vec<Value> = thread::scope(|scope| {
             let creating: Vec<_> = (0..8).map(|_| scope.spawn(|| create(&webhook, 120_000).0)).collect();
             creating.into_iter().map(|one| one.join().unwrap_or_else(|e| std::panic::resume_unwind(e))).collect()
         });
-        created += made.len();
-        injected += made.iter().filter(|pod| status(pod).is_some()).count();
-        (injected > 0 && injected < created).then_some(())
+        injected = made.iter().filter(|pod| status(pod).is_some()).count();
+        refused = webhook.metric("otelgate_connections_refused_total", &["limit"]);
+        if injected > 0 && refused > 0 && webhook.failed_open() > before {
+            return Some(());
+        }
+        // On a busy machine they may come one after the other, and the proxy slows a connection down only once.
+        webhook.kill();
+        webhook.run();
+        None
     })
-    .unwrap_or_else(|error| panic!("{injected} of {created} injected: {error}"));
-    let refused = webhook.metric("otelgate_connections_refused_total", &["limit"]);
-    assert!(refused > 0 && webhook.failed_open() > before, "{injected} of {created} injected, {refused} refused");
+    .unwrap_or_else(|error| panic!("{injected} of 8 injected, {refused} refused: {error}"));
     is_injected_again(&webhook);
 }
 

@@ -195,14 +195,16 @@ async fn a_connection_beyond_the_limit_is_closed_at_once_where_all_others_are_in
 
 #[tokio::test]
 async fn at_the_limit_the_connection_that_waited_longest_makes_room() {
-    let server = server(Limits { connections: 3, idle: 2 * LONG, header: 2 * LONG, ..Limits::default() }).await;
+    let server =
+        server(Limits { connections: 3, handshake: 2 * LONG, header: 2 * LONG, idle: 2 * LONG, ..Limits::default() })
+            .await;
     let (mut busy, rest) = halfway(&server).await;
     let mut idle = tls(server.port.address, server.client()).await.expect("a handshake");
     idle.review(Entry::Pod.path(), &recorded("deployment-pod")).await.expect("an answer");
     let mut silent = TcpStream::connect(server.port.address).await.expect("a connection");
     let mut newest = tls(server.port.address, server.client()).await.expect("the idle one makes room");
     is_closed(&mut idle).await;
-    assert_eq!(server.port.metrics.refusals(Refused::Limit), 0, "between requests nothing is lost");
+    assert_eq!(server.port.metrics.refusals(Refused::Limit), 0, "it was between requests");
     newest.review(Entry::Pod.path(), &recorded("deployment-pod")).await.expect("an answer");
     let mut other = tls(server.port.address, server.client()).await.expect("so does one without a handshake");
     assert_eq!(silent.read(&mut [0; 16]).await.unwrap_or_default(), 0);
