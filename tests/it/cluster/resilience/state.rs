@@ -62,8 +62,10 @@ impl World<'_> {
             .collect();
         // One may be the beginning of another.
         addresses.sort_unstable_by_key(|address| std::cmp::Reverse(address.len()));
+        let credentials = self.list("/api/v1/namespaces/datadog/secrets");
         for object in all.values_mut() {
             without_addresses(object, &addresses);
+            tell_versions(object, &credentials);
         }
         if let (Some(registration), Some(authorities)) = (all.get_mut(REGISTERED), self.authorities()) {
             tell_trust(registration, &authorities);
@@ -146,7 +148,6 @@ fn kept(list: &str, object: &Value) -> Value {
             spec.remove(field);
         }
     }
-    forget(&mut kept);
     kept
 }
 
@@ -183,20 +184,28 @@ fn status(status: &Value) -> Value {
     json!({"conditions": conditions, "collector": status["collector"], "agent": status["agent"], "owners": status["owners"]})
 }
 
-/// Versions of what is made anew each time, wherever they stand.
-fn forget(value: &mut Value) {
-    const VARYING: [&str; 1] = ["otelgate.dev/credentials"];
+/// Whose credentials the pods are made for, wherever that stands: the Secrets are made anew each time, and what is made for
+/// one that is no longer there is about to change.
+fn tell_versions(value: &mut Value, secrets: &[Value]) {
+    let whose = |version: &str| {
+        let is_its = |secret: &&Value| ["uid", "resourceVersion"].iter().any(|of| secret["metadata"][*of] == version);
+        secrets
+            .iter()
+            .find(is_its)
+            .map_or("another's", |secret| secret["metadata"]["name"].as_str().unwrap_or_default())
+    };
     match value {
         Value::Object(fields) => {
             for (name, field) in fields {
-                if VARYING.contains(&name.as_str()) {
-                    *field = json!("…");
-                } else {
-                    forget(field);
+                match field {
+                    Value::String(versions) if name == "otelgate.dev/credentials" => {
+                        *versions = versions.split('.').map(whose).collect::<Vec<_>>().join(" and ");
+                    }
+                    _ => tell_versions(field, secrets),
                 }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(forget),
+        Value::Array(items) => items.iter_mut().for_each(|item| tell_versions(item, secrets)),
         _ => {}
     }
 }
