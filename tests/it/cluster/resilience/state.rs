@@ -152,7 +152,7 @@ fn kept(list: &str, object: &Value) -> Value {
 }
 
 /// Whether all of its pods are of its template: until then some are about to be replaced, which look like the others where
-/// only a version that is forgotten here has changed.
+/// only the credentials that they are for have changed.
 fn is_rolled_out(object: &Value) -> bool {
     let (metadata, status) = (&object["metadata"], &object["status"]);
     let all = |updated: &str, wanted: &str| status[updated] == status[wanted];
